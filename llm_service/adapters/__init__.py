@@ -1,0 +1,1 @@
+"""One file = one way to satisfy one port of `core.ports`. No adapter imports another family."""

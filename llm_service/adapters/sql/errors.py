@@ -1,0 +1,42 @@
+"""Database errors as the core's, mapped once."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from llm_service.core.errors import StorageBusy, StorageError, StorageFull, StorageUnavailable
+
+RETRY_S = 1.0
+
+
+class DatabaseFault(Exception):
+    """The database cannot be used at all; the message is for the operator and says what to do."""
+
+
+@contextmanager
+def mapped() -> Iterator[None]:
+    """Raise a `StorageError` for whatever the database raises, but for a broken rule (`IntegrityError`)."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        raise storage_error(error) from error
+
+
+def storage_error(error: SQLAlchemyError) -> StorageError:
+    code = sqlite_code(error)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StorageBusy("The database is busy. Try again in a second.", retry_after_s=RETRY_S)
+    if code == sqlite3.SQLITE_FULL:
+        return StorageFull("The disk of the database is full. Tell the operator.", retry_after_s=60)
+    return StorageUnavailable("The database cannot be used right now. Try again shortly.", retry_after_s=RETRY_S)
+
+
+def sqlite_code(error: BaseException) -> int | None:
+    """SQLite's primary result code, if SQLite said one."""
+    orig = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(orig, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF

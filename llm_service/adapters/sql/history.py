@@ -1,0 +1,244 @@
+"""The history of generations in SQL."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from llm_service.core.model import Generation, GenerationSummary, Prompts, Status, Usage
+
+from .engine import Database
+from .tables import answers, generations
+
+EXPORT_BATCH = 200
+PICO = Decimal(10) ** 12
+
+_USAGE = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "reasoning_tokens")
+_OUTCOME = (
+    "status", *_USAGE, "cost_picousd", "saved_picousd", "price_version", "error", "incomplete_reason", "attempts",
+    "upstream_request_id", "latency_ms", "finished_ms",
+)  # fmt: skip
+_SUMMARY = (
+    "request_id", "template_id", "template_revision", "model", "status", "cached", "snippet", *_USAGE,
+    "cost_picousd", "saved_picousd", "latency_ms", "created_ms", "error",
+)  # fmt: skip
+_LIST = select(generations.c.position, *(generations.c[name] for name in _SUMMARY))
+_WHOLE = select(
+    generations,
+    answers.c.input, answers.c.parameters, answers.c.system_prompt, answers.c.user_prompt, answers.c.output,
+).join(answers, answers.c.answer_id == generations.c.answer_id)  # fmt: skip
+_INSERT_ANSWER = insert(answers)
+_INSERT_GENERATION = insert(generations)
+_FINISH = (
+    update(generations)
+    .where(generations.c.request_id == bindparam("id"), generations.c.owner == bindparam("of"))
+    .values({name: bindparam(name) for name in _OUTCOME})
+)
+_FINISH_ANSWER = update(answers).where(answers.c.answer_id == bindparam("id")).values(output=bindparam("output"))
+
+
+class SqlHistory:
+    """Satisfies `HistoryStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def start(self, generation: Generation) -> None:
+        row, texts = _row(generation), _texts(generation)
+
+        def work(connection: Connection) -> None:
+            connection.execute(_INSERT_ANSWER, texts)
+            connection.execute(_INSERT_GENERATION, row)
+
+        self._database.write(work)
+
+    def finish(self, generation: Generation) -> bool:
+        outcome = {name: value for name, value in _row(generation).items() if name in _OUTCOME}
+        outcome |= {"id": generation.request_id, "of": generation.owner}
+
+        def work(connection: Connection) -> bool:
+            if not connection.execute(_FINISH, outcome).rowcount:
+                return False
+            connection.execute(_FINISH_ANSWER, {"id": generation.answer_id, "output": generation.output})
+            return True
+
+        return self._database.write(work)
+
+    def record_hit(self, generation: Generation) -> None:
+        if generation.answer_id == generation.request_id:
+            return self.start(generation)
+        row = _row(generation)
+        try:
+            self._database.write(lambda connection: connection.execute(_INSERT_GENERATION, row) and None)
+        except IntegrityError:
+            # The shared texts were deleted while this answer was on its way.
+            self.start(replace(generation, answer_id=generation.request_id))
+
+    def get(self, owner: str, request_id: str) -> Generation | None:
+        query = _WHOLE.where(generations.c.owner == owner, generations.c.request_id == request_id)
+        row = self._database.read(lambda connection: connection.execute(query).one_or_none())
+        return None if row is None else _generation(row)
+
+    def newest(
+        self, owner: str, limit: int, *, before: int | None = None, after: int | None = None
+    ) -> Sequence[tuple[int, GenerationSummary]]:
+        rows = self._rows(_LIST.where(generations.c.owner == owner), limit, before, after)
+        return [(row.position, _summary(row._mapping)) for row in rows]
+
+    def export(self, owner: str) -> Iterator[Generation]:
+        # Page by page: no transaction stays open while a slow reader takes its time.
+        before = None
+        while True:
+            rows = self._rows(_WHOLE.where(generations.c.owner == owner), EXPORT_BATCH, before)
+            yield from map(_generation, rows)
+            if len(rows) < EXPORT_BATCH:
+                return
+            before = rows[-1].position
+
+    def delete(self, owner: str, request_id: str) -> str | None:
+        mine = and_(generations.c.owner == owner, generations.c.request_id == request_id)
+        find = select(generations.c.answer_id, generations.c.cache_key).where(mine)
+
+        def work(connection: Connection) -> str | None:
+            row = connection.execute(find).one_or_none()
+            if row is None:
+                return None
+            connection.execute(delete(generations).where(mine))
+            connection.execute(delete(answers).where(answers.c.answer_id == row.answer_id, ~_shared()))
+            return str(row.cache_key)
+
+        return self._database.write(work)
+
+    def delete_all(self, owner: str) -> int:
+        def work(connection: Connection) -> int:
+            deleted = connection.execute(delete(generations).where(generations.c.owner == owner)).rowcount
+            connection.execute(delete(answers).where(~_shared()))
+            return deleted
+
+        return self._database.write(work)
+
+    def interrupt_older_than(self, created_ms: int) -> int:
+        statement = (
+            update(generations)
+            .where(generations.c.status == Status.RUNNING.value, generations.c.created_ms < created_ms)
+            .values(status=Status.INTERRUPTED.value, error="interrupted")
+        )
+        return self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+    def check(self) -> None:
+        self._database.check()
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _rows(
+        self, query: Select[Any], limit: int, before: int | None, after: int | None = None
+    ) -> Sequence[Row[Any]]:
+        position = generations.c.position
+        if before is not None:
+            query = query.where(position < before)
+        if after is not None:
+            query = query.where(position > after).order_by(position)
+        else:
+            query = query.order_by(position.desc())
+        rows = self._database.read(lambda connection: connection.execute(query.limit(limit)).all())
+        return rows[::-1] if after is not None else rows
+
+
+def _shared() -> Any:
+    """Whether any generation still points to an answer."""
+    return exists().where(generations.c.answer_id == answers.c.answer_id)
+
+
+def _texts(generation: Generation) -> dict[str, Any]:
+    return {
+        "answer_id": generation.answer_id,
+        "input": generation.input,
+        "parameters": json.dumps(dict(generation.parameters), ensure_ascii=False),
+        "system_prompt": generation.prompts.system,
+        "user_prompt": generation.prompts.user,
+        "output": generation.output,
+    }
+
+
+def _row(generation: Generation) -> dict[str, Any]:
+    usage = generation.usage
+    return {
+        "request_id": generation.request_id,
+        "owner": generation.owner,
+        "answer_id": generation.answer_id,
+        "template_id": generation.template_id,
+        "template_revision": generation.template_revision,
+        "model": generation.model,
+        "provider": generation.provider,
+        "status": generation.status.value,
+        "cached": generation.cached,
+        "snippet": generation.snippet,
+        "cache_key": generation.cache_key,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "cached_input_tokens": usage.cached_input_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "cost_picousd": _to_pico(generation.cost_usd),
+        "saved_picousd": _to_pico(generation.saved_usd),
+        "price_version": generation.price_version,
+        "error": generation.error,
+        "incomplete_reason": generation.incomplete_reason,
+        "attempts": generation.attempts,
+        "upstream_request_id": generation.upstream_request_id,
+        "latency_ms": generation.latency_ms,
+        "created_ms": generation.created_ms,
+        "finished_ms": generation.finished_ms,
+    }
+
+
+def _generation(row: Row[Any]) -> Generation:
+    values = row._mapping
+    return Generation(
+        **_summary_values(values),
+        owner=values["owner"],
+        answer_id=values["answer_id"],
+        provider=values["provider"],
+        input=values["input"],
+        parameters=json.loads(values["parameters"]),
+        prompts=Prompts(system=values["system_prompt"], user=values["user_prompt"]),
+        output=values["output"],
+        incomplete_reason=values["incomplete_reason"],
+        cache_key=values["cache_key"],
+        price_version=values["price_version"],
+        attempts=values["attempts"],
+        upstream_request_id=values["upstream_request_id"],
+        finished_ms=values["finished_ms"],
+    )
+
+
+def _summary(values: Mapping[str, Any]) -> GenerationSummary:
+    return GenerationSummary(**_summary_values(values))
+
+
+def _summary_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    plain = ("request_id", "template_id", "template_revision", "model", "snippet", "latency_ms", "created_ms", "error")
+    return {
+        **{name: values[name] for name in plain},
+        "status": Status(values["status"]),
+        "cached": bool(values["cached"]),
+        "usage": Usage(**{name: values[name] for name in _USAGE}),
+        "cost_usd": _from_pico(values["cost_picousd"]),
+        "saved_usd": _from_pico(values["saved_picousd"]),
+    }
+
+
+def _to_pico(amount: Decimal | None) -> int | None:
+    return None if amount is None else int((amount * PICO).to_integral_value())
+
+
+def _from_pico(amount: int | None) -> Decimal | None:
+    """A plain decimal with no exponent and no trailing zeros: `0`, `0.00015`."""
+    if amount is None:
+        return None
+    return Decimal(f"{Decimal(amount) / PICO:f}")

@@ -1,0 +1,71 @@
+"""The tables, as the newest migration leaves them (a test compares both).
+
+`answers` holds the texts, once; `generations` has one row per request and points to its texts, so that a cache hit
+adds a short row. Lists and sums read `generations` only.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+# SQLite gives its fast row ids to INTEGER only; elsewhere positions need 64 bits.
+Position = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("answer_id", String(36), primary_key=True, comment="request_id of the generation that made it"),
+    Column("input", Text, nullable=False),
+    Column("parameters", Text, nullable=False, comment="JSON object, as the caller gave it"),
+    Column("system_prompt", Text, nullable=False),
+    Column("user_prompt", Text, nullable=False),
+    Column("output", Text, comment="NULL while it runs and where nothing came"),
+)
+
+generations = Table(
+    "generations",
+    metadata,
+    Column("position", Position, primary_key=True, comment="order of storing; pages are ranges of it"),
+    Column("request_id", String(36), nullable=False, unique=True),
+    Column("owner", String(100), nullable=False),
+    Column("answer_id", String(36), ForeignKey("answers.answer_id"), nullable=False, index=True),
+    Column("template_id", String(64), nullable=False),
+    Column("template_revision", String(12), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("provider", String(20), nullable=False),
+    Column("status", String(12), nullable=False),
+    Column("cached", Boolean, nullable=False),
+    Column("snippet", String(200), nullable=False, comment="first words of the input"),
+    Column("cache_key", String(64), nullable=False),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("total_tokens", BigInteger),
+    Column("cached_input_tokens", BigInteger, comment="part of input_tokens"),
+    Column("reasoning_tokens", BigInteger, comment="part of output_tokens"),
+    Column("cost_picousd", BigInteger, comment="1e-12 USD, exact for prices down to 0.000001 USD per million tokens"),
+    Column("saved_picousd", BigInteger),
+    Column("price_version", String(40)),
+    Column("error", String(40), comment="the problem's code"),
+    Column("incomplete_reason", String(40)),
+    Column("attempts", Integer, nullable=False, comment="upstream calls made for it"),
+    Column("upstream_request_id", String(200)),
+    Column("latency_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False, comment="Unix time, UTC"),
+    Column("finished_ms", BigInteger),
+    Index(None, "owner", "position"),
+    sqlite_autoincrement=True,  # a deleted row's position is never given again: cursors stay right
+)
+# Few rows run at a time: finding what a dead process left behind must not scan the table.
+running = Index(
+    "ix_generations_running",
+    generations.c.created_ms,
+    sqlite_where=generations.c.status == "running",
+    postgresql_where=generations.c.status == "running",
+)

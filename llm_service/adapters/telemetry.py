@@ -1,0 +1,77 @@
+"""Logs as JSON lines on standard error: one line per event, UTC, with the request's id.
+
+No prompt, no output, no key and no cookie is ever logged: what is known to be secret is replaced at the last step.
+"""
+
+import logging
+import logging.config
+import re
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
+import structlog
+
+# What keys look like, wherever they turn up: OpenAI's, this service's own, an Authorization value, a URL's password.
+_PATTERNS = re.compile(r"sk-[A-Za-z0-9_-]{8,}|llms_[A-Za-z0-9_]{8,}|(?<=Bearer )\S+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+MASK = "***"
+
+
+def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
+    """Send everything that anyone logs through one JSON formatter. `secrets` are masked wherever they appear."""
+    shared = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.format_exc_info,
+    ]
+    formatter = {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "processors": [
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _redactor(secrets),
+            structlog.processors.JSONRenderer(ensure_ascii=True),
+        ],
+        "foreign_pre_chain": shared,
+    }
+    quiet = {name: {"level": "WARNING"} for name in ("httpx2", "httpcore2", "openai", "alembic", "sqlalchemy")}
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"json": formatter},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+            "root": {"handlers": ["stderr"], "level": level},
+            "loggers": quiet,
+        }
+    )
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def _redactor(secrets: Iterable[str]) -> Any:
+    known = [secret for secret in secrets if len(secret) >= 4]
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, str):
+            for secret in known:
+                value = value.replace(secret, MASK)
+            return _PATTERNS.sub(MASK, value)
+        if isinstance(value, dict):
+            return {key: clean(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [clean(inner) for inner in value]
+        return value
+
+    def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {key: clean(value) for key, value in event.items()}
+
+    return redact

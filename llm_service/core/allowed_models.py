@@ -1,0 +1,22 @@
+"""Which model answers a request: the caller's choice, the template's, or the default."""
+
+from dataclasses import dataclass
+
+from .errors import UnknownModel
+from .templates import Template
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedModels:
+    """`allowed` is what callers may ask for; `stand_in` answers in place of every model (the echo provider)."""
+
+    default: str
+    allowed: tuple[str, ...]
+    stand_in: str | None = None
+
+    def choose(self, asked: str | None, template: Template) -> str:
+        """Raises `UnknownModel` for a model outside the list; a template's own model is allowed for that template."""
+        chosen = asked or template.model or self.default
+        if chosen not in (*self.allowed, template.model, self.default):
+            raise UnknownModel(chosen, self.allowed)
+        return self.stand_in or chosen

@@ -1,0 +1,33 @@
+"""The key under which an answer may be used again.
+
+It is the SHA-256 of canonical JSON of everything that would be sent, and of whom the answer is for: never a list of
+chosen parameters, so that nothing can be forgotten.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from .model import ProviderCall
+
+KEY_VERSION = 1
+
+
+def key_parts(call: ProviderCall, *, provider: str, scope: str) -> dict[str, Any]:
+    """What the key is made of. `scope` is the owner, or `*` where answers are shared between owners."""
+    return {
+        "version": KEY_VERSION,
+        "provider": provider,
+        "scope": scope,
+        "model": call.model,
+        "system": call.prompts.system,
+        "user": call.prompts.user,
+        "options": dict(call.options),
+    }
+
+
+def cache_key(call: ProviderCall, *, provider: str, scope: str) -> str:
+    """64 hex digits."""
+    parts = key_parts(call, provider=provider, scope=scope)
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,174 @@
+"""The words of the service as frozen values: what is asked, what is sent, what is answered and kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+SNIPPET_CHARS = 160
+
+
+class Status(StrEnum):
+    """The states of a generation; all but `running` are final."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+class CacheMode(StrEnum):
+    """What the caller's `Cache-Control` asks: use the cache, skip the lookup, or neither look up nor store."""
+
+    DEFAULT = "default"
+    NO_CACHE = "no-cache"
+    NO_STORE = "no-store"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as the provider reported them; None = it did not say (never 0 in its place).
+
+    `cached_input_tokens` are part of `input_tokens`, `reasoning_tokens` part of `output_tokens`.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """The rendered messages; `system` is empty where the template has no system section."""
+
+    system: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """What a caller asks. `model` None = the template's own, or the default."""
+
+    template_id: str
+    input: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
+    cache_mode: CacheMode = CacheMode.DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCall:
+    """Exactly what goes to the provider. `options` are Responses API names: `temperature`, `max_output_tokens`, ..."""
+
+    model: str
+    prompts: Prompts
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The provider's terminal event. `text` is the whole answer, that is, all deltas joined."""
+
+    status: Status
+    text: str
+    usage: Usage
+    model: str
+    incomplete_reason: str | None = None
+    upstream_request_id: str | None = None
+
+
+ProviderEvent = Delta | Done
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """A complete answer as the cache keeps it. `answer_id` is the generation whose stored texts it shares."""
+
+    owner: str
+    answer_id: str
+    input: str
+    parameters: Mapping[str, Any]
+    output: str
+    model: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSummary:
+    """What a list shows of a generation: no texts beyond `snippet`, the first words of the input.
+
+    `created_ms` is Unix time in milliseconds; `latency_ms` None while it runs. `cost_usd` and `saved_usd` None = unknown.
+    """
+
+    request_id: str
+    template_id: str
+    template_revision: str
+    model: str
+    status: Status
+    cached: bool
+    snippet: str
+    usage: Usage
+    cost_usd: Decimal | None
+    saved_usd: Decimal | None
+    latency_ms: int | None
+    created_ms: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation(GenerationSummary):
+    """One request and its answer, whole: a row of the history and the body of a response.
+
+    `answer_id` names the generation whose texts this one shares (its own id unless it was served from the cache).
+    `model` is the one asked for; `cache_key` the SHA-256 of all that was sent.
+    """
+
+    owner: str
+    answer_id: str
+    provider: str
+    input: str
+    parameters: Mapping[str, Any]
+    prompts: Prompts
+    output: str | None = None
+    incomplete_reason: str | None = None
+    cache_key: str = ""
+    price_version: str | None = None
+    attempts: int = 0
+    upstream_request_id: str | None = None
+    finished_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`next` leads to older, `prev` to newer entries; None where there are none."""
+
+    items: Sequence[GenerationSummary]
+    next: str | None
+    prev: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    backend: str
+    entries: int
+    max_entries: int
+    hits: int
+    misses: int
+
+
+def snippet_of(text: str) -> str:
+    """The first words on one line, as lists show them."""
+    return " ".join(text[: SNIPPET_CHARS * 2].split())[:SNIPPET_CHARS]
+

@@ -1,0 +1,122 @@
+"""The one place that chooses adapters, and that closes them."""
+
+from llm_service.adapters.cache_memory import MemoryCache
+from llm_service.adapters.clock import SystemClock, uuid7
+from llm_service.adapters.echo import NAME as ECHO
+from llm_service.adapters.echo import EchoProvider
+from llm_service.adapters.openai_responses import OpenAIProvider
+from llm_service.adapters.prompt_files import PromptFilesError, load_prompts
+from llm_service.adapters.sql.engine import Database, migrate
+from llm_service.adapters.sql.errors import DatabaseFault
+from llm_service.adapters.sql.history import SqlHistory
+from llm_service.core.allowed_models import AllowedModels
+from llm_service.core.generate import Generate, Limits
+from llm_service.core.history import History
+from llm_service.core.ports import Provider
+from llm_service.core.services import Services
+from llm_service.core.templates import TemplateSet
+from llm_service.settings import EXIT_CONFIG, Settings
+
+# Between a generation's deadline and the moment when its row is surely nobody's any more.
+INTERRUPT_MARGIN_S = 10
+
+
+class StartError(Exception):
+    """The service must not start; `lines` say why, `exit_code` is the process's."""
+
+    def __init__(self, lines: list[str], exit_code: int) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+        self.exit_code = exit_code
+
+
+def check_start(settings: Settings) -> None:
+    """Everything that can be refused before a worker starts; migrates the database.
+
+    Raises `StartError`.
+    """
+    if refusals := settings.refusals():
+        raise StartError(refusals, EXIT_CONFIG)
+    load_templates(settings)
+    migrate_database(settings)
+
+
+def load_templates(settings: Settings) -> TemplateSet:
+    """Raises `StartError` with file, line and fault of each broken file."""
+    try:
+        return load_prompts(settings.prompts_dir, default_max_chars=settings.input_max_chars)
+    except PromptFilesError as error:
+        raise StartError([str(fault) for fault in error.faults], 1) from error
+
+
+def migrate_database(settings: Settings) -> bool:
+    """True if there was anything to do.
+
+    Raises `StartError`.
+    """
+    try:
+        return migrate(settings.database_url)
+    except DatabaseFault as error:
+        raise StartError([str(error)], 1) from error
+
+
+def build_services(settings: Settings) -> Services:
+    """Open everything. Call it once per process, after the fork; `Services.close` ends it.
+
+    Raises `StartError`.
+    """
+    templates = load_templates(settings)
+    try:
+        store = SqlHistory(Database(settings.database_url))
+    except DatabaseFault as error:
+        raise StartError([str(error)], 1) from error
+    clock = SystemClock()
+    store.interrupt_older_than(clock.now_ms() - round((settings.deadline_s + INTERRUPT_MARGIN_S) * 1000))
+    cache = MemoryCache(ttl_s=settings.cache_ttl_s, max_entries=settings.cache_max_entries)
+    provider = build_provider(settings)
+    stand_in = ECHO if provider.name == ECHO else None
+    models = AllowedModels(settings.openai_model, settings.allowed_models, stand_in)
+    generate = Generate(
+        templates=templates,
+        models=models,
+        provider=provider,
+        cache=cache,
+        history=store,
+        clock=clock,
+        make_id=uuid7,
+        limits=Limits(
+            deadline_s=settings.deadline_s,
+            max_output_tokens=settings.max_output_tokens,
+            share_cache=settings.cache_scope == "shared",
+        ),
+    )
+
+    def close() -> None:
+        provider.close()
+        store.close()
+
+    return Services(
+        templates=templates,
+        models=models,
+        generate=generate,
+        history=History(store, cache),
+        store=store,
+        cache=cache,
+        provider=provider,
+        clock=clock,
+        close=close,
+    )
+
+
+def build_provider(settings: Settings) -> Provider:
+    """Raises `StartError` where no provider is configured."""
+    if settings.chosen_provider == "openai":
+        key = settings.openai_api_key
+        return OpenAIProvider(
+            api_key=key.value if key else None,
+            base_url=settings.openai_base_url,
+            idle_timeout_s=settings.idle_timeout_s,
+        )
+    if settings.chosen_provider == "echo":
+        return EchoProvider()
+    raise StartError(settings.refusals(), EXIT_CONFIG)
