@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -97,13 +96,19 @@ class Settings:
             return "openai"
         return "echo" if self.env == "dev" else None
 
+    def secrets(self) -> list[str]:
+        """Values that no log may show."""
+        return [self.openai_api_key.value] if self.openai_api_key else []
+
     def refusals(self) -> list[str]:
         """Why a server must not start with these settings, one line each; commands work all the same."""
         refusals = []
         if self.chosen_provider is None:
             refusals.append("OPENAI_API_KEY: is not set, and APP_ENV=prod never uses the echo provider by itself.")
         if self.chosen_provider == "openai" and not (self.openai_api_key or self.openai_base_url):
-            refusals.append("OPENAI_API_KEY: APP_PROVIDER=openai needs it (or OPENAI_BASE_URL of a server without keys).")
+            refusals.append(
+                "OPENAI_API_KEY: APP_PROVIDER=openai needs it (or OPENAI_BASE_URL of a server without keys)."
+            )
         if not is_loopback(self.host):
             refusals.append(loopback_refusal(f"HOST: {self.host}"))
         return refusals
@@ -154,7 +159,9 @@ class _Reader:
         self._values = {**in_file, **environ}
         self._faults: list[str] = []
         unknown = "is not a setting of this service"
-        self._faults += [f"{name}: {unknown} (.env)" for name in sorted(in_file) if _is_ours(name) and name not in NAMES]
+        self._faults += [
+            f"{name}: {unknown} (.env)" for name in sorted(in_file) if _is_ours(name) and name not in NAMES
+        ]
         self._warnings = [f"{name}: {unknown}" for name in sorted(environ) if _is_ours(name) and name not in NAMES]
 
     def settings(self) -> Settings:
@@ -223,7 +230,9 @@ class _Reader:
     def _integer(self, name: str, default: int, low: int, high: int) -> int:
         return int(self._parse(name, default, int, "an integer", low, high))
 
-    def _parse(self, name: str, default: float, parse: Callable[[str], float], what: str, low: float, high: float) -> float:
+    def _parse(
+        self, name: str, default: float, parse: Callable[[str], float], what: str, low: float, high: float
+    ) -> float:
         raw = self._raw(name)
         if not raw:
             return default
@@ -268,7 +277,9 @@ class _Reader:
         except ValueError:
             good = False
         if not good or not value.isascii() or not value.isprintable() or " " in value:
-            self._fault(name, "must be an http or https address such as http://127.0.0.1:11434/v1, without user, ? or #")
+            self._fault(
+                name, "must be an http or https address such as http://127.0.0.1:11434/v1, without user, ? or #"
+            )
             return None
         return value.rstrip("/")
 
@@ -283,8 +294,3 @@ class _Reader:
 
 def _is_ours(name: str) -> bool:
     return name.startswith("APP_")
-
-
-def plain_values(settings: Settings) -> dict[str, Any]:
-    """The settings with no secret in them, for logs."""
-    return {name: getattr(settings, name) for name in settings.__slots__ if name not in ("openai_api_key", "warnings")}

@@ -83,7 +83,6 @@ def build_services(settings: Settings) -> Services:
         cache=cache,
         history=store,
         clock=clock,
-        make_id=uuid7,
         limits=Limits(
             deadline_s=settings.deadline_s,
             max_output_tokens=settings.max_output_tokens,
@@ -104,6 +103,7 @@ def build_services(settings: Settings) -> Services:
         cache=cache,
         provider=provider,
         clock=clock,
+        make_id=uuid7,
         close=close,
     )
 

@@ -43,7 +43,10 @@ def from_exception(error: Exception) -> errors.ServiceError:
         return errors.UpstreamTimeout("The model provider did not answer in time.")
     if any(isinstance(one, socket.gaierror) for one in chain):
         return errors.UpstreamUnreachable("The model provider's name cannot be resolved (dns).")
-    if any(isinstance(one, httpcore2.NetworkError | httpcore2.ProtocolError | httpx2.RequestError | OSError) for one in chain):
+    if any(
+        isinstance(one, httpcore2.NetworkError | httpcore2.ProtocolError | httpx2.RequestError | OSError)
+        for one in chain
+    ):
         return errors.UpstreamUnreachable("The model provider cannot be reached.")
     # Broken JSON, wrong types and shapes: the SDK raises bare ValueError and TypeError for these.
     return errors.UpstreamInvalidResponse("The model provider sent an answer that cannot be read.")
@@ -54,13 +57,17 @@ def from_status(status: int, headers: Mapping[str, str], body: Any) -> errors.Se
     code, param = _code(body, "code"), _code(body, "param")
     retry_after_s = parse_retry_after(headers, time.time())
     if 300 <= status < 400:
-        return errors.UpstreamRedirect("The model provider redirects elsewhere, which is not followed. Tell the operator.")
+        return errors.UpstreamRedirect(
+            "The model provider redirects elsewhere, which is not followed. Tell the operator."
+        )
     if status in (401, 403):
         return errors.UpstreamAuth("The model provider refused the service's key. Tell the operator.")
     if status == 402 or (status == 429 and code in _QUOTA_CODES):
         return errors.UpstreamQuota("The service's account at the model provider is out of credit. Tell the operator.")
     if status == 404:
-        return errors.UpstreamModelUnknown("The model provider does not know the model or the address. Tell the operator.")
+        return errors.UpstreamModelUnknown(
+            "The model provider does not know the model or the address. Tell the operator."
+        )
     if status == 429:
         return errors.UpstreamRateLimited(
             "The model provider is limiting this service. Try again later.", retry_after_s=retry_after_s

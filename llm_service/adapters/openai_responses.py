@@ -14,8 +14,15 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from llm_service.core.errors import (
-    DeadlineExceeded, OutputTooLarge, UpstreamAuth, UpstreamInvalidResponse, UpstreamQuota, UpstreamRedirect,
-    UpstreamTimeout, UpstreamTls, UpstreamTruncated,
+    DeadlineExceeded,
+    OutputTooLarge,
+    UpstreamAuth,
+    UpstreamInvalidResponse,
+    UpstreamQuota,
+    UpstreamRedirect,
+    UpstreamTimeout,
+    UpstreamTls,
+    UpstreamTruncated,
 )  # fmt: skip
 from llm_service.core.model import Delta, Done, ProviderCall, ProviderEvent, Status, Usage
 from llm_service.core.text import repair
@@ -99,7 +106,9 @@ class OpenAIProvider:
         left_s = max(deadline - time.monotonic(), 0.001)
         # The SDK's raw mode: its address, headers and errors, and a response whose body is ours to read.
         headers = {"X-Stainless-Raw-Response": "stream", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
-        return client.post("/responses", cast_to=httpx2.Response, body=body, options={"headers": headers, "timeout": left_s})
+        return client.post(
+            "/responses", cast_to=httpx2.Response, body=body, options={"headers": headers, "timeout": left_s}
+        )
 
     def _read(self, response: "httpx2.Response", call: ProviderCall, answer: "_Answer") -> Iterator[ProviderEvent]:
         limit = response.extensions["limit"]

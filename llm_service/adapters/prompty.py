@@ -170,7 +170,9 @@ class _Front:
     def inputs(self, default_max_chars: int) -> tuple[Input, ...]:
         node = self._left.pop("inputs", None)
         if node is None or not isinstance(node.content, list):
-            raise PromptyError("inputs must be a list with at least the input named input", node.line if node else self._line)
+            raise PromptyError(
+                "inputs must be a list with at least the input named input", node.line if node else self._line
+            )
         inputs: dict[str, Input] = {}
         for item in node.content:
             one = _input(item, default_max_chars)
@@ -268,12 +270,23 @@ def _enum(name: str, keys: Mapping[str, _Node]) -> tuple[Any, ...]:
 def _bounds(name: str, kind: Kind, keys: Mapping[str, _Node], default_max_chars: int) -> dict[str, Any]:
     """The bounds that the kind takes; strings, arrays and objects always get a largest length."""
     number, sized = kind in (Kind.INTEGER, Kind.FLOAT), kind in (Kind.STRING, Kind.ARRAY, Kind.OBJECT)
-    fits = {"minimum": number, "maximum": number, "minLength": sized, "maxLength": sized, "pattern": kind is Kind.STRING}
+    fits = {
+        "minimum": number,
+        "maximum": number,
+        "minLength": sized,
+        "maxLength": sized,
+        "pattern": kind is Kind.STRING,
+    }
     for key, good in fits.items():
         if key in keys and not good:
             raise PromptyError(f"{name}: {key} has no meaning for the kind {kind}", keys[key].line)
     bounds: dict[str, Any] = {"max_length": default_max_chars if sized and "enumValues" not in keys else None}
-    for key, field in (("minimum", "minimum"), ("maximum", "maximum"), ("minLength", "min_length"), ("maxLength", "max_length")):
+    for key, field in (
+        ("minimum", "minimum"),
+        ("maximum", "maximum"),
+        ("minLength", "min_length"),
+        ("maxLength", "max_length"),
+    ):
         if key in keys:
             value = keys[key].value
             wanted = int if field.endswith("length") else (int, float)

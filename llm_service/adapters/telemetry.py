@@ -16,9 +16,12 @@ _PATTERNS = re.compile(r"sk-[A-Za-z0-9_-]{8,}|llms_[A-Za-z0-9_]{8,}|(?<=Bearer )
 MASK = "***"
 
 
-def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
-    """Send everything that anyone logs through one JSON formatter. `secrets` are masked wherever they appear."""
-    shared = [
+def configure_logging(level: str, secrets: Iterable[str] = ()) -> dict[str, Any]:
+    """Send everything that anyone logs through one JSON formatter. `secrets` are masked wherever they appear.
+
+    Returns the configuration for `logging.config.dictConfig`, which gunicorn wants to apply itself.
+    """
+    shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -35,16 +38,15 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
         "foreign_pre_chain": shared,
     }
     quiet = {name: {"level": "WARNING"} for name in ("httpx2", "httpcore2", "openai", "alembic", "sqlalchemy")}
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "formatters": {"json": formatter},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-            "root": {"handlers": ["stderr"], "level": level},
-            "loggers": quiet,
-        }
-    )
+    config: dict[str, Any] = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": formatter},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {**quiet, "gunicorn.error": {"propagate": True}},
+    }
+    logging.config.dictConfig(config)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -55,6 +57,7 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    return config
 
 
 def _redactor(secrets: Iterable[str]) -> Any:

@@ -33,12 +33,10 @@ class FieldError:
 class ServiceError(Exception):
     """`retryable`: the same call may succeed later. `retry_after_s`: when, if that is known."""
 
-    code: ClassVar[str] = "internal-error"
+    code: str = "internal-error"
     retryable: ClassVar[bool] = False
 
-    def __init__(
-        self, detail: str, *, fields: Sequence[FieldError] = (), retry_after_s: float | None = None
-    ) -> None:
+    def __init__(self, detail: str, *, fields: Sequence[FieldError] = (), retry_after_s: float | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.fields = tuple(fields)

@@ -14,9 +14,18 @@ from .allowed_models import AllowedModels
 from .cache_key import cache_key
 from .errors import ServiceError, UnknownModel, UpstreamModelUnknown
 from .model import (
-    CachedAnswer, CacheMode, Delta, Done, Generation, GenerateRequest, ProviderCall, Status, Usage, snippet_of,
+    CachedAnswer,
+    CacheMode,
+    Delta,
+    Done,
+    GenerateRequest,
+    Generation,
+    ProviderCall,
+    Status,
+    Usage,
+    snippet_of,
 )  # fmt: skip
-from .ports import Cache, Clock, HistoryStore, MakeId, Provider
+from .ports import Cache, Clock, HistoryStore, Provider
 from .templates import Template, TemplateSet
 
 NOTHING = Decimal(0)
@@ -73,7 +82,6 @@ class Generate:
         cache: Cache,
         history: HistoryStore,
         clock: Clock,
-        make_id: MakeId,
         limits: Limits,
     ) -> None:
         self._templates = templates
@@ -82,7 +90,6 @@ class Generate:
         self._cache = cache
         self._history = history
         self._clock = clock
-        self._make_id = make_id
         self._limits = limits
 
     def prepare(self, request: GenerateRequest, owner: str) -> Prepared:
@@ -97,18 +104,18 @@ class Generate:
         key = cache_key(call, provider=self._provider.identity, scope=scope)
         return Prepared(request, owner, template, call, key)
 
-    def run(self, request: GenerateRequest, owner: str) -> Finished:
+    def run(self, request: GenerateRequest, owner: str, request_id: str) -> Finished:
         """The whole answer at once.
 
         Raises `ServiceError`.
         """
-        for event in self.stream(request, owner):
+        for event in self.stream(request, owner, request_id):
             if isinstance(event, Finished):
                 return event
         raise AssertionError("a stream ends with Finished or an error")
 
-    def stream(self, request: GenerateRequest, owner: str) -> Generator[GenerateEvent, None, None]:
-        """Yield `Started`, `Delta`s and `Finished`.
+    def stream(self, request: GenerateRequest, owner: str, request_id: str) -> Generator[GenerateEvent, None, None]:
+        """Yield `Started`, `Delta`s and `Finished`. `request_id` is new and becomes the generation's id.
 
         Raises `ServiceError`; nothing was called or stored if it comes before `Started`.
         """
@@ -118,9 +125,9 @@ class Generate:
         answer = self._cache.get(prepared.cache_key) if request.cache_mode is CacheMode.DEFAULT else None
         watch.lap("cache")
         if answer is None:
-            yield from self._fresh(prepared, watch)
+            yield from self._fresh(prepared, request_id, watch)
         else:
-            yield from self._replay(prepared, answer, watch)
+            yield from self._replay(prepared, request_id, answer, watch)
 
     def _options(self, template: Template) -> dict[str, Any]:
         options = dict(template.options)
@@ -129,11 +136,11 @@ class Generate:
         return options
 
     def _replay(
-        self, prepared: Prepared, answer: CachedAnswer, watch: "_Stopwatch"
+        self, prepared: Prepared, request_id: str, answer: CachedAnswer, watch: "_Stopwatch"
     ) -> Generator[GenerateEvent, None, None]:
         """Serve a stored answer. It costs nothing; its token counts are those of the answer."""
         generation = replace(
-            self._begin(prepared),
+            self._begin(prepared, request_id),
             answer_id=answer.answer_id,
             status=Status.COMPLETED,
             cached=True,
@@ -152,8 +159,8 @@ class Generate:
         yield Delta(answer.output)
         yield Finished(generation, watch.laps_ms)
 
-    def _fresh(self, prepared: Prepared, watch: "_Stopwatch") -> Generator[GenerateEvent, None, None]:
-        running = replace(self._begin(prepared), attempts=1)
+    def _fresh(self, prepared: Prepared, request_id: str, watch: "_Stopwatch") -> Generator[GenerateEvent, None, None]:
+        running = replace(self._begin(prepared, request_id), attempts=1)
         self._history.start(running)
         watch.lap("store")
         yield Started(running)
@@ -196,8 +203,7 @@ class Generate:
             events.close()
         raise AssertionError("a provider ends with Done or an error")
 
-    def _begin(self, prepared: Prepared) -> Generation:
-        request_id = self._make_id()
+    def _begin(self, prepared: Prepared, request_id: str) -> Generation:
         return Generation(
             request_id=request_id,
             answer_id=request_id,
@@ -221,17 +227,11 @@ class Generate:
         )
 
     def _end(self, running: Generation, watch: "_Stopwatch", **outcome: Any) -> Generation:
-        return replace(
-            running, latency_ms=round(watch.total_ms()), finished_ms=self._clock.now_ms(), **outcome
-        )
+        return replace(running, latency_ms=round(watch.total_ms()), finished_ms=self._clock.now_ms(), **outcome)
 
-    def _record_failure(
-        self, running: Generation, error: Exception, partial: str, watch: "_Stopwatch"
-    ) -> None:
+    def _record_failure(self, running: Generation, error: Exception, partial: str, watch: "_Stopwatch") -> None:
         code = error.code if isinstance(error, ServiceError) else ServiceError.code
-        self._history.finish(
-            self._end(running, watch, status=Status.FAILED, error=code, output=partial or None)
-        )
+        self._history.finish(self._end(running, watch, status=Status.FAILED, error=code, output=partial or None))
 
     def _remember(self, prepared: Prepared, generation: Generation) -> bool:
         """Only complete answers are used again."""

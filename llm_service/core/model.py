@@ -171,4 +171,3 @@ class CacheStats:
 def snippet_of(text: str) -> str:
     """The first words on one line, as lists show them."""
     return " ".join(text[: SNIPPET_CHARS * 2].split())[:SNIPPET_CHARS]
-

@@ -13,10 +13,39 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 from .errors import FieldError, InvalidInput
 
-FILTERS = (
-    "abs capitalize default d escape first float indent int items join last length count lower list max min replace "
-    "reverse round sort string sum title tojson trim truncate unique upper wordcount"
-).split()
+FILTERS = [
+    "abs",
+    "capitalize",
+    "default",
+    "d",
+    "escape",
+    "first",
+    "float",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "count",
+    "lower",
+    "list",
+    "max",
+    "min",
+    "replace",
+    "reverse",
+    "round",
+    "sort",
+    "string",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "truncate",
+    "unique",
+    "upper",
+    "wordcount",
+]
 _ALLOWED_NODES = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.If, nodes.For, nodes.Filter,
     nodes.Test, nodes.Getattr, nodes.Getitem, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not,
@@ -62,9 +91,7 @@ class Section:
 
     def line_of(self, variable: str) -> int:
         """The first line that uses `variable`."""
-        lines = [
-            node.lineno for node in _ENVIRONMENT.parse(self.text).find_all(nodes.Name) if node.name == variable
-        ]
+        lines = [node.lineno for node in _ENVIRONMENT.parse(self.text).find_all(nodes.Name) if node.name == variable]
         return min(lines, default=1)
 
     def render(self, values: Mapping[str, Any]) -> str:
@@ -86,5 +113,7 @@ def _refuse_what_is_not_allowed(tree: nodes.Template) -> None:
             raise SectionError(f"may not use {type(node).__name__.lower()} here", node.lineno)
         if isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
             raise SectionError(f"may not reach {node.attr}", node.lineno)
-        if isinstance(node, nodes.For) and any(True for inner in node.iter_child_nodes() for _ in inner.find_all(nodes.For)):
+        if isinstance(node, nodes.For) and any(
+            True for inner in node.iter_child_nodes() for _ in inner.find_all(nodes.For)
+        ):
             raise SectionError("may not have a loop inside a loop", node.lineno)

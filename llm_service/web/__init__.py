@@ -1,0 +1,1 @@
+"""The HTTP edge: parse, call a core service, format. No rules live here."""

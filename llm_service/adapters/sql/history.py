@@ -135,9 +135,7 @@ class SqlHistory:
     def close(self) -> None:
         self._database.close()
 
-    def _rows(
-        self, query: Select[Any], limit: int, before: int | None, after: int | None = None
-    ) -> Sequence[Row[Any]]:
+    def _rows(self, query: Select[Any], limit: int, before: int | None, after: int | None = None) -> Sequence[Row[Any]]:
         position = generations.c.position
         if before is not None:
             query = query.where(position < before)

@@ -1,0 +1,83 @@
+"""gunicorn's settings, taken from the service's own. `make run` uses this file as it is:
+
+gunicorn -c deploy/gunicorn.conf.py wsgi:app
+"""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# gunicorn executes this file by its path: the checkout must be importable.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from llm_service.adapters.telemetry import configure_logging
+from llm_service.settings import EXIT_CONFIG, Settings, SettingsError, is_loopback, loopback_refusal
+
+try:
+    settings = Settings.load(os.environ)
+except SettingsError as error:
+    sys.stderr.write("\n".join([*error.faults, ""]))
+    sys.exit(EXIT_CONFIG)
+
+bind = [f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"]
+workers = settings.web_concurrency
+# Waiting on slow upstreams is the work: see docs/decisions/0001-gevent-workers.md.
+worker_class = "gevent"
+worker_connections = 4000
+backlog = 2048
+keepalive = 5
+# A stopping worker finishes what runs; it is killed when this is over.
+graceful_timeout = settings.grace_s
+timeout = 60
+# Workers patch the standard library before they import the app, so that it must not be loaded in the master.
+preload_app = False
+control_socket_disable = True
+# nginx is in front where anyone else can reach the port; the app reads what it forwards (APP_PROXY_HOPS).
+forwarded_allow_ips = ""
+accesslog = None
+errorlog = "-"
+loglevel = settings.log_level.lower()
+logconfig_dict = configure_logging(settings.log_level, settings.secrets())
+for warning in settings.warnings:
+    logging.getLogger("llm_service").warning(warning)
+
+
+def on_starting(server):
+    """In the master, before it forks: refuse what must not start, and migrate the database once for all workers."""
+    addresses = [address for address in server.cfg.address if not isinstance(address, str)]
+    for host, *_ in addresses:
+        if not is_loopback(host):
+            sys.stderr.write(loopback_refusal(f"HOST: {host}") + "\n")
+            sys.exit(EXIT_CONFIG)
+    # In a process of its own: the master must not import what its workers patch.
+    check = "from llm_service.cli import check_start_or_exit; check_start_or_exit()"
+    code = subprocess.run([sys.executable, "-c", check], check=False).returncode  # noqa: S603
+    if code:
+        sys.exit(code)
+
+
+def post_worker_init(worker):
+    """In the worker, before it accepts: open what requests need; then, while it listens, warm the provider."""
+    import gevent
+
+    from llm_service.app import services_of
+
+    worker.services = services_of(worker.wsgi)
+    # Later than the first health check: importing the SDK holds the event loop for half a second.
+    gevent.spawn_later(0.1, worker.services.provider.warm)
+
+
+def pre_request(worker, req):
+    """Let the others run: a busy keep-alive connection would otherwise be served again and again."""
+    import gevent
+
+    gevent.sleep(0)
+
+
+def worker_exit(server, worker):
+    """Close the database and the provider's connections."""
+    services = getattr(worker, "services", None)
+    if services is not None:
+        services.close()

@@ -1,0 +1,76 @@
+"""The application factory."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from llm_service.cli import register_commands
+from llm_service.core.services import Services
+from llm_service.settings import Settings
+from llm_service.web import api, pages
+from llm_service.web.auth import register_access
+from llm_service.web.context import EXTENSION
+from llm_service.web.errors import register_error_handlers
+from llm_service.web.hooks import register_hooks
+from llm_service.wiring import build_services
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def create_app(settings: Settings | None = None, *, services: Services | None = None) -> Flask:
+    """The WSGI app. Without `settings` they come from the environment and `.env`.
+
+    Services are opened on first use (`services_of`), so that commands can run where the server would not start; a
+    caller that passes its own closes them itself.
+    """
+    settings = settings or Settings.load(os.environ)
+    app = Flask("llm_service", root_path=str(ROOT), template_folder="templates_html", static_folder="static")
+    app.config.update(
+        SETTINGS=settings,
+        SERVICE_NAME=settings.name,
+        SERVICE_ENV=settings.env,
+        PROXY_HOPS=settings.proxy_hops,
+        TRUSTED_NAMES=list(settings.trusted_hosts),
+        STARTED_MONOTONIC=time.monotonic(),
+        MAX_CONTENT_LENGTH=2 * 1024 * 1024,
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions[EXTENSION] = _opened_once(settings, services)
+    if settings.proxy_hops:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=settings.proxy_hops, x_proto=settings.proxy_hops
+        )
+    register_hooks(app)
+    register_access(app)
+    register_error_handlers(app)
+    api.register(app)
+    pages.register(app)
+    register_commands(app)
+    return app
+
+
+def services_of(app: Flask) -> Services:
+    """The app's services, opened if they were not.
+
+    Raises `StartError`.
+    """
+    get: Callable[[], Services] = app.extensions[EXTENSION]
+    return get()
+
+
+def _opened_once(settings: Settings, services: Services | None) -> Callable[[], Services]:
+    opened, lock = services, threading.Lock()
+
+    def get() -> Services:
+        nonlocal opened
+        if opened is None:
+            with lock:
+                opened = opened or build_services(settings)
+        return opened
+
+    return get

@@ -1,0 +1,137 @@
+"""The `flask` commands: parse, call a service, print. Each builds only what it needs."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup
+
+from llm_service.adapters.clock import uuid7
+from llm_service.core.errors import ServiceError
+from llm_service.core.model import GenerateRequest, Status
+from llm_service.settings import Settings
+from llm_service.web.auth import LOCAL_OWNER
+from llm_service.wiring import StartError, build_services, check_start, load_templates, migrate_database
+
+templates = AppGroup("templates", help="The prompt files.")
+db = AppGroup("db", help="The database.")
+
+
+def register_commands(app: Flask) -> None:
+    app.cli.add_command(templates)
+    app.cli.add_command(db)
+    app.cli.add_command(generate)
+
+
+def check_start_or_exit() -> None:
+    """What gunicorn's master runs in a process of its own before it forks; exits with the code of what is wrong."""
+    with told():
+        check_start(Settings.load(os.environ))
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Print the service's own errors as lines, and exit with a code that says what kind it was."""
+    try:
+        yield
+    except StartError as error:
+        click.echo("\n".join(error.lines), err=True)
+        sys.exit(error.exit_code)
+    except ServiceError as error:
+        click.echo(f"{error.code}: {error.detail}", err=True)
+        for one in error.fields:
+            click.echo(f"  {one.field}: {one.message}", err=True)
+        sys.exit(1)
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.config["SETTINGS"]
+    return settings
+
+
+@click.command("generate")
+@click.argument("template_id", metavar="TEMPLATE")
+@click.option(
+    "--input",
+    "source",
+    type=click.File(encoding="utf-8"),
+    default="-",
+    help="File with the main text; - or left out = standard input.",
+)
+@click.option(
+    "-p",
+    "--parameter",
+    "pairs",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A parameter; VALUE is JSON if the template wants no string.",
+)
+@click.option("--model", help="A model of the service's list.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole answer as JSON.")
+def generate(template_id: str, source: Any, pairs: tuple[str, ...], model: str | None, as_json: bool) -> None:
+    """Fill TEMPLATE with a text, ask the model, and print its answer.
+
+    An incomplete answer is printed too, with exit code 3.
+    """
+    # Imported here: the JSON shape is the web's, and other commands need none of it.
+    from llm_service.web.representation import answer_json
+
+    with told():
+        services = build_services(_settings())
+        try:
+            parameters = _parameters(pairs, services.templates.get(template_id))
+            text = source.read().removesuffix("\n")
+            asked = GenerateRequest(template_id, text, parameters, model)
+            done = services.generate.run(asked, LOCAL_OWNER, uuid7()).generation
+        finally:
+            services.close()
+    click.echo(json.dumps(answer_json(done), ensure_ascii=False, indent=2) if as_json else done.output or "")
+    if done.status is Status.INCOMPLETE:
+        click.echo(f"incomplete: {done.incomplete_reason}", err=True)
+        sys.exit(3)
+
+
+def _parameters(pairs: tuple[str, ...], template: Any) -> dict[str, Any]:
+    kinds = {one.name: one.kind for one in template.parameters}
+    parameters: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="-p")
+        parameters[name] = value if kinds.get(name, "string") == "string" else _json_value(name, value)
+    return parameters
+
+
+def _json_value(name: str, value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise click.BadParameter(f"{name}: {value!r} is not a JSON value", param_hint="-p") from None
+
+
+@templates.command("check")
+def check_templates() -> None:
+    """Read all prompt files; exit code 1 and file:line for each fault."""
+    with told():
+        click.echo(f"{len(load_templates(_settings()))} templates are good.")
+
+
+@templates.command("list")
+def list_templates() -> None:
+    """Id, revision and name of each template."""
+    with told():
+        for template in load_templates(_settings()):
+            click.echo(f"{template.template_id:32} {template.revision}  {template.name}")
+
+
+@db.command("upgrade")
+def upgrade_db() -> None:
+    """Bring the database to this program's schema."""
+    with told():
+        changed = migrate_database(_settings())
+    click.echo("The database was migrated." if changed else "The database is up to date.")

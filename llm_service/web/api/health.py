@@ -1,0 +1,83 @@
+"""Liveness, readiness and status."""
+
+import time
+from typing import Any
+
+from flask import Response, current_app
+
+from llm_service import __version__
+from llm_service.core.errors import StorageError
+
+from ..context import services
+from .schemas import HealthSchema, ReadySchema, StatusSchema
+from .spec import Blueprint, json_response
+
+blp = Blueprint("health", __name__, url_prefix="/api/v1", description="Is it alive, is it ready, how is it set up")
+
+
+@blp.route("/health")
+@blp.response(200, HealthSchema)
+@blp.doc(operationId="getHealth", summary="Is the process alive?", security=[])
+def health() -> Response:
+    """Touches nothing else: no database, no provider."""
+    return json_response(
+        {"status": "ok", "service": current_app.config["SERVICE_NAME"], "env": current_app.config["SERVICE_ENV"]}
+    )
+
+
+@blp.route("/ready")
+@blp.response(200, ReadySchema)
+@blp.alt_response(503, schema=ReadySchema, description="not-ready: send it no requests")
+@blp.doc(operationId="getReady", summary="Should it be sent requests?", security=[])
+def ready() -> Response:
+    """`ready`, or `degraded` (it answers, but an operator should look), or `not-ready` with status 503."""
+    checks, usable = _checks()
+    fine = all(value == "ok" for value in checks.values())
+    state = "ready" if fine else "degraded" if usable else "not-ready"
+    return json_response({"status": state, "checks": checks}, 200 if usable else 503)
+
+
+@blp.route("/status")
+@blp.response(200, StatusSchema)
+@blp.problems("not-authenticated")
+@blp.doc(operationId="getStatus", summary="How is it set up, and what is in the cache?")
+def status() -> Response:
+    """Counters are those of the process that answers."""
+    return json_response(status_json())
+
+
+def status_json() -> dict[str, Any]:
+    has = services()
+    cache = has.cache.stats()
+    return {
+        "service": current_app.config["SERVICE_NAME"],
+        "env": current_app.config["SERVICE_ENV"],
+        "version": __version__,
+        "model": has.models.stand_in or has.models.default,
+        "models": list(has.models.allowed),
+        "provider": has.provider.name,
+        "templates": has.templates.ids,
+        "cache_size": cache.entries,
+        "cache": {
+            "backend": cache.backend,
+            "entries": cache.entries,
+            "max_entries": cache.max_entries,
+            "hits": cache.hits,
+            "misses": cache.misses,
+            "coalesced": 0,
+        },
+        "uptime_s": round(time.monotonic() - current_app.config["STARTED_MONOTONIC"], 1),
+    }
+
+
+def _checks() -> tuple[dict[str, str], bool]:
+    has = services()
+    checks = {"database": "ok", "cache": "ok", "templates": "ok", "provider": has.provider.trouble() or "ok"}
+    usable = True
+    try:
+        has.store.check()
+    except StorageError as error:
+        checks["database"], usable = error.code, False
+    if not has.provider.warmed:
+        checks["provider"], usable = "warming up", False
+    return checks, usable

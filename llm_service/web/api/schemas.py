@@ -1,0 +1,261 @@
+"""The shapes of the API, as marshmallow schemas: they check requests and document both ways."""
+
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+UUID_EXAMPLE = "019ab3f0-5f1e-7c3a-9d55-3d1c0a7b2e11"
+STATES = ["running", "completed", "incomplete", "failed", "cancelled", "interrupted"]
+
+
+def meta(description: str, example: Any = None, **more: Any) -> dict[str, Any]:
+    """The documentation of a field."""
+    return {"description": description, **({} if example is None else {"examples": [example]}), **more}
+
+
+class StrictString(fields.String):
+    """A string and nothing that could be turned into one."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        return value
+
+
+class StrictBoolean(fields.Boolean):
+    """true or false, not "yes" or 1."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class FieldErrorSchema(ma.Schema):
+    class Meta:
+        title = "FieldError"
+
+    field = fields.String(required=True, metadata=meta("Path of the field at fault.", "parameters.tone"))
+    message = fields.String(required=True, metadata=meta("What is allowed.", "must be one of: neutral, simple"))
+
+
+class ProblemSchema(ma.Schema):
+    """A problem document (RFC 9457)."""
+
+    type = fields.String(required=True, metadata=meta("Page that explains the error.", "/problems/invalid-input"))
+    title = fields.String(required=True, metadata=meta("The error in a few words."))
+    status = fields.Integer(required=True, metadata=meta("The HTTP status.", 422))
+    detail = fields.String(required=True, metadata=meta("What happened this time."))
+    instance = fields.String(required=True, metadata=meta("The path that was asked.", "/api/v1/generate"))
+    error = fields.String(required=True, metadata=meta("Stable code of the error.", "invalid-input"))
+    request_id = fields.String(required=True, metadata=meta("Finds the request in the log.", UUID_EXAMPLE))
+    errors = fields.List(fields.Nested(FieldErrorSchema), metadata=meta("The fields at fault, where there are any."))
+
+
+class HealthSchema(ma.Schema):
+    status = fields.String(required=True, validate=validate.OneOf(["ok"]), metadata=meta("Always `ok`."))
+    service = fields.String(required=True, metadata=meta("The service's name.", "LLM API Service"))
+    env = fields.String(required=True, validate=validate.OneOf(["dev", "prod"]), metadata=meta("The environment."))
+
+
+class ChecksSchema(ma.Schema):
+    database = fields.String(required=True, metadata=meta("`ok`, or what is wrong.", "ok"))
+    cache = fields.String(required=True, metadata=meta("`ok`, or what is wrong.", "ok"))
+    templates = fields.String(required=True, metadata=meta("`ok`, or what is wrong.", "ok"))
+    provider = fields.String(required=True, metadata=meta("`ok`, `warming up`, or what is wrong.", "ok"))
+
+
+class ReadySchema(ma.Schema):
+    status = fields.String(
+        required=True,
+        validate=validate.OneOf(["ready", "degraded", "not-ready"]),
+        metadata=meta("`degraded` still answers; `not-ready` comes with status 503."),
+    )
+    checks = fields.Nested(ChecksSchema, required=True)
+
+
+class CacheSchema(ma.Schema):
+    backend = fields.String(required=True, metadata=meta("Where answers are cached.", "memory"))
+    entries = fields.Integer(required=True, metadata=meta("Cached answers now."))
+    max_entries = fields.Integer(required=True, metadata=meta("Bound; 0 = nothing is cached.", 10000))
+    hits = fields.Integer(required=True, metadata=meta("Lookups answered, since this process started."))
+    misses = fields.Integer(required=True, metadata=meta("Lookups not answered, since this process started."))
+    coalesced = fields.Integer(
+        required=True, metadata=meta("Requests that joined another's call. Always 0 in this version.")
+    )
+
+
+class StatusSchema(ma.Schema):
+    service = fields.String(required=True, metadata=meta("The service's name.", "LLM API Service"))
+    env = fields.String(required=True, metadata=meta("The environment.", "dev"))
+    version = fields.String(required=True, metadata=meta("The program's version.", "0.1.0"))
+    model = fields.String(required=True, metadata=meta("The default model; `echo` = no model is asked.", "gpt-4o-mini"))
+    models = fields.List(fields.String(), required=True, metadata=meta("What `model` may be in a request."))
+    provider = fields.String(required=True, metadata=meta("`openai`, or `echo`, which is no model.", "openai"))
+    templates = fields.List(fields.String(), required=True, metadata=meta("Ids of the templates."))
+    cache_size = fields.Integer(required=True, metadata=meta("Cached answers now, as `cache.entries`."))
+    cache = fields.Nested(CacheSchema, required=True)
+    uptime_s = fields.Float(required=True, metadata=meta("Seconds since this process started.", 12.5))
+
+
+class GenerateRequestSchema(ma.Schema):
+    template_id = StrictString(
+        required=True,
+        validate=validate.Length(3, 64),
+        metadata=meta("A template's id, or its name without `_v<number>` for the highest version.", "basic_chat_v1"),
+    )
+    input = StrictString(
+        required=True,
+        validate=validate.Length(min=1),
+        metadata=meta("The main text, within the template's own bound (5,000 characters where it sets none).", "Hello"),
+    )
+    parameters = fields.Dict(
+        keys=StrictString(),
+        load_default=dict,
+        validate=validate.Length(max=64),
+        metadata=meta("The template's other inputs, by name; see `inputs` of the template.", {"tone": "simple"}),
+    )
+    model = StrictString(
+        load_default=None,
+        validate=validate.Length(1, 200),
+        metadata=meta("A model of the service's list; left out = the template's, or the default.", "gpt-4o-mini"),
+    )
+    stream = StrictBoolean(
+        load_default=False,
+        metadata=meta("Streaming is not available in this version: true is refused with 422.", False),
+    )
+
+
+class GenerationSchema(ma.Schema):
+    """An answer. Token counts are those of the answer; on a cache hit nothing was paid for them this time."""
+
+    request_id = fields.String(required=True, metadata=meta("UUIDv7; the id in the history.", UUID_EXAMPLE))
+    template_id = fields.String(required=True, metadata=meta("The template that was used.", "basic_chat_v1"))
+    template_revision = fields.String(required=True, metadata=meta("Content hash of the template.", "dfa412d7757c"))
+    model = fields.String(required=True, metadata=meta("The model that was asked.", "gpt-4o-mini"))
+    status = fields.String(
+        required=True, validate=validate.OneOf(STATES), metadata=meta("`completed` or `incomplete` in an answer.")
+    )
+    incomplete_reason = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=meta("Why an incomplete answer ended: `max_output_tokens`, `content_filter`, `refusal`, ..."),
+    )
+    cached = fields.Boolean(required=True, metadata=meta("Whether the cache answered."))
+    output = fields.String(required=True, allow_none=True, metadata=meta("The model's text; null where none came."))
+    system_prompt = fields.String(required=True, metadata=meta("The rendered system message; empty = none was sent."))
+    user_prompt = fields.String(required=True, metadata=meta("The rendered user message."))
+    input_tokens = fields.Integer(
+        required=True, allow_none=True, metadata=meta("Tokens of the prompts, provider-cached ones included.", 34)
+    )
+    output_tokens = fields.Integer(
+        required=True, allow_none=True, metadata=meta("Tokens of the answer, reasoning included.", 58)
+    )
+    total_tokens = fields.Integer(required=True, allow_none=True, metadata=meta("As the provider sums them.", 92))
+    cached_input_tokens = fields.Integer(
+        required=True, allow_none=True, metadata=meta("Part of `input_tokens` that the provider had cached.", 0)
+    )
+    reasoning_tokens = fields.Integer(
+        required=True, allow_none=True, metadata=meta("Part of `output_tokens` spent on reasoning.", 0)
+    )
+    cost_usd = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=meta('What this request cost, in US dollars; "0" on a cache hit, null = unknown.', "0"),
+    )
+    saved_usd = fields.String(
+        required=True, allow_none=True, metadata=meta("What a cache hit did not cost, in US dollars; null = unknown.")
+    )
+    latency_ms = fields.Integer(
+        required=True, allow_none=True, metadata=meta("From the request's start to its end; null while it runs.", 912)
+    )
+    created_at = fields.DateTime(
+        required=True, metadata=meta("When the request came, UTC.", "2026-11-23T20:15:00.123Z")
+    )
+
+
+class HistoryItemSchema(GenerationSchema):
+    """An entry of the history, whole."""
+
+    input = fields.String(required=True, metadata=meta("The main text as it was sent."))
+    parameters = fields.Dict(required=True, metadata=meta("The parameters as they were sent."))
+    provider = fields.String(required=True, metadata=meta("`openai` or `echo`.", "openai"))
+    error = fields.String(required=True, allow_none=True, metadata=meta("The problem's code, where it failed."))
+    attempts = fields.Integer(required=True, metadata=meta("Calls made to the provider for it; 0 on a cache hit.", 1))
+    cache_key = fields.String(required=True, metadata=meta("SHA-256 of all that was sent, in hex."))
+    finished_at = fields.DateTime(
+        required=True, allow_none=True, metadata=meta("When it ended, UTC; null while it runs.")
+    )
+
+
+class HistorySummarySchema(ma.Schema):
+    """An entry of the history in a list: no texts beyond the first words of the input."""
+
+    request_id = fields.String(required=True, metadata=meta("UUIDv7.", UUID_EXAMPLE))
+    template_id = fields.String(required=True)
+    template_revision = fields.String(required=True)
+    model = fields.String(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(STATES))
+    cached = fields.Boolean(required=True)
+    snippet = fields.String(required=True, metadata=meta("The first words of the input."))
+    input_tokens = fields.Integer(required=True, allow_none=True)
+    output_tokens = fields.Integer(required=True, allow_none=True)
+    total_tokens = fields.Integer(required=True, allow_none=True)
+    cost_usd = fields.String(required=True, allow_none=True, metadata=meta("US dollars; null = unknown."))
+    saved_usd = fields.String(required=True, allow_none=True, metadata=meta("US dollars; null = unknown."))
+    latency_ms = fields.Integer(required=True, allow_none=True, metadata=meta("Milliseconds."))
+    created_at = fields.DateTime(required=True, metadata=meta("UTC.", "2026-11-23T20:15:00.123Z"))
+    error = fields.String(required=True, allow_none=True, metadata=meta("The problem's code, where it failed."))
+
+
+class HistoryPageSchema(ma.Schema):
+    items = fields.List(fields.Nested(HistorySummarySchema), required=True, metadata=meta("Newest first."))
+    next = fields.String(required=True, allow_none=True, metadata=meta("Cursor of the page with older entries."))
+    prev = fields.String(required=True, allow_none=True, metadata=meta("Cursor of the page with newer entries."))
+
+
+class HistoryQuerySchema(ma.Schema):
+    cursor = fields.String(
+        load_default=None, validate=validate.Length(1, 64), metadata=meta("A page's `next` or `prev`.")
+    )
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, 200), metadata=meta("Entries on a page.", 50))
+
+
+class ExportQuerySchema(ma.Schema):
+    format = fields.String(
+        load_default="json", validate=validate.OneOf(["json"]), metadata=meta("Format of the export.")
+    )
+
+
+class ExportSchema(ma.Schema):
+    exported_at = fields.DateTime(required=True, metadata=meta("UTC."))
+    items = fields.List(fields.Nested(HistoryItemSchema), required=True, metadata=meta("Newest first."))
+
+
+class DeletedSchema(ma.Schema):
+    deleted = fields.Integer(required=True, metadata=meta("How many entries were deleted.", 12))
+
+
+class GenerateHelpSchema(ma.Schema):
+    message = fields.String(required=True, metadata=meta("How to call it."))
+    example = fields.Nested(GenerateRequestSchema, required=True, metadata=meta("A body that works."))
+
+
+class TemplateSummarySchema(ma.Schema):
+    id = fields.String(required=True, metadata=meta("The template's id.", "basic_chat_v1"))
+    name = fields.String(required=True, metadata=meta("For people.", "Basic chat"))
+    description = fields.String(required=True, metadata=meta("What it does."))
+    revision = fields.String(
+        required=True, metadata=meta("First 12 hex digits of its content's SHA-256.", "dfa412d7757c")
+    )
+    model = fields.String(required=True, metadata=meta("The model that answers unless the request names one."))
+    inputs = fields.Dict(required=True, metadata=meta("JSON Schema of `input` and `parameters` as one flat object."))
+
+
+class TemplateSchema(TemplateSummarySchema):
+    source = fields.String(required=True, metadata=meta("The prompt file's text."))
+
+
+class TemplateListSchema(ma.Schema):
+    items = fields.List(fields.Nested(TemplateSummarySchema), required=True)

@@ -1,0 +1,141 @@
+"""The API's frame: strict parsing, problem documents, and the OpenAPI document."""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import marshmallow as ma
+from flask import Flask, Response, current_app, request
+from flask_smorest import Api
+from flask_smorest import Blueprint as SmorestBlueprint
+
+from llm_service import __version__
+from llm_service.core.errors import FieldError, InvalidInput
+
+from ..errors import NotAcceptable
+from ..problems import PROBLEMS, STATUS_IN_PATH
+from ..strict_json import StrictParser
+from .schemas import ProblemSchema
+
+V = TypeVar("V", bound=Callable[..., Any])
+PROBLEM_TYPE = "application/problem+json"
+DESCRIPTION = """One doorway to language models: prompt templates as validated endpoints, with every answer cached,
+counted and kept.
+
+**Units.** Times are RFC 3339 in UTC; durations say their unit (`_ms`); money is US dollars as a decimal in a string;
+token counts are the provider's. A count or an amount that is not known is `null`, never 0.
+
+**Errors** are problem documents (RFC 9457). `error` is a stable code, explained at `/problems/<error>`; `errors` names
+the fields at fault; `request_id` finds the request in the log.
+
+**Every response** carries `X-Request-ID`: your own, if you sent one of the form `[A-Za-z0-9._-]{1,64}`, else ours.
+"""
+
+
+class Blueprint(SmorestBlueprint):
+    """A smorest blueprint that reads bodies strictly and refuses query arguments that nobody declared."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def query(self, schema: type[ma.Schema]) -> Callable[[V], V]:
+        """Declare a view's query arguments."""
+
+        def decorate(view: V) -> V:
+            decorated = self.arguments(schema, location="query", unknown=ma.RAISE)(view)
+            decorated.takes_query = True
+            return decorated  # type: ignore[no-any-return]
+
+        return decorate
+
+    def problems(self, *codes: str) -> Callable[[V], V]:
+        """Document the errors of a view, grouped by status."""
+
+        def decorate(view: V) -> V:
+            for status in sorted({_status(code) for code in codes}):
+                names = [code for code in codes if _status(code) == status]
+                view = self.alt_response(status, content_type=PROBLEM_TYPE, **_problem_response(names))(view)
+            return view
+
+        return decorate
+
+
+class ServiceApi(Api):
+    """flask-smorest's `Api`, less its app-wide error handler (ours decides by path: `web.errors`)."""
+
+    ERROR_SCHEMA = ProblemSchema
+
+    def _register_error_handlers(self) -> None:
+        """Nothing: `web.errors` has them."""
+
+    def _register_responses(self) -> None:
+        # smorest would document its own JSON shape under these names.
+        for status in HTTPStatus:
+            response: dict[str, Any] = {"description": status.phrase}
+            if status >= 400:
+                response["content"] = {PROBLEM_TYPE: {"schema": ProblemSchema}}
+            self.spec.components.response(status.name, response, lazy=True)
+        default = {"description": "A problem", "content": {PROBLEM_TYPE: {"schema": ProblemSchema}}}
+        self.spec.components.response("DEFAULT_ERROR", default, lazy=True)
+
+
+def make_api(app: Flask) -> ServiceApi:
+    app.config.update(
+        API_TITLE=app.config["SERVICE_NAME"],
+        API_VERSION=__version__,
+        OPENAPI_VERSION="3.1.0",
+        API_SPEC_OPTIONS={
+            "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
+            "servers": [{"url": "/", "description": "This server"}],
+        },
+    )
+    return ServiceApi(app)
+
+
+def guard_api() -> None:
+    """Before each API request: refuse what no operation could mean."""
+    _refuse_query()
+    accept = request.accept_mimetypes
+    if accept and not accept.best_match(["application/json", PROBLEM_TYPE, "text/plain", "text/event-stream"]):
+        raise NotAcceptable("The answer is application/json.")
+
+
+def _refuse_query() -> None:
+    if not request.args:
+        return
+    view = current_app.view_functions.get(request.endpoint or "")
+    errors = [FieldError(name[:64], "stands there twice") for name, values in request.args.lists() if len(values) > 1]
+    if view is not None and not getattr(view, "takes_query", False):
+        errors += [FieldError(name[:64], "is not an argument of this address") for name in request.args]
+    if errors:
+        raise InvalidInput.of(errors)
+
+
+def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A finished answer; smorest passes it on as it is, without a second walk through the schema."""
+    response = current_app.json.response(body)
+    response.status_code = status
+    response.headers.update(headers or {})
+    return response
+
+
+def _status(code: str) -> int:
+    return STATUS_IN_PATH.get(code, PROBLEMS[code].status) if code.endswith("template") else PROBLEMS[code].status
+
+
+def _problem_response(codes: list[str]) -> dict[str, Any]:
+    listed = "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in codes)
+    examples = {
+        code: {
+            "value": {
+                "type": f"/problems/{code}",
+                "title": PROBLEMS[code].title,
+                "status": PROBLEMS[code].status,
+                "detail": PROBLEMS[code].meaning,
+                "instance": "/api/v1/generate",
+                "error": code,
+                "request_id": "019ab3f0-5f1e-7c3a-9d55-3d1c0a7b2e11",
+            }
+        }
+        for code in codes
+    }
+    return {"schema": ProblemSchema, "description": listed, "examples": examples}

@@ -1,0 +1,21 @@
+"""What a view may reach: the services of its app, and whose request it is."""
+
+from collections.abc import Callable
+from typing import cast
+
+from flask import current_app, g
+
+from llm_service.core.services import Services
+
+EXTENSION = "llm_service"
+
+
+def services() -> Services:
+    get = cast("Callable[[], Services]", current_app.extensions[EXTENSION])
+    return get()
+
+
+def owner() -> str:
+    """The owner of this request's rows; only views behind the access check may ask."""
+    assert g.owner is not None, "a view of an open endpoint asked for an owner"
+    return cast(str, g.owner)

@@ -1,0 +1,77 @@
+"""What every request and every response gets: an id, the security headers, a log line."""
+
+import re
+import time
+
+import structlog
+from flask import Flask, Response, g, request
+
+from .context import services
+
+log = structlog.get_logger("llm_service")
+
+CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'{data}; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+)
+CSP = _CSP.format(data="")
+# Swagger UI draws its icons from data: addresses.
+CSP_DOCS = _CSP.format(data=" data:")
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+HSTS = "max-age=31536000"
+STATIC_MAX_AGE_S = 31_536_000
+
+
+def register_hooks(app: Flask) -> None:
+    """Call it before anything else that registers hooks: its `before` must run first."""
+    app.before_request(_begin)
+    app.after_request(_finish)
+
+
+def _begin() -> None:
+    g.started = time.perf_counter()
+    g.request_id = services().make_id()
+    own = request.headers.get("X-Request-ID", "")
+    g.shown_request_id = own if CLIENT_REQUEST_ID.fullmatch(own) else g.request_id
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    if own and g.shown_request_id is own:
+        structlog.contextvars.bind_contextvars(client_request_id=own)
+
+
+def _finish(response: Response) -> Response:
+    headers = response.headers
+    headers["X-Request-ID"] = g.shown_request_id
+    headers["Content-Security-Policy"] = CSP_DOCS if request.endpoint == "docs.show" else CSP
+    for name, value in HEADERS.items():
+        headers[name] = value
+    if request.is_secure:
+        headers["Strict-Transport-Security"] = HSTS
+    if request.endpoint == "static" and response.status_code == 200:
+        # The address of a file holds its content's hash (`asset`), so that a changed file has another address.
+        known = "v" in request.args
+        headers["Cache-Control"] = f"public, max-age={STATIC_MAX_AGE_S}, immutable" if known else "no-cache"
+    else:
+        headers.setdefault("Cache-Control", "no-store")
+    _log(response)
+    return response
+
+
+def _log(response: Response) -> None:
+    """Changing requests and refusals at INFO, the rest at DEBUG: a busy cache must not drown the log."""
+    quiet = response.status_code < 400 and (request.method in ("GET", "HEAD") or g.get("cached", False))
+    write = log.debug if quiet else log.info
+    write(
+        "request",
+        method=request.method,
+        route=request.url_rule.rule if request.url_rule else None,
+        status=response.status_code,
+        ms=round((time.perf_counter() - g.started) * 1000, 1),
+    )

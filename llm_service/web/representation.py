@@ -1,0 +1,80 @@
+"""Generations as JSON values, for the API, the export and the pages alike."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from llm_service.core.model import Generation, GenerationSummary
+
+
+def rfc3339(milliseconds: int) -> str:
+    """`2026-11-23T20:15:00.123Z`."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def money(amount: Decimal | None) -> str | None:
+    """A decimal in plain digits; None = unknown."""
+    return None if amount is None else f"{amount:f}"
+
+
+def answer_json(generation: Generation) -> dict[str, Any]:
+    """The 200 body of a generate call."""
+    usage = generation.usage
+    return {
+        "request_id": generation.request_id,
+        "template_id": generation.template_id,
+        "template_revision": generation.template_revision,
+        "model": generation.model,
+        "status": generation.status.value,
+        "incomplete_reason": generation.incomplete_reason,
+        "cached": generation.cached,
+        "output": generation.output,
+        "system_prompt": generation.prompts.system,
+        "user_prompt": generation.prompts.user,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "cached_input_tokens": usage.cached_input_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "cost_usd": money(generation.cost_usd),
+        "saved_usd": money(generation.saved_usd),
+        "latency_ms": generation.latency_ms,
+        "created_at": rfc3339(generation.created_ms),
+    }
+
+
+def whole_json(generation: Generation) -> dict[str, Any]:
+    """An entry of the history, whole: the answer and what was asked."""
+    return {
+        **answer_json(generation),
+        "input": generation.input,
+        "parameters": dict(generation.parameters),
+        "provider": generation.provider,
+        "error": generation.error,
+        "attempts": generation.attempts,
+        "cache_key": generation.cache_key,
+        "finished_at": None if generation.finished_ms is None else rfc3339(generation.finished_ms),
+    }
+
+
+def summary_json(summary: GenerationSummary) -> dict[str, Any]:
+    """An entry of a history page."""
+    usage = summary.usage
+    return {
+        "request_id": summary.request_id,
+        "template_id": summary.template_id,
+        "template_revision": summary.template_revision,
+        "model": summary.model,
+        "status": summary.status.value,
+        "cached": summary.cached,
+        "snippet": summary.snippet,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "cost_usd": money(summary.cost_usd),
+        "saved_usd": money(summary.saved_usd),
+        "latency_ms": summary.latency_ms,
+        "created_at": rfc3339(summary.created_ms),
+        "error": summary.error,
+    }

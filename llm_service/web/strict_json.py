@@ -1,0 +1,116 @@
+"""One reader in front of every JSON body.
+
+Python's `json` takes more than JSON (NaN, the last of two equal keys, a recursion error for deep nesting, halves of
+surrogate pairs). What is read here is what every other reader would read.
+"""
+
+import json
+import re
+from typing import Any, NoReturn
+
+from flask import Request
+from webargs.flaskparser import FlaskParser
+
+from llm_service.core.errors import FieldError, InvalidCharacter
+
+from .errors import DuplicateKey, InvalidJson, TooDeep, TooLarge, UnsupportedMediaType
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_DEPTH = 32
+MAX_KEYS = 64
+_BRACKETS_AND_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_ESCAPED_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def read_json(request: Request) -> Any:
+    """The body as Python values.
+
+    Raises `UnsupportedMediaType`, `TooLarge`, `InvalidJson`, `DuplicateKey`, `TooDeep`; for characters that cannot
+    be stored, the core raises `InvalidCharacter` where it knows the field.
+    """
+    if request.mimetype != "application/json" or request.mimetype_params.get("charset", "utf-8").lower() != "utf-8":
+        raise UnsupportedMediaType("Send Content-Type: application/json, in UTF-8.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("Compressed bodies are not read.")
+    return parse_json(_read_body(request))
+
+
+def _read_body(request: Request) -> bytes:
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise TooLarge("A body may have at most 1 MiB.")
+    # A chunked body has no length: read no more of it than one byte over the limit.
+    body = request.stream.read(MAX_BODY_BYTES + 1)
+    if len(body) > MAX_BODY_BYTES:
+        raise TooLarge("A body may have at most 1 MiB.")
+    return body
+
+
+def parse_json(body: bytes) -> Any:
+    """Raises `InvalidJson`, `DuplicateKey` or `TooDeep`."""
+    _refuse_deep(body)
+    try:
+        return json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise TooDeep(f"The body is nested more than {MAX_DEPTH} levels deep.") from None
+    except UnicodeDecodeError as error:
+        raise InvalidJson(f"The body is not UTF-8 (byte {error.start}).") from error
+    except json.JSONDecodeError as error:
+        raise InvalidJson(
+            f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
+        ) from error
+    except ValueError as error:
+        raise InvalidJson("The body holds a number that cannot be read.") from error
+
+
+def refuse_surrogates(values: Any, path: str = "") -> None:
+    """Raise `InvalidCharacter` for a lone surrogate in any key or string."""
+    if isinstance(values, str):
+        if _ESCAPED_SURROGATE.search(values):
+            field = path or "body"
+            raise InvalidCharacter(
+                f"{field} holds half of a surrogate pair. Remove it.",
+                fields=[FieldError(field, "holds half of a surrogate pair")],
+            )
+    elif isinstance(values, dict):
+        for key, value in values.items():
+            refuse_surrogates(key, path)
+            refuse_surrogates(value, f"{path}.{key}" if path else key)
+    elif isinstance(values, list):
+        for value in values:
+            refuse_surrogates(value, path)
+
+
+def _refuse_deep(body: bytes) -> None:
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _BRACKETS_AND_STRINGS.finditer(body):
+        mark = token[0]
+        if mark in (b"[", b"{"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise TooDeep(f"The body is nested more than {MAX_DEPTH} levels deep.")
+        elif mark in (b"]", b"}"):
+            depth -= 1
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise DuplicateKey(f"The key {twice[:64]!r} stands in an object more than once.")
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise InvalidJson(f"{name} is not JSON.")
+
+
+class StrictParser(FlaskParser):
+    """webargs, reading bodies with `read_json`."""
+
+    def load_json(self, req: Request, schema: Any) -> Any:
+        body = read_json(req)
+        refuse_surrogates(body)
+        return body
