@@ -107,10 +107,15 @@ def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(Exception, _answer_bug)
 
 
+def report(error: ServiceError) -> None:
+    """Log what is not the caller's fault."""
+    if status_of(error) >= 500:
+        log.error("problem", error=error.code, detail=error.detail, cause=_cause(error))
+
+
 def _answer(error: ServiceError) -> Response:
     status = status_of(error)
-    if status >= 500:
-        log.error("problem", error=error.code, detail=error.detail, cause=_cause(error))
+    report(error)
     if request.path.startswith("/api/"):
         response = Response(json.dumps(problem_document(error)), status, mimetype="application/problem+json")
     else:

@@ -1,6 +1,82 @@
-"""The pages: server-rendered, whole without JavaScript, live with HTMX."""
+"""The pages: server-rendered, whole without JavaScript, live with HTMX.
 
-from flask import Flask
+A template whose name begins with `_` is a fragment: the page includes it for the first paint, and a URL of its own
+gives the same file for later swaps.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, current_app, g, url_for
+
+from llm_service.core.model import Status
+
+from ..context import services
+from . import generate, history, problems, templates
+
+BLUEPRINTS = (generate.pages, history.pages, templates.pages, problems.pages)
+STATUS_LABELS = {
+    Status.RUNNING: "running",
+    Status.COMPLETED: "complete",
+    Status.INCOMPLETE: "incomplete",
+    Status.FAILED: "failed",
+    Status.CANCELLED: "stopped",
+    Status.INTERRUPTED: "interrupted",
+}
 
 
-def register(app: Flask) -> None: ...
+def register(app: Flask) -> None:
+    for pages in BLUEPRINTS:
+        app.register_blueprint(pages)
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals["asset"] = asset
+    app.jinja_env.filters.update(moment=moment, number=number, seconds=seconds, status_label=STATUS_LABELS.get)
+    app.context_processor(_layout_context)
+
+
+def asset(name: str) -> str:
+    """The address of a static file with its content's hash in it, so that it can be cached for good."""
+    assert current_app.static_folder is not None
+    return url_for("static", filename=name, v=_content_hash(Path(current_app.static_folder) / name))
+
+
+@cache
+def _content_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def moment(milliseconds: int) -> str:
+    """`2026-11-23 20:15:00`, UTC; a script shows it in the reader's own time zone."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def number(value: int | None) -> str:
+    """`1,234`; an unknown number is a dash, never 0."""
+    return "–" if value is None else f"{value:,}"
+
+
+def seconds(milliseconds: int | None) -> str:
+    """`0.84 s`, or `3 ms` where that says more."""
+    if milliseconds is None:
+        return "–"
+    return f"{milliseconds} ms" if milliseconds < 100 else f"{milliseconds / 1000:.2f} s"
+
+
+def _layout_context() -> dict[str, Any]:
+    """What the frame of every page shows; nothing of it for those who are not let in."""
+    frame: dict[str, Any] = {"service_name": current_app.config["SERVICE_NAME"], "frame": None}
+    if g.get("owner") is not None:
+        has = services()
+        frame["frame"] = {
+            "env": current_app.config["SERVICE_ENV"],
+            "model": has.models.stand_in or has.models.default,
+            "provider": has.provider.name,
+            "trouble": has.provider.trouble(),
+            "templates": len(has.templates),
+            "cache": has.cache.stats(),
+        }
+    return frame

@@ -1,0 +1,48 @@
+# Two commands do everything: `make run` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.runtime ## Serve the page and the API on http://127.0.0.1:8000 (HOST, PORT and .env change that)
+	@exec $(BIN)/gunicorn -c deploy/gunicorn.conf.py wsgi:app
+
+test: $(VENV)/.dev ## Run every check and every test
+	@sh tests/system_packages.sh
+	$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## Lint, format, types, import contracts (no tests)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## How to measure: see bench/README.md
+	@cat bench/README.md
+
+lock: $(VENV)/.dev ## Resolve the ranges of setup.cfg into the lock files, with hashes
+	$(BIN)/uv pip compile -q --generate-hashes --no-header setup.cfg -o requirements.lock
+	$(BIN)/uv pip compile -q --generate-hashes --no-header setup.cfg --extra dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## Remove the virtual environment and caches; the database in var/ stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.lock | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@ $(VENV)/.runtime
+
+.PHONY: help run test check bench lock clean

@@ -1,0 +1,121 @@
+"""The main page: choose a template, fill its form, see the answer."""
+
+from typing import Any
+
+from flask import Blueprint, Response, g, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from llm_service.core.errors import NotFound, ServiceError, UnknownTemplate
+from llm_service.core.model import Generation
+from llm_service.core.templates import Template
+
+from ..context import owner, services
+from ..errors import report, status_of
+from ..problems import PROBLEMS
+from .forms import Form, field_id, form_of, read_form
+
+pages = Blueprint("generate_page", __name__)
+RECENT = 8
+
+
+@pages.route("/")
+def show() -> str:
+    """`?template=` chooses a template, `?from=` shows a generation and fills the form with what was asked."""
+    generation = _generation(request.args.get("from"))
+    template = _template(request.args.get("template") or (generation.template_id if generation else None))
+    form = form_of(template, generation) if generation else Form(template)
+    return _page(form, generation)
+
+
+@pages.route("/", methods=["POST"])
+def submit() -> BaseResponse:
+    """The form without JavaScript. A redirect follows an answer, so that a reload does not ask and pay again."""
+    form = read_form(_template(request.form.get("template_id")), request.form)
+    if "choose" in request.form:
+        return Response(_page(form))
+    try:
+        generation = _run(form)
+    except ServiceError as error:
+        report(error)
+        return Response(_page(form.with_error(error), error=error), status_of(error))
+    return redirect(url_for(".show", **{"from": generation.request_id}), 303)
+
+
+@pages.route("/generate/answer", methods=["POST"])
+def answer() -> Response:
+    """The answer, the marks at the form's fields, and the last generations, for a swap."""
+    form = read_form(_template(request.form.get("template_id")), request.form)
+    generation, error = None, None
+    try:
+        generation = _run(form)
+    except ServiceError as raised:
+        report(raised)
+        form, error = form.with_error(raised), raised
+    html = render_template("generate/_answered.html", **_context(form, generation, error))
+    return Response(html, status_of(error) if error else 200)
+
+
+@pages.route("/generate/form", methods=["POST"])
+def fields() -> str:
+    """The fields of another template, with what was typed so far."""
+    form = read_form(_template(request.form.get("template_id")), request.form)
+    return render_template("generate/_fields.html", form=form, field_id=field_id, models=services().models)
+
+
+@pages.route("/generate/payload", methods=["POST"])
+def payload() -> str:
+    """The request as the API would take it."""
+    form = read_form(_template(request.form.get("template_id")), request.form)
+    return render_template("generate/_payload.html", form=form)
+
+
+@pages.route("/generate/recent")
+def recent() -> str:
+    """The last generations."""
+    return render_template("generate/_recent.html", recent=_recent())
+
+
+def _run(form: Form) -> Generation:
+    finished = services().generate.run(form.request(), owner(), g.request_id)
+    g.cached = finished.generation.cached
+    return finished.generation
+
+
+def _page(form: Form, generation: Generation | None = None, error: ServiceError | None = None) -> str:
+    return render_template("generate/index.html", **_context(form, generation, error))
+
+
+def _context(form: Form, generation: Generation | None, error: ServiceError | None) -> dict[str, Any]:
+    return {
+        "form": form,
+        "generation": generation,
+        "error": error,
+        "problem": PROBLEMS[error.code] if error else None,
+        "templates": list(services().templates),
+        "models": services().models,
+        "recent": _recent(),
+        "field_id": field_id,
+    }
+
+
+def _recent() -> Any:
+    return services().history.page(owner(), limit=RECENT).items
+
+
+def _template(template_id: str | None) -> Template:
+    """The one named, or the first."""
+    if not template_id:
+        return next(iter(services().templates))
+    try:
+        return services().templates.get(template_id)
+    except UnknownTemplate:
+        raise UnknownTemplate(template_id, in_path=True) from None
+
+
+def _generation(request_id: str | None) -> Generation | None:
+    if not request_id:
+        return None
+    try:
+        return services().history.get(owner(), request_id)
+    except NotFound:
+        return None

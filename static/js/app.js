@@ -1,0 +1,44 @@
+// What every page shares: copy buttons, and times in the reader's own zone.
+document.documentElement.classList.add("js");
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.textContent = "Copied";
+  } catch {
+    // No clipboard without https or permission: select the text, so that the keyboard can copy it.
+    getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
+    button.textContent = "Press Ctrl + C";
+  }
+  setTimeout(() => { button.textContent = label; }, 2000);
+});
+
+// One open panel at a time, and Escape closes it.
+document.addEventListener("click", (event) => {
+  for (const open of document.querySelectorAll("details.status[open], details.confirm[open]")) {
+    if (!open.contains(event.target)) open.open = false;
+  }
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const open of document.querySelectorAll("details.status[open], details.confirm[open]")) {
+    open.open = false;
+    open.querySelector("summary").focus();
+  }
+});
+
+function localTimes() {
+  const two = (value) => String(value).padStart(2, "0");
+  for (const time of document.querySelectorAll("time[datetime]:not([title])")) {
+    const when = new Date(time.dateTime);
+    time.title = time.dateTime;
+    time.textContent = `${when.getFullYear()}-${two(when.getMonth() + 1)}-${two(when.getDate())} `
+      + `${two(when.getHours())}:${two(when.getMinutes())}:${two(when.getSeconds())}`;
+  }
+  for (const zone of document.querySelectorAll(".zone")) zone.hidden = true;
+}
+localTimes();
+document.addEventListener("htmx:after:swap", localTimes);
