@@ -187,6 +187,11 @@ PROBLEMS: Mapping[str, Problem] = {
         "The disk of the database has no space left for another generation. Reading still works.",
         "Operators: free some space.",
     ),
+    "shutting-down": Problem(
+        503, "The service is stopping",
+        "The service is being stopped or restarted, or does not run; a proxy in front of it answers in its place.",
+        "Try again in a few seconds.",
+    ),
 }  # fmt: skip
 
 # The only code with two statuses: a template that the path names is a resource that does not exist.

@@ -87,7 +87,7 @@ class SqlHistory:
         self, owner: str, limit: int, *, before: int | None = None, after: int | None = None
     ) -> Sequence[tuple[int, GenerationSummary]]:
         rows = self._rows(_LIST.where(generations.c.owner == owner), limit, before, after)
-        return [(row.position, _summary(row._mapping)) for row in rows]
+        return [(row.position, _summary(dict(row._mapping))) for row in rows]
 
     def export(self, owner: str) -> Iterator[Generation]:
         # Page by page: no transaction stays open while a slow reader takes its time.
@@ -196,7 +196,7 @@ def _row(generation: Generation) -> dict[str, Any]:
 
 
 def _generation(row: Row[Any]) -> Generation:
-    values = row._mapping
+    values = dict(row._mapping)
     return Generation(
         **_summary_values(values),
         owner=values["owner"],

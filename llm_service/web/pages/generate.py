@@ -38,7 +38,7 @@ def submit() -> BaseResponse:
     except ServiceError as error:
         report(error)
         return Response(_page(form.with_error(error), error=error), status_of(error))
-    return redirect(url_for(".show", **{"from": generation.request_id}), 303)
+    return redirect(f"{url_for('.show')}?from={generation.request_id}", 303)
 
 
 @pages.route("/generate/answer", methods=["POST"])
