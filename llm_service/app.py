@@ -37,7 +37,9 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
         PROXY_HOPS=settings.proxy_hops,
         TRUSTED_NAMES=list(settings.trusted_hosts),
         STARTED_MONOTONIC=time.monotonic(),
+        # Forms; JSON bodies have a bound of their own (web.strict_json).
         MAX_CONTENT_LENGTH=2 * 1024 * 1024,
+        MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = _opened_once(settings, services)

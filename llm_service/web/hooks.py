@@ -65,8 +65,8 @@ def _finish(response: Response) -> Response:
 
 
 def _log(response: Response) -> None:
-    """Changing requests and refusals at INFO, the rest at DEBUG: a busy cache must not drown the log."""
-    quiet = response.status_code < 400 and (request.method in ("GET", "HEAD") or g.get("cached", False))
+    """Changing requests and refusals at INFO; reads, cache hits and what a page asks while one types at DEBUG."""
+    quiet = response.status_code < 400 and (request.method in ("GET", "HEAD") or g.get("quiet", False))
     write = log.debug if quiet else log.info
     write(
         "request",

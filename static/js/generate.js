@@ -1,4 +1,4 @@
-// The Generate page: elapsed time while waiting, a counter under the input, Ctrl + Enter.
+// The Generate page: elapsed time while waiting, a counter under the input, the live payload, Ctrl + Enter.
 const form = document.getElementById("generate-form");
 const waiting = document.getElementById("waiting");
 const elapsed = document.getElementById("elapsed");
@@ -22,7 +22,10 @@ document.addEventListener("htmx:finally:request", (event) => {
   if (!own(event)) return;
   clearInterval(ticking);
   waiting.hidden = true;
-  document.getElementById("answer").classList.remove("stale");
+  const answer = document.getElementById("answer");
+  answer.classList.remove("stale");
+  // On a phone the answer stands below the form.
+  answer.scrollIntoView({ block: "nearest" });
 });
 
 form.addEventListener("keydown", (event) => {
@@ -41,6 +44,17 @@ function count() {
     place.classList.toggle("over", length > max);
   }
 }
+// The payload follows what is typed, while it is open.
+let settling = null;
+function refreshPayload() {
+  clearTimeout(settling);
+  settling = setTimeout(() => {
+    if (document.getElementById("payload-fold").open) htmx.trigger("#payload", "refresh");
+  }, 300);
+}
+form.addEventListener("input", refreshPayload);
+form.addEventListener("toggle", (event) => { if (event.target.id === "payload-fold") refreshPayload(); }, true);
+
 // The server's messages stand under their fields; screen readers also want the fields marked.
 function markFields() {
   for (const message of form.querySelectorAll(".field-error")) {

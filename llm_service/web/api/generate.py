@@ -65,7 +65,7 @@ def generate(body: dict[str, Any]) -> Response:
         raise InvalidInput.of([FieldError("stream", message)])
     asked = GenerateRequest(**body, cache_mode=cache_mode(request.headers.get("Cache-Control", "")))
     finished = services().generate.run(asked, owner(), g.request_id)
-    g.cached = finished.generation.cached
+    g.quiet = finished.generation.cached
     headers = {"Cache-Status": cache_status(finished, asked.cache_mode), "Server-Timing": server_timing(finished)}
     return json_response(answer_json(finished.generation), headers=headers)
 

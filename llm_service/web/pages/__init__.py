@@ -15,9 +15,9 @@ from flask import Flask, current_app, g, url_for
 from llm_service.core.model import Status
 
 from ..context import services
-from . import generate, history, problems, templates
+from . import generate, history, problems, status, templates
 
-BLUEPRINTS = (generate.pages, history.pages, templates.pages, problems.pages)
+BLUEPRINTS = (generate.pages, history.pages, templates.pages, problems.pages, status.pages)
 STATUS_LABELS = {
     Status.RUNNING: "running",
     Status.COMPLETED: "complete",

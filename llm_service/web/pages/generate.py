@@ -58,6 +58,7 @@ def answer() -> Response:
 @pages.route("/generate/form", methods=["POST"])
 def fields() -> str:
     """The fields of another template, with what was typed so far."""
+    g.quiet = True
     form = read_form(_template(request.form.get("template_id")), request.form)
     return render_template("generate/_fields.html", form=form, field_id=field_id, models=services().models)
 
@@ -65,6 +66,7 @@ def fields() -> str:
 @pages.route("/generate/payload", methods=["POST"])
 def payload() -> str:
     """The request as the API would take it."""
+    g.quiet = True
     form = read_form(_template(request.form.get("template_id")), request.form)
     return render_template("generate/_payload.html", form=form)
 
@@ -77,7 +79,7 @@ def recent() -> str:
 
 def _run(form: Form) -> Generation:
     finished = services().generate.run(form.request(), owner(), g.request_id)
-    g.cached = finished.generation.cached
+    g.quiet = finished.generation.cached
     return finished.generation
 
 
