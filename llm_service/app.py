@@ -4,7 +4,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -17,9 +16,7 @@ from llm_service.web.auth import register_access
 from llm_service.web.context import EXTENSION
 from llm_service.web.errors import register_error_handlers
 from llm_service.web.hooks import register_hooks
-from llm_service.wiring import build_services
-
-ROOT = Path(__file__).resolve().parent.parent
+from llm_service.wiring import CHECKOUT, build_services
 
 
 def create_app(settings: Settings | None = None, *, services: Services | None = None) -> Flask:
@@ -29,7 +26,7 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
     caller that passes its own closes them itself.
     """
     settings = settings or Settings.load(os.environ)
-    app = Flask("llm_service", root_path=str(ROOT), template_folder="templates_html", static_folder="static")
+    app = Flask("llm_service", root_path=str(CHECKOUT), template_folder="templates_html", static_folder="static")
     app.config.update(
         SETTINGS=settings,
         SERVICE_NAME=settings.name,

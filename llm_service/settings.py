@@ -141,6 +141,7 @@ NOT_YET = {
     "APP_PRICES_FILE": "",
     "REDIS_URL": "",
     "SECRET_KEY": "",
+    "SECRET_KEY_FILE": "",
 }
 _KNOWN = {
     "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "APP_MODELS", "APP_PROVIDER", "HOST", "PORT",
@@ -241,7 +242,7 @@ class _Reader:
         except ValueError:
             value = None
         if value is None or not low <= value <= high:
-            self._fault(name, f"{raw[:40]!r} must be {what} between {low:g} and {high:g}")
+            self._fault(name, f"{raw[:40]!r} must be {what} between {low:,.10g} and {high:,.10g}")
             return default
         return value
 

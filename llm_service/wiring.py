@@ -1,5 +1,7 @@
 """The one place that chooses adapters, and that closes them."""
 
+from pathlib import Path
+
 from llm_service.adapters.cache_memory import MemoryCache
 from llm_service.adapters.clock import SystemClock, uuid7
 from llm_service.adapters.echo import NAME as ECHO
@@ -17,6 +19,8 @@ from llm_service.core.services import Services
 from llm_service.core.templates import TemplateSet
 from llm_service.settings import EXIT_CONFIG, Settings
 
+CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT_FOLDERS = ("templates_html", "static")
 # Between a generation's deadline and the moment when its row is surely nobody's any more.
 INTERRUPT_MARGIN_S = 10
 
@@ -37,6 +41,10 @@ def check_start(settings: Settings) -> None:
     """
     if refusals := settings.refusals():
         raise StartError(refusals, EXIT_CONFIG)
+    if missing := [name for name in CHECKOUT_FOLDERS if not (CHECKOUT / name).is_dir()]:
+        raise StartError(
+            [f"{CHECKOUT / name}: the program runs from its checkout, which holds it" for name in missing], 1
+        )
     load_templates(settings)
     migrate_database(settings)
 

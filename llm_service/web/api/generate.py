@@ -10,7 +10,7 @@ from llm_service.core.model import CacheMode, GenerateRequest
 
 from ..context import owner, services
 from ..representation import answer_json
-from .schemas import GenerateHelpSchema, GenerateRequestSchema, GenerationSchema
+from .schemas import GENERATE_EXAMPLE, GenerateHelpSchema, GenerateRequestSchema, GenerationSchema
 from .spec import Blueprint, json_response
 
 blp = Blueprint("generate", __name__, url_prefix="/api/v1", description="Ask a model through a template")
@@ -18,7 +18,7 @@ blp = Blueprint("generate", __name__, url_prefix="/api/v1", description="Ask a m
 CACHE_NAME = "llm-service"
 PROBLEMS = (
     "invalid-json", "duplicate-key", "too-deep", "untrusted-host", "not-authenticated", "csrf", "not-acceptable",
-    "too-large", "unsupported-media-type", "invalid-input", "invalid-character", "unknown-model", "upstream-rejected",
+    "too-large", "unsupported-media-type", "invalid-input", "invalid-character", "unknown-template", "unknown-model", "upstream-rejected",
     "internal-error", "upstream-error", "upstream-auth", "upstream-quota", "upstream-unreachable", "upstream-tls",
     "upstream-redirect", "upstream-truncated", "upstream-invalid-response", "upstream-misconfigured",
     "output-too-large", "upstream-rate-limited", "storage-unavailable", "storage-busy", "storage-full",
@@ -37,7 +37,7 @@ def generate_help() -> Response:
 
 
 @blp.route("/generate", methods=["POST"])
-@blp.arguments(GenerateRequestSchema)
+@blp.arguments(GenerateRequestSchema, example=GENERATE_EXAMPLE)
 @blp.response(200, GenerationSchema, headers={
     "Cache-Status": {"schema": {"type": "string"}, "description": "RFC 9211: `hit`, or `fwd=miss` with `stored`."},
     "Server-Timing": {"schema": {"type": "string"}, "description": "Where the time went, in milliseconds."},

@@ -237,6 +237,30 @@ class DeletedSchema(ma.Schema):
     deleted = fields.Integer(required=True, metadata=meta("How many entries were deleted.", 12))
 
 
+GENERATE_EXAMPLE = {"template_id": "basic_chat_v1", "input": "Say hello", "parameters": {"tone": "simple"}}
+GENERATION_EXAMPLE = {
+    "request_id": UUID_EXAMPLE,
+    "template_id": "basic_chat_v1",
+    "template_revision": "dfa412d7757c",
+    "model": "gpt-4o-mini",
+    "status": "completed",
+    "incomplete_reason": None,
+    "cached": False,
+    "output": "Hello!",
+    "system_prompt": "You are a helpful assistant. Answer in a simple tone.",
+    "user_prompt": "Say hello",
+    "input_tokens": 24,
+    "output_tokens": 2,
+    "total_tokens": 26,
+    "cached_input_tokens": 0,
+    "reasoning_tokens": 0,
+    "cost_usd": None,
+    "saved_usd": None,
+    "latency_ms": 412,
+    "created_at": "2026-11-23T20:15:00.123Z",
+}
+
+
 class GenerateHelpSchema(ma.Schema):
     message = fields.String(required=True, metadata=meta("How to call it."))
     example = fields.Nested(GenerateRequestSchema, required=True, metadata=meta("A body that works."))

@@ -47,13 +47,14 @@ class Blueprint(SmorestBlueprint):
 
         return decorate
 
-    def problems(self, *codes: str) -> Callable[[V], V]:
-        """Document the errors of a view, grouped by status."""
+    def problems(self, *codes: str, in_path: bool = False) -> Callable[[V], V]:
+        """Document the errors of a view, grouped by status. `in_path`: the template's id comes from the path."""
+        status_of = {code: PROBLEMS[code].status for code in codes} | (STATUS_IN_PATH if in_path else {})
 
         def decorate(view: V) -> V:
-            for status in sorted({_status(code) for code in codes}):
-                names = [code for code in codes if _status(code) == status]
-                view = self.alt_response(status, content_type=PROBLEM_TYPE, **_problem_response(names))(view)
+            for status in sorted({status_of[code] for code in codes}):
+                names = [code for code in codes if status_of[code] == status]
+                view = self.alt_response(status, content_type=PROBLEM_TYPE, **_problem_response(names, status))(view)
             return view
 
         return decorate
@@ -117,18 +118,14 @@ def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | Non
     return response
 
 
-def _status(code: str) -> int:
-    return STATUS_IN_PATH.get(code, PROBLEMS[code].status) if code.endswith("template") else PROBLEMS[code].status
-
-
-def _problem_response(codes: list[str]) -> dict[str, Any]:
+def _problem_response(codes: list[str], status: int) -> dict[str, Any]:
     listed = "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in codes)
     examples = {
         code: {
             "value": {
                 "type": f"/problems/{code}",
                 "title": PROBLEMS[code].title,
-                "status": PROBLEMS[code].status,
+                "status": status,
                 "detail": PROBLEMS[code].meaning,
                 "instance": "/api/v1/generate",
                 "error": code,

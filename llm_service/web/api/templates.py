@@ -25,7 +25,7 @@ def index() -> Response:
 
 @blp.route("/<template_id>")
 @blp.response(200, TemplateSchema)
-@blp.problems("not-authenticated", "unknown-template")
+@blp.problems("not-authenticated", "unknown-template", in_path=True)
 @blp.doc(operationId="getTemplate", summary="One template with its source")
 def show(template_id: str) -> Response:
     """A name without `_v<number>` means its highest version."""
