@@ -10,7 +10,7 @@ from llm_service.core.model import CacheMode, GenerateRequest
 
 from ..context import owner, services
 from ..representation import answer_json
-from .schemas import GENERATE_EXAMPLE, GenerateHelpSchema, GenerateRequestSchema, GenerationSchema
+from .schemas import GENERATE_EXAMPLE, GENERATION_EXAMPLE, GenerateHelpSchema, GenerateRequestSchema, GenerationSchema
 from .spec import Blueprint, json_response
 
 blp = Blueprint("generate", __name__, url_prefix="/api/v1", description="Ask a model through a template")
@@ -38,7 +38,7 @@ def generate_help() -> Response:
 
 @blp.route("/generate", methods=["POST"])
 @blp.arguments(GenerateRequestSchema, example=GENERATE_EXAMPLE)
-@blp.response(200, GenerationSchema, headers={
+@blp.response(200, GenerationSchema, example=GENERATION_EXAMPLE, headers={
     "Cache-Status": {"schema": {"type": "string"}, "description": "RFC 9211: `hit`, or `fwd=miss` with `stored`."},
     "Server-Timing": {"schema": {"type": "string"}, "description": "Where the time went, in milliseconds."},
 })  # fmt: skip
