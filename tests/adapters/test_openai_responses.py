@@ -1,0 +1,208 @@
+"""The OpenAI adapter against real sockets: each fault of the provider is one error of ours, and nothing leaks."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from llm_service.adapters.openai_responses import OpenAIProvider, parse_usage
+from llm_service.core import errors
+from llm_service.core.errors import ServiceError
+from llm_service.core.model import Delta, Done, Prompts, ProviderCall, Status, Usage
+from tests.conftest import FAULT_MODELS, KEY_CANARY
+from tests.upstream import Upstream
+
+DEADLINE_S = 1.2
+IDLE_S = 0.4
+
+FAILURES = {
+    "fault-400": errors.UpstreamRejected,
+    "fault-401": errors.UpstreamAuth,
+    "fault-403": errors.UpstreamAuth,
+    "fault-404": errors.UpstreamModelUnknown,
+    "fault-408": errors.UpstreamTimeout,
+    "fault-422": errors.UpstreamRejected,
+    "fault-429": errors.UpstreamRateLimited,
+    "fault-429-plain": errors.UpstreamRateLimited,
+    "fault-429-date": errors.UpstreamRateLimited,
+    "fault-500": errors.UpstreamError,
+    "fault-502": errors.UpstreamError,
+    "fault-503": errors.UpstreamError,
+    "fault-529": errors.UpstreamError,
+    "fault-quota": errors.UpstreamQuota,
+    "fault-too-long": errors.UpstreamRejected,
+    "fault-redirect": errors.UpstreamRedirect,
+    "fault-reset": errors.UpstreamUnreachable,
+    "fault-empty": errors.UpstreamUnreachable,
+    "fault-hang": errors.UpstreamTimeout,
+    "fault-slow-headers": errors.UpstreamTimeout,
+    "fault-hang-after-3": errors.UpstreamTimeout,
+    "fault-drip": errors.DeadlineExceeded,
+    "fault-eof-after-3": errors.UpstreamTruncated,
+    "fault-rst-after-3": errors.UpstreamTruncated,
+    "fault-eof-mid-event": errors.UpstreamTruncated,
+    "fault-no-terminal": errors.UpstreamTruncated,
+    "fault-failed": errors.UpstreamError,
+    "fault-failed-rate-limit": errors.UpstreamRateLimited,
+    "fault-error-event": errors.UpstreamError,
+    "fault-error-nested": errors.UpstreamError,
+    "fault-bad-json-event": errors.UpstreamInvalidResponse,
+    "fault-json-null": errors.UpstreamInvalidResponse,
+    "fault-json-list": errors.UpstreamInvalidResponse,
+    "fault-json-broken": errors.UpstreamInvalidResponse,
+    "fault-html": errors.UpstreamInvalidResponse,
+    "fault-huge": errors.OutputTooLarge,
+    "fault-long-line": errors.OutputTooLarge,
+}
+# What is strange and yet an answer: status, text, reason.
+ANSWERS = {
+    "fault-incomplete": (Status.INCOMPLETE, "Answer to: Hello", "max_output_tokens"),
+    "fault-content-filter": (Status.INCOMPLETE, "Answer to: Hello", "content_filter"),
+    "fault-refusal": (Status.INCOMPLETE, "I cannot help with that.", "refusal"),
+    "fault-unknown-events": (Status.COMPLETED, "Answer to: Hello", None),
+    "fault-json-body": (Status.COMPLETED, "Answer to: Hello", None),
+    "fault-no-usage": (Status.COMPLETED, "Answer to: Hello", None),
+    "fault-bad-usage": (Status.COMPLETED, "Answer to: Hello", None),
+    "fault-no-usage-details": (Status.COMPLETED, "Answer to: Hello", None),
+    "fault-nul": (Status.COMPLETED, "a\ufffdb\ufffdc", None),
+    "fault-no-deltas": (Status.COMPLETED, "Answer to: Hello", None),
+}
+
+
+@pytest.fixture(name="provider")
+def _provider(upstream: Upstream) -> Iterator[OpenAIProvider]:
+    provider = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=IDLE_S)
+    yield provider
+    provider.close()
+
+
+def call(model: str, **options: object) -> ProviderCall:
+    return ProviderCall(model, Prompts("Be brief.", "Hello"), options)
+
+
+def drain(provider: OpenAIProvider, model: str) -> tuple[str, Done]:
+    *deltas, done = provider.stream(call(model), time.monotonic() + DEADLINE_S)
+    assert all(isinstance(delta, Delta) for delta in deltas)
+    assert isinstance(done, Done)
+    return "".join(delta.text for delta in deltas if isinstance(delta, Delta)), done
+
+
+def test_every_fault_of_the_upstream_is_expected_here() -> None:
+    assert set(FAULT_MODELS) == set(FAILURES) | set(ANSWERS)
+
+
+@pytest.mark.parametrize("model", sorted(FAILURES))
+def test_failure(provider: OpenAIProvider, upstream: Upstream, model: str) -> None:
+    before = len(upstream.calls)
+    started = time.monotonic()
+    with pytest.raises(ServiceError) as raised:
+        drain(provider, model)
+    assert type(raised.value) is FAILURES[model]
+    assert time.monotonic() - started < DEADLINE_S + 1
+    assert len(upstream.calls) == before + 1, "one call, no retry, no redirect followed"
+    assert KEY_CANARY not in str(raised.value)
+    assert "secret" not in raised.value.detail
+
+
+@pytest.mark.parametrize("model", sorted(ANSWERS))
+def test_strange_answer(provider: OpenAIProvider, model: str) -> None:
+    text, done = drain(provider, model)
+    assert (done.status, done.text, done.incomplete_reason) == ANSWERS[model]
+    assert text == done.text
+
+
+def test_usage_of_a_normal_answer(provider: OpenAIProvider) -> None:
+    _, done = drain(provider, "normal")
+    assert done.usage == Usage(3, 4, 7, cached_input_tokens=2, reasoning_tokens=1)
+    assert done.upstream_request_id == "req_test"
+
+
+@pytest.mark.parametrize(
+    ("reported", "expected"),
+    [
+        (None, Usage()),
+        ([], Usage()),
+        ({"input_tokens": -1, "output_tokens": "7", "total_tokens": 10**30}, Usage()),
+        ({"input_tokens": True, "output_tokens": 1.5}, Usage()),
+        ({"input_tokens": 0, "output_tokens": 5, "input_tokens_details": None}, Usage(0, 5)),
+        ({"input_tokens_details": {"cached_tokens": 0}}, Usage(cached_input_tokens=0)),
+    ],
+)
+def test_usage_keeps_only_what_is_known(reported: object, expected: Usage) -> None:
+    assert parse_usage(reported) == expected
+
+
+def test_what_is_sent(provider: OpenAIProvider, upstream: Upstream) -> None:
+    list(provider.stream(call("what-is-sent", temperature=0.5), time.monotonic() + DEADLINE_S))
+    (sent,) = upstream.calls_of("what-is-sent")
+    assert sent["body"] == {
+        "model": "what-is-sent",
+        "instructions": "Be brief.",
+        "input": "Hello",
+        "stream": True,
+        "store": False,
+        "temperature": 0.5,
+    }
+    assert sent["headers"]["authorization"] == f"Bearer {KEY_CANARY}"
+
+
+def test_connections_are_used_again(provider: OpenAIProvider, upstream: Upstream) -> None:
+    drain(provider, "normal")
+    before = upstream.connections
+    for _ in range(20):
+        drain(provider, "normal")
+    assert upstream.connections == before
+
+
+def test_closing_early_closes_the_upstream_call() -> None:
+    with Upstream() as upstream:
+        provider = OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=IDLE_S)
+        events = provider.stream(call("tokens-1000-100"), time.monotonic() + 30)
+        assert isinstance(next(events), Delta)
+        assert upstream.open_connections == 1
+        events.close()
+        until = time.monotonic() + 5
+        while upstream.open_connections and time.monotonic() < until:
+            time.sleep(0.02)
+        assert upstream.open_connections == 0
+
+
+def test_retry_after_reaches_the_error(provider: OpenAIProvider) -> None:
+    with pytest.raises(errors.UpstreamRateLimited) as raised:
+        drain(provider, "fault-429")
+    assert raised.value.retry_after_s == 7
+    with pytest.raises(errors.UpstreamRateLimited) as raised:
+        drain(provider, "fault-429-date")
+    assert raised.value.retry_after_s is None, "a date in the past says nothing"
+
+
+def test_lasting_trouble_is_told_until_an_answer_comes(provider: OpenAIProvider) -> None:
+    assert provider.trouble() is None
+    with pytest.raises(errors.UpstreamAuth):
+        drain(provider, "fault-401")
+    assert "key" in str(provider.trouble())
+    drain(provider, "normal")
+    assert provider.trouble() is None
+
+
+@pytest.mark.parametrize(
+    ("address", "error"),
+    [
+        ("http://127.0.0.1:1/v1", errors.UpstreamUnreachable),
+        ("http://does-not-exist.invalid/v1", errors.UpstreamUnreachable),
+    ],
+)
+def test_nobody_there(address: str, error: type[ServiceError]) -> None:
+    provider = OpenAIProvider(api_key=None, base_url=address, idle_timeout_s=1)
+    with pytest.raises(error):
+        drain(provider, "normal")
+    provider.close()
+
+
+def test_tls_is_never_given_up(upstream: Upstream) -> None:
+    """A server that does not speak TLS is no reason to speak plain HTTP."""
+    address = upstream.base_url.replace("http:", "https:")
+    provider = OpenAIProvider(api_key=None, base_url=address, idle_timeout_s=1)
+    with pytest.raises((errors.UpstreamTls, errors.UpstreamTimeout)):
+        drain(provider, "normal")
+    provider.close()

@@ -1,0 +1,155 @@
+"""The strict reader: what it takes, and for each fault the line that it names."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from llm_service.adapters.prompt_files import MAX_FILE_BYTES, PromptFilesError, load_prompts
+from llm_service.adapters.prompty import PromptyError, parse_prompty
+from llm_service.core.parameters import Kind
+
+GOOD = """---
+name: Test
+description: For tests.
+model:
+  id: gpt-4o
+  options:
+    temperature: 0.5
+    maxOutputTokens: 100
+inputs:
+  - name: input
+    kind: string
+    required: true
+  - name: lines
+    kind: integer
+    default: 3
+    minimum: 1
+    maximum: 9
+---
+system:
+Write {{ lines }} lines.
+
+user:
+{{ input }}
+"""
+HEAD = "---\nname: T\ninputs:\n  - name: input\n    kind: string\n    required: true\n"
+
+
+def parse(text: str):
+    return parse_prompty("test_v1", text, default_max_chars=5000)
+
+
+def test_a_good_file() -> None:
+    template = parse(GOOD)
+    assert (template.name, template.description, template.model) == ("Test", "For tests.", "gpt-4o")
+    assert template.options == {"temperature": 0.5, "max_output_tokens": 100}
+    assert [one.kind for one in template.inputs] == [Kind.STRING, Kind.INTEGER]
+    assert template.main_input.max_length == 5000
+    prompts = template.render("Hello", {"lines": 2})
+    assert (prompts.system, prompts.user) == ("Write 2 lines.", "Hello")
+    assert template.render("Hello", {}).system == "Write 3 lines."
+
+
+def test_the_revision_follows_the_content_alone() -> None:
+    same = GOOD.replace("name: Test", "# a comment\nname:   'Test'")
+    other = [GOOD.replace("lines.", "rows."), GOOD.replace("0.5", "0.6"), GOOD.replace("For tests.", "More.")]
+    assert parse(same).revision == parse(GOOD).revision
+    assert len({parse(text).revision for text in [GOOD, *other]}) == 4
+    assert len(parse(GOOD).revision) == 12
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("", 1, "front matter"),
+        ("name: x\n", 1, "front matter"),
+        ("---\n---\nuser:\nx", 2, "empty"),
+        ("---\n- a\n---\nuser:\nx", 2, "mapping"),
+        ("---\nname: [\n---\nuser:\nx", 3, "YAML"),
+        (HEAD.replace("name: T", "name: 3") + "---\nuser:\nx", 2, "text"),
+        (HEAD + "nmae: y\n---\nuser:\nx", 7, "nmae"),
+        (HEAD + "name: again\n---\nuser:\nx", 7, "twice"),
+        (HEAD + "on: x\n---\nuser:\nx", 7, "quotes"),
+        (HEAD + "description: !!python/object/apply:os.system [ls]\n---\nuser:\nx", 7, "type"),
+        (HEAD + "description: 2020-01-01\n---\nuser:\nx", 7, "quotes"),
+        (HEAD + "model: {id: &a x}\ndescription: *a\n---\nuser:\nx", 7, "alias"),
+        (HEAD + "model: {id: x, connection: y}\n---\nuser:\nx", 7, "connection"),
+        (HEAD + "model: {options: {temperature: 3}}\n---\nuser:\nx", 7, "between"),
+        (HEAD + "model: {options: {temperature: .nan}}\n---\nuser:\nx", 7, "between"),
+        (HEAD + "model: {options: {maxOutputTokens: 1.5}}\n---\nuser:\nx", 7, "integer"),
+        (HEAD + "model: {options: {topK: 3}}\n---\nuser:\nx", 7, "topK"),
+        ("---\nname: T\n---\nuser:\nx", 2, "inputs"),
+        ("---\nname: T\ninputs: []\n---\nuser:\nx", 3, "main text"),
+        (HEAD + "  - name: input\n    kind: string\n---\nuser:\nx", 7, "twice"),
+        (HEAD + "  - name: Bad\n    kind: string\n---\nuser:\nx", 7, "small letters"),
+        (HEAD + "  - name: a\n    kind: text\n---\nuser:\nx", 7, "kind"),
+        (HEAD + "  - name: a\n    kind: string\n    min: 3\n---\nuser:\nx", 9, "min"),
+        (HEAD + "  - name: a\n    kind: string\n    minimum: 3\n---\nuser:\nx", 9, "no meaning"),
+        (HEAD + "  - name: a\n    kind: integer\n    default: x\n---\nuser:\nx", 9, "integer"),
+        (HEAD + "  - name: a\n    kind: integer\n    default: 3\n    maximum: 2\n---\nuser:\nx", 9, "at most"),
+        (HEAD + "  - name: a\n    kind: string\n    enumValues: [b]\n    example: c\n---\nuser:\nx", 10, "one of"),
+        (HEAD + "  - name: a\n    kind: string\n    required: true\n    default: c\n---\nuser:\nx", 10, "no default"),
+        (HEAD + "  - name: a\n    kind: string\n    pattern: '('\n---\nuser:\nx", 9, "regular expression"),
+        (HEAD + "---\nHello\nuser:\nx", 8, "before the first section"),
+        (HEAD + "---\nsystem:\nx", 8, "user: section"),
+        (HEAD + "---\nuser:\n\n", 8, "user: section"),
+        (HEAD + "---\nuser:\nx\nuser:\ny", 10, "twice"),
+        (HEAD + "---\nuser:\nx\nassistant:\ny", 10, "assistant"),
+        (HEAD + "---\nuser:\n\n\nHi {{ nope }}", 11, "nope"),
+        (HEAD + "---\nuser:\nHi\n{{ input", 10, ""),
+        (HEAD + "---\nuser:\nHi\n{% include '/etc/passwd' %}", 10, "include"),
+        (HEAD + "---\nuser:\n{{ cycler.__init__.__globals__ }}", 9, ""),
+        (HEAD + "---\nuser:\n{{ 'a' * 100000000 }}", 9, "mul"),
+        (HEAD + "---\nuser:\n{% for a in input %}{% for b in input %}x{% endfor %}{% endfor %}", 9, "loop"),
+        (HEAD + "---\nuser:\n{{ input.__class__ }}", 9, "__class__"),
+        (HEAD + "---\nuser:\n{{ input.upper() }}", 9, "call"),
+        (HEAD + "---\nuser:\n{{ input | attr('x') }}", 9, "attr"),
+    ],
+)  # fmt: skip
+def test_a_broken_file_names_its_line(text: str, line: int, words: str) -> None:
+    with pytest.raises(PromptyError) as raised:
+        parse(text)
+    assert (raised.value.line, words in raised.value.message) == (line, True), raised.value.message
+
+
+def test_an_alias_bomb_is_refused_before_it_grows() -> None:
+    levels = "\n".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 10))
+    with pytest.raises(PromptyError, match="alias"):
+        parse(f"---\nname: T\nl0: &l0 [x]\n{levels}\n---\nuser:\nx")
+
+
+def faults_of(folder: Path) -> list[str]:
+    with pytest.raises(PromptFilesError) as raised:
+        load_prompts(folder, default_max_chars=5000)
+    return [str(fault).replace(f"{folder}/", "") for fault in raised.value.faults]
+
+
+def test_all_faults_of_a_folder_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "good_v1.prompty").write_text(GOOD)
+    (tmp_path / "bad_v1.prompty").write_text("x")
+    (tmp_path / "latin_v1.prompty").write_bytes(GOOD.replace("Write", "Schöne").encode("latin-1"))
+    (tmp_path / "bom_v1.prompty").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    (tmp_path / "nul_v1.prompty").write_text(GOOD + "\x00")
+    (tmp_path / "Upper.prompty").write_text(GOOD)
+    (tmp_path / "big_v1.prompty").write_text("x" * (MAX_FILE_BYTES + 1))
+    (tmp_path / "link_v1.prompty").symlink_to("/etc/passwd")
+    os.mkfifo(tmp_path / "pipe_v1.prompty")
+    found = {fault.split(".prompty")[0]: fault for fault in faults_of(tmp_path)}
+    expected = {
+        "bad_v1": "prompty:1: ",
+        "latin_v1": "prompty:20: is not UTF-8",
+        "bom_v1": "prompty:1: begins with a byte order mark",
+        "nul_v1": "prompty:24: holds a NUL",
+        "Upper": "small letters",
+        "big_v1": "256 KiB",
+        "link_v1": "link out of the folder",
+        "pipe_v1": "not a regular file",
+    }
+    assert found.keys() == expected.keys()
+    assert [name for name, words in expected.items() if words not in found[name]] == []
+
+
+def test_no_folder_and_no_file_are_faults(tmp_path: Path) -> None:
+    assert "does not exist" in faults_of(tmp_path / "nowhere")[0]
+    assert "holds no .prompty file" in faults_of(tmp_path)[0]
