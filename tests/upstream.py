@@ -110,7 +110,9 @@ class Upstream:
             self._tasks.discard(task)
             writer.close()
 
-    async def _answer(self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(
+        self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         """Write the scripted answer; a client that leaves meanwhile ends it."""
         answering = asyncio.ensure_future(_Script(request, writer).run())
         try:
@@ -218,7 +220,9 @@ class _Script:
             {"type": "response.content_part.added", "part": {"type": "output_text", "text": ""}},
         ]
 
-    async def _events(self, *, pause_s: float = 0.0, last: dict[str, Any] | None = None) -> AsyncIterator[dict[str, Any]]:
+    async def _events(
+        self, *, pause_s: float = 0.0, last: dict[str, Any] | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
         for event in self._opening():
             yield event
         for word in self._words:

@@ -41,7 +41,9 @@ def test_each_error_of_the_sdk_is_one_of_ours(kind: type[Exception]) -> None:
     assert "secret" not in mapped.detail
 
 
-@pytest.mark.parametrize("error", [json.JSONDecodeError("x", "{", 0), TypeError("x"), KeyError("x"), AttributeError("x")])
+@pytest.mark.parametrize(
+    "error", [json.JSONDecodeError("x", "{", 0), TypeError("x"), KeyError("x"), AttributeError("x")]
+)
 def test_what_the_sdk_raises_for_broken_answers(error: Exception) -> None:
     assert isinstance(from_exception(error), UpstreamInvalidResponse)
 

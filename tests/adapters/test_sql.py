@@ -1,0 +1,140 @@
+"""The SQLite file: durable, migrated, grouped, and never damaged by us."""
+
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from llm_service.adapters.sql.engine import Database, migrate
+from llm_service.adapters.sql.errors import DatabaseFault
+from llm_service.adapters.sql.schema import MIGRATIONS, REVISIONS
+from llm_service.adapters.sql.tables import metadata
+from llm_service.core.errors import StorageBusy, StorageUnavailable
+
+
+@pytest.fixture(name="url")
+def _url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/deep/folder/history.db"
+
+
+def test_migrations_lead_to_the_tables(url: str) -> None:
+    assert migrate(url) is True
+    assert migrate(url) is False
+    database = Database(url)
+    difference = database.read(lambda connection: compare_metadata(MigrationContext.configure(connection), metadata))
+    database.close()
+    assert difference == []
+
+
+def test_the_list_of_revisions_is_alembics() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert [one.revision for one in ScriptDirectory.from_config(config).walk_revisions()][::-1] == list(REVISIONS)
+
+
+def test_many_processes_may_migrate_at_once(url: str) -> None:
+    results: list[bool] = []
+    threads = [threading.Thread(target=lambda: results.append(migrate(url))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [False, False, False, True]
+
+
+def test_the_connections_are_durable_and_careful(url: str) -> None:
+    database = Database(url)
+
+    def pragmas(connection) -> dict[str, object]:
+        names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
+        return {name: connection.execute(text(f"PRAGMA {name}")).scalar() for name in names}
+
+    expected = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
+    assert database.write(pragmas) == expected
+    assert database.read(pragmas) == expected
+    with pytest.raises(StorageUnavailable):
+        database.read(lambda connection: connection.execute(text("DELETE FROM answers")))
+    database.close()
+
+
+def test_a_newer_schema_is_refused(url: str) -> None:
+    migrate(url)
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(DatabaseFault, match="newer than this program"):
+        Database(url)
+
+
+def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "notes.db"
+    path.write_bytes(b"these are my notes, not a database at all\n" * 50)
+    before = path.read_bytes()
+    with pytest.raises(DatabaseFault, match="left as it is"):
+        Database(f"sqlite:///{path}")
+    assert path.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DatabaseFault, match="cannot be used"):
+        Database(f"sqlite:///{tmp_path}/file/h.db")
+
+
+def test_writes_share_commits_and_one_failure_is_nobody_elses(url: str) -> None:
+    database = Database(url)
+    database.write(lambda connection: connection.execute(text("CREATE TABLE t (n INTEGER PRIMARY KEY)")))
+    failed: list[int] = []
+
+    def insert(number: int) -> None:
+        # Every tenth number is 0 again, which is there already.
+        value = 0 if number % 10 == 0 else number
+        try:
+            database.write(lambda connection: connection.execute(text("INSERT INTO t VALUES (:n)"), {"n": value}))
+        except Exception:
+            failed.append(number)
+
+    insert(0)
+    threads = [threading.Thread(target=insert, args=(number,)) for number in range(1, 101)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    count = database.read(lambda connection: connection.execute(text("SELECT count(*) FROM t")).scalar())
+    database.close()
+    assert sorted(failed) == [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
+    assert count == 91
+
+
+def test_a_write_that_waits_too_long_is_busy_and_reads_go_on(url: str) -> None:
+    database = Database(url)
+    other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+    raised: list[Exception] = []
+
+    def write() -> None:
+        try:
+            database.check()
+        except Exception as error:
+            raised.append(error)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    time.sleep(0.1)
+    assert database.read(lambda connection: connection.execute(text("SELECT 1")).scalar()) == 1
+    assert time.monotonic() - started < 3, "a reader never waits for a writer"
+    writer.join()
+    assert isinstance(raised[0], StorageBusy)
+    assert raised[0].retry_after_s == 1
+    other.execute("ROLLBACK")
+    other.close()
+    database.check()
+    database.close()

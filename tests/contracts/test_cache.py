@@ -1,0 +1,123 @@
+"""What every cache promises. A second adapter is one more param."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from llm_service.adapters.cache_memory import MemoryCache
+from llm_service.core.model import CachedAnswer, Usage
+from llm_service.core.ports import Cache
+
+
+class Timer:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+MakeCache = Callable[..., Cache]
+
+
+@pytest.fixture(name="timer")
+def _timer() -> Timer:
+    return Timer()
+
+
+@pytest.fixture(name="make", params=["memory"])
+def _make(request: pytest.FixtureRequest, timer: Timer) -> MakeCache:
+    def memory(max_entries: int = 3) -> Cache:
+        return MemoryCache(ttl_s=10, max_entries=max_entries, timer=timer)
+
+    return {"memory": memory}[request.param]
+
+
+def answer(owner: str = "local", output: str = "text") -> CachedAnswer:
+    return CachedAnswer(owner, "id", "input", {"a": 1}, output, "model", Usage(1, None, 3))
+
+
+def test_what_was_put_comes_back(make: MakeCache) -> None:
+    cache = make()
+    assert cache.get("a") is None
+    cache.put("a", answer())
+    assert cache.get("a") == answer()
+    cache.put("a", answer(output="newer"))
+    assert cache.get("a") == answer(output="newer")
+
+
+def test_an_entry_has_a_lifetime(make: MakeCache, timer: Timer) -> None:
+    cache = make()
+    cache.put("a", answer())
+    timer.now = 9.9
+    assert cache.get("a") is not None
+    timer.now = 10.1
+    assert cache.get("a") is None
+    assert cache.stats().entries == 0
+
+
+def test_the_least_recently_used_goes_first(make: MakeCache) -> None:
+    cache = make()
+    for key in ("a", "b", "c"):
+        cache.put(key, answer())
+    cache.get("a")
+    cache.put("d", answer())
+    assert [key for key in ("a", "b", "c", "d") if cache.get(key)] == ["a", "c", "d"]
+
+
+def test_no_entries_is_no_cache(make: MakeCache) -> None:
+    cache = make(0)
+    cache.put("a", answer())
+    assert cache.get("a") is None
+    assert cache.stats().max_entries == 0
+
+
+def test_discard(make: MakeCache) -> None:
+    cache = make()
+    cache.put("a", answer())
+    cache.discard("a")
+    cache.discard("a")
+    assert cache.get("a") is None
+
+
+def test_discard_all_of_an_owner(make: MakeCache) -> None:
+    cache = make()
+    cache.put("a", answer("alice"))
+    cache.put("b", answer("bob"))
+    cache.discard_owner("alice")
+    assert (cache.get("a"), cache.get("b")) == (None, answer("bob"))
+
+
+def test_stats(make: MakeCache) -> None:
+    cache = make()
+    cache.put("a", answer())
+    cache.get("a")
+    cache.get("b")
+    stats = cache.stats()
+    assert (stats.entries, stats.max_entries, stats.hits, stats.misses) == (1, 3, 1, 1)
+
+
+def test_many_threads(make: MakeCache) -> None:
+    cache = make(50)
+    failures: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for turn in range(500):
+                key = str((number * 7 + turn) % 80)
+                cache.put(key, answer(owner=key))
+                found = cache.get(key)
+                assert found is None or found.owner == key
+                if turn % 50 == 0:
+                    cache.discard_owner(key)
+                    cache.stats()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert cache.stats().entries <= 50

@@ -1,0 +1,61 @@
+"""What every provider promises."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from llm_service.adapters.echo import EchoProvider
+from llm_service.adapters.openai_responses import OpenAIProvider
+from llm_service.core.model import Delta, Done, Prompts, ProviderCall, Status
+from llm_service.core.ports import Provider
+from tests.upstream import Upstream
+
+
+@pytest.fixture(name="provider", params=["echo", "openai"])
+def _provider(request: pytest.FixtureRequest, upstream: Upstream) -> Iterator[Provider]:
+    made: Provider = (
+        EchoProvider()
+        if request.param == "echo"
+        else OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=5)
+    )
+    yield made
+    made.close()
+
+
+CALL = ProviderCall("normal", Prompts("Be brief.", "Hello there,\nworld 😀"), {})
+
+
+def test_deltas_and_then_exactly_one_done(provider: Provider) -> None:
+    *deltas, done = provider.stream(CALL, time.monotonic() + 5)
+    assert isinstance(done, Done)
+    assert all(isinstance(one, Delta) for one in deltas)
+    assert len(deltas) > 2
+    assert "".join(one.text for one in deltas if isinstance(one, Delta)) == done.text
+    assert done.text.endswith("Hello there,\nworld 😀")
+    assert done.status is Status.COMPLETED
+    assert (done.usage.input_tokens or 0) > 0
+
+
+def test_the_same_call_gets_the_same_answer(provider: Provider) -> None:
+    assert list(provider.stream(CALL, time.monotonic() + 5)) == list(provider.stream(CALL, time.monotonic() + 5))
+
+
+def test_it_may_be_closed_at_any_time(provider: Provider) -> None:
+    events = provider.stream(CALL, time.monotonic() + 5)
+    events.close()
+    events = provider.stream(CALL, time.monotonic() + 5)
+    next(events)
+    events.close()
+    assert list(events) == []
+
+
+def test_warming_twice_is_fine(provider: Provider) -> None:
+    provider.warm()
+    provider.warm()
+    assert provider.warmed
+    assert provider.trouble() is None
+
+
+def test_it_has_a_name_and_an_identity(provider: Provider) -> None:
+    assert provider.name in provider.identity

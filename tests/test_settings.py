@@ -1,0 +1,131 @@
+from pathlib import Path
+
+import pytest
+
+from llm_service.settings import NAMES, NOT_YET, Secret, Settings, SettingsError, is_loopback
+
+
+def faults(environ: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_env(environ)
+    return raised.value.faults
+
+
+def test_defaults() -> None:
+    settings = Settings.from_env({})
+    assert (settings.host, settings.port, settings.openai_model, settings.env) == (
+        "127.0.0.1",
+        8000,
+        "gpt-4o-mini",
+        "dev",
+    )
+    assert settings.allowed_models == ("gpt-4o-mini",)
+    assert settings.chosen_provider == "echo"
+    assert settings.refusals() == []
+    assert Settings() == settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PORT", "x", "integer between 1 and 65,535"),
+        ("PORT", "0", "integer"),
+        ("PORT", "8_000", "integer"),
+        ("APP_CACHE_TTL_S", "nan", "number between"),
+        ("APP_CACHE_TTL_S", "inf", "number between"),
+        ("APP_DEADLINE_S", "-1", "number between"),
+        ("APP_PROVIDER", "claude", "one of: auto, openai, echo"),
+        ("APP_ENV", "production", "one of: dev, prod"),
+        ("APP_LOG_LEVEL", "loud", "one of"),
+        ("APP_MODELS", "a,b", "default model"),
+        ("APP_NAME", "x" * 101, "at most 100"),
+        ("APP_NAME", "a\x1b[2J", "printable"),
+        ("OPENAI_API_KEY", "schl\u00fcssel", "ASCII"),
+        ("OPENAI_API_KEY_FILE", "/does/not/exist", "cannot be read"),
+        ("OPENAI_BASE_URL", "ftp://x", "http"),
+        ("OPENAI_BASE_URL", "file:///etc/passwd", "http"),
+        ("OPENAI_BASE_URL", "http://user:pass@x/v1", "without user"),
+        ("OPENAI_BASE_URL", "http://good#@evil", "#"),
+        ("OPENAI_BASE_URL", "http://x:99999/v1", "http"),
+        ("OPENAI_BASE_URL", "localhost:1234", "http"),
+        ("DATABASE_URL", "postgresql://x/y", "SQLite only"),
+        ("DATABASE_URL", "sqlite://", "sqlite:///path"),
+        ("DATABASE_URL", "mysql://x", "sqlite:///path"),
+        *((name, "something", "does not have that function yet") for name in NOT_YET),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: str, words: str) -> None:
+    (fault,) = faults({name: value})
+    assert fault.startswith(f"{name}: ")
+    assert words in fault
+
+
+def test_all_faults_at_once() -> None:
+    found = faults({"PORT": "x", "APP_ENV": "y", "APP_CACHE_SCOPE": "z"})
+    assert [fault.partition(":")[0] for fault in found] == ["PORT", "APP_ENV", "APP_CACHE_SCOPE"]
+
+
+def test_a_secret_from_a_file_is_shown_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("sk-canary-123\n")
+    settings = Settings.from_env({"OPENAI_API_KEY_FILE": str(path)})
+    assert settings.openai_api_key == Secret("sk-canary-123")
+    assert settings.chosen_provider == "openai"
+    assert "canary" not in repr(settings)
+    assert "not both" in faults({"OPENAI_API_KEY": "x", "OPENAI_API_KEY_FILE": str(path)})[0]
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("PORT=9000\nAPP_NAME='From the file'\n")
+    settings = Settings.load({"PORT": "9001"}, dotenv)
+    assert (settings.port, settings.name) == (9001, "From the file")
+
+
+def test_an_unknown_name_is_a_fault_in_the_file_and_a_warning_in_the_environment(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("APP_NMAE=x\n")
+    with pytest.raises(SettingsError, match="APP_NMAE: is not a setting"):
+        Settings.load({}, dotenv)
+    assert Settings.load({"APP_NMAE": "x", "PATH": "/"}, tmp_path / "none").warnings == (
+        "APP_NMAE: is not a setting of this service",
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"APP_ENV": "prod"}, "never uses the echo"),
+        ({"APP_PROVIDER": "openai"}, "needs it"),
+        ({"HOST": "0.0.0.0"}, "not a loopback address"),
+        ({"HOST": "::"}, "not a loopback address"),
+        ({"HOST": "192.168.1.5"}, "not a loopback address"),
+    ],
+)
+def test_what_a_server_must_not_start_with(environ: dict[str, str], words: str) -> None:
+    (refusal,) = Settings.from_env(environ).refusals()
+    assert words in refusal
+
+
+@pytest.mark.parametrize(("host", "loopback"), [("localhost", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True),
+                                                ("", False), ("example.org", False), ("127.0.0.1.evil.com", False)])  # fmt: skip
+def test_loopback(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+
+
+def test_every_setting_is_documented(request: pytest.FixtureRequest) -> None:
+    root = request.config.rootpath
+    page, example = (root / "docs/configuration.md").read_text(), (root / ".env.example").read_text()
+    assert [name for name in NAMES if f"`{name}`" not in page] == []
+    assert [name for name in NAMES if f"# {name}=" not in example] == []
+
+
+def test_the_example_file_holds_the_defaults(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Every line of it, without the #, is accepted and changes nothing but the provider's address and key."""
+    lines = (request.config.rootpath / ".env.example").read_text().splitlines()
+    shown = [line[2:] for line in lines if line.startswith("# ") and "=" in line and "_FILE=/" not in line]
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("\n".join(line for line in shown if not line.startswith("OPENAI_BASE_URL")))
+    loaded = Settings.load({}, dotenv)
+    assert (loaded.allowed_models, loaded.trusted_hosts) == (Settings().allowed_models, Settings().trusted_hosts)
+    assert loaded.refusals() == []
