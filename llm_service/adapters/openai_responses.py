@@ -79,7 +79,6 @@ class OpenAIProvider:
             if mapped is error:
                 raise
             raise mapped from error
-        self._trouble = None
 
     def warm(self) -> None:
         self._ready_client()
@@ -123,6 +122,7 @@ class OpenAIProvider:
                 last = answer.finish(event.get("response"), call.model, upstream_id)
                 limit.idle_s = DRAIN_S
                 _drain(events)
+                self._trouble = None
                 yield from last
                 return
             elif kind == "error":

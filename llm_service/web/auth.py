@@ -6,16 +6,17 @@ accounts for it. Everyone let in is the one owner `local`. Everything is closed 
 """
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, request
-from werkzeug.sansio.utils import host_is_trusted
 
 from .errors import Csrf, NotAuthenticated, UntrustedHost
 
 LOCAL_OWNER = "local"
 OPEN_ENDPOINTS = frozenset({"static", "health.health", "health.ready", "problems.show"})
 FORWARDING_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -27,9 +28,15 @@ def register_access(app: Flask) -> None:
 
 def _check_host() -> None:
     """Against DNS rebinding: a foreign page can make a browser call 127.0.0.1, but not under one of our names."""
-    host = request.environ.get("HTTP_HOST", "")
-    if not host or not host_is_trusted(host, current_app.config["TRUSTED_NAMES"]):
+    match = _HOST.fullmatch(request.environ.get("HTTP_HOST", "").lower())
+    if match is None or not _is_trusted(match[1].strip("[]")):
         raise UntrustedHost("The Host header does not name this service.")
+
+
+def _is_trusted(name: str) -> bool:
+    """`.example.org` in the list means the name itself and all below it."""
+    trusted = [one.lower().strip("[]") for one in current_app.config["TRUSTED_NAMES"]]
+    return any(name == one or (one[0] == "." and f".{name}".endswith(one)) for one in trusted)
 
 
 def _check_access() -> None:

@@ -168,7 +168,7 @@ def _flatten(messages: Any, path: str = "") -> Iterator[FieldError]:
     if isinstance(messages, Mapping):
         for key, inner in messages.items():
             here = str(key)[:64]
-            skip = not path and here in ("json", "query", "path", "headers")
+            skip = not path and here in ("json", "query", "path", "headers", "_schema")
             yield from _flatten(inner, "" if skip else f"{path}.{here}" if path else here)
     elif isinstance(messages, list | tuple):
         for message in messages:

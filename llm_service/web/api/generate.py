@@ -29,9 +29,12 @@ PROBLEMS = (
 @blp.route("/generate")
 @blp.response(200, GenerateHelpSchema)
 @blp.problems("not-authenticated")
-@blp.doc(operationId="getGenerateHelp", summary="How to call generate")
+@blp.doc(operationId="getGenerateHelp")
 def generate_help() -> Response:
-    """An example that works as it is."""
+    """How to call generate
+
+    An example that works as it is.
+    """
     example = next(iter(services().templates)).example()
     return json_response({"message": "POST a JSON body like the example to this address.", "example": example})
 
@@ -45,7 +48,6 @@ def generate_help() -> Response:
 @blp.problems(*PROBLEMS)
 @blp.doc(
     operationId="generate",
-    summary="Fill a template and ask the model",
     parameters=[
         {
             "in": "header",
@@ -56,7 +58,9 @@ def generate_help() -> Response:
     ],
 )
 def generate(body: dict[str, Any]) -> Response:
-    """Checks the values, renders the prompts, and answers from the cache or from the model.
+    """Fill a template and ask the model
+
+    Checks the values, renders the prompts, and answers from the cache or from the model.
 
     The answer is in the history when it arrives. An incomplete answer has status 200 and says so in `status`.
     """

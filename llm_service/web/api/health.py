@@ -17,9 +17,12 @@ blp = Blueprint("health", __name__, url_prefix="/api/v1", description="Is it ali
 
 @blp.route("/health")
 @blp.response(200, HealthSchema)
-@blp.doc(operationId="getHealth", summary="Is the process alive?", security=[])
+@blp.doc(operationId="getHealth", security=[])
 def health() -> Response:
-    """Touches nothing else: no database, no provider."""
+    """Is the process alive?
+
+    Touches nothing else: no database, no provider.
+    """
     return json_response(
         {"status": "ok", "service": current_app.config["SERVICE_NAME"], "env": current_app.config["SERVICE_ENV"]}
     )
@@ -28,9 +31,12 @@ def health() -> Response:
 @blp.route("/ready")
 @blp.response(200, ReadySchema)
 @blp.alt_response(503, schema=ReadySchema, description="not-ready: send it no requests")
-@blp.doc(operationId="getReady", summary="Should it be sent requests?", security=[])
+@blp.doc(operationId="getReady", security=[])
 def ready() -> Response:
-    """`ready`, or `degraded` (it answers, but an operator should look), or `not-ready` with status 503."""
+    """Should it be sent requests?
+
+    `ready`, or `degraded` (it answers, but an operator should look), or `not-ready` with status 503.
+    """
     checks, usable = _checks()
     fine = all(value == "ok" for value in checks.values())
     state = "ready" if fine else "degraded" if usable else "not-ready"
@@ -40,9 +46,12 @@ def ready() -> Response:
 @blp.route("/status")
 @blp.response(200, StatusSchema)
 @blp.problems("not-authenticated")
-@blp.doc(operationId="getStatus", summary="How is it set up, and what is in the cache?")
+@blp.doc(operationId="getStatus")
 def status() -> Response:
-    """Counters are those of the process that answers."""
+    """How is it set up, and what is in the cache?
+
+    Counters are those of the process that answers.
+    """
     return json_response(status_json())
 
 

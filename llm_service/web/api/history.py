@@ -24,9 +24,12 @@ blp = Blueprint("history", __name__, url_prefix="/api/v1/history", description="
 @blp.query(HistoryQuerySchema)
 @blp.response(200, HistoryPageSchema)
 @blp.problems("not-authenticated", "invalid-input", "storage-unavailable")
-@blp.doc(operationId="listHistory", summary="A page of your history")
+@blp.doc(operationId="listHistory")
 def index(query: dict[str, Any]) -> Response:
-    """Newest first, without texts beyond the first words of the input."""
+    """A page of your history
+
+    Newest first, without texts beyond the first words of the input.
+    """
     page = services().history.page(owner(), query["cursor"], query["limit"])
     return json_response({"items": [summary_json(item) for item in page.items], "next": page.next, "prev": page.prev})
 
@@ -34,9 +37,12 @@ def index(query: dict[str, Any]) -> Response:
 @blp.route("", methods=["DELETE"])
 @blp.response(200, DeletedSchema)
 @blp.problems("not-authenticated", "csrf", "storage-unavailable", "storage-busy")
-@blp.doc(operationId="deleteHistory", summary="Delete your whole history")
+@blp.doc(operationId="deleteHistory")
 def clear() -> Response:
-    """The rows, their texts, and what the cache holds of them. It cannot be undone."""
+    """Delete your whole history
+
+    The rows, their texts, and what the cache holds of them. It cannot be undone.
+    """
     return json_response({"deleted": services().history.delete_all(owner())})
 
 
@@ -44,27 +50,36 @@ def clear() -> Response:
 @blp.query(ExportQuerySchema)
 @blp.response(200, ExportSchema)
 @blp.problems("not-authenticated", "invalid-input", "storage-unavailable")
-@blp.doc(operationId="exportHistory", summary="Your whole history as a file")
+@blp.doc(operationId="exportHistory")
 def export(query: dict[str, Any]) -> Response:
-    """Streamed, so that its size does not matter."""
+    """Your whole history as a file
+
+    Streamed, so that its size does not matter.
+    """
     return export_file(services().history.export(owner()), services().clock)
 
 
 @blp.route("/<request_id>")
 @blp.response(200, HistoryItemSchema)
 @blp.problems("not-authenticated", "not-found", "storage-unavailable")
-@blp.doc(operationId="getGeneration", summary="One entry, whole")
+@blp.doc(operationId="getGeneration")
 def show(request_id: str) -> Response:
-    """Another owner's entry is 404."""
+    """One entry, whole
+
+    Another owner's entry is 404.
+    """
     return json_response(whole_json(services().history.get(owner(), request_id)))
 
 
 @blp.route("/<request_id>", methods=["DELETE"])
 @blp.response(204)
 @blp.problems("not-authenticated", "csrf", "not-found", "storage-unavailable", "storage-busy")
-@blp.doc(operationId="deleteGeneration", summary="Delete one entry")
+@blp.doc(operationId="deleteGeneration")
 def delete(request_id: str) -> Response:
-    """Its texts go with the last entry that shares them."""
+    """Delete one entry
+
+    Its texts go with the last entry that shares them.
+    """
     services().history.delete(owner(), request_id)
     return Response(status=204)
 
@@ -72,7 +87,10 @@ def delete(request_id: str) -> Response:
 @blp.route("/<request_id>/output.txt")
 @blp.response(200, {"type": "string"}, content_type="text/plain")
 @blp.problems("not-authenticated", "not-found", "storage-unavailable")
-@blp.doc(operationId="downloadOutput", summary="The output as a text file")
+@blp.doc(operationId="downloadOutput")
 def output(request_id: str) -> Response:
-    """404 where the generation has no output."""
+    """The output as a text file
+
+    404 where the generation has no output.
+    """
     return output_file(services().history.get(owner(), request_id))

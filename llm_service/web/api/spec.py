@@ -37,6 +37,10 @@ class Blueprint(SmorestBlueprint):
 
     ARGUMENTS_PARSER = StrictParser()
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.before_request(_guard)
+
     def query(self, schema: type[ma.Schema]) -> Callable[[V], V]:
         """Declare a view's query arguments."""
 
@@ -92,7 +96,7 @@ def make_api(app: Flask) -> ServiceApi:
     return ServiceApi(app)
 
 
-def guard_api() -> None:
+def _guard() -> None:
     """Before each API request: refuse what no operation could mean."""
     _refuse_query()
     accept = request.accept_mimetypes

@@ -17,18 +17,24 @@ blp = Blueprint("templates", __name__, url_prefix="/api/v1/templates", descripti
 @blp.route("")
 @blp.response(200, TemplateListSchema)
 @blp.problems("not-authenticated")
-@blp.doc(operationId="listTemplates", summary="All templates")
+@blp.doc(operationId="listTemplates")
 def index() -> Response:
-    """Sorted by id."""
+    """All templates
+
+    Sorted by id.
+    """
     return json_response({"items": [summary_json(template) for template in services().templates]})
 
 
 @blp.route("/<template_id>")
 @blp.response(200, TemplateSchema)
 @blp.problems("not-authenticated", "unknown-template", in_path=True)
-@blp.doc(operationId="getTemplate", summary="One template with its source")
+@blp.doc(operationId="getTemplate")
 def show(template_id: str) -> Response:
-    """A name without `_v<number>` means its highest version."""
+    """One template with its source
+
+    A name without `_v<number>` means its highest version.
+    """
     try:
         template = services().templates.get(template_id)
     except UnknownTemplate:

@@ -1,0 +1,62 @@
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from llm_service import __version__
+from llm_service.app import services_of
+from tests.api.test_generate import BODY
+from tests.api.test_generate import URL as GENERATE
+
+
+def test_health(client: FlaskClient) -> None:
+    assert client.get("/api/v1/health").get_json() == {"status": "ok", "service": "LLM API Service", "env": "dev"}
+
+
+def test_ready(client: FlaskClient) -> None:
+    response = client.get("/api/v1/ready")
+    assert (response.status_code, response.get_json()) == (
+        200, {"status": "ready", "checks": {"database": "ok", "cache": "ok", "templates": "ok", "provider": "ok"}},
+    )  # fmt: skip
+
+
+def test_not_ready_until_the_provider_is_warm(upstream_app: Flask) -> None:
+    client = upstream_app.test_client()
+    response = client.get("/api/v1/ready")
+    assert (response.status_code, response.get_json()["status"]) == (503, "not-ready")
+    assert response.get_json()["checks"]["provider"] == "warming up"
+    services_of(upstream_app).provider.warm()
+    assert client.get("/api/v1/ready").get_json()["status"] == "ready"
+
+
+def test_degraded_while_the_key_is_refused(upstream_app: Flask) -> None:
+    client = upstream_app.test_client()
+    services_of(upstream_app).provider.warm()
+    client.post(GENERATE, json={**BODY, "model": "fault-401"})
+    response = client.get("/api/v1/ready")
+    assert (response.status_code, response.get_json()["status"]) == (200, "degraded")
+    client.post(GENERATE, json=BODY)
+    assert client.get("/api/v1/ready").get_json()["status"] == "ready"
+
+
+def test_status(client: FlaskClient) -> None:
+    for _ in range(2):
+        client.post(GENERATE, json=BODY)
+    status = client.get("/api/v1/status").get_json()
+    assert status.pop("uptime_s") >= 0
+    assert status == {
+        "service": "LLM API Service",
+        "env": "dev",
+        "version": __version__,
+        "model": "echo",
+        "models": ["gpt-4o-mini"],
+        "provider": "echo",
+        "templates": ["basic_chat_v1", "summarize_v1"],
+        "cache_size": 1,
+        "cache": {"backend": "memory", "entries": 1, "max_entries": 10000, "hits": 1, "misses": 1, "coalesced": 0},
+    }
+
+
+@pytest.mark.parametrize("path", ["health", "ready", "status"])
+def test_wrong_method_and_query(client: FlaskClient, path: str) -> None:
+    assert client.post(f"/api/v1/{path}").status_code == 405
+    assert client.get(f"/api/v1/{path}?x=1").status_code == 422

@@ -1,0 +1,101 @@
+"""The document is valid, whole, and true."""
+
+import json
+import os
+from typing import Any
+
+import jsonschema
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from openapi_spec_validator import validate
+
+from tests.api.test_generate import BODY
+from tests.api.test_generate import URL as GENERATE
+from tests.conftest import ROOT
+
+GOLDEN = ROOT / "tests" / "golden" / "openapi.json"
+
+
+@pytest.fixture(name="document")
+def _document(client: FlaskClient) -> dict[str, Any]:
+    return client.get("/openapi.json").get_json()  # type: ignore[no-any-return]
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if method != "parameters"
+    ]
+
+
+def test_it_is_valid(document: dict[str, Any]) -> None:
+    assert document["openapi"] == "3.1.0"
+    validate(document)
+
+
+def test_golden(document: dict[str, Any]) -> None:
+    """`UPDATE_GOLDEN=1` writes the file anew; read the difference."""
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.write_text(text)
+    assert GOLDEN.read_text() == text
+
+
+def test_every_api_route_is_documented(app: Flask, document: dict[str, Any]) -> None:
+    routes = {
+        (rule.rule.replace("<", "{").replace(">", "}"), method.lower())
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith("/api/")
+        for method in rule.methods or ()
+        if method not in ("HEAD", "OPTIONS")
+    }
+    assert {(path, method) for path, method, _ in operations(document)} == routes
+
+
+def test_every_operation_says_what_it_does(document: dict[str, Any]) -> None:
+    ids = []
+    for path, method, operation in operations(document):
+        ids.append(operation["operationId"])
+        assert operation["summary"], (path, method)
+        assert operation["description"], (path, method)
+        assert any(status.startswith("2") for status in operation["responses"]), (path, method)
+    assert len(ids) == len(set(ids))
+
+
+def test_every_error_of_generate_is_documented(document: dict[str, Any]) -> None:
+    responses = document["paths"][GENERATE]["post"]["responses"]
+    documented = " ".join(
+        responses[status]["description"] for status in responses if status >= "400" and status != "default"
+    )
+    for code in ("invalid-json", "csrf", "too-large", "unknown-template", "upstream-truncated", "storage-full"):
+        assert f"`{code}`" in documented
+
+
+def resolved(document: dict[str, Any], path: str, method: str, status: str, media: str) -> dict[str, Any]:
+    schema = document["paths"][path][method]["responses"][status]["content"][media]["schema"]
+    return {**schema, "components": document["components"]}
+
+
+def test_answers_are_as_documented(client: FlaskClient, document: dict[str, Any]) -> None:
+    request_id = client.post(GENERATE, json=BODY).get_json()["request_id"]
+    for path, method, _ in operations(document):
+        if method != "get" or path.endswith((".txt", "/export")):
+            continue
+        address = path.replace("{request_id}", request_id).replace("{template_id}", "basic_chat_v1")
+        response = client.get(address)
+        assert response.status_code == 200, address
+        jsonschema.validate(response.get_json(), resolved(document, path, "get", "200", "application/json"))
+    answer = client.post(GENERATE, json=BODY).get_json()
+    jsonschema.validate(answer, resolved(document, GENERATE, "post", "200", "application/json"))
+    export = json.loads(client.get("/api/v1/history/export").data)
+    jsonschema.validate(export, resolved(document, "/api/v1/history/export", "get", "200", "application/json"))
+    problem = client.post(GENERATE, json={}).get_json()
+    jsonschema.validate(problem, resolved(document, GENERATE, "post", "422", "application/problem+json"))
+
+
+def test_the_documented_examples_work(client: FlaskClient, document: dict[str, Any]) -> None:
+    content = document["paths"][GENERATE]["post"]["requestBody"]["content"]["application/json"]
+    assert client.post(GENERATE, json=content["example"]).status_code == 200

@@ -1,0 +1,32 @@
+import pytest
+from flask.testing import FlaskClient
+
+URL = "/api/v1/templates"
+
+
+def test_list(client: FlaskClient) -> None:
+    items = client.get(URL).get_json()["items"]
+    assert [one["id"] for one in items] == ["basic_chat_v1", "summarize_v1"]
+    assert items[0].keys() == {"id", "name", "description", "revision", "model", "inputs"}
+    assert items[0]["inputs"]["properties"]["tone"]["enum"] == ["neutral", "simple", "professional"]
+    assert items[0]["inputs"]["required"] == ["input"]
+
+
+@pytest.mark.parametrize("name", ["basic_chat_v1", "basic_chat"])
+def test_one(client: FlaskClient, name: str) -> None:
+    template = client.get(f"{URL}/{name}").get_json()
+    assert template["id"] == "basic_chat_v1"
+    assert template["source"].startswith("---\nname: Basic chat")
+
+
+@pytest.mark.parametrize("name", ["nope", "..%2f..%2fetc%2fpasswd", "CON", "A" * 5000, "basic_chat_v1%00", "__class__"])
+def test_missing(client: FlaskClient, name: str) -> None:
+    response = client.get(f"{URL}/{name}")
+    assert response.status_code == 404
+    assert response.get_json()["error"] in ("unknown-template", "not-found")
+
+
+@pytest.mark.parametrize("path", ["", "/basic_chat_v1"])
+def test_wrong_method_and_query(client: FlaskClient, path: str) -> None:
+    assert client.post(URL + path).status_code == 405
+    assert client.get(f"{URL}{path}?x=1").get_json()["errors"][0]["field"] == "x"

@@ -1,0 +1,73 @@
+"""The commands as processes, as a person or a script runs them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.processes import environment
+
+
+def flask(folder: Path, *arguments: str, text: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flask", *arguments]
+    env = {**environment(folder, **environ), "FLASK_APP": str(ROOT / "wsgi.py")}
+    return subprocess.run(command, cwd=folder, env=env, input=text, capture_output=True, text=True, timeout=60)
+
+
+def test_generate_does_the_main_job(tmp_path: Path) -> None:
+    done = flask(tmp_path, "generate", "basic_chat", "-p", "tone=simple", text="Hello\nthere\n")
+    assert (done.returncode, done.stdout) == (0, "Echo (no model was asked): Hello\nthere\n")
+    (tmp_path / "in.txt").write_text("From a file")
+    done = flask(tmp_path, "generate", "summarize_v1", "--input", "in.txt", "--json")
+    answer = json.loads(done.stdout)
+    assert (answer["template_id"], answer["status"]) == ("summarize_v1", "completed")
+    assert "From a file" in answer["user_prompt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["nope"], 1, "unknown-template: There is no template 'nope'"),
+        (["basic_chat", "-p", "tone=loud"], 1, "parameters.tone: must be one of"),
+        (["basic_chat", "-p", "tone"], 2, "is not NAME=VALUE"),
+        (["basic_chat", "--model", "other"], 1, "unknown-model"),
+    ],
+)
+def test_generate_says_what_is_wrong(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
+    done = flask(tmp_path, "generate", *arguments, text="Hello")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_incomplete_answer_is_printed_and_has_its_own_exit_code(tmp_path: Path) -> None:
+    done = flask(tmp_path, "generate", "basic_chat", text="Hello", APP_MAX_OUTPUT_TOKENS="2")
+    assert (done.returncode, done.stdout.strip(), done.stderr.strip()) == (
+        3,
+        "Echo (no",
+        "incomplete: max_output_tokens",
+    )
+
+
+def test_templates(tmp_path: Path) -> None:
+    assert "2 templates are good." in flask(tmp_path, "templates", "check", HOST="0.0.0.0", APP_ENV="prod").stdout
+    assert "basic_chat_v1" in flask(tmp_path, "templates", "list").stdout
+    (tmp_path / "bad_v1.prompty").write_text("---\nname: 3\n---\nuser:\nx")
+    done = flask(tmp_path, "templates", "check", APP_PROMPTS_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert f"{tmp_path}/bad_v1.prompty:" in done.stderr
+
+
+def test_db_upgrade(tmp_path: Path) -> None:
+    assert "was migrated" in flask(tmp_path, "db", "upgrade").stdout
+    assert "up to date" in flask(tmp_path, "db", "upgrade").stdout
+
+
+def test_every_bad_setting_at_once(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("APP_NMAE=x\nPORT=0\n")
+    done = flask(tmp_path, "templates", "list", APP_ENV="stage")
+    assert done.returncode == 78
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["APP_NMAE", "PORT", "APP_ENV"]

@@ -1,0 +1,160 @@
+"""The Generate page over plain HTTP: whole without JavaScript, and it never loses what was typed."""
+
+import html
+import json
+import re
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tests.conftest import OWN_PAGE
+
+FORM = {"template_id": "basic_chat_v1", "template_shown": "basic_chat_v1", "input": "Hello there", "p.tone": "simple"}
+HOSTILE = '</textarea><script>alert(1)</script><img src=x onerror=alert(1) hx-get="/x">'
+
+
+def post(client: FlaskClient, path: str = "/", **changes: str):
+    return client.post(path, data={**FORM, **changes}, headers=OWN_PAGE)
+
+
+def text_of(page: str, element_id: str) -> str:
+    found = re.search(rf'id="{element_id}"[^>]*>(.*?)</', page, re.DOTALL)
+    assert found, element_id
+    return html.unescape(found[1])
+
+
+def test_the_form_is_drawn_from_the_template(client: FlaskClient) -> None:
+    page = client.get("/").text
+    assert re.search(
+        r'<select id="field-parameters-tone" name="p.tone".*?<option selected>neutral</option>', page, re.DOTALL
+    )
+    assert 'data-max="5000"' in page
+    assert "No model is connected" in page
+    assert 'id="field-parameters-tone"' not in client.get("/?template=summarize_v1").text
+
+
+def test_an_answer_and_a_reload_that_asks_nothing(client: FlaskClient) -> None:
+    response = post(client)
+    assert response.status_code == 303
+    page = client.get(response.headers["Location"]).text
+    assert text_of(page, "output") == "Echo (no model was asked): Hello there"
+    assert "simple tone" in text_of(page, "system-prompt")
+    assert text_of(page, "user-prompt") == "Hello there"
+    assert ">fresh</span>" in page
+    assert text_of(page, "field-input") == "\nHello there", "ready to be changed and asked again"
+    client.get(response.headers["Location"])
+    assert len(client.get("/api/v1/history").get_json()["items"]) == 1
+    assert ">cached</span>" in client.get(post(client).headers["Location"]).text
+
+
+def test_ask_anew(client: FlaskClient) -> None:
+    post(client)
+    assert ">fresh</span>" in client.get(post(client, fresh="1").headers["Location"]).text
+
+
+def test_an_error_keeps_everything_that_was_typed(client: FlaskClient) -> None:
+    typed = "\n  first line\r\n" + HOSTILE
+    response = post(client, input=typed, **{"p.tone": "loud", "parameters_json": '{"a": 1}', "fresh": "1"})
+    page = response.text
+    assert response.status_code == 422
+    area = re.search(r'<textarea id="field-input".*?>\n(.*?)</textarea>', page, re.DOTALL)
+    assert area
+    assert html.unescape(area[1]) == typed.replace("\r\n", "\n")
+    assert text_of(page, "error-field-parameters-tone") == "must be one of: neutral, simple, professional"
+    assert text_of(page, "field-parameters_json") == '\n{"a": 1}'
+    assert 'name="fresh" value="1" checked' in page
+    assert 'role="alert"' in page
+    assert "<script>alert" not in page
+
+
+def test_line_ends_are_what_was_typed(client: FlaskClient) -> None:
+    post(client, input="one\r\ntwo")
+    assert client.get("/api/v1/history/export").get_json()["items"][0]["input"] == "one\ntwo"
+
+
+def test_another_template_keeps_the_input(client: FlaskClient) -> None:
+    for path in ("/", "/generate/form"):
+        page = post(client, path, choose="1", template_id="summarize_v1").text
+        assert text_of(page, "field-input") == "\nHello there"
+        assert "p.tone" not in page
+    assert client.get("/api/v1/history").get_json()["items"] == []
+
+
+def test_advanced_json_wins_over_the_fields(client: FlaskClient) -> None:
+    page = client.get(post(client, parameters_json='{"tone": "professional"}').headers["Location"]).text
+    assert "professional tone" in text_of(page, "system-prompt")
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("{", "not valid JSON"),
+        ("[1]", "must be an object"),
+        ('{"tone": 1, "tone": 2}', "more than once"),
+        ("NaN", "not JSON"),
+    ],
+)
+def test_bad_advanced_json_is_marked_at_its_field(client: FlaskClient, typed: str, words: str) -> None:
+    response = post(client, parameters_json=typed)
+    assert response.status_code == 422
+    assert words in text_of(response.text, "error-field-parameters_json")
+
+
+def test_the_payload_is_a_request_that_works(client: FlaskClient) -> None:
+    body = json.loads(text_of(post(client, "/generate/payload").text, "payload-text"))
+    assert body == {"template_id": "basic_chat_v1", "input": "Hello there", "parameters": {"tone": "simple"}}
+    assert client.post("/api/v1/generate", json=body).status_code == 200
+
+
+def test_fragments_are_fragments(client: FlaskClient) -> None:
+    answered = post(client, "/generate/answer")
+    assert answered.status_code == 200
+    for response in (answered, post(client, "/generate/form"), post(client, "/generate/payload"),
+                     client.get("/generate/recent"), client.get("/status")):  # fmt: skip
+        assert "<html" not in response.text
+        assert "<script" not in response.text
+    assert 'id="recent"' in answered.text
+    assert 'id="error-field-input" hx-swap-oob="true"' in answered.text
+    refused = post(client, "/generate/answer", input=" ")
+    assert refused.status_code == 422
+    assert text_of(refused.text, "error-field-input") == "must not be empty"
+
+
+def test_a_failure_of_the_provider_stands_where_the_answer_would(upstream_app: Flask) -> None:
+    client = upstream_app.test_client()
+    response = post(client, model="fault-500")
+    assert response.status_code == 502
+    assert "The model provider failed" in response.text
+    assert "Try again" in response.text
+    assert text_of(response.text, "field-input") == "\nHello there"
+    assert "<option selected>fault-500</option>" in response.text
+
+
+def test_unknown_things_in_the_address(client: FlaskClient) -> None:
+    assert client.get("/?template=nope").status_code == 404
+    assert client.get("/?from=nope").status_code == 200, "an entry that was deleted is no reason to lose the page"
+
+
+def test_every_kind_of_input(make_app, tmp_path) -> None:
+    """Numbers, boxes, lists and objects come from text fields as their own types."""
+    (tmp_path / "all_kinds_v1.prompty").write_text(
+        "---\nname: All\ninputs:\n  - {name: input, kind: string, required: true}\n"
+        "  - {name: lines, kind: integer, default: 3, minimum: 1}\n  - {name: heat, kind: float, default: 0.5}\n"
+        "  - {name: polite, kind: boolean, default: true}\n  - {name: words, kind: array, default: []}\n"
+        "  - {name: extra, kind: object, default: {}}\n  - {name: note, kind: string, default: ''}\n---\n"
+        "user:\n{{ lines + 1 }} {{ heat }} {{ polite }} {{ words | join('+') }} {{ extra }} {{ note }} {{ input }}\n"
+    )
+    client = make_app(APP_PROMPTS_DIR=str(tmp_path)).test_client()
+    page = client.get("/").text
+    assert 'type="number" id="field-parameters-lines"' in page
+    assert 'name="p.polite" value="true" checked' in page
+    form = {"template_id": "all_kinds_v1", "template_shown": "all_kinds_v1", "input": "Hi", "p.lines": "7", "p.heat": "1.5",
+            "p.words": "red\r\n\r\nblue", "p.extra": '{"a": 1}', "p.note": ""}  # fmt: skip
+    response = client.post("/", data=form, headers=OWN_PAGE)
+    answer = client.get(response.headers["Location"]).text
+    assert text_of(answer, "user-prompt") == "8 1.5 False red+blue {'a': 1}  Hi"
+    wrong = client.post("/", data={**form, "p.lines": "seven", "p.extra": "{"}, headers=OWN_PAGE)
+    assert text_of(wrong.text, "error-field-parameters-lines") == "must be an integer"
+    assert text_of(wrong.text, "error-field-parameters-extra") == "must be an object"
+    assert 'value="seven"' in wrong.text

@@ -1,0 +1,106 @@
+import json
+
+import pytest
+from flask.testing import FlaskClient
+
+from llm_service.web.problems import PROBLEMS
+from tests.conftest import OWN_PAGE
+from tests.pages.test_generate_page import HOSTILE, post
+
+
+def ask(client: FlaskClient, text: str = "Hello") -> str:
+    return post(client, input=text).headers["Location"].split("from=")[1]
+
+
+def test_history_pages(client: FlaskClient) -> None:
+    assert "Nothing here yet" in client.get("/history").text
+    for number in range(60):
+        ask(client, f"Text number {number}")
+    first = client.get("/history").text
+    assert first.count('class="words"') == 50
+    assert "Newer" not in first
+    older = first.split('rel="next" href="')[1].split('"')[0]
+    second = client.get(older).text
+    assert second.count('class="words"') == 10
+    assert "Older" not in second
+    newer = second.split('rel="prev" href="')[1].split('"')[0]
+    assert client.get(newer).text.count("Text number 59") == 1
+    assert client.get("/history?cursor=x").status_code == 422
+
+
+def test_an_entry(client: FlaskClient) -> None:
+    request_id = ask(client)
+    page = client.get(f"/history/{request_id}").text
+    for words in (
+        "Echo (no model was asked): Hello",
+        "System prompt",
+        "basic_chat_v1",
+        request_id,
+        f'href="/?from={request_id}"',
+    ):
+        assert words in page
+    assert client.get("/history/nope").status_code == 404
+
+
+def test_delete_and_clear(client: FlaskClient) -> None:
+    first, second = ask(client, "one"), ask(client, "two")
+    assert client.post(f"/history/{first}/delete", headers=OWN_PAGE).status_code == 303
+    assert client.get(f"/history/{first}").status_code == 404
+    assert client.get("/history/clear").status_code == 404, "nothing changes by a GET"
+    assert client.get(f"/history/{second}").status_code == 200
+    assert client.post("/history/clear", headers=OWN_PAGE).headers["Location"] == "/history"
+    assert "Nothing here yet" in client.get("/history").text
+
+
+def test_downloads(client: FlaskClient) -> None:
+    request_id = ask(client, HOSTILE)
+    text = client.get(f"/history/{request_id}/output.txt")
+    assert text.text.endswith(HOSTILE)
+    assert text.headers["Content-Disposition"] == f'attachment; filename="generation-{request_id}.txt"'
+    export = json.loads(client.get("/history/export.json").data)
+    assert export["items"][0]["input"] == HOSTILE
+
+
+def test_templates(client: FlaskClient) -> None:
+    page = client.get("/templates").text
+    assert "/templates/basic_chat_v1" in page
+    assert "/templates/summarize_v1" in page
+    shown = client.get("/templates/basic_chat_v1").text
+    assert "neutral, simple, professional" in shown
+    assert "name: Basic chat" in shown
+    missing = client.get("/templates/nope")
+    assert (missing.status_code, missing.mimetype) == (404, "text/html")
+
+
+@pytest.mark.parametrize("code", sorted(PROBLEMS))
+def test_each_problem_has_a_page(client: FlaskClient, code: str) -> None:
+    page = client.get(f"/problems/{code}").text
+    assert code in page
+    assert str(PROBLEMS[code].status) in page
+
+
+def test_no_other_problem_has_one(client: FlaskClient) -> None:
+    assert client.get("/problems/nope").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/history", "/generate/recent"])
+def test_hostile_text_is_text(client: FlaskClient, path: str) -> None:
+    request_id = ask(client, HOSTILE)
+    for address in (path, f"/history/{request_id}", f"/?from={request_id}"):
+        page = client.get(address).text
+        assert "<script>alert" not in page
+        assert "<img src=x" not in page
+
+
+def test_errors_outside_the_api_are_pages(client: FlaskClient) -> None:
+    for response, status in [
+        (client.get("/nowhere"), 404),
+        (client.delete("/history", headers=OWN_PAGE), 405),
+        (client.post("/history/clear"), 403),
+        (client.get("/", headers={"Host": "evil.example"}), 400),
+        (client.get("/", environ_base={"REMOTE_ADDR": "10.0.0.1"}), 401),
+    ]:
+        assert (response.status_code, response.mimetype) == (status, "text/html")
+        assert "<h1>" in response.text
+    outside = client.get("/", environ_base={"REMOTE_ADDR": "10.0.0.1"}).text
+    assert "echo" not in outside, "whoever is not let in learns nothing of the set-up"

@@ -1,0 +1,165 @@
+"""The server as a process: it starts as `make run` does, refuses what it must, and loses nothing when it is killed."""
+
+import json
+import os
+import signal
+import sqlite3
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import KEY_CANARY
+from tests.processes import Server, gunicorn, serving, stop
+from tests.upstream import Upstream
+
+BODY = {"template_id": "basic_chat_v1", "input": "Hello"}
+
+
+def ask(server: Server, timeout_s: float = 30, **changes: Any) -> tuple[int, dict[str, Any]]:
+    data = json.dumps({**BODY, **changes}).encode()
+    request = urllib.request.Request(f"{server.base_url}/api/v1/generate", data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def provider(upstream: Upstream, *models: str, **more: str) -> dict[str, str]:
+    return {
+        "OPENAI_API_KEY": KEY_CANARY,
+        "OPENAI_BASE_URL": upstream.base_url,
+        "OPENAI_MODEL": "normal",
+        "APP_MODELS": ",".join(["normal", *models]),
+        **more,
+    }
+
+
+def test_it_answers_through_the_sdk_and_logs_no_secret(tmp_path: Path, upstream: Upstream) -> None:
+    with serving(tmp_path, **provider(upstream, "fault-401", APP_LOG_LEVEL="DEBUG")) as server:
+        status, answer = ask(server, input="canary-prompt")
+        assert (status, answer["output"], answer["model"]) == (200, "Answer to: canary-prompt", "normal")
+        assert ask(server, input="canary-prompt")[1]["cached"] is True
+        assert ask(server, model="fault-401")[0] == 502
+        assert ask(server, input="")[0] == 422
+        for pid in [server.process.pid, *server.workers()]:
+            assert KEY_CANARY not in Path(f"/proc/{pid}/cmdline").read_text()
+        agent = upstream.calls[-1]["headers"]["user-agent"]
+        assert agent.startswith("OpenAI/Python")
+    log = server.log.read_text()
+    assert all(json.loads(line)["time"] for line in log.splitlines())
+    assert [secret for secret in (KEY_CANARY, "canary-prompt") if secret in log] == []
+
+
+def test_a_killed_server_has_lost_nothing_that_was_answered(tmp_path: Path, upstream: Upstream) -> None:
+    """SIGKILL for worker and master during 200 generations, fresh and cached; then each whole answer is in the file."""
+    answered: dict[str, str] = {}
+    outcomes: Counter[str] = Counter()
+
+    def client(server: Server, number: int) -> None:
+        for turn in range(25):
+            text = f"Question {number}-{turn - turn % 2}"  # every second one is a cache hit
+            try:
+                status, answer = ask(server, timeout_s=10, input=text, model="slow-0.05")
+            except (OSError, ValueError):
+                outcomes["cut"] += 1
+                return
+            outcomes[str(status)] += 1
+            if status == 200:
+                answered[answer["request_id"]] = answer["output"]
+
+    with serving(tmp_path, **provider(upstream, "slow-0.05", APP_DEADLINE_S="0.5")) as server:
+        threads = [threading.Thread(target=client, args=(server, number)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        while len(answered) < 60:
+            time.sleep(0.01)
+        for pid in [*server.workers(), server.process.pid]:
+            os.kill(pid, signal.SIGKILL)
+        for thread in threads:
+            thread.join()
+    assert outcomes["cut"] > 0
+    assert set(outcomes) == {"cut", "200"}
+
+    with sqlite3.connect(tmp_path / "service.db") as database:
+        kept = dict(
+            database.execute(
+                "SELECT request_id, output FROM generations JOIN answers USING (answer_id) WHERE status = 'completed'"
+            )
+        )
+        assert {key: kept.get(key) for key in answered} == answered
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        # Long ago by the clock of the rows, so that the next start need not wait for their deadline.
+        database.execute("UPDATE generations SET created_ms = created_ms - 3600000 WHERE status = 'running'")
+        left = database.execute("SELECT count(*) FROM generations WHERE status = 'running'").fetchone()[0]
+    database.close()
+    assert left > 0, "some were under way"
+    with serving(tmp_path, **provider(upstream)) as server:
+        assert ask(server)[0] == 200
+    with sqlite3.connect(tmp_path / "service.db") as database:
+        states = dict(database.execute("SELECT status, count(*) FROM generations GROUP BY status"))
+    database.close()
+    assert states.get("running") is None
+    assert states["interrupted"] == left
+
+
+def test_a_stopped_server_finishes_what_runs(tmp_path: Path, upstream: Upstream) -> None:
+    with serving(tmp_path, **provider(upstream, "slow-1")) as server:
+        got: list[tuple[int, dict[str, Any]]] = []
+        thread = threading.Thread(target=lambda: got.append(ask(server, model="slow-1")))
+        thread.start()
+        time.sleep(0.4)
+        assert stop(server.process) == 0
+        thread.join()
+    assert got[0][0] == 200
+    assert got[0][1]["status"] == "completed"
+
+
+def test_two_workers_on_a_fresh_database(tmp_path: Path) -> None:
+    with serving(tmp_path, WEB_CONCURRENCY="2") as server:
+        assert len(server.workers()) == 2
+        assert {ask(server, input=str(number))[0] for number in range(20)} == {200}
+        with urllib.request.urlopen(f"{server.base_url}/api/v1/history") as response:
+            assert len(json.load(response)["items"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("environ", "code", "words"),
+    [
+        ({"HOST": "0.0.0.0"}, 78, ["HOST: 0.0.0.0 is not a loopback address"]),
+        ({"APP_ENV": "prod"}, 78, ["OPENAI_API_KEY: is not set"]),
+        (
+            {"PORT": "x", "APP_CACHE_SCOPE": "all", "REDIS_URL": "redis://x"},
+            78,
+            ["PORT: 'x' must be", "APP_CACHE_SCOPE: 'all' must be", "REDIS_URL: this version"],
+        ),
+        ({"APP_PROMPTS_DIR": "/nowhere"}, 1, ["/nowhere: the folder of prompt files does not exist"]),
+        ({"DATABASE_URL": "sqlite:////proc/x.db"}, 1, ["DATABASE_URL: the SQLite file /proc/x.db cannot be used"]),
+    ],
+)
+def test_what_it_refuses_to_start_with(tmp_path: Path, environ: dict[str, str], code: int, words: list[str]) -> None:
+    process = gunicorn(tmp_path, **environ)
+    assert process.wait(20) == code
+    log = (tmp_path / "server.log").read_text()
+    assert [one for one in words if one not in log] == []
+    assert "Traceback" not in log
+
+
+def test_a_broken_template_stops_the_start_with_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "bad_v1.prompty").write_text(
+        "---\nname: Bad\ninputs:\n  - name: input\n    kind: string\n    required: true\n---\nuser:\n{{ nope }}\n"
+    )
+    process = gunicorn(tmp_path, APP_PROMPTS_DIR=str(tmp_path))
+    assert process.wait(20) == 1
+    assert f"{tmp_path}/bad_v1.prompty:9: nope is used here" in (tmp_path / "server.log").read_text()
+
+
+def test_another_address_by_hand_is_refused_too(tmp_path: Path) -> None:
+    process = gunicorn(tmp_path, GUNICORN_CMD_ARGS="--bind 0.0.0.0:0")
+    assert process.wait(20) == 78

@@ -1,0 +1,63 @@
+"""What the documents say is true."""
+
+import hashlib
+import json
+import re
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from llm_service.web.problems import PROBLEMS, STATUS_IN_PATH
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_readmes_call_gives_the_readmes_answer(client: FlaskClient) -> None:
+    body = re.search(r"-d '(\{.*?\})'\n", README)
+    shown = re.search(r"```json\n(\{.*?\n\})\n```", README, re.DOTALL)
+    assert body
+    assert shown
+    expected, answer = json.loads(shown[1]), client.post("/api/v1/generate", json=json.loads(body[1])).get_json()
+    for name in ("request_id", "latency_ms", "created_at"):
+        assert type(answer.pop(name)) is type(expected.pop(name))
+    assert answer == expected
+
+
+def test_every_error_is_in_the_table() -> None:
+    page = (ROOT / "docs/errors.md").read_text()
+    for code, problem in PROBLEMS.items():
+        status = (
+            f"{problem.status}, in a path {STATUS_IN_PATH[code]}" if code in STATUS_IN_PATH else str(problem.status)
+        )
+        assert f"| `{code}` | {status} | {problem.meaning} | {problem.remedy} |" in page, code
+
+
+def test_every_command_is_documented(app: Flask) -> None:
+    pages = README + "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+    for name, command in app.cli.commands.items():
+        if name == "openapi":  # flask-smorest's own
+            continue
+        for path in [f"{name} {inner}" for inner in getattr(command, "commands", {})] or [name]:
+            assert f"flask {path}" in pages, path
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), (page.name, target)
+
+
+def test_vendored_files_are_the_ones_that_were_recorded() -> None:
+    table = (ROOT / "static/vendor/VENDOR.md").read_text()
+    recorded = dict(re.findall(r"^\| `([^`]+)` \|.*`([0-9a-f]{64})` \|$", table, re.MULTILINE))
+    assert len(recorded) == 3
+    for name, digest in recorded.items():
+        assert hashlib.sha256((ROOT / "static/vendor" / name).read_bytes()).hexdigest() == digest, name
+
+
+def test_decisions_are_short_and_numbered() -> None:
+    for number, path in enumerate(sorted((ROOT / "docs/decisions").glob("*.md")), 1):
+        text = path.read_text()
+        assert text.startswith(f"# {number}. "), path.name
+        assert len(text.splitlines()) <= 16, path.name
