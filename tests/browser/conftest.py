@@ -1,0 +1,73 @@
+"""A real Chromium against a real gunicorn."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.conftest import needed_program
+from tests.processes import Server, serving
+from tests.upstream import Upstream
+
+# Chromium's own services would be looked up in vain, and root needs --no-sandbox.
+ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+@pytest.fixture(scope="session", name="browser")
+def _browser() -> Iterator[Browser]:
+    path = needed_program("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session", name="server")
+def _server(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Server]:
+    """The test provider behind it; a few of its models may be asked for."""
+    models = "normal,slow-1,fault-500"
+    folder = tmp_path_factory.mktemp("browser")
+    with serving(folder, OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal", APP_MODELS=models) as server:
+        yield server
+
+
+class Watch:
+    """What a page must never do: say a CSP violation, raise, ask another origin, open a dialog."""
+
+    def __init__(self, page: Page, origin: str) -> None:
+        self.wrong: list[str] = []
+        page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: self._check(request.url, origin))
+        page.on("console", lambda message: self._read(message.text))
+
+    def _check(self, url: str, origin: str) -> None:
+        if not url.startswith((origin, "blob:", "data:")):
+            self.wrong.append(f"foreign request: {url}")
+
+    def _read(self, text: str) -> None:
+        # Chromium writes a line for every answer of 4xx and 5xx; those are meant.
+        if not text.startswith("Failed to load resource"):
+            self.wrong.append(f"console: {text}")
+
+
+@pytest.fixture(name="open_page")
+def _open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
+    """Opens pages in contexts of their own; at the end nothing that a page must never do may have happened."""
+    contexts, watches = [], []
+
+    def open_page(path: str = "/", **options: Any) -> Page:
+        context = browser.new_context(base_url=server.base_url, **options)
+        context.set_default_timeout(10_000)
+        page = context.new_page()
+        contexts.append(context)
+        watches.append(Watch(page, server.base_url))
+        page.goto(path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [wrong for watch in watches for wrong in watch.wrong] == []

@@ -1,0 +1,191 @@
+"""The main job as a person does it, with and without JavaScript."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.upstream import Upstream
+
+OpenPage = Callable[..., Page]
+PHONE = {"viewport": {"width": 375, "height": 700}}
+
+
+def generate(page: Page, text: str) -> None:
+    page.fill("#field-input", text)
+    page.click("#generate-button")
+
+
+def test_the_whole_journey(open_page: OpenPage, upstream: Upstream) -> None:
+    page = open_page()
+    marker = page.evaluate("window.here = Math.random()")
+    page.select_option("#field-parameters-tone", "simple")
+    page.select_option("#field-model", "slow-1")
+    generate(page, "What is a journey?")
+
+    expect(page.locator("#waiting")).to_be_visible()
+    expect(page.locator("#generate-button")).to_be_disabled()
+    expect(page.locator("#elapsed")).not_to_have_text("0.0")
+
+    expect(page.locator("#output")).to_have_text("Answer to: What is a journey?")
+    expect(page.locator("#waiting")).to_be_hidden()
+    expect(page.locator("#generate-button")).to_be_enabled()
+    expect(page.locator(".facts .badge")).to_have_text("fresh")
+    expect(page.locator("#recent tbody tr").first).to_contain_text("What is a journey?")
+    expect(page.locator("#field-input")).to_have_value("What is a journey?")
+
+    page.click("#generate-button")
+    expect(page.locator(".facts .badge")).to_have_text("cached")
+    expect(page.locator(".facts")).to_contain_text("nothing")
+    assert len(upstream.calls_of("slow-1")) == 1
+    assert page.evaluate("window.here") == marker, "the page was never loaded again"
+
+    page.click("text=System prompt")
+    expect(page.locator("#system-prompt")).to_contain_text("simple tone")
+
+    page.click("text=All history")
+    page.locator(".rows .words a").first.click()
+    expect(page.locator("h1")).to_have_text("What is a journey?")
+    with page.expect_download() as download:
+        page.click("text=TXT")
+    assert Path(download.value.path()).read_text() == "Answer to: What is a journey?"
+    assert download.value.suggested_filename.startswith("generation-")
+
+    page.goto("/history")
+    with page.expect_download() as download:
+        page.click("text=Export JSON")
+    items = json.loads(Path(download.value.path()).read_text())["items"]
+    assert [one["cached"] for one in items if one["input"] == "What is a journey?"] == [True, False]
+
+    page.click("text=Clear history")
+    page.click("text=Delete everything")
+    expect(page.locator("main")).to_contain_text("Nothing here yet")
+
+
+def test_an_error_stands_in_its_places_and_the_text_stays(open_page: OpenPage) -> None:
+    page = open_page()
+    generate(page, "   ")
+    expect(page.locator(".problem")).to_contain_text("must not be empty")
+    expect(page.locator("#error-field-input")).to_have_text("must not be empty")
+    expect(page.locator("#field-input")).to_have_attribute("aria-invalid", "true")
+    page.select_option("#field-model", "fault-500")
+    generate(page, "Keep me")
+    expect(page.locator(".problem")).to_contain_text("The model provider failed")
+    expect(page.locator("#error-field-input")).to_be_empty()
+    expect(page.locator("#field-input")).to_have_value("Keep me")
+    page.select_option("#field-model", "")
+    page.click("button:has-text('Try again')")
+    expect(page.locator("#output")).to_have_text("Answer to: Keep me")
+
+
+def test_templates_change_in_place_and_the_payload_follows(open_page: OpenPage) -> None:
+    page = open_page()
+    page.fill("#field-input", "Some text")
+    page.select_option("#template_id", "summarize_v1")
+    expect(page.locator("#field-parameters-tone")).to_have_count(0)
+    expect(page.locator("#field-input")).to_have_value("Some text")
+    page.click("#payload-fold summary")
+    expect(page.locator("#payload-text")).to_contain_text('"template_id": "summarize_v1"')
+    page.fill("#field-input", "Some more text")
+    expect(page.locator("#payload-text")).to_contain_text("Some more text")
+    page.click("text=Advanced")
+    page.fill("#field-parameters_json", '{"nope": 1}')
+    page.click("#generate-button")
+    expect(page.locator(".problem")).to_contain_text("is not a parameter of this template")
+
+
+def test_keyboard(open_page: OpenPage) -> None:
+    page = open_page()
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "field-input":
+            break
+    expect(page.locator("#field-input")).to_be_focused()
+    page.keyboard.type("By keyboard")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#output")).to_have_text("Answer to: By keyboard")
+    page.locator(".status summary").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#status-panel")).to_contain_text("normal")
+    page.keyboard.press("Escape")
+    expect(page.locator("#status-panel")).to_be_hidden()
+    expect(page.locator(".status summary")).to_be_focused()
+
+
+def test_copy(open_page: OpenPage) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    generate(page, "Copy me")
+    page.click(".answer .actions [data-copy=output]")
+    expect(page.locator(".answer .actions [data-copy=output]")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == "Answer to: Copy me"
+
+
+def test_without_javascript(open_page: OpenPage) -> None:
+    page = open_page(java_script_enabled=False)
+    page.fill("#field-input", "No script")
+    page.select_option("#template_id", "summarize_v1")
+    page.click("text=Choose")
+    expect(page.locator("#field-input")).to_have_value("No script")
+    page.click("#generate-button")
+    expect(page.locator("#output")).to_contain_text("No script")
+    expect(page.locator(".needs-js").first).to_be_hidden()
+    page.fill("#field-input", "  ")
+    page.click("#generate-button")
+    expect(page.locator("#error-field-input")).to_have_text("must not be empty")
+    page.click("nav >> text=History")
+    page.locator(".rows .words a").first.click()
+    page.click("summary:has-text('Delete')")
+    page.click("button:has-text('Delete')")
+    expect(page.locator("h1")).to_have_text("History")
+
+
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)><svg onload=alert(3)><a hx-get=/history hx-trigger=load>x</a>"
+)
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_hostile_text_does_nothing(open_page: OpenPage, script: bool) -> None:
+    page = open_page(java_script_enabled=script)
+    generate(page, HOSTILE + " </textarea>" + "![x](https://evil.example/?q=1)")
+    expect(page.locator("#output")).to_contain_text("<script>alert(1)</script>")
+    page.goto("/history")
+    page.locator(".rows .words a").first.click()
+    expect(page.locator("#output")).to_contain_text("onerror")
+    page.wait_for_timeout(200)
+
+
+PATHS = ["/", "/history", "/templates", "/templates/basic_chat_v1", "/problems/upstream-tls", "/docs", "/nowhere"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_on_a_phone(open_page: OpenPage, path: str, scheme: str) -> None:
+    page = open_page(path, color_scheme=scheme, **PHONE)
+    page.wait_for_load_state("networkidle")
+    if path != "/docs":  # Swagger UI's tables are its own
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+def test_a_word_without_end_does_not_widen_the_page(open_page: OpenPage) -> None:
+    page = open_page(**PHONE)
+    generate(page, "w" * 3000)
+    expect(page.locator("#output")).to_contain_text("www")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    page.goto("/history")
+    page.locator(".rows .words a").first.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+def test_swagger_ui_tries_it_out(open_page: OpenPage) -> None:
+    page = open_page("/docs")
+    expect(page.locator(".opblock")).to_have_count(13)
+    block = page.locator("#operations-generate-generate")
+    block.locator("button.opblock-summary-control").click()
+    block.locator("button.execute").click()
+    expect(block.locator(".live-responses-table tbody .response-col_status").first).to_contain_text("200")
+    expect(block.locator(".live-responses-table")).to_contain_text("Answer to")
