@@ -16,11 +16,8 @@ _PATTERNS = re.compile(r"sk-[A-Za-z0-9_-]{8,}|llms_[A-Za-z0-9_]{8,}|(?<=Bearer )
 MASK = "***"
 
 
-def configure_logging(level: str, secrets: Iterable[str] = ()) -> dict[str, Any]:
-    """Send everything that anyone logs through one JSON formatter. `secrets` are masked wherever they appear.
-
-    Returns the configuration for `logging.config.dictConfig`, which gunicorn wants to apply itself.
-    """
+def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
+    """Send everything that anyone logs through one JSON formatter. `secrets` are masked wherever they appear."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -44,7 +41,7 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> dict[str, Any]
         "formatters": {"json": formatter},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": level},
-        "loggers": {**quiet, "gunicorn.error": {"propagate": True}},
+        "loggers": quiet,
     }
     logging.config.dictConfig(config)
     structlog.configure(
@@ -57,7 +54,6 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> dict[str, Any]
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    return config
 
 
 def _redactor(secrets: Iterable[str]) -> Any:

@@ -139,9 +139,12 @@ class Generate:
         self, prepared: Prepared, request_id: str, answer: CachedAnswer, watch: "_Stopwatch"
     ) -> Generator[GenerateEvent, None, None]:
         """Serve a stored answer. It costs nothing; its token counts are those of the answer."""
-        generation = replace(
-            self._begin(prepared, request_id),
-            answer_id=answer.answer_id,
+        # The same prompts can come from other values: then the history keeps what was typed this time.
+        same = (answer.input, answer.parameters) == (prepared.request.input, prepared.request.parameters)
+        generation = self._begin(
+            prepared,
+            request_id,
+            answer_id=answer.answer_id if same else request_id,
             status=Status.COMPLETED,
             cached=True,
             output=answer.output,
@@ -150,9 +153,6 @@ class Generate:
             latency_ms=round(watch.total_ms()),
             finished_ms=self._clock.now_ms(),
         )
-        if (answer.input, answer.parameters) != (prepared.request.input, prepared.request.parameters):
-            # The same prompts from other values: the history shows what was typed this time.
-            generation = replace(generation, answer_id=generation.request_id)
         self._history.record_hit(generation)
         watch.lap("store")
         yield Started(generation)
@@ -160,7 +160,7 @@ class Generate:
         yield Finished(generation, watch.laps_ms)
 
     def _fresh(self, prepared: Prepared, request_id: str, watch: "_Stopwatch") -> Generator[GenerateEvent, None, None]:
-        running = replace(self._begin(prepared, request_id), attempts=1)
+        running = self._begin(prepared, request_id, status=Status.RUNNING, attempts=1)
         self._history.start(running)
         watch.lap("store")
         yield Started(running)
@@ -203,27 +203,30 @@ class Generate:
             events.close()
         raise AssertionError("a provider ends with Done or an error")
 
-    def _begin(self, prepared: Prepared, request_id: str) -> Generation:
+    def _begin(self, prepared: Prepared, request_id: str, **known: Any) -> Generation:
+        """The generation of a prepared request; `known` is what is known of its outcome already."""
+        outcome: dict[str, Any] = {
+            "answer_id": request_id,
+            "cached": False,
+            "usage": Usage(),
+            "cost_usd": None,
+            "saved_usd": None,
+            "latency_ms": None,
+        }
         return Generation(
             request_id=request_id,
-            answer_id=request_id,
             owner=prepared.owner,
             template_id=prepared.template.template_id,
             template_revision=prepared.template.revision,
             model=prepared.call.model,
             provider=self._provider.name,
-            status=Status.RUNNING,
-            cached=False,
             snippet=snippet_of(prepared.request.input),
-            usage=Usage(),
-            cost_usd=None,
-            saved_usd=None,
-            latency_ms=None,
             created_ms=self._clock.now_ms(),
             input=prepared.request.input,
             parameters=prepared.request.parameters,
             prompts=prepared.call.prompts,
             cache_key=prepared.cache_key,
+            **{**outcome, **known},
         )
 
     def _end(self, running: Generation, watch: "_Stopwatch", **outcome: Any) -> Generation:

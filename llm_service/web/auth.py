@@ -7,7 +7,7 @@ accounts for it. Everyone let in is the one owner `local`. Everything is closed 
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from functools import lru_cache
 
 from flask import Flask, current_app, g, request
 
@@ -15,28 +15,36 @@ from .errors import Csrf, NotAuthenticated, UntrustedHost
 
 LOCAL_OWNER = "local"
 OPEN_ENDPOINTS = frozenset({"static", "health.health", "health.ready", "problems.show"})
-FORWARDING_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
+# As WSGI spells X-Forwarded-For, X-Forwarded-Host, X-Forwarded-Proto, X-Real-IP, Forwarded and Via.
+FORWARDING_HEADERS = frozenset(
+    f"HTTP_{name}"
+    for name in ("X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_REAL_IP", "FORWARDED", "VIA")
+)
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def register_access(app: Flask) -> None:
-    app.before_request(_check_host)
-    app.before_request(_check_access)
-    app.before_request(_check_origin)
+    app.config["TRUSTED_NAMES"] = [name.lower().strip("[]") for name in app.config["TRUSTED_NAMES"]]
+    app.before_request(_check)
+
+
+def _check() -> None:
+    _check_host()
+    _check_access()
+    _check_origin()
 
 
 def _check_host() -> None:
     """Against DNS rebinding: a foreign page can make a browser call 127.0.0.1, but not under one of our names."""
-    match = _HOST.fullmatch(request.environ.get("HTTP_HOST", "").lower())
-    if match is None or not _is_trusted(match[1].strip("[]")):
+    name = _host_name(request.environ.get("HTTP_HOST", ""))
+    if not name or not any(_is_under(name, trusted) for trusted in current_app.config["TRUSTED_NAMES"]):
         raise UntrustedHost("The Host header does not name this service.")
 
 
-def _is_trusted(name: str) -> bool:
-    """`.example.org` in the list means the name itself and all below it."""
-    trusted = [one.lower().strip("[]") for one in current_app.config["TRUSTED_NAMES"]]
-    return any(name == one or (one[0] == "." and f".{name}".endswith(one)) for one in trusted)
+def _is_under(name: str, trusted: str) -> bool:
+    """`.example.org` means the name itself and all below it."""
+    return name == trusted or (trusted[0] == "." and f".{name}".endswith(trusted))
 
 
 def _check_access() -> None:
@@ -51,14 +59,21 @@ def _check_access() -> None:
 def _is_open() -> bool:
     """Peer, named client and Host are all loopback. `ProxyFix` has put the named client into `remote_addr`."""
     hops = current_app.config["PROXY_HOPS"]
-    peer = request.environ.get("werkzeug.proxy_fix.orig", {}).get("REMOTE_ADDR", request.remote_addr)
+    client = request.remote_addr
+    peer = client
     if hops:
+        peer = request.environ["werkzeug.proxy_fix.orig"]["REMOTE_ADDR"]
         named = [part for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
         if len(named) < hops:
             return False
-    elif any(name in request.headers for name in FORWARDING_HEADERS):
+    elif not FORWARDING_HEADERS.isdisjoint(request.environ):
         return False
-    return _is_loopback(peer) and _is_loopback(request.remote_addr) and _names_loopback(request.host)
+    return _is_loopback(peer) and _is_loopback(client) and _names_loopback(request.environ["HTTP_HOST"])
+
+
+def _names_loopback(host: str) -> bool:
+    name = _host_name(host)
+    return name == "localhost" or _is_loopback(name)
 
 
 def _check_origin() -> None:
@@ -80,6 +95,7 @@ def _check_origin() -> None:
         raise Csrf("This request was sent from another site's page.")
 
 
+@lru_cache(maxsize=1024)
 def _is_loopback(address: str | None) -> bool:
     try:
         ip = ipaddress.ip_address(address or "")
@@ -89,6 +105,8 @@ def _is_loopback(address: str | None) -> bool:
     return (mapped or ip).is_loopback
 
 
-def _names_loopback(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    return name == "localhost" or _is_loopback(name)
+@lru_cache(maxsize=1024)
+def _host_name(host: str) -> str:
+    """The name in a Host header, without port and brackets, in small letters; empty where it is no such header."""
+    match = _HOST.fullmatch(host.lower())
+    return match[1].strip("[]") if match else ""

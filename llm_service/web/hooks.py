@@ -1,5 +1,6 @@
 """What every request and every response gets: an id, the security headers, a log line."""
 
+import logging
 import re
 import time
 
@@ -9,22 +10,23 @@ from flask import Flask, Response, g, request
 from .context import services
 
 log = structlog.get_logger("llm_service")
+_stdlib_log = logging.getLogger("llm_service")
 
 CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'{data}; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
 )
-CSP = _CSP.format(data="")
+_EVERYWHERE = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
+)
+HEADERS = (*_EVERYWHERE, ("Content-Security-Policy", _CSP.format(data="")))
 # Swagger UI draws its icons from data: addresses.
-CSP_DOCS = _CSP.format(data=" data:")
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-}
+DOCS_HEADERS = (*_EVERYWHERE, ("Content-Security-Policy", _CSP.format(data=" data:")))
 HSTS = "max-age=31536000"
 STATIC_MAX_AGE_S = 31_536_000
 
@@ -38,20 +40,21 @@ def register_hooks(app: Flask) -> None:
 def _begin() -> None:
     g.started = time.perf_counter()
     g.request_id = services().make_id()
-    own = request.headers.get("X-Request-ID", "")
-    g.shown_request_id = own if CLIENT_REQUEST_ID.fullmatch(own) else g.request_id
+    own = request.environ.get("HTTP_X_REQUEST_ID")
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=g.request_id)
-    if own and g.shown_request_id is own:
-        structlog.contextvars.bind_contextvars(client_request_id=own)
+    if own is not None and CLIENT_REQUEST_ID.fullmatch(own):
+        g.shown_request_id = own
+        structlog.contextvars.bind_contextvars(request_id=g.request_id, client_request_id=own)
+    else:
+        g.shown_request_id = g.request_id
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
 def _finish(response: Response) -> Response:
     headers = response.headers
-    headers["X-Request-ID"] = g.shown_request_id
-    headers["Content-Security-Policy"] = CSP_DOCS if request.endpoint == "docs.show" else CSP
-    for name, value in HEADERS.items():
-        headers[name] = value
+    headers.extend(
+        [("X-Request-ID", g.shown_request_id), *(DOCS_HEADERS if request.endpoint == "docs.show" else HEADERS)]
+    )
     if request.is_secure:
         headers["Strict-Transport-Security"] = HSTS
     if request.endpoint == "static" and response.status_code == 200:
@@ -67,6 +70,8 @@ def _finish(response: Response) -> Response:
 def _log(response: Response) -> None:
     """Changing requests and refusals at INFO; reads, cache hits and what a page asks while one types at DEBUG."""
     quiet = response.status_code < 400 and (request.method in ("GET", "HEAD") or g.get("quiet", False))
+    if quiet and not _stdlib_log.isEnabledFor(logging.DEBUG):
+        return  # before anything is put together: this is the way of every cache hit
     write = log.debug if quiet else log.info
     write(
         "request",

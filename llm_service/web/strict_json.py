@@ -28,9 +28,11 @@ def read_json(request: Request) -> Any:
     Raises `UnsupportedMediaType`, `TooLarge`, `InvalidJson`, `DuplicateKey`, `TooDeep`; for characters that cannot
     be stored, the core raises `InvalidCharacter` where it knows the field.
     """
-    if request.mimetype != "application/json" or request.mimetype_params.get("charset", "utf-8").lower() != "utf-8":
+    if request.environ.get("CONTENT_TYPE") != "application/json" and (
+        request.mimetype != "application/json" or request.mimetype_params.get("charset", "utf-8").lower() != "utf-8"
+    ):
         raise UnsupportedMediaType("Send Content-Type: application/json, in UTF-8.")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if request.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("Compressed bodies are not read.")
     return parse_json(_read_body(request))
 

@@ -13,6 +13,7 @@ from llm_service.core.model import Generation, GenerationSummary, Prompts, Statu
 
 from .engine import Database
 from .tables import answers, generations
+from .writer import InsertRow
 
 EXPORT_BATCH = 200
 PICO = Decimal(10) ** 12
@@ -73,7 +74,7 @@ class SqlHistory:
             return self.start(generation)
         row = _row(generation)
         try:
-            self._database.write(lambda connection: connection.execute(_INSERT_GENERATION, row) and None)
+            self._database.write(InsertRow(_INSERT_GENERATION, row))
         except IntegrityError:
             # The shared texts were deleted while this answer was on its way.
             self.start(replace(generation, answer_id=generation.request_id))

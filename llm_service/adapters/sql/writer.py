@@ -7,10 +7,12 @@ leads: it runs the group in a native thread and hands the lead on.
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Insert
 
 from llm_service.core.errors import StorageUnavailable
 
@@ -19,6 +21,17 @@ from .native import NativeThreads
 T = TypeVar("T")
 Work = Callable[[Connection], Any]
 MAX_GROUP = 200
+
+
+@dataclass(frozen=True, slots=True)
+class InsertRow:
+    """Work that a group does together: rows for the same statement (the same object) go in one call."""
+
+    statement: Insert
+    row: Mapping[str, Any]
+
+    def __call__(self, connection: Connection) -> None:
+        connection.execute(self.statement, self.row)
 
 
 class _Job:
@@ -92,8 +105,7 @@ class GroupWriter:
         """Runs in the native thread: no logging, no shared lock."""
         try:
             with self._connection.begin():
-                for job in group:
-                    job.result = job.work(self._connection)
+                self._work(group)
             for job in group:
                 job.committed = True
         except BaseException as error:
@@ -102,6 +114,14 @@ class GroupWriter:
                 return
             for job in group:
                 self._commit([job])
+
+    def _work(self, group: list[_Job]) -> None:
+        for statement, jobs in groupby(group, key=lambda job: getattr(job.work, "statement", job)):
+            if isinstance(statement, Insert):
+                self._connection.execute(statement, [cast(InsertRow, job.work).row for job in jobs])
+            else:
+                for job in jobs:
+                    job.result = job.work(self._connection)
 
 
 def _fail_unfinished(group: list[_Job], error: BaseException) -> None:
