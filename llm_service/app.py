@@ -16,7 +16,7 @@ from llm_service.web.auth import register_access
 from llm_service.web.context import EXTENSION
 from llm_service.web.errors import register_error_handlers
 from llm_service.web.hooks import register_hooks
-from llm_service.wiring import CHECKOUT, build_services
+from llm_service.wiring import CHECKOUT, build_services, make_id
 
 
 def create_app(settings: Settings | None = None, *, services: Services | None = None) -> Flask:
@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
         SERVICE_ENV=settings.env,
         PROXY_HOPS=settings.proxy_hops,
         TRUSTED_NAMES=list(settings.trusted_hosts),
+        MAKE_ID=make_id,
         STARTED_MONOTONIC=time.monotonic(),
         # Forms; JSON bodies have a bound of their own (web.strict_json).
         MAX_CONTENT_LENGTH=2 * 1024 * 1024,

@@ -11,12 +11,11 @@ import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
 
-from llm_service.adapters.clock import uuid7
 from llm_service.core.errors import ServiceError
 from llm_service.core.model import GenerateRequest, Status
 from llm_service.settings import Settings
 from llm_service.web.auth import LOCAL_OWNER
-from llm_service.wiring import StartError, build_services, check_start, load_templates, migrate_database
+from llm_service.wiring import StartError, build_services, check_start, load_templates, make_id, migrate_database
 
 templates = AppGroup("templates", help="The prompt files.")
 db = AppGroup("db", help="The database.")
@@ -87,7 +86,7 @@ def generate(template_id: str, source: Any, pairs: tuple[str, ...], model: str |
             parameters = _parameters(pairs, services.templates.get(template_id))
             text = source.read().removesuffix("\n")
             asked = GenerateRequest(template_id, text, parameters, model)
-            done = services.generate.run(asked, LOCAL_OWNER, uuid7()).generation
+            done = services.generate.run(asked, LOCAL_OWNER, make_id()).generation
         finally:
             services.close()
     click.echo(json.dumps(answer_json(done), ensure_ascii=False, indent=2) if as_json else done.output or "")

@@ -14,11 +14,12 @@ from llm_service.adapters.sql.history import SqlHistory
 from llm_service.core.allowed_models import AllowedModels
 from llm_service.core.generate import Generate, Limits
 from llm_service.core.history import History
-from llm_service.core.ports import Provider
+from llm_service.core.ports import MakeId, Provider
 from llm_service.core.services import Services
 from llm_service.core.templates import TemplateSet
 from llm_service.settings import EXIT_CONFIG, Settings
 
+make_id: MakeId = uuid7
 CHECKOUT = Path(__file__).resolve().parent.parent
 CHECKOUT_FOLDERS = ("templates_html", "static")
 # Between a generation's deadline and the moment when its row is surely nobody's any more.
@@ -111,7 +112,6 @@ def build_services(settings: Settings) -> Services:
         cache=cache,
         provider=provider,
         clock=clock,
-        make_id=uuid7,
         close=close,
     )
 

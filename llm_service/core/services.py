@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from .allowed_models import AllowedModels
 from .generate import Generate
 from .history import History
-from .ports import Cache, Clock, HistoryStore, MakeId, Provider
+from .ports import Cache, Clock, HistoryStore, Provider
 from .templates import TemplateSet
 
 
@@ -22,5 +22,4 @@ class Services:
     cache: Cache
     provider: Provider
     clock: Clock
-    make_id: MakeId
     close: Callable[[], None]

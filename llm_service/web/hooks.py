@@ -5,9 +5,7 @@ import re
 import time
 
 import structlog
-from flask import Flask, Response, g, request
-
-from .context import services
+from flask import Flask, Response, current_app, g, request
 
 log = structlog.get_logger("llm_service")
 _stdlib_log = logging.getLogger("llm_service")
@@ -39,7 +37,7 @@ def register_hooks(app: Flask) -> None:
 
 def _begin() -> None:
     g.started = time.perf_counter()
-    g.request_id = services().make_id()
+    g.request_id = current_app.config["MAKE_ID"]()
     own = request.environ.get("HTTP_X_REQUEST_ID")
     structlog.contextvars.clear_contextvars()
     if own is not None and CLIENT_REQUEST_ID.fullmatch(own):
