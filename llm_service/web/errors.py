@@ -148,7 +148,7 @@ def _answer_bug(error: Exception) -> Response:
 
 def _as_service_error(error: HTTPException) -> ServiceError:
     status = error.code or 500
-    fields = list(_flatten(getattr(error, "data", {}).get("messages", {})))
+    fields = fields_of(getattr(error, "data", {}).get("messages", {}))
     if fields:
         return InvalidInput.of(fields)
     code = CODE_OF_STATUS.get(status, "internal-error" if status >= 500 else "invalid-input")
@@ -163,8 +163,13 @@ def all_errors(root: type[ServiceError] = ServiceError) -> Iterator[type[Service
         yield from all_errors(child)
 
 
+def fields_of(messages: Any) -> list[FieldError]:
+    """marshmallow's nested messages as fields."""
+    return list(_flatten(messages))
+
+
 def _flatten(messages: Any, path: str = "") -> Iterator[FieldError]:
-    """marshmallow's nested messages as fields; the outermost level names where the value came from."""
+    """webargs' outermost level names where the value came from: that is no field."""
     if isinstance(messages, Mapping):
         for key, inner in messages.items():
             here = str(key)[:64]

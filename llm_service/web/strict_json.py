@@ -9,7 +9,6 @@ import re
 from typing import Any, NoReturn
 
 from flask import Request
-from webargs.flaskparser import FlaskParser
 
 from llm_service.core.errors import FieldError, InvalidCharacter
 
@@ -17,7 +16,7 @@ from .errors import DuplicateKey, InvalidJson, TooDeep, TooLarge, UnsupportedMed
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_DEPTH = 32
-MAX_KEYS = 64
+
 _BRACKETS_AND_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _ESCAPED_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -25,8 +24,8 @@ _ESCAPED_SURROGATE = re.compile("[\ud800-\udfff]")
 def read_json(request: Request) -> Any:
     """The body as Python values.
 
-    Raises `UnsupportedMediaType`, `TooLarge`, `InvalidJson`, `DuplicateKey`, `TooDeep`; for characters that cannot
-    be stored, the core raises `InvalidCharacter` where it knows the field.
+    Raises `UnsupportedMediaType`, `TooLarge`, `InvalidJson`, `DuplicateKey`, `TooDeep`, and `InvalidCharacter` for half
+    of a surrogate pair.
     """
     if request.environ.get("CONTENT_TYPE") != "application/json" and (
         request.mimetype != "application/json" or request.mimetype_params.get("charset", "utf-8").lower() != "utf-8"
@@ -34,7 +33,9 @@ def read_json(request: Request) -> Any:
         raise UnsupportedMediaType("Send Content-Type: application/json, in UTF-8.")
     if request.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("Compressed bodies are not read.")
-    return parse_json(_read_body(request))
+    values = parse_json(_read_body(request))
+    refuse_surrogates(values)
+    return values
 
 
 def _read_body(request: Request) -> bytes:
@@ -107,12 +108,3 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise InvalidJson(f"{name} is not JSON.")
-
-
-class StrictParser(FlaskParser):
-    """webargs, reading bodies with `read_json`."""
-
-    def load_json(self, req: Request, schema: Any) -> Any:
-        body = read_json(req)
-        refuse_surrogates(body)
-        return body

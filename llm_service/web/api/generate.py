@@ -40,7 +40,7 @@ def generate_help() -> Response:
 
 
 @blp.route("/generate", methods=["POST"])
-@blp.arguments(GenerateRequestSchema(), example=GENERATE_EXAMPLE)
+@blp.body(GenerateRequestSchema(), example=GENERATE_EXAMPLE)
 @blp.response(200, GenerationSchema, example=GENERATION_EXAMPLE, headers={
     "Cache-Status": {"schema": {"type": "string"}, "description": "RFC 9211: `hit`, or `fwd=miss` with `stored`."},
     "Server-Timing": {"schema": {"type": "string"}, "description": "Where the time went, in milliseconds."},

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import wraps
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -13,9 +14,9 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from llm_service import __version__
 from llm_service.core.errors import FieldError, InvalidInput
 
-from ..errors import NotAcceptable
+from ..errors import NotAcceptable, fields_of
 from ..problems import PROBLEMS, STATUS_IN_PATH
-from ..strict_json import StrictParser
+from ..strict_json import read_json
 from .schemas import ProblemSchema
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -36,8 +37,6 @@ the fields at fault; `request_id` finds the request in the log.
 class Blueprint(SmorestBlueprint):
     """A smorest blueprint that reads bodies strictly and refuses query arguments that nobody declared."""
 
-    ARGUMENTS_PARSER = StrictParser()
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.before_request(_guard)
@@ -51,6 +50,19 @@ class Blueprint(SmorestBlueprint):
 
     def alt_response(self, *args: Any, **kwargs: Any) -> Callable[[V], V]:
         return _only_documenting(super().alt_response(*args, **kwargs))
+
+    def body(self, schema: ma.Schema, **documented: Any) -> Callable[[V], Callable[..., Any]]:
+        """Read the JSON body strictly, check it with the schema, and give it to the view as a dict."""
+        document = _only_documenting(super().arguments(schema, **documented))
+
+        def decorate(view: V) -> Callable[..., Any]:
+            @wraps(document(view))
+            def reading(*args: Any, **kwargs: Any) -> Any:
+                return view(_checked(schema, read_json(request)), *args, **kwargs)
+
+            return reading
+
+        return decorate
 
     def query(self, schema: type[ma.Schema]) -> Callable[[V], V]:
         """Declare a view's query arguments."""
@@ -87,6 +99,13 @@ def _only_documenting(decorator: Callable[[V], Any]) -> Callable[[V], V]:
         return view
 
     return decorate
+
+
+def _checked(schema: ma.Schema, values: Any) -> Any:
+    try:
+        return schema.load(values)
+    except ma.ValidationError as error:
+        raise InvalidInput.of(fields_of(error.messages)) from error
 
 
 class ServiceApi(Api):
