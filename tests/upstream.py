@@ -13,6 +13,7 @@ Any model that is not in the tables below answers normally: `Answer to: <input>`
     fault-empty             closes without a byte              fault-hang       never answers
     fault-slow-headers      one byte of the headers at a time
     fault-hang-after-3      three deltas, then silence         fault-drip       after a delta, a byte each 0.1 s
+    fault-eof-at-start      closes after the first event
     fault-eof-after-3       closes the connection              fault-rst-after-3  resets it
     fault-eof-mid-event     closes inside an event             fault-no-terminal  ends well, without a last event
     fault-incomplete        max_output_tokens                  fault-content-filter
@@ -290,6 +291,11 @@ class _Script:
         for byte in b": " + b"x" * 10_000:
             await self._chunk(bytes([byte]))
             await asyncio.sleep(0.1)
+
+    async def _eof_at_start(self) -> None:
+        await self._begin()
+        await self._event(self._opening()[0])
+        raise Hangup
 
     async def _eof_after_3(self) -> None:
         await self._three_deltas()

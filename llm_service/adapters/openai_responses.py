@@ -23,6 +23,7 @@ from llm_service.core.errors import (
     UpstreamTimeout,
     UpstreamTls,
     UpstreamTruncated,
+    UpstreamUnreachable,
 )  # fmt: skip
 from llm_service.core.model import Delta, Done, ProviderCall, ProviderEvent, Status, Usage
 from llm_service.core.text import repair
@@ -65,15 +66,16 @@ class OpenAIProvider:
     def stream(self, call: ProviderCall, deadline: float) -> Generator[ProviderEvent, None, None]:
         from .openai_errors import from_exception
 
-        answer = _Answer()
+        answer, began = _Answer(), False
         try:
             with closing(self._post(call, deadline)) as response:
+                began = True
                 yield from self._read(response, call, answer)
         except Exception as error:
             mapped = from_exception(error)
             if isinstance(mapped, UpstreamTimeout) and answer.started and time.monotonic() >= deadline:
                 mapped = DeadlineExceeded("The answer took longer than a generation may take.")
-            elif answer.started and mapped.code == "upstream-unreachable":
+            elif began and isinstance(mapped, UpstreamUnreachable):
                 mapped = UpstreamTruncated("The connection to the model provider broke before the answer was whole.")
             self._trouble = mapped.detail if isinstance(mapped, _LASTING) else self._trouble
             if mapped is error:

@@ -48,12 +48,9 @@ def _is_under(name: str, trusted: str) -> bool:
 
 
 def _check_access() -> None:
-    g.owner = None
-    if request.endpoint in OPEN_ENDPOINTS:
-        return
-    if not _is_open():
+    g.owner = LOCAL_OWNER if _is_open() else None
+    if g.owner is None and request.endpoint not in OPEN_ENDPOINTS:
         raise NotAuthenticated("This service is open to clients on its own machine only.")
-    g.owner = LOCAL_OWNER
 
 
 def _is_open() -> bool:

@@ -187,6 +187,11 @@ PROBLEMS: Mapping[str, Problem] = {
         "The disk of the database has no space left for another generation. Reading still works.",
         "Operators: free some space.",
     ),
+    "interrupted": Problem(
+        503, "The service stopped before the answer was whole",
+        "The process that ran this generation was stopped or killed. What was stored of it is in the history.",
+        "Ask again.",
+    ),
     "shutting-down": Problem(
         503, "The service is stopping",
         "The service is being stopped or restarted, or does not run; a proxy in front of it answers in its place.",

@@ -38,6 +38,7 @@ FAILURES = {
     "fault-slow-headers": errors.UpstreamTimeout,
     "fault-hang-after-3": errors.UpstreamTimeout,
     "fault-drip": errors.DeadlineExceeded,
+    "fault-eof-at-start": errors.UpstreamTruncated,
     "fault-eof-after-3": errors.UpstreamTruncated,
     "fault-rst-after-3": errors.UpstreamTruncated,
     "fault-eof-mid-event": errors.UpstreamTruncated,
