@@ -32,6 +32,7 @@ import asyncio
 import json
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import AsyncIterator
@@ -54,8 +55,9 @@ class Upstream:
     are open now.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self._port = port
+        self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,13 +79,13 @@ class Upstream:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/v1"
 
     def calls_of(self, model: str) -> list[dict[str, Any]]:
         return [call for call in self.calls if call["body"].get("model") == model]
 
     async def _start(self) -> asyncio.Server:
-        return await asyncio.start_server(self._serve, "127.0.0.1", self._port, backlog=4096)
+        return await asyncio.start_server(self._serve, "127.0.0.1", self._port, backlog=4096, ssl=self._tls)
 
     async def _stop(self) -> None:
         self._server.close()
