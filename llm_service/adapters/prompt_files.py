@@ -6,7 +6,8 @@ from pathlib import Path
 
 from llm_service.core.templates import TEMPLATE_ID, Template, TemplateSet
 
-from .prompty import PromptyError, parse_prompty
+from .prompty import parse_prompty
+from .prompty_yaml import PromptyError
 
 MAX_FILE_BYTES = 256 * 1024
 SUFFIX = ".prompty"

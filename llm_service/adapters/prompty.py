@@ -8,25 +8,18 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 from llm_service.core.parameters import MAIN_INPUT, Input, Kind
 from llm_service.core.rendering import Section, SectionError
 from llm_service.core.templates import Template
 
-try:
-    from yaml import CSafeLoader as _Loader
-except ImportError:  # a PyYAML built without libyaml: the same answers, slower
-    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+from .prompty_yaml import Node, PromptyError, read_yaml
 
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 # As the format's own parser finds them, so that both agree on where a message begins.
 _ROLE = re.compile(r"^[ \t]*#?[ \t]*(system|user|assistant|developer|tool|function)[ \t]*:[ \t]*$", re.I | re.M)
 _INPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_PLAIN_TAGS = {f"tag:yaml.org,2002:{tag}" for tag in ("str", "int", "float", "bool", "null", "map", "seq")}
 # What the Responses API takes, by its name in the file: its name there, and the check of its value.
 _OPTIONS: Mapping[str, tuple[str, Callable[[Any], str | None]]]
 _INPUT_KEYS = {
@@ -35,21 +28,12 @@ _INPUT_KEYS = {
 }  # fmt: skip
 
 
-class PromptyError(Exception):
-    """One fault of one file; `line` counts from 1."""
-
-    def __init__(self, message: str, line: int) -> None:
-        super().__init__(message)
-        self.message = message
-        self.line = line
-
-
 def parse_prompty(template_id: str, text: str, *, default_max_chars: int) -> Template:
     """Raises `PromptyError`. `default_max_chars` bounds the strings that declare no `maxLength`."""
     match = _FRONT_MATTER.match(text)
     if match is None:
         raise PromptyError("must begin with front matter between two lines of ---", 1)
-    front = _read_yaml(match[1], first_line=2)
+    front = read_yaml(match[1], first_line=2)
     reader = _Front(front)
     body_line = text[: match.end()].count("\n") + 1
     system, user = _split_roles(text[match.end() :], body_line)
@@ -72,76 +56,10 @@ def parse_prompty(template_id: str, text: str, *, default_max_chars: int) -> Tem
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
-    """A value of the front matter with the line that it stands on; a mapping's and a list's values are nodes."""
-
-    line: int
-    content: Any
-
-    @property
-    def value(self) -> Any:
-        """The plain value, with no lines."""
-        if isinstance(self.content, dict):
-            return {key: node.value for key, node in self.content.items()}
-        if isinstance(self.content, list):
-            return [node.value for node in self.content]
-        return self.content
-
-    def mapping(self, what: str) -> dict[str, "_Node"]:
-        if not isinstance(self.content, dict):
-            raise PromptyError(f"{what} must be a mapping", self.line)
-        return self.content
-
-
-def _read_yaml(text: str, first_line: int) -> _Node:
-    """The front matter as nodes: no aliases, no tags, no key twice, no value that only looks like a string."""
-    try:
-        loader = _Loader(text)
-        try:
-            root = loader.get_single_node()
-            if root is None:
-                raise PromptyError("the front matter is empty", first_line)
-            return _convert(root, loader, first_line, set())
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        line = first_line + (error.problem_mark.line if error.problem_mark else 0)
-        raise PromptyError(f"is not valid YAML: {error.problem}", line) from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise PromptyError("is not valid YAML", first_line) from error
-
-
-def _convert(node: yaml.Node, loader: Any, first_line: int, seen: set[int]) -> _Node:
-    line = first_line + node.start_mark.line
-    if id(node) in seen:
-        raise PromptyError("may not use an alias (*name)", line)
-    seen.add(id(node))
-    if node.tag not in _PLAIN_TAGS:
-        raise PromptyError(f"may not use a value of the type {node.tag.rsplit(':', 1)[-1]}: put it in quotes", line)
-    if isinstance(node, yaml.SequenceNode):
-        return _Node(line, [_convert(child, loader, first_line, seen) for child in node.value])
-    if isinstance(node, yaml.MappingNode):
-        return _Node(line, _convert_mapping(node, loader, first_line, seen))
-    return _Node(line, loader.construct_object(node))
-
-
-def _convert_mapping(node: yaml.MappingNode, loader: Any, first_line: int, seen: set[int]) -> dict[str, _Node]:
-    content: dict[str, _Node] = {}
-    for key_node, value_node in node.value:
-        key = _convert(key_node, loader, first_line, seen)
-        if not isinstance(key.content, str):
-            raise PromptyError(f"the key {key.value!r} must be a string: put it in quotes", key.line)
-        if key.content in content:
-            raise PromptyError(f"{key.content} stands here twice", key.line)
-        content[key.content] = _convert(value_node, loader, first_line, seen)
-    return content
-
-
 class _Front:
     """Takes the front matter's keys one by one; what nobody took is an error."""
 
-    def __init__(self, node: _Node) -> None:
+    def __init__(self, node: Node) -> None:
         self._line = node.line
         self._left = dict(node.mapping("the front matter"))
 
@@ -188,18 +106,18 @@ class _Front:
         _refuse_keys("", self._left)
 
 
-def _refuse_keys(where: str, left: Mapping[str, _Node]) -> None:
+def _refuse_keys(where: str, left: Mapping[str, Node]) -> None:
     for key, node in left.items():
         raise PromptyError(f"{where + '.' if where else ''}{key} is not a key that the service knows", node.line)
 
 
-def _text(key: str, node: _Node) -> str:
+def _text(key: str, node: Node) -> str:
     if not isinstance(node.content, str):
         raise PromptyError(f"{key} must be text", node.line)
     return node.content.strip()
 
 
-def _option(name: str, node: _Node) -> Any:
+def _option(name: str, node: Node) -> Any:
     message = _OPTIONS[name][1](node.content)
     if message:
         raise PromptyError(f"model.options.{name} {message}", node.line)
@@ -226,7 +144,7 @@ _OPTIONS = {
 }
 
 
-def _input(node: _Node, default_max_chars: int) -> Input:
+def _input(node: Node, default_max_chars: int) -> Input:
     keys = node.mapping("an input")
     _refuse_keys("inputs", {key: value for key, value in keys.items() if key not in _INPUT_KEYS})
     plain = node.value
@@ -257,7 +175,7 @@ def _input(node: _Node, default_max_chars: int) -> Input:
     return one
 
 
-def _enum(name: str, keys: Mapping[str, _Node]) -> tuple[Any, ...]:
+def _enum(name: str, keys: Mapping[str, Node]) -> tuple[Any, ...]:
     if "enumValues" not in keys:
         return ()
     node = keys["enumValues"]
@@ -267,7 +185,7 @@ def _enum(name: str, keys: Mapping[str, _Node]) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def _bounds(name: str, kind: Kind, keys: Mapping[str, _Node], default_max_chars: int) -> dict[str, Any]:
+def _bounds(name: str, kind: Kind, keys: Mapping[str, Node], default_max_chars: int) -> dict[str, Any]:
     """The bounds that the kind takes; strings, arrays and objects always get a largest length."""
     number, sized = kind in (Kind.INTEGER, Kind.FLOAT), kind in (Kind.STRING, Kind.ARRAY, Kind.OBJECT)
     fits = {
@@ -302,7 +220,7 @@ def _bounds(name: str, kind: Kind, keys: Mapping[str, _Node], default_max_chars:
     return bounds
 
 
-def _check_own_values(one: Input, keys: Mapping[str, _Node]) -> None:
+def _check_own_values(one: Input, keys: Mapping[str, Node]) -> None:
     """A default or an example that the input itself would refuse is a fault of the file."""
     for key, value in (("default", one.default), ("example", one.example)):
         if key in keys and not (key == "default" and value is None):

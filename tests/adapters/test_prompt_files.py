@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from llm_service.adapters.prompt_files import MAX_FILE_BYTES, PromptFilesError, load_prompts
-from llm_service.adapters.prompty import PromptyError, parse_prompty
+from llm_service.adapters.prompty import parse_prompty
+from llm_service.adapters.prompty_yaml import PromptyError
 from llm_service.core.parameters import Kind
 
 GOOD = """---

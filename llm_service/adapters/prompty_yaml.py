@@ -1,0 +1,91 @@
+"""YAML as a prompt file may hold it: plain values, each with the line that it stands on.
+
+No aliases, no tags, no key twice, and nothing that only looks like a string.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+try:
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # a PyYAML built without libyaml: the same answers, slower
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{tag}" for tag in ("str", "int", "float", "bool", "null", "map", "seq")}
+
+
+class PromptyError(Exception):
+    """One fault of one file; `line` counts from 1."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value of the front matter with the line that it stands on; a mapping's and a list's values are nodes."""
+
+    line: int
+    content: Any
+
+    @property
+    def value(self) -> Any:
+        """The plain value, with no lines."""
+        if isinstance(self.content, dict):
+            return {key: node.value for key, node in self.content.items()}
+        if isinstance(self.content, list):
+            return [node.value for node in self.content]
+        return self.content
+
+    def mapping(self, what: str) -> dict[str, "Node"]:
+        if not isinstance(self.content, dict):
+            raise PromptyError(f"{what} must be a mapping", self.line)
+        return self.content
+
+
+def read_yaml(text: str, first_line: int) -> Node:
+    """The front matter as nodes: no aliases, no tags, no key twice, no value that only looks like a string."""
+    try:
+        loader = _Loader(text)
+        try:
+            root = loader.get_single_node()
+            if root is None:
+                raise PromptyError("the front matter is empty", first_line)
+            return _convert(root, loader, first_line, set())
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        line = first_line + (error.problem_mark.line if error.problem_mark else 0)
+        raise PromptyError(f"is not valid YAML: {error.problem}", line) from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise PromptyError("is not valid YAML", first_line) from error
+
+
+def _convert(node: yaml.Node, loader: Any, first_line: int, seen: set[int]) -> Node:
+    line = first_line + node.start_mark.line
+    if id(node) in seen:
+        raise PromptyError("may not use an alias (*name)", line)
+    seen.add(id(node))
+    if node.tag not in _PLAIN_TAGS:
+        raise PromptyError(f"may not use a value of the type {node.tag.rsplit(':', 1)[-1]}: put it in quotes", line)
+    if isinstance(node, yaml.SequenceNode):
+        return Node(line, [_convert(child, loader, first_line, seen) for child in node.value])
+    if isinstance(node, yaml.MappingNode):
+        return Node(line, _convert_mapping(node, loader, first_line, seen))
+    return Node(line, loader.construct_object(node))
+
+
+def _convert_mapping(node: yaml.MappingNode, loader: Any, first_line: int, seen: set[int]) -> dict[str, Node]:
+    content: dict[str, Node] = {}
+    for key_node, value_node in node.value:
+        key = _convert(key_node, loader, first_line, seen)
+        if not isinstance(key.content, str):
+            raise PromptyError(f"the key {key.value!r} must be a string: put it in quotes", key.line)
+        if key.content in content:
+            raise PromptyError(f"{key.content} stands here twice", key.line)
+        content[key.content] = _convert(value_node, loader, first_line, seen)
+    return content
