@@ -44,7 +44,7 @@ def _check_host() -> None:
 
 def _is_under(name: str, trusted: str) -> bool:
     """`.example.org` means the name itself and all below it."""
-    return name == trusted or (trusted[0] == "." and f".{name}".endswith(trusted))
+    return name == trusted or (trusted.startswith(".") and f".{name}".endswith(trusted))
 
 
 def _check_access() -> None:

@@ -142,7 +142,7 @@ def make_api(app: Flask) -> ServiceApi:
 
 def _guard() -> None:
     """Before each API request: refuse what no operation could mean."""
-    if request.environ["QUERY_STRING"]:
+    if request.environ.get("QUERY_STRING"):
         _refuse_query()
     if request.environ.get("HTTP_ACCEPT", "*/*") == "*/*":
         return
