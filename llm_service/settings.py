@@ -53,7 +53,6 @@ class Settings:
     log_level: str = "INFO"
     prompts_dir: Path = Path("prompts")
     database_url: str = "sqlite:///var/llm_service.db"
-    auth: str = "auto"
     cache_ttl_s: float = 3600
     cache_max_entries: int = 10_000
     cache_scope: str = "owner"
@@ -131,7 +130,7 @@ def loopback_refusal(where: str) -> str:
     )
 
 
-# Settings of the contract whose function is not built: their default is accepted, anything else is refused by name.
+# Known settings whose function is not built: their default is accepted, anything else is refused by name.
 NOT_YET = {
     "APP_AUTH": "auto",
     "APP_HISTORY": "full",

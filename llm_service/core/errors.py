@@ -2,7 +2,7 @@
 
     ServiceError
     ├── InputError            the caller can fix it
-    │   ├── InvalidInput  InvalidCharacter  UnknownTemplate  UnknownModel  InvalidCursor
+    │   ├── InvalidInput  InvalidCharacter  UnknownTemplate  UnknownModel
     │   └── UpstreamRejected
     ├── NotFound
     ├── UpstreamError         the model provider failed

@@ -16,7 +16,6 @@ from .errors import DuplicateKey, InvalidJson, TooDeep, TooLarge, UnsupportedMed
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_DEPTH = 32
-
 _BRACKETS_AND_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _ESCAPED_SURROGATE = re.compile("[\ud800-\udfff]")
 
