@@ -141,3 +141,14 @@ def _latency(text: str, mark: str) -> float:
     found = re.search(rf"{mark}\s+([\d.]+)(us|ms|s)", text)
     assert found
     return float(found[1]) * {"us": 0.001, "ms": 1, "s": 1000}[found[2]]
+
+
+def tree_rss_mb(master: int) -> float:
+    """Resident memory of a master and its workers, peak since each started."""
+    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    pages = 0
+    for pid in [str(master), *children]:
+        status = Path(f"/proc/{pid}/status").read_text()
+        peak = re.search(r"VmHWM:\s+(\d+) kB", status)
+        pages += int(peak[1]) if peak else 0
+    return pages / 1024

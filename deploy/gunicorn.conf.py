@@ -6,6 +6,7 @@ gunicorn -c deploy/gunicorn.conf.py wsgi:app
 import gc
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,8 @@ backlog = 2048
 keepalive = 5
 # A stopping worker finishes what runs; it is killed when this is over.
 graceful_timeout = settings.grace_s
-timeout = 60
+# Heartbeats stop while a stopping worker waits for generations that nobody listens to (worker_exit).
+timeout = max(60, settings.grace_s + 30)
 # Workers patch the standard library before they import the app, so that it must not be loaded in the master.
 preload_app = False
 control_socket_disable = True
@@ -81,9 +83,21 @@ def post_worker_init(worker):
     from llm_service.app import services_of
 
     worker.services = services_of(worker.wsgi)
+    _announce_the_end(worker.services)
     _leave_to_the_collector_what_requests_make()
     # Later than the first health check: importing the SDK holds the event loop for half a second.
     gevent.spawn_later(0.1, _warm, worker.services)
+
+
+def _announce_the_end(services):
+    """With SIGTERM the service is no longer ready and begins nothing new; gunicorn's own handler goes on as ever."""
+    stop = signal.getsignal(signal.SIGTERM)
+
+    def announce(number, frame):
+        services.shut_down()
+        stop(number, frame)
+
+    signal.signal(signal.SIGTERM, announce)
 
 
 def _warm(services):
@@ -108,7 +122,7 @@ def pre_request(worker, req):
 
 
 def worker_exit(server, worker):
-    """Close the database and the provider's connections."""
+    """Wait for generations that nobody listens to, interrupt them when the grace is over, and close what was opened."""
     services = getattr(worker, "services", None)
     if services is not None:
         services.close()

@@ -59,6 +59,8 @@ class Settings:
     input_max_chars: int = 5000
     deadline_s: float = 120
     idle_timeout_s: float = 30
+    upstream_slots: int = 500
+    abandon_grace_s: float | None = 5
     grace_s: float = 30
     max_output_tokens: int = 0
     proxy_hops: int = 0
@@ -135,8 +137,6 @@ NOT_YET = {
     "APP_AUTH": "auto",
     "APP_HISTORY": "full",
     "APP_HISTORY_DAYS": "30",
-    "APP_ABANDON_GRACE_S": "5",
-    "APP_UPSTREAM_SLOTS": "500",
     "APP_PRICES_FILE": "",
     "REDIS_URL": "",
     "SECRET_KEY": "",
@@ -146,7 +146,7 @@ _KNOWN = {
     "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "APP_MODELS", "APP_PROVIDER", "HOST", "PORT",
     "WEB_CONCURRENCY", "APP_NAME", "APP_ENV", "APP_LOG_LEVEL", "APP_PROMPTS_DIR", "DATABASE_URL", "APP_CACHE_TTL_S",
     "APP_CACHE_MAX_ENTRIES", "APP_CACHE_SCOPE", "APP_INPUT_MAX_CHARS", "APP_DEADLINE_S", "APP_IDLE_TIMEOUT_S",
-    "APP_GRACE_S", "APP_MAX_OUTPUT_TOKENS", "APP_PROXY_HOPS", "APP_TRUSTED_HOSTS", *NOT_YET,
+    "APP_UPSTREAM_SLOTS", "APP_ABANDON_GRACE_S", "APP_GRACE_S", "APP_MAX_OUTPUT_TOKENS", "APP_PROXY_HOPS", "APP_TRUSTED_HOSTS", *NOT_YET,
 }  # fmt: skip
 SECRETS = {"OPENAI_API_KEY", "SECRET_KEY"}
 NAMES = frozenset(_KNOWN | {f"{name}_FILE" for name in SECRETS})
@@ -186,6 +186,8 @@ class _Reader:
             input_max_chars=self._integer("APP_INPUT_MAX_CHARS", 5000, 1, 1_000_000),
             deadline_s=self._number("APP_DEADLINE_S", 120, 0.1, 86_400),
             idle_timeout_s=self._number("APP_IDLE_TIMEOUT_S", 30, 0.1, 86_400),
+            upstream_slots=self._integer("APP_UPSTREAM_SLOTS", 500, 1, 100_000),
+            abandon_grace_s=self._number_or_never("APP_ABANDON_GRACE_S", 5, 0, 86_400),
             grace_s=self._number("APP_GRACE_S", 30, 1, 86_400),
             max_output_tokens=self._integer("APP_MAX_OUTPUT_TOKENS", 0, 0, 1_000_000),
             proxy_hops=self._integer("APP_PROXY_HOPS", 0, 0, 10),
@@ -229,6 +231,9 @@ class _Reader:
 
     def _integer(self, name: str, default: int, low: int, high: int) -> int:
         return int(self._parse(name, default, int, "an integer", low, high))
+
+    def _number_or_never(self, name: str, default: float, low: float, high: float) -> float | None:
+        return None if self._raw(name).strip().lower() == "never" else self._number(name, default, low, high)
 
     def _parse(
         self, name: str, default: float, parse: Callable[[str], float], what: str, low: float, high: float

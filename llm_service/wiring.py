@@ -1,20 +1,29 @@
 """The one place that chooses adapters, and that closes them."""
 
+import time
 from pathlib import Path
 
 from llm_service.adapters.cache_memory import MemoryCache
 from llm_service.adapters.clock import SystemClock, uuid7
 from llm_service.adapters.echo import NAME as ECHO
 from llm_service.adapters.echo import EchoProvider
+from llm_service.adapters.flights_memory import MemoryFlights
 from llm_service.adapters.openai_responses import OpenAIProvider
 from llm_service.adapters.prompt_files import PromptFilesError, load_prompts
+from llm_service.adapters.retry import RetryingProvider
 from llm_service.adapters.sql.engine import Database, migrate
 from llm_service.adapters.sql.errors import DatabaseFault
 from llm_service.adapters.sql.history import SqlHistory
+from llm_service.adapters.tasks import Ticker, make_spawn
+from llm_service.adapters.telemetry import LogReporter
 from llm_service.core.allowed_models import AllowedModels
+from llm_service.core.calls import Calls, Slots
 from llm_service.core.generate import Generate, Limits
 from llm_service.core.history import History
-from llm_service.core.ports import MakeId, Provider
+from llm_service.core.live import Live
+from llm_service.core.model import UpstreamState
+from llm_service.core.ports import HistoryStore, MakeId, Provider
+from llm_service.core.runs import Runs
 from llm_service.core.services import Services
 from llm_service.core.templates import TemplateSet
 from llm_service.settings import EXIT_CONFIG, Settings
@@ -24,6 +33,14 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 CHECKOUT_FOLDERS = ("templates_html", "static")
 # Between a generation's deadline and the moment when its row is surely nobody's any more.
 INTERRUPT_MARGIN_S = 10
+# Before the grace ends, so that the last events and rows still get out.
+LAST_WORDS_S = 2
+TICK_S = 0.5
+SWEEP_S = 20
+PRUNE_S = 600
+KEY_LIFETIME_S = 24 * 3600
+# After the runs were interrupted: for their upstream calls to end.
+HANG_UP_S = 1
 
 
 class StartError(Exception):
@@ -75,22 +92,37 @@ def build_services(settings: Settings) -> Services:
     Raises `StartError`.
     """
     templates = load_templates(settings)
+    provider = RetryingProvider(build_provider(settings))
     try:
         store = SqlHistory(Database(settings.database_url))
     except DatabaseFault as error:
         raise StartError([str(error)], 1) from error
-    clock = SystemClock()
-    store.interrupt_older_than(clock.now_ms() - round((settings.deadline_s + INTERRUPT_MARGIN_S) * 1000))
+    clock, spawn, reporter = SystemClock(), make_spawn(), LogReporter()
     cache = MemoryCache(ttl_s=settings.cache_ttl_s, max_entries=settings.cache_max_entries)
-    provider = build_provider(settings)
-    stand_in = ECHO if provider.name == ECHO else None
-    models = AllowedModels(settings.openai_model, settings.allowed_models, stand_in)
+    slots = Slots(settings.upstream_slots)
+    runs = Runs(
+        history=store, clock=clock, reporter=reporter, make_id=make_id, abandon_grace_s=settings.abandon_grace_s
+    )
+    calls = Calls(
+        provider=provider,
+        cache=cache,
+        history=store,
+        clock=clock,
+        runs=runs,
+        slots=slots,
+        spawn=spawn,
+        reporter=reporter,
+    )
+    models = AllowedModels(settings.openai_model, settings.allowed_models, ECHO if provider.name == ECHO else None)
     generate = Generate(
         templates=templates,
         models=models,
         provider=provider,
         cache=cache,
+        flights=MemoryFlights(),
         history=store,
+        calls=calls,
+        runs=runs,
         clock=clock,
         limits=Limits(
             deadline_s=settings.deadline_s,
@@ -98,8 +130,22 @@ def build_services(settings: Settings) -> Services:
             share_cache=settings.cache_scope == "shared",
         ),
     )
+    live = Live(runs, store, clock)
+    ticker = Ticker(spawn, reporter)
+    keep_house(ticker, settings, runs, store, clock)
+
+    def upstream_state() -> UpstreamState:
+        return UpstreamState(slots.taken, slots.size, provider.breaker.state, provider.budget.taken)
+
+    def shut_down() -> None:
+        runs.shut_down(clock.monotonic() + max(0.0, settings.grace_s - LAST_WORDS_S))
 
     def close() -> None:
+        runs.drain(time.sleep)
+        until = clock.monotonic() + HANG_UP_S
+        while slots.taken and clock.monotonic() < until:
+            time.sleep(0.01)
+        ticker.close()
         provider.close()
         store.close()
 
@@ -107,13 +153,30 @@ def build_services(settings: Settings) -> Services:
         templates=templates,
         models=models,
         generate=generate,
-        history=History(store, cache),
+        history=History(store, cache, live),
+        live=live,
+        runs=runs,
         store=store,
         cache=cache,
         provider=provider,
         clock=clock,
+        upstream_state=upstream_state,
+        shut_down=shut_down,
         close=close,
     )
+
+
+def keep_house(ticker: Ticker, settings: Settings, runs: Runs, store: HistoryStore, clock: SystemClock) -> None:
+    """What a process does now and then, whoever calls."""
+
+    def sweep() -> None:
+        now_ms = clock.now_ms()
+        store.interrupt_older_than(now_ms - round((settings.deadline_s + INTERRUPT_MARGIN_S) * 1000), now_ms)
+
+    sweep()
+    ticker.every(TICK_S, runs.tick)
+    ticker.every(SWEEP_S, sweep)
+    ticker.every(PRUNE_S, lambda: store.prune_keys(clock.now_ms() - KEY_LIFETIME_S * 1000))
 
 
 def build_provider(settings: Settings) -> Provider:

@@ -6,6 +6,7 @@ Any model that is not in the tables below answers normally: `Answer to: <input>`
 
     slow-SECONDS            waits before the first byte of the body
     tokens-N-PER_SECOND     N deltas at that pace
+    retry-after-SECONDS     429 with that Retry-After, and an answer to the next call
     fault-STATUS            that HTTP status: 400 401 403 404 408 422 429 500 502 503 529
     fault-429-plain         429 without Retry-After            fault-429-date   Retry-After as a date
     fault-quota             429 insufficient_quota             fault-too-long   400 context_length_exceeded
@@ -85,7 +86,10 @@ class Upstream:
         return [call for call in self.calls if call["body"].get("model") == model]
 
     async def _start(self) -> asyncio.Server:
-        return await asyncio.start_server(self._serve, "127.0.0.1", self._port, backlog=4096, ssl=self._tls)
+        def connection() -> asyncio.StreamReaderProtocol:
+            return asyncio.StreamReaderProtocol(_Reader(), self._serve)
+
+        return await self._loop.create_server(connection, "127.0.0.1", self._port, backlog=4096, ssl=self._tls)
 
     async def _stop(self) -> None:
         self._server.close()
@@ -93,7 +97,7 @@ class Upstream:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: "_Reader", writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -113,18 +117,36 @@ class Upstream:
             self._tasks.discard(task)
             writer.close()
 
-    async def _answer(
-        self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _answer(self, request: dict[str, Any], reader: "_Reader", writer: asyncio.StreamWriter) -> None:
         """Write the scripted answer; a client that leaves meanwhile ends it."""
-        answering = asyncio.ensure_future(_Script(request, writer).run())
+        model = str(request["body"].get("model", ""))
+        again = model.startswith("retry-after-") and len(self.calls_of(model)) % 2 == 0
+        answering = asyncio.ensure_future(_Script(request, writer, again=again).run())
+        leaving = asyncio.ensure_future(reader.left.wait())
         try:
-            while not (await asyncio.wait({answering}, timeout=0.2))[0]:
-                if reader.at_eof():
-                    raise Hangup
+            await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                raise Hangup
             await answering
         finally:
             answering.cancel()
+            leaving.cancel()
+
+
+class _Reader(asyncio.StreamReader):
+    """Tells when the other side has closed, also while nobody reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = asyncio.Event()
+
+    def feed_eof(self) -> None:
+        super().feed_eof()
+        self.left.set()
+
+    def set_exception(self, exc: BaseException) -> None:
+        super().set_exception(exc)
+        self.left.set()
 
 
 async def _read_request(reader: asyncio.StreamReader) -> dict[str, Any] | None:
@@ -142,7 +164,8 @@ async def _read_request(reader: asyncio.StreamReader) -> dict[str, Any] | None:
 class _Script:
     """One answer."""
 
-    def __init__(self, request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+    def __init__(self, request: dict[str, Any], writer: asyncio.StreamWriter, *, again: bool = False) -> None:
+        self._again = again
         self._request = request
         self._writer = writer
         body = request["body"]
@@ -157,6 +180,8 @@ class _Script:
         elif model.startswith("slow-"):
             await asyncio.sleep(float(model.removeprefix("slow-")))
             await self._normal()
+        elif model.startswith("retry-after-") and not self._again:
+            await self._whole(429, {"error": {}}, f"Retry-After: {model.removeprefix('retry-after-')}")
         elif model.startswith("tokens-"):
             count, pace = model.removeprefix("tokens-").split("-")
             self._words = ["word "] * int(count)

@@ -20,10 +20,13 @@ class MemoryCache:
         self._lock = threading.Lock()
         self._hits = 0
         self._misses = 0
+        self._coalesced = 0
 
-    def get(self, key: str) -> CachedAnswer | None:
+    def get(self, key: str, *, counted: bool = True) -> CachedAnswer | None:
         with self._lock:
             answer = self._entries.get(key)
+            if not counted:
+                return answer
             if answer is None:
                 self._misses += 1
             else:
@@ -34,6 +37,10 @@ class MemoryCache:
         with self._lock:
             if self._entries.maxsize:
                 self._entries[key] = answer
+
+    def joined(self) -> None:
+        with self._lock:
+            self._coalesced += 1
 
     def discard(self, key: str) -> None:
         with self._lock:
@@ -53,4 +60,5 @@ class MemoryCache:
                 max_entries=int(self._entries.maxsize),
                 hits=self._hits,
                 misses=self._misses,
+                coalesced=self._coalesced,
             )

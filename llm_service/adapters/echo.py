@@ -8,7 +8,8 @@ import re
 import time
 from collections.abc import Generator
 
-from llm_service.core.errors import DeadlineExceeded
+from llm_service.core.control import CallControl
+from llm_service.core.errors import Cancelled, DeadlineExceeded
 from llm_service.core.model import Delta, Done, ProviderCall, ProviderEvent, Status, Usage
 
 NAME = "echo"
@@ -25,13 +26,13 @@ class EchoProvider:
     def __init__(self, delay_s: float = 0.0) -> None:
         self._delay_s = delay_s
 
-    def stream(self, call: ProviderCall, deadline: float) -> Generator[ProviderEvent, None, None]:
+    def stream(self, call: ProviderCall, control: CallControl) -> Generator[ProviderEvent, None, None]:
         words = re.findall(r"\s*\S+\s*", PREFACE + call.prompts.user)
         limit = call.options.get("max_output_tokens") or len(words)
         for word in words[:limit]:
-            if self._delay_s:
-                time.sleep(self._delay_s)
-            if time.monotonic() > deadline:
+            if control.stopped or (self._delay_s and control.sleep(self._delay_s)):
+                raise Cancelled("The call was stopped.")
+            if time.monotonic() > control.deadline:
                 raise DeadlineExceeded("The echo took longer than a generation may take.")
             yield Delta(word)
         cut = len(words) > limit

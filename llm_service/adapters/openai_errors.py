@@ -42,7 +42,9 @@ def from_exception(error: Exception) -> errors.ServiceError:
     if any(isinstance(one, httpx2.TimeoutException | httpcore2.TimeoutException | TimeoutError) for one in chain):
         return errors.UpstreamTimeout("The model provider did not answer in time.")
     if any(isinstance(one, socket.gaierror) for one in chain):
-        return errors.UpstreamUnreachable("The model provider's name cannot be resolved (dns).")
+        unresolved = errors.UpstreamUnreachable("The model provider's name cannot be resolved (dns).")
+        unresolved.max_attempts = 2
+        return unresolved
     if any(
         isinstance(one, httpcore2.NetworkError | httpcore2.ProtocolError | httpx2.RequestError | OSError)
         for one in chain
@@ -74,6 +76,10 @@ def from_status(status: int, headers: Mapping[str, str], body: Any) -> errors.Se
         )
     if status == 408:
         return errors.UpstreamTimeout("The model provider did not answer in time.")
+    if status == 503 and retry_after_s is not None:
+        return errors.UpstreamUnavailable(
+            "The model provider is not available for a while.", retry_after_s=retry_after_s
+        )
     if status >= 500:
         return errors.UpstreamError(f"The model provider failed (status {status}).", retry_after_s=retry_after_s)
     if code in _TOO_LONG_CODES:

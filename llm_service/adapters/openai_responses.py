@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
+from llm_service.core.control import CallControl
 from llm_service.core.errors import (
     DeadlineExceeded,
     OutputTooLarge,
@@ -63,17 +64,17 @@ class OpenAIProvider:
     def identity(self) -> str:
         return f"openai:{self._base_url or ''}"
 
-    def stream(self, call: ProviderCall, deadline: float) -> Generator[ProviderEvent, None, None]:
+    def stream(self, call: ProviderCall, control: CallControl) -> Generator[ProviderEvent, None, None]:
         from .openai_errors import from_exception
 
         answer, began = _Answer(), False
         try:
-            with closing(self._post(call, deadline)) as response:
+            with closing(self._post(call, control)) as response:
                 began = True
                 yield from self._read(response, call, answer)
         except Exception as error:
             mapped = from_exception(error)
-            if isinstance(mapped, UpstreamTimeout) and answer.started and time.monotonic() >= deadline:
+            if isinstance(mapped, UpstreamTimeout) and answer.started and time.monotonic() >= control.deadline:
                 mapped = DeadlineExceeded("The answer took longer than a generation may take.")
             elif began and isinstance(mapped, UpstreamUnreachable):
                 mapped = UpstreamTruncated("The connection to the model provider broke before the answer was whole.")
@@ -99,17 +100,20 @@ class OpenAIProvider:
                 self._client = _make_client(self._api_key, self._base_url)
             return self._client
 
-    def _post(self, call: ProviderCall, deadline: float) -> "httpx2.Response":
+    def _post(self, call: ProviderCall, control: CallControl) -> "httpx2.Response":
         import httpx2
+
+        from .upstream_transport import stopped_by
 
         client = self._ready_client()
         body = {**_request_body(call), **({} if self._base_url else {"stream_options": {"include_obfuscation": False}})}
-        left_s = max(deadline - time.monotonic(), 0.001)
+        left_s = max(control.deadline - time.monotonic(), 0.001)
         # The SDK's raw mode: its address, headers and errors, and a response whose body is ours to read.
         headers = {"X-Stainless-Raw-Response": "stream", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
-        return client.post(
-            "/responses", cast_to=httpx2.Response, body=body, options={"headers": headers, "timeout": left_s}
-        )
+        with stopped_by(control):
+            return client.post(
+                "/responses", cast_to=httpx2.Response, body=body, options={"headers": headers, "timeout": left_s}
+            )
 
     def _read(self, response: "httpx2.Response", call: ProviderCall, answer: "_Answer") -> Iterator[ProviderEvent]:
         limit = response.extensions["limit"]
@@ -199,9 +203,11 @@ def _events(response: "httpx2.Response") -> Iterator[dict[str, Any]]:
         return
     if media != "text/event-stream":
         shown = media if media.replace("/", "").replace("-", "").isalnum() and len(media) < 60 else "another type"
-        raise UpstreamInvalidResponse(
+        unlike = UpstreamInvalidResponse(
             f"The model provider's address answered with {shown}: it does not look like a Responses API. Tell the operator."
         )
+        unlike.max_attempts = 1
+        raise unlike
     for sent in parse_events(response.iter_bytes()):
         if sent.data != "[DONE]":
             event = json.loads(sent.data)

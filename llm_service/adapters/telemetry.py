@@ -11,6 +11,8 @@ from typing import Any
 
 import structlog
 
+from llm_service.core.model import Generation
+
 # What keys look like, wherever they turn up: OpenAI's, this service's own, an Authorization value, a URL's password.
 _PATTERNS = re.compile(r"sk-[A-Za-z0-9_-]{8,}|llms_[A-Za-z0-9_]{8,}|(?<=Bearer )\S+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 MASK = "***"
@@ -54,6 +56,27 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+class LogReporter:
+    """Satisfies `Reporter` with log lines."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger("llm_service")
+
+    def ended(self, generation: Generation) -> None:
+        self._log.warning(
+            "generation",
+            request_id=generation.request_id,
+            status=generation.status.value,
+            error=generation.error,
+            model=generation.model,
+            attempts=generation.attempts,
+            ms=generation.latency_ms,
+        )
+
+    def bug(self, error: Exception, request_id: str | None = None) -> None:
+        self._log.error("bug", exc_info=error, request_id=request_id)
 
 
 def _redactor(secrets: Iterable[str]) -> Any:

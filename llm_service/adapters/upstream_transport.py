@@ -4,23 +4,45 @@ httpx's timeouts are per read, so that an answer that drips one byte a second ne
 write may take at most what is left until the exchange's deadline. Connections are kept and used again, the last one
 first, without the scan over all connections that httpcore's pool makes for each request.
 
+An exchange can be ended from outside (`stopped_by`): its socket is shut down, which wakes who reads it in whatever
+thread or greenlet, in the middle of a TLS record too.
+
 The transport goes to the provider directly: proxy variables of the environment are not read.
 """
 
+import socket
 import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 import httpcore2
 import httpx2
 
+from llm_service.core.control import CallControl
+
 CONNECT_TIMEOUT_S = 5.0
 KEEP_IDLE = 100
 KEEPALIVE_S = 30.0
 MAX_ERROR_BODY_BYTES = 64 * 1024
+
+
+# The SDK takes nothing along to the transport but a timeout.
+_control: ContextVar[CallControl | None] = ContextVar("control", default=None)
+
+
+@contextmanager
+def stopped_by(control: CallControl) -> Iterator[None]:
+    """Requests that are sent inside end, with their answers, when the call is stopped."""
+    token = _control.set(control)
+    try:
+        yield
+    finally:
+        _control.reset(token)
 
 
 class Limit:
@@ -58,6 +80,7 @@ class DeadlineTransport(httpx2.BaseTransport):
         limit = Limit(time.monotonic() + request.extensions["timeout"]["read"])
         origin = _origin(request.url)
         connection = self._take(origin) or _Connection(origin, self._context(origin))
+        connection.control = _control.get()
         try:
             response = connection.send(request, limit)
         except BaseException:
@@ -85,6 +108,7 @@ class DeadlineTransport(httpx2.BaseTransport):
             connection.close()
 
     def _give_back(self, connection: "_Connection") -> None:
+        connection.release()
         if connection.http.is_idle() and len(self._idle) < KEEP_IDLE:
             self._idle.append(connection)
         else:
@@ -102,12 +126,15 @@ class _Connection:
 
     def __init__(self, origin: httpcore2.Origin, ssl_context: ssl.SSLContext | None) -> None:
         self._backend = _LimitedBackend()
+        self.control: CallControl | None = None
         self.http = httpcore2.HTTPConnection(
             origin, ssl_context=ssl_context, keepalive_expiry=KEEPALIVE_S, network_backend=self._backend
         )
 
     def send(self, request: httpx2.Request, limit: Limit) -> httpcore2.Response:
         self._backend.limit = limit
+        if self.control is not None:
+            self.control.on_stop(self._backend.abort)
         url = request.url
         return self.http.handle_request(
             httpcore2.Request(
@@ -118,7 +145,14 @@ class _Connection:
             )
         )
 
+    def release(self) -> None:
+        """The exchange is over: who stops its call must not meet the next one's."""
+        if self.control is not None:
+            self.control.on_stop(None)
+            self.control = None
+
     def close(self) -> None:
+        self.release()
         self.http.close()
 
 
@@ -151,6 +185,13 @@ class _LimitedBackend(httpcore2.NetworkBackend):
 
     def __init__(self) -> None:
         self._sockets = httpcore2.SyncBackend()
+        self._aborted = False
+        self._socket: Any = None
+
+    def abort(self) -> None:
+        self._aborted = True
+        if self._socket is not None:
+            _shut_down(self._socket)
 
     def connect_tcp(
         self,
@@ -161,7 +202,16 @@ class _LimitedBackend(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         wait_s = min(CONNECT_TIMEOUT_S, self.limit.wait_s())
-        return _LimitedStream(self._sockets.connect_tcp(host, port, wait_s, local_address, socket_options), self)
+        stream = self._sockets.connect_tcp(host, port, wait_s, local_address, socket_options)
+        self.use(stream)
+        return _LimitedStream(stream, self)
+
+    def use(self, stream: httpcore2.NetworkStream) -> None:
+        """The socket to shut down; while one connects or shakes hands there is none, and nothing was sent yet."""
+        self._socket = stream.get_extra_info("socket")
+        if self._aborted:
+            stream.close()
+            raise httpcore2.ConnectError("stopped")
 
 
 class _LimitedStream(httpcore2.NetworkStream):
@@ -182,7 +232,9 @@ class _LimitedStream(httpcore2.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
         wait_s = min(CONNECT_TIMEOUT_S, self._backend.limit.wait_s())
-        return _LimitedStream(self._stream.start_tls(ssl_context, server_hostname, wait_s), self._backend)
+        stream = self._stream.start_tls(ssl_context, server_hostname, wait_s)
+        self._backend.use(stream)
+        return _LimitedStream(stream, self._backend)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -191,3 +243,9 @@ class _LimitedStream(httpcore2.NetworkStream):
 def _origin(url: httpx2.URL) -> httpcore2.Origin:
     port = url.port or (443 if url.scheme == "https" else 80)
     return httpcore2.Origin(url.raw_scheme, url.raw_host, port)
+
+
+def _shut_down(connected: Any) -> None:
+    """As the system call, for TLS sockets too: their own `shutdown` would drop the TLS layer under who reads."""
+    with suppress(OSError):
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)

@@ -3,13 +3,17 @@
     ServiceError
     ├── InputError            the caller can fix it
     │   ├── InvalidInput  InvalidCharacter  UnknownTemplate  UnknownModel
-    │   └── UpstreamRejected
+    │   ├── UpstreamRejected
+    │   └── IdempotencyConflict  IdempotencyMismatch
     ├── NotFound
     ├── UpstreamError         the model provider failed
     │   ├── UpstreamUnreachable  UpstreamTls  UpstreamAuth  UpstreamQuota  UpstreamRateLimited
     │   ├── UpstreamRedirect  UpstreamTruncated  UpstreamInvalidResponse  UpstreamMisconfigured
     │   │   └── UpstreamModelUnknown
-    │   └── UpstreamTimeout  DeadlineExceeded  OutputTooLarge
+    │   └── UpstreamTimeout  UpstreamUnavailable  DeadlineExceeded  OutputTooLarge
+    ├── Ended                 somebody or something ended the generation before its answer was whole
+    │   └── Cancelled  Interrupted  ShuttingDown
+    ├── Overloaded
     └── StorageError
         └── StorageUnavailable  StorageBusy  StorageFull
 
@@ -17,7 +21,7 @@ An error carries what a caller may know: `code` (stable), `detail` (ours, never 
 is at fault, the fields. `web.errors` gives each code its HTTP status; a test proves that table total.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -31,10 +35,14 @@ class FieldError:
 
 
 class ServiceError(Exception):
-    """`retryable`: the same call may succeed later. `retry_after_s`: when, if that is known."""
+    """`retryable`: the same call may succeed later. `retry_after_s`: when, if that is known.
+
+    `max_attempts`: how often the service itself makes the call in all before it gives this answer.
+    """
 
     code: str = "internal-error"
     retryable: ClassVar[bool] = False
+    max_attempts: int = 1
 
     def __init__(self, detail: str, *, fields: Sequence[FieldError] = (), retry_after_s: float | None = None) -> None:
         super().__init__(detail)
@@ -91,6 +99,18 @@ class UpstreamRejected(InputError):
     code = "upstream-rejected"
 
 
+class IdempotencyConflict(InputError):
+    """A request with the same Idempotency-Key is under way."""
+
+    code = "idempotency-conflict"
+
+
+class IdempotencyMismatch(InputError):
+    """The same Idempotency-Key came with another body."""
+
+    code = "idempotency-mismatch"
+
+
 class NotFound(ServiceError):
     code = "not-found"
 
@@ -98,6 +118,7 @@ class NotFound(ServiceError):
 class UpstreamError(ServiceError):
     code = "upstream-error"
     retryable = True
+    max_attempts = 3
 
 
 class UpstreamUnreachable(UpstreamError):
@@ -107,16 +128,19 @@ class UpstreamUnreachable(UpstreamError):
 class UpstreamTls(UpstreamError):
     code = "upstream-tls"
     retryable = False
+    max_attempts = 1
 
 
 class UpstreamAuth(UpstreamError):
     code = "upstream-auth"
     retryable = False
+    max_attempts = 1
 
 
 class UpstreamQuota(UpstreamError):
     code = "upstream-quota"
     retryable = False
+    max_attempts = 1
 
 
 class UpstreamRateLimited(UpstreamError):
@@ -126,6 +150,7 @@ class UpstreamRateLimited(UpstreamError):
 class UpstreamRedirect(UpstreamError):
     code = "upstream-redirect"
     retryable = False
+    max_attempts = 1
 
 
 class UpstreamTruncated(UpstreamError):
@@ -136,11 +161,13 @@ class UpstreamTruncated(UpstreamError):
 
 class UpstreamInvalidResponse(UpstreamError):
     code = "upstream-invalid-response"
+    max_attempts = 2
 
 
 class UpstreamMisconfigured(UpstreamError):
     code = "upstream-misconfigured"
     retryable = False
+    max_attempts = 1
 
 
 class UpstreamModelUnknown(UpstreamMisconfigured):
@@ -150,15 +177,47 @@ class UpstreamModelUnknown(UpstreamMisconfigured):
 class OutputTooLarge(UpstreamError):
     code = "output-too-large"
     retryable = False
+    max_attempts = 1
 
 
 class UpstreamTimeout(UpstreamError):
     code = "upstream-timeout"
+    max_attempts = 2
+
+
+class UpstreamUnavailable(UpstreamError):
+    """The provider says so itself, with a time; or it failed so often that it is not asked for a while."""
+
+    code = "upstream-unavailable"
 
 
 class DeadlineExceeded(UpstreamError):
     code = "deadline-exceeded"
     retryable = False
+    max_attempts = 1
+
+
+class Ended(ServiceError):
+    """Not the provider's fault; what came so far is kept."""
+
+    retryable = True
+
+
+class Cancelled(Ended):
+    code = "cancelled"
+
+
+class Interrupted(Ended):
+    code = "interrupted"
+
+
+class ShuttingDown(Ended):
+    code = "shutting-down"
+
+
+class Overloaded(ServiceError):
+    code = "overloaded"
+    retryable = True
 
 
 class StorageError(ServiceError):
@@ -176,3 +235,39 @@ class StorageBusy(StorageError):
 
 class StorageFull(StorageError):
     code = "storage-full"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error as plain values, so that everyone who shares a call gets one of their own. `kind` is a class's name."""
+
+    kind: str
+    detail: str
+    fields: tuple[FieldError, ...] = ()
+    retry_after_s: float | None = None
+
+    @classmethod
+    def of(cls, error: Exception) -> "Failure":
+        if not isinstance(error, ServiceError):
+            return cls("ServiceError", "The service met an error that it did not expect.")
+        return cls(type(error).__name__, error.detail, error.fields, error.retry_after_s)
+
+    def error(self) -> ServiceError:
+        """A new error with the same content."""
+        kind = next(one for one in all_errors() if one.__name__ == self.kind)
+        error = kind.__new__(kind)
+        ServiceError.__init__(error, self.detail, fields=self.fields, retry_after_s=self.retry_after_s)
+        return error
+
+
+def all_errors(root: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:
+    """The whole tree, root first."""
+    yield root
+    for child in root.__subclasses__():
+        yield from all_errors(child)
+
+
+def error_of_code(code: str, detail: str) -> ServiceError:
+    """The error that a stored generation ended with."""
+    kind = next((one for one in all_errors() if one.code == code), ServiceError)
+    return Failure(kind.__name__, detail).error()

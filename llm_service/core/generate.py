@@ -1,34 +1,42 @@
-"""The main job: template -> typed values -> prompts -> cache -> provider -> history.
+"""The main job: template -> typed values -> prompts -> cache -> shared call or a call of its own -> history.
 
-There is one path. `stream` yields what happens; `run` is that stream, drained. A generation is stored as `running`
-before the provider is called and with its outcome before the last event leaves, so that whatever was answered is
-in the history.
+There is one path. `begin` gives a listener to a generation that goes on in the background; `run` is that listener,
+waited for. A generation is stored as `running` before the provider is called and with its outcome before anyone gets
+it, so that whatever was answered is in the history.
 """
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
-from decimal import Decimal
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 from .allowed_models import AllowedModels
 from .cache_key import cache_key
-from .errors import ServiceError, UnknownModel, UpstreamModelUnknown
+from .calls import NOTHING, Calls
+from .errors import Cancelled, Failure, IdempotencyConflict, IdempotencyMismatch, ServiceError, ShuttingDown
+from .listeners import Listener, Replay, RunListener, is_over
 from .model import (
     CachedAnswer,
     CacheMode,
-    Delta,
     Done,
     GenerateRequest,
     Generation,
+    IdempotencyKey,
+    Landing,
     ProviderCall,
     Status,
     Usage,
     snippet_of,
 )  # fmt: skip
-from .ports import Cache, Clock, HistoryStore, Provider
+from .ports import Cache, Clock, Flight, Flights, HistoryStore, Provider
+from .runs import Finished, Run, Runs
+from .stopwatch import Stopwatch
 from .templates import Template, TemplateSet
 
-NOTHING = Decimal(0)
+# How often a plain call's caller is looked after while the answer is awaited.
+LOOK_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +59,6 @@ class Prepared:
     cache_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The first event of a stream."""
-
-    generation: Generation
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The last event of a stream. `timings_ms` says where the time went, by name."""
-
-    generation: Generation
-    timings_ms: Mapping[str, float]
-    stored_in_cache: bool = False
-
-
-GenerateEvent = Started | Delta | Finished
-
-
 class Generate:
     """Built once per process and used by every request; holds no state of its own."""
 
@@ -80,7 +69,10 @@ class Generate:
         models: AllowedModels,
         provider: Provider,
         cache: Cache,
+        flights: Flights,
         history: HistoryStore,
+        calls: Calls,
+        runs: Runs,
         clock: Clock,
         limits: Limits,
     ) -> None:
@@ -88,7 +80,10 @@ class Generate:
         self._models = models
         self._provider = provider
         self._cache = cache
+        self._flights = flights
         self._history = history
+        self._calls = calls
+        self._runs = runs
         self._clock = clock
         self._limits = limits
 
@@ -104,44 +99,96 @@ class Generate:
         key = cache_key(call, provider=self._provider.identity, scope=scope)
         return Prepared(request, owner, template, call, key)
 
-    def run(self, request: GenerateRequest, owner: str, request_id: str) -> Finished:
-        """The whole answer at once.
+    def run(
+        self,
+        request: GenerateRequest,
+        owner: str,
+        request_id: str,
+        *,
+        kept: bool = False,
+        key: IdempotencyKey | None = None,
+        gone: Callable[[], bool] = lambda: False,
+    ) -> Finished:
+        """The whole answer at once. `gone` is asked now and then whether the caller has left; the rest is as in `begin`.
 
         Raises `ServiceError`.
         """
-        for event in self.stream(request, owner, request_id):
-            if isinstance(event, Finished):
-                return event
-        raise AssertionError("a stream ends with Finished or an error")
+        with closing(self.begin(request, owner, request_id, kept=kept, key=key)) as listener:
+            while (finished := listener.result(LOOK_S)) is None:
+                if gone():
+                    raise Cancelled("The caller left before the answer came.")
+            return finished
 
-    def stream(self, request: GenerateRequest, owner: str, request_id: str) -> Generator[GenerateEvent, None, None]:
-        """Yield `Started`, `Delta`s and `Finished`. `request_id` is new and becomes the generation's id.
+    def begin(
+        self,
+        request: GenerateRequest,
+        owner: str,
+        request_id: str,
+        *,
+        kept: bool = False,
+        key: IdempotencyKey | None = None,
+    ) -> Listener:
+        """Begin a generation and listen to it; the caller closes the listener. `request_id` becomes the generation's.
 
-        Raises `ServiceError`; nothing was called or stored if it comes before `Started`.
+        `kept`: it goes on when nobody listens any more, and so it does with an idempotency key, whose caller said that
+        it would ask again.
+
+        Raises `ServiceError`; then nothing was asked of the provider, and nothing is stored.
         """
-        watch = _Stopwatch(self._clock)
+        watch = Stopwatch(self._clock)
         prepared = self.prepare(request, owner)
         watch.lap("render")
-        answer = self._cache.get(prepared.cache_key) if request.cache_mode is CacheMode.DEFAULT else None
+        if self._runs.closing:
+            raise ShuttingDown("The service is stopping and begins nothing new.", retry_after_s=5)
+        if key is None:
+            return self._begin(prepared, request_id, watch, kept)
+        if (replay := self._claim(owner, key, request_id)) is not None:
+            return replay
+        try:
+            return self._begin(prepared, request_id, watch, kept=True)
+        except ServiceError:
+            self._history.release_key(owner, key, request_id)
+            raise
+
+    def _claim(self, owner: str, key: IdempotencyKey, request_id: str) -> Listener | None:
+        """None if the key is this request's now; else the answer that it stands for."""
+        holder = self._history.claim_key(owner, key, request_id, self._clock.now_ms())
+        if holder is None:
+            return None
+        if holder.fingerprint != key.fingerprint:
+            raise IdempotencyMismatch(
+                "This Idempotency-Key was used with another body. Use a new key for a new request."
+            )
+        generation = self._history.get(owner, holder.request_id)
+        if generation is None or not is_over(generation):
+            raise IdempotencyConflict("A request with this Idempotency-Key is under way.", retry_after_s=1)
+        return Replay(Finished(generation, {}, replayed=True))
+
+    def _begin(self, prepared: Prepared, request_id: str, watch: Stopwatch, kept: bool) -> Listener:
+        shareable = prepared.request.cache_mode is CacheMode.DEFAULT
+        answer = self._cache.get(prepared.cache_key) if shareable else None
         watch.lap("cache")
-        if answer is None:
-            yield from self._fresh(prepared, request_id, watch)
-        else:
-            yield from self._replay(prepared, request_id, answer, watch)
+        if answer is not None:
+            return self._replay(prepared, request_id, answer, watch)
+        about = _about(prepared.request)
+        flight = self._flights.board(prepared.cache_key if shareable else None, request_id, about)
+        if flight.flight_id != request_id:
+            return self._join(prepared, request_id, flight, watch, kept)
+        if shareable and (answer := self._cache.get(prepared.cache_key, counted=False)) is not None:
+            # It landed between the look into the cache and boarding. Whoever has boarded since gets the same.
+            _land_at_once(flight, answer)
+            return self._replay(prepared, request_id, answer, watch)
+        try:
+            return self._lead(prepared, request_id, flight, watch, kept)
+        except Exception as error:
+            flight.land(Landing(failure=Failure.of(error)))
+            raise
 
-    def _options(self, template: Template) -> dict[str, Any]:
-        options = dict(template.options)
-        if self._limits.max_output_tokens:
-            options.setdefault("max_output_tokens", self._limits.max_output_tokens)
-        return options
-
-    def _replay(
-        self, prepared: Prepared, request_id: str, answer: CachedAnswer, watch: "_Stopwatch"
-    ) -> Generator[GenerateEvent, None, None]:
+    def _replay(self, prepared: Prepared, request_id: str, answer: CachedAnswer, watch: Stopwatch) -> Listener:
         """Serve a stored answer. It costs nothing; its token counts are those of the answer."""
         # The same prompts can come from other values: then the history keeps what was typed this time.
         same = (answer.input, answer.parameters) == (prepared.request.input, prepared.request.parameters)
-        generation = self._begin(
+        generation = self._generation(
             prepared,
             request_id,
             answer_id=answer.answer_id if same else request_id,
@@ -153,57 +200,54 @@ class Generate:
             latency_ms=round(watch.total_ms()),
             finished_ms=self._clock.now_ms(),
         )
-        self._history.record_hit(generation)
+        stored = self._history.record_shared(generation)
         watch.lap("store")
-        yield Started(generation)
-        yield Delta(answer.output)
-        yield Finished(generation, watch.laps_ms)
+        return Replay(Finished(stored, watch.laps_ms))
 
-    def _fresh(self, prepared: Prepared, request_id: str, watch: "_Stopwatch") -> Generator[GenerateEvent, None, None]:
-        running = self._begin(prepared, request_id, status=Status.RUNNING, attempts=1)
-        self._history.start(running)
-        watch.lap("store")
-        yield Started(running)
-        received: list[str] = []
+    def _lead(self, prepared: Prepared, request_id: str, flight: Flight, watch: Stopwatch, kept: bool) -> Listener:
+        self._calls.slots.take()
         try:
-            done = yield from self._relay(prepared.call, received)
-        except UpstreamModelUnknown as error:
-            blamed = UnknownModel(running.model, ()) if prepared.request.model else error
-            self._record_failure(running, blamed, "", watch)
-            raise blamed from error
-        except Exception as error:
-            self._record_failure(running, error, "".join(received), watch)
+            running = self._generation(prepared, request_id, status=Status.RUNNING, attempts=1)
+            self._history.start(running)
+        except BaseException:
+            self._calls.slots.give_back()
             raise
-        watch.lap("upstream")
-        generation = self._end(
-            running,
-            watch,
-            status=done.status,
-            output=done.text,
-            usage=done.usage,
-            incomplete_reason=done.incomplete_reason,
-            upstream_request_id=done.upstream_request_id,
-        )
-        kept = self._history.finish(generation)
-        stored = kept and self._remember(prepared, generation)
         watch.lap("store")
-        yield Finished(generation, watch.laps_ms, stored_in_cache=stored)
+        run = self._run(prepared, running, flight, watch, kept)
+        listener = RunListener(run, self._clock)
+        remember = prepared.request.cache_mode is not CacheMode.NO_STORE
+        self._calls.lead(run, prepared.call, self._deadline(), remember=remember)
+        return listener
 
-    def _relay(self, call: ProviderCall, received: list[str]) -> Generator[GenerateEvent, None, Done]:
-        """Pass the provider's deltas on; what came so far stands in `received` whatever happens."""
-        deadline = self._clock.monotonic() + self._limits.deadline_s
-        events = self._provider.stream(call, deadline)
+    def _join(self, prepared: Prepared, request_id: str, flight: Flight, watch: Stopwatch, kept: bool) -> Listener:
+        """Share a call that is under way. It costs nothing; the one who began it pays."""
+        answer_id = flight.flight_id if flight.about == _about(prepared.request) else request_id
         try:
-            for event in events:
-                if isinstance(event, Done):
-                    return event
-                received.append(event.text)
-                yield event
-        finally:
-            events.close()
-        raise AssertionError("a provider ends with Done or an error")
+            running = self._generation(prepared, request_id, status=Status.RUNNING, answer_id=answer_id)
+            running = self._history.record_shared(running)
+        except BaseException:
+            flight.leave(request_id)
+            raise
+        self._cache.joined()
+        watch.lap("store")
+        run = self._run(prepared, running, flight, watch, kept)
+        listener = RunListener(run, self._clock)
+        self._calls.follow(run, self._deadline())
+        return listener
 
-    def _begin(self, prepared: Prepared, request_id: str, **known: Any) -> Generation:
+    def _run(self, prepared: Prepared, running: Generation, flight: Flight, watch: Stopwatch, kept: bool) -> Run:
+        return Run(running, flight, watch, kept=kept, model_chosen=prepared.request.model is not None)
+
+    def _deadline(self) -> float:
+        return self._clock.monotonic() + self._limits.deadline_s
+
+    def _options(self, template: Template) -> dict[str, Any]:
+        options = dict(template.options)
+        if self._limits.max_output_tokens:
+            options.setdefault("max_output_tokens", self._limits.max_output_tokens)
+        return options
+
+    def _generation(self, prepared: Prepared, request_id: str, **known: Any) -> Generation:
         """The generation of a prepared request; `known` is what is known of its outcome already."""
         outcome: dict[str, Any] = {
             "answer_id": request_id,
@@ -229,43 +273,13 @@ class Generate:
             **{**outcome, **known},
         )
 
-    def _end(self, running: Generation, watch: "_Stopwatch", **outcome: Any) -> Generation:
-        return replace(running, latency_ms=round(watch.total_ms()), finished_ms=self._clock.now_ms(), **outcome)
 
-    def _record_failure(self, running: Generation, error: Exception, partial: str, watch: "_Stopwatch") -> None:
-        code = error.code if isinstance(error, ServiceError) else ServiceError.code
-        self._history.finish(self._end(running, watch, status=Status.FAILED, error=code, output=partial or None))
-
-    def _remember(self, prepared: Prepared, generation: Generation) -> bool:
-        """Only complete answers are used again."""
-        if generation.status is not Status.COMPLETED or prepared.request.cache_mode is CacheMode.NO_STORE:
-            return False
-        assert generation.output is not None
-        answer = CachedAnswer(
-            owner=generation.owner,
-            answer_id=generation.answer_id,
-            input=generation.input,
-            parameters=generation.parameters,
-            output=generation.output,
-            model=generation.model,
-            usage=generation.usage,
-        )
-        self._cache.put(prepared.cache_key, answer)
-        return True
+def _about(request: GenerateRequest) -> str:
+    """Tells generations apart whose prompts are the same although other values were typed."""
+    typed = json.dumps([request.input, dict(request.parameters)], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(typed.encode()).hexdigest()
 
 
-class _Stopwatch:
-    """Milliseconds since the start, and per named lap (a name used twice adds up)."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._start = self._last = clock.monotonic()
-        self.laps_ms: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        now = self._clock.monotonic()
-        self.laps_ms[name] = self.laps_ms.get(name, 0.0) + (now - self._last) * 1000
-        self._last = now
-
-    def total_ms(self) -> float:
-        return (self._clock.monotonic() - self._start) * 1000
+def _land_at_once(flight: Flight, answer: CachedAnswer) -> None:
+    flight.append(answer.output)
+    flight.land(Landing(done=Done(Status.COMPLETED, answer.output, answer.usage, answer.model)))

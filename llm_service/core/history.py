@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from .errors import FieldError, InvalidInput, NotFound
+from .live import Live
 from .model import Generation, Page
 from .ports import Cache, HistoryStore
 
@@ -13,11 +14,12 @@ _CURSOR = re.compile(r"([bn])([0-9]{1,18})", re.ASCII)
 
 
 class History:
-    """The history of generations. A deleted one is gone from the cache too."""
+    """The history of generations. A deleted one is gone from the cache too, and stopped first if it still runs."""
 
-    def __init__(self, store: HistoryStore, cache: Cache) -> None:
+    def __init__(self, store: HistoryStore, cache: Cache, live: Live) -> None:
         self._store = store
         self._cache = cache
+        self._live = live
 
     def page(self, owner: str, cursor: str | None = None, limit: int = DEFAULT_PAGE) -> Page:
         """One page, newest first. `cursor` is another page's `next` or `prev`.
@@ -55,6 +57,7 @@ class History:
 
     def delete(self, owner: str, request_id: str) -> None:
         """Raises `NotFound`."""
+        self._live.cancel(owner, request_id)
         key = self._store.delete(owner, request_id)
         if key is None:
             raise _not_found()
@@ -62,6 +65,7 @@ class History:
 
     def delete_all(self, owner: str) -> int:
         """How many generations were deleted."""
+        self._live.cancel_all(owner)
         deleted = self._store.delete_all(owner)
         self._cache.discard_owner(owner)
         return deleted

@@ -6,6 +6,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from .errors import Failure
+
 SNIPPET_CHARS = 160
 
 
@@ -89,7 +91,39 @@ class Done:
     upstream_request_id: str | None = None
 
 
-ProviderEvent = Delta | Done
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """The call failed and is made again, as attempt number `attempt`; the text that came so far is void."""
+
+    attempt: int
+
+
+ProviderEvent = Delta | Retrying | Done
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """How a shared call ended: with `done`, or with `failure`. Plain values, as everyone who shares it gets them."""
+
+    done: Done | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A caller's key for one request. `fingerprint` is that of the body; `route` the address it came to."""
+
+    route: str
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """The request that has a key already."""
+
+    request_id: str
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +200,17 @@ class CacheStats:
     max_entries: int
     hits: int
     misses: int
+    coalesced: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamState:
+    """How the calls to the provider are doing in this process. `circuit`: `closed`, `open` or `half-open`."""
+
+    in_flight: int
+    slots: int
+    circuit: str
+    retries_last_minute: int
 
 
 def snippet_of(text: str) -> str:

@@ -1,11 +1,30 @@
 """What the core needs from the world, in the core's words. Adapters satisfy these without importing this module."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence, Set
 from typing import Protocol
 
-from .model import CachedAnswer, CacheStats, Generation, GenerationSummary, ProviderCall, ProviderEvent
+from .control import CallControl
+from .model import (
+    CachedAnswer,
+    CacheStats,
+    Generation,
+    GenerationSummary,
+    IdempotencyKey,
+    KeyHolder,
+    Landing,
+    ProviderCall,
+    ProviderEvent,
+)  # fmt: skip
 
 MakeId = Callable[[], str]
+Spawn = Callable[[Callable[[], None]], None]
+"""Runs a function in the background: a greenlet or a thread."""
+
+
+class Waker(Protocol):
+    """Wakes who waits; `threading.Event` is one."""
+
+    def set(self) -> None: ...
 
 
 class Clock(Protocol):
@@ -29,10 +48,10 @@ class Provider(Protocol):
         """Names the provider in cache keys: two that may answer differently must differ here."""
         ...
 
-    def stream(self, call: ProviderCall, deadline: float) -> Generator[ProviderEvent, None, None]:
+    def stream(self, call: ProviderCall, control: CallControl) -> Generator[ProviderEvent, None, None]:
         """Yield `Delta`s and at the end exactly one `Done`, or raise an `UpstreamError` or `UpstreamRejected`.
 
-        `deadline` is on the monotonic clock and ends the whole call. Closing the generator closes the upstream call.
+        Closing the generator closes the upstream call; so does `control.stop()`, and the generator then raises.
         """
         ...
 
@@ -53,15 +72,108 @@ class Provider(Protocol):
 class Cache(Protocol):
     """Complete answers by key. Safe from threads and greenlets; never raises: without a cache the service goes on."""
 
-    def get(self, key: str) -> CachedAnswer | None: ...
+    def get(self, key: str, *, counted: bool = True) -> CachedAnswer | None:
+        """`counted`: as a hit or a miss."""
+        ...
 
     def put(self, key: str, answer: CachedAnswer) -> None: ...
+
+    def joined(self) -> None:
+        """Count a request that shares a call under way."""
+        ...
 
     def discard(self, key: str) -> None: ...
 
     def discard_owner(self, owner: str) -> None: ...
 
     def stats(self) -> CacheStats: ...
+
+
+class Flight(Protocol):
+    """One upstream call, its text so far, and the generations that share it.
+
+    The generation that leads writes (`append`, `restart`, `land`); everyone reads. Positions are code points of the
+    text. All values are plain, so that the members may be in several processes.
+    """
+
+    @property
+    def flight_id(self) -> str:
+        """The request_id of the generation that leads."""
+        ...
+
+    @property
+    def about(self) -> str:
+        """What `board` was told when the flight began."""
+        ...
+
+    @property
+    def members(self) -> int: ...
+
+    @property
+    def landing(self) -> Landing | None:
+        """None while it flies."""
+        ...
+
+    @property
+    def restarts(self) -> int:
+        """How often the text began anew."""
+        ...
+
+    @property
+    def shown(self) -> bool:
+        """Whether anyone was shown a part of the text, so that it must not begin anew."""
+        ...
+
+    def append(self, text: str) -> None: ...
+
+    def restart(self) -> None:
+        """The text so far is void."""
+        ...
+
+    def land(self, landing: Landing) -> None:
+        """The last write: nobody boards any more, and all who wait wake."""
+        ...
+
+    def text_after(self, position: int) -> str: ...
+
+    def mark_shown(self) -> None: ...
+
+    def wait_landed(self, timeout_s: float) -> Landing | None:
+        """None if it has not landed by then."""
+        ...
+
+    def watch(self, waker: Waker) -> None:
+        """Have it set with every change, until `unwatch`."""
+        ...
+
+    def unwatch(self, waker: Waker) -> None: ...
+
+    def leave(self, member: str) -> None:
+        """When the last member has left nobody boards any more; who leads then ends the call."""
+        ...
+
+
+class Flights(Protocol):
+    """Which upstream calls are under way, by cache key."""
+
+    def board(self, key: str | None, member: str, about: str) -> Flight:
+        """The flight that has this key, or a new one that `member` leads and must `land`. None = shared with nobody.
+
+        `member` is a request_id; `about` tells the others what the leader's generation was made of.
+        """
+        ...
+
+
+class Reporter(Protocol):
+    """Where the background says what nobody else would hear."""
+
+    def ended(self, generation: Generation) -> None:
+        """A generation ended otherwise than with an answer."""
+        ...
+
+    def bug(self, error: Exception, request_id: str | None = None) -> None:
+        """Something failed that should not; called while the error is handled."""
+        ...
 
 
 class HistoryStore(Protocol):
@@ -78,11 +190,35 @@ class HistoryStore(Protocol):
         """Store the outcome of a started generation. False: the row was deleted meanwhile."""
         ...
 
-    def record_hit(self, generation: Generation) -> None:
-        """Store a finished generation that shares the texts of `generation.answer_id`.
+    def finish_apart(self, generation: Generation, answer_id: str) -> bool:
+        """As `finish`, with a copy of the texts under a new `answer_id`: its output is not that of those who share."""
+        ...
 
-        Where those are gone it stores the texts again, under its own id.
+    def record_shared(self, generation: Generation) -> Generation:
+        """Store a generation that shares the texts of `generation.answer_id`; the generation as it was stored.
+
+        Where those texts are gone it stores them again, under its own id.
         """
+        ...
+
+    def claim_key(self, owner: str, key: IdempotencyKey, request_id: str, now_ms: int) -> KeyHolder | None:
+        """Give the key to a request, for 24 hours. The holder if another has it: one that runs or gave an answer."""
+        ...
+
+    def release_key(self, owner: str, key: IdempotencyKey, request_id: str) -> None:
+        """Take the key back from a request that came to nothing."""
+        ...
+
+    def prune_keys(self, before_ms: int) -> int:
+        """Forget keys that were claimed before; how many."""
+        ...
+
+    def ask_to_cancel(self, owner: str, request_id: str) -> None:
+        """Mark a running generation of another process: that process ends it when it looks (`running_ids`)."""
+        ...
+
+    def running_ids(self) -> Set[str]:
+        """The request_ids of everything that runs, of every owner and process."""
         ...
 
     def get(self, owner: str, request_id: str) -> Generation | None: ...
@@ -108,7 +244,7 @@ class HistoryStore(Protocol):
         """Delete the owner's rows and texts; how many rows."""
         ...
 
-    def interrupt_older_than(self, created_ms: int) -> int:
+    def interrupt_older_than(self, created_ms: int, now_ms: int) -> int:
         """Mark as `interrupted` what still runs and began before `created_ms`; how many rows."""
         ...
 

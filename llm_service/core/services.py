@@ -6,20 +6,30 @@ from dataclasses import dataclass
 from .allowed_models import AllowedModels
 from .generate import Generate
 from .history import History
+from .live import Live
+from .model import UpstreamState
 from .ports import Cache, Clock, HistoryStore, Provider
+from .runs import Runs
 from .templates import TemplateSet
 
 
 @dataclass(frozen=True)
 class Services:
-    """`close` ends what was opened, once, when the process goes."""
+    """`shut_down` announces the end: nothing new begins, and what runs has the grace to finish. It returns at once.
+
+    `close` waits for that, interrupts the rest, and ends what was opened; without an announcement there is no grace.
+    """
 
     templates: TemplateSet
     models: AllowedModels
     generate: Generate
     history: History
+    live: Live
+    runs: Runs
     store: HistoryStore
     cache: Cache
     provider: Provider
     clock: Clock
+    upstream_state: Callable[[], UpstreamState]
+    shut_down: Callable[[], None]
     close: Callable[[], None]

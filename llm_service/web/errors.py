@@ -47,6 +47,10 @@ class TooDeep(EdgeError):
     code = "too-deep"
 
 
+class InvalidIdempotencyKey(EdgeError):
+    code = "invalid-idempotency-key"
+
+
 class UntrustedHost(EdgeError):
     code = "untrusted-host"
 
@@ -85,16 +89,16 @@ def status_of(error: ServiceError) -> int:
     return PROBLEMS[error.code].status
 
 
-def problem_document(error: ServiceError) -> dict[str, Any]:
+def problem_document(error: ServiceError, instance: str, request_id: str) -> dict[str, Any]:
     """The members of RFC 9457 and ours; `errors` only where fields are at fault."""
     document: dict[str, Any] = {
         "type": f"/problems/{error.code}",
         "title": PROBLEMS[error.code].title,
         "status": status_of(error),
-        "detail": error.detail,
-        "instance": request.path,
+        "detail": error.detail or PROBLEMS[error.code].meaning,
+        "instance": instance,
         "error": error.code,
-        "request_id": g.request_id,
+        "request_id": request_id,
     }
     if error.fields:
         document["errors"] = [{"field": one.field, "message": one.message} for one in error.fields]
@@ -117,7 +121,9 @@ def _answer(error: ServiceError) -> Response:
     status = status_of(error)
     report(error)
     if request.path.startswith("/api/"):
-        response = Response(json.dumps(problem_document(error)), status, mimetype="application/problem+json")
+        response = Response(
+            json.dumps(problem_document(error, request.path, g.request_id)), status, mimetype="application/problem+json"
+        )
     else:
         page = render_template("errors/error.html", problem=PROBLEMS[error.code], error=error, status=status)
         response = Response(page, status)
@@ -154,13 +160,6 @@ def _as_service_error(error: HTTPException) -> ServiceError:
     code = CODE_OF_STATUS.get(status, "internal-error" if status >= 500 else "invalid-input")
     detail = PROBLEMS[code].meaning if code != "internal-error" else HTTP_STATUS_CODES.get(status, "Error")
     return HttpError(code, detail)
-
-
-def all_errors(root: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:
-    """The whole tree, root first."""
-    yield root
-    for child in root.__subclasses__():
-        yield from all_errors(child)
 
 
 def fields_of(messages: Any) -> list[FieldError]:

@@ -35,6 +35,11 @@ PROBLEMS: Mapping[str, Problem] = {
         "Arrays and objects of the body are nested more than 32 levels deep.",
         "Send a flatter value.",
     ),
+    "invalid-idempotency-key": Problem(
+        400, "The Idempotency-Key is not valid",
+        "The header Idempotency-Key is empty, too long, or has a character that keys do not have.",
+        "Send 1 to 255 letters, digits or . _ ~ : + / = @ -, for example a UUID.",
+    ),
     "untrusted-host": Problem(
         400, "This host name is not served here",
         "The Host header is missing or not in the list of names that this service answers to. The list protects against DNS rebinding.",
@@ -70,6 +75,16 @@ PROBLEMS: Mapping[str, Problem] = {
         "The Accept header leaves out the type that this address answers with.",
         "Send Accept: application/json, or leave the header out.",
     ),
+    "idempotency-conflict": Problem(
+        409, "A request with this Idempotency-Key is under way",
+        "The first request with this key has no answer yet.",
+        "Ask again with the same key after the time in Retry-After: the answer is then given again.",
+    ),
+    "cancelled": Problem(
+        409, "The generation was stopped",
+        "Somebody stopped this generation, or its caller left. What came of the answer is kept in the history.",
+        "Ask again if you want the answer.",
+    ),
     "too-large": Problem(
         413, "The body is too large",
         "A request's body may have at most 1 MiB.",
@@ -94,6 +109,11 @@ PROBLEMS: Mapping[str, Problem] = {
         422, "This model may not be used here",
         "The model is not in the service's list, or the model provider does not know it.",
         "Leave model out to use the default, or choose one of the list. Operators: APP_MODELS.",
+    ),
+    "idempotency-mismatch": Problem(
+        422, "The Idempotency-Key belongs to another request",
+        "This key was sent before with another body.",
+        "Use a new key for each new request, and the same only to repeat one.",
     ),
     "upstream-rejected": Problem(
         422, "The model provider refused the request",
@@ -156,6 +176,11 @@ PROBLEMS: Mapping[str, Problem] = {
         "The provider takes no more requests from this service for now. It is not a limit of your own.",
         "Try again after the time in Retry-After.",
     ),
+    "upstream-unavailable": Problem(
+        503, "The model provider is not available",
+        "The provider says that it is not available for a while, or it failed so often that the service leaves it alone for a moment.",
+        "Try again after the time in Retry-After. Cached answers are still given.",
+    ),
     "upstream-timeout": Problem(
         504, "The model provider did not answer in time",
         "No answer began, or it fell silent, within the time that is allowed.",
@@ -167,6 +192,11 @@ PROBLEMS: Mapping[str, Problem] = {
         "Ask for less, or raise APP_DEADLINE_S.",
     ),
     # -- the service itself
+    "overloaded": Problem(
+        503, "The service is at its limit",
+        "As many calls to the model provider are under way as the service may make. Cached answers are still given.",
+        "Try again in a moment. Operators: APP_UPSTREAM_SLOTS.",
+    ),
     "internal-error": Problem(
         500, "Something is wrong in the service",
         "The service met an error that it did not expect. It is in the log under the request's id.",

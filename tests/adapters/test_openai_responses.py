@@ -7,6 +7,7 @@ import pytest
 
 from llm_service.adapters.openai_responses import OpenAIProvider, parse_usage
 from llm_service.core import errors
+from llm_service.core.control import CallControl
 from llm_service.core.errors import ServiceError
 from llm_service.core.model import Delta, Done, Prompts, ProviderCall, Status, Usage
 from tests.conftest import FAULT_MODELS, KEY_CANARY
@@ -27,7 +28,7 @@ FAILURES = {
     "fault-429-date": errors.UpstreamRateLimited,
     "fault-500": errors.UpstreamError,
     "fault-502": errors.UpstreamError,
-    "fault-503": errors.UpstreamError,
+    "fault-503": errors.UpstreamUnavailable,
     "fault-529": errors.UpstreamError,
     "fault-quota": errors.UpstreamQuota,
     "fault-too-long": errors.UpstreamRejected,
@@ -82,7 +83,7 @@ def call(model: str, **options: object) -> ProviderCall:
 
 
 def drain(provider: OpenAIProvider, model: str) -> tuple[str, Done]:
-    *deltas, done = provider.stream(call(model), time.monotonic() + DEADLINE_S)
+    *deltas, done = provider.stream(call(model), CallControl(time.monotonic() + DEADLINE_S))
     assert all(isinstance(delta, Delta) for delta in deltas)
     assert isinstance(done, Done)
     return "".join(delta.text for delta in deltas if isinstance(delta, Delta)), done
@@ -134,7 +135,7 @@ def test_usage_keeps_only_what_is_known(reported: object, expected: Usage) -> No
 
 
 def test_what_is_sent(provider: OpenAIProvider, upstream: Upstream) -> None:
-    list(provider.stream(call("what-is-sent", temperature=0.5), time.monotonic() + DEADLINE_S))
+    list(provider.stream(call("what-is-sent", temperature=0.5), CallControl(time.monotonic() + DEADLINE_S)))
     (sent,) = upstream.calls_of("what-is-sent")
     assert sent["body"] == {
         "model": "what-is-sent",
@@ -158,7 +159,7 @@ def test_connections_are_used_again(provider: OpenAIProvider, upstream: Upstream
 def test_closing_early_closes_the_upstream_call() -> None:
     with Upstream() as upstream:
         provider = OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=IDLE_S)
-        events = provider.stream(call("tokens-1000-100"), time.monotonic() + 30)
+        events = provider.stream(call("tokens-1000-100"), CallControl(time.monotonic() + 30))
         assert isinstance(next(events), Delta)
         assert upstream.open_connections == 1
         events.close()

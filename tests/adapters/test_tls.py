@@ -16,13 +16,14 @@ from tests.upstream import Upstream
 PROGRAM = """
 import sys, time
 from llm_service.adapters.openai_responses import OpenAIProvider
+from llm_service.core.control import CallControl
 from llm_service.core.errors import ServiceError
 from llm_service.core.model import Prompts, ProviderCall
 
 provider = OpenAIProvider(api_key="x", base_url=sys.argv[1], idle_timeout_s=5)
 for _ in range(2):
     try:
-        *_, done = provider.stream(ProviderCall("normal", Prompts("", "Hello"), {}), time.monotonic() + 5)
+        *_, done = provider.stream(ProviderCall("normal", Prompts("", "Hello"), {}), CallControl(time.monotonic() + 5))
         print(done.text)
     except ServiceError as error:
         print(error.code)

@@ -114,7 +114,6 @@ def with_(**changes: Any) -> dict[str, Any]:
         (with_(model="other"), "unknown-model", "model"),
         (with_(model=""), "invalid-input", "model"),
         (with_(model=3), "invalid-input", "model"),
-        (with_(stream=True), "invalid-input", "stream"),
         (with_(stream="false"), "invalid-input", "stream"),
         (with_(stream=0), "invalid-input", "stream"),
     ],
@@ -233,7 +232,8 @@ def test_each_failure_of_the_provider(upstream_app: Flask, model: str) -> None:
     assert (response.status_code, problem["error"]) == (PROBLEMS[expected].status, expected)
     assert response.mimetype == "application/problem+json"
     row = client.get(f"/api/v1/history/{problem['request_id']}").get_json()
-    assert (row["status"], row["error"], row["total_tokens"], row["attempts"]) == ("failed", expected, None, 1)
+    assert (row["status"], row["error"], row["total_tokens"]) == ("failed", expected, None)
+    assert 1 <= row["attempts"] <= 3
     assert KEY_CANARY not in response.text + json.dumps(row)
     assert "secret" not in response.text
     if response.status_code == 503:

@@ -53,6 +53,8 @@ def test_status(client: FlaskClient) -> None:
         "templates": ["basic_chat_v1", "summarize_v1"],
         "cache_size": 1,
         "cache": {"backend": "memory", "entries": 1, "max_entries": 10000, "hits": 1, "misses": 1, "coalesced": 0},
+        "running": 0,
+        "upstream": {"in_flight": 0, "slots": 500, "circuit": "closed", "retries_last_minute": 0},
     }
 
 

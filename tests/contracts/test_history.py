@@ -7,12 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from llm_service.adapters.clock import SystemClock, uuid7
 from llm_service.adapters.sql.engine import Database
 from llm_service.adapters.sql.history import SqlHistory
+from llm_service.adapters.telemetry import LogReporter
 from llm_service.core.errors import InvalidInput, NotFound
 from llm_service.core.history import History
-from llm_service.core.model import CachedAnswer, CacheStats, Generation, Prompts, Status, Usage
+from llm_service.core.live import Live
+from llm_service.core.model import (
+    CachedAnswer,
+    CacheStats,
+    Generation,
+    IdempotencyKey,
+    KeyHolder,
+    Prompts,
+    Status,
+    Usage,
+)  # fmt: skip
 from llm_service.core.ports import HistoryStore
+from llm_service.core.runs import Runs
 
 
 @pytest.fixture(name="store", params=["sqlite"])
@@ -20,6 +33,12 @@ def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HistorySt
     store = {"sqlite": lambda: SqlHistory(Database(f"sqlite:///{tmp_path}/h.db"))}[request.param]()
     yield store
     store.close()
+
+
+def history_of(store: HistoryStore, cache: "NoCache") -> History:
+    clock = SystemClock()
+    runs = Runs(history=store, clock=clock, reporter=LogReporter(), make_id=uuid7, abandon_grace_s=None)
+    return History(store, cache, Live(runs, store, clock))
 
 
 def generation(number: int, owner: str = "alice", **more: object) -> Generation:
@@ -118,7 +137,7 @@ def test_every_owner_is_alone(store: HistoryStore) -> None:
 def test_pages_lead_through_all_rows_both_ways(store: HistoryStore) -> None:
     for number in range(1, 8):
         stored(store, number)
-    history = History(store, NoCache())
+    history = history_of(store, NoCache())
     first = history.page("alice", limit=3)
     second = history.page("alice", first.next, 3)
     third = history.page("alice", second.next, 3)
@@ -135,20 +154,20 @@ def test_pages_lead_through_all_rows_both_ways(store: HistoryStore) -> None:
 
 
 def test_an_empty_page(store: HistoryStore) -> None:
-    page = History(store, NoCache()).page("alice")
+    page = history_of(store, NoCache()).page("alice")
     assert (list(page.items), page.next, page.prev) == ([], None, None)
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "b", "c1", "b1 ", "b-1", "n1e9", "é", "b" + "1" * 500, "b\u0661"])
 def test_a_cursor_that_no_page_gave(store: HistoryStore, cursor: str) -> None:
     with pytest.raises(InvalidInput, match="cursor"):
-        History(store, NoCache()).page("alice", cursor)
+        history_of(store, NoCache()).page("alice", cursor)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 201, 10**9])
 def test_a_limit_out_of_bounds(store: HistoryStore, limit: int) -> None:
     with pytest.raises(InvalidInput, match="limit"):
-        History(store, NoCache()).page("alice", limit=limit)
+        history_of(store, NoCache()).page("alice", limit=limit)
 
 
 def test_a_list_reads_no_texts(store: HistoryStore) -> None:
@@ -172,12 +191,12 @@ def hit_of(first: Generation, number: int) -> Generation:
 
 def test_a_hit_shares_the_texts_of_its_answer_until_the_last_row_goes(store: HistoryStore) -> None:
     first = stored(store, 1)
-    store.record_hit(hit_of(first, 2))
+    store.record_shared(hit_of(first, 2))
     assert store.get("alice", "id-2") == hit_of(first, 2)
     assert store.delete("alice", "id-1") == "k" * 64
     assert store.get("alice", "id-2") == hit_of(first, 2), "its texts are still there"
     store.delete("alice", "id-2")
-    store.record_hit(hit_of(first, 3))
+    store.record_shared(hit_of(first, 3))
     kept = store.get("alice", "id-3")
     assert kept is not None
     assert (kept.answer_id, kept.output) == ("id-3", "out"), "the shared texts were gone: it keeps its own"
@@ -187,7 +206,7 @@ def test_deleted_is_gone(store: HistoryStore) -> None:
     for number in (1, 2, 3):
         stored(store, number)
     cache = NoCache()
-    history = History(store, cache)
+    history = history_of(store, cache)
     history.delete("alice", "id-2")
     with pytest.raises(NotFound):
         history.get("alice", "id-2")
@@ -219,9 +238,10 @@ def test_only_old_running_rows_are_interrupted(store: HistoryStore) -> None:
     store.start(generation(1))
     stored(store, 2)
     store.start(generation(500))
-    assert store.interrupt_older_than(1_700_000_000_100) == 1
+    assert store.interrupt_older_than(1_700_000_000_100, 7) == 1
     rows = {row.request_id: row for _, row in store.newest("alice", 10)}
     assert (rows["id-1"].status, rows["id-1"].error) == (Status.INTERRUPTED, "interrupted")
+    assert store.running_ids() == {"id-500"}
     assert (rows["id-2"].status, rows["id-500"].status) == (Status.COMPLETED, Status.RUNNING)
 
 
@@ -238,10 +258,12 @@ class NoCache:
     def __init__(self) -> None:
         self.discarded: list[str] = []
 
-    def get(self, key: str) -> CachedAnswer | None:
+    def get(self, key: str, *, counted: bool = True) -> CachedAnswer | None:
         return None
 
     def put(self, key: str, answer: CachedAnswer) -> None: ...
+
+    def joined(self) -> None: ...
 
     def discard(self, key: str) -> None:
         self.discarded.append(key)
@@ -250,4 +272,82 @@ class NoCache:
         self.discarded.append(f"owner {owner}")
 
     def stats(self) -> CacheStats:
-        return CacheStats("none", 0, 0, 0, 0)
+        return CacheStats("none", 0, 0, 0, 0, 0)
+
+
+KEY = IdempotencyKey("/api/v1/generate", "k-1", "f" * 64)
+
+
+def test_a_key_stands_for_one_request(store: HistoryStore) -> None:
+    assert store.claim_key("alice", KEY, "id-1", 1000) is None
+    assert store.claim_key("alice", KEY, "id-2", 1000) == KeyHolder("id-1", "f" * 64)
+    assert store.claim_key("bob", KEY, "id-3", 1000) is None, "each owner has keys of its own"
+    assert store.claim_key("alice", replace(KEY, route="/other"), "id-4", 1000) is None
+    store.release_key("alice", KEY, "id-9")
+    assert store.claim_key("alice", KEY, "id-2", 1000) == KeyHolder("id-1", "f" * 64), "only its holder gives it back"
+    store.release_key("alice", KEY, "id-1")
+    assert store.claim_key("alice", KEY, "id-2", 1000) is None
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_only_a_request_that_runs_or_answered_holds_its_key(store: HistoryStore, status: Status) -> None:
+    assert store.claim_key("alice", KEY, "id-1", 1000) is None
+    store.start(generation(1))
+    if status is not Status.RUNNING:
+        store.finish(completed(generation(1), status=status))
+    holds = status in (Status.RUNNING, Status.COMPLETED, Status.INCOMPLETE)
+    assert (store.claim_key("alice", KEY, "id-2", 10**6) is not None) is holds
+
+
+def test_keys_live_a_day_and_go_with_their_generation(store: HistoryStore) -> None:
+    day_ms = 24 * 3600 * 1000
+    store.claim_key("alice", KEY, "id-1", 1000)
+    stored(store, 1)
+    assert store.claim_key("alice", KEY, "id-2", 1000 + day_ms) is None
+    stored(store, 2)
+    store.delete("alice", "id-2")
+    assert store.claim_key("alice", KEY, "id-3", 1000) is None
+    assert (store.prune_keys(1000), store.prune_keys(1001)) == (0, 1)
+
+
+def test_a_key_whose_process_died_at_once_is_free_after_a_minute(store: HistoryStore) -> None:
+    store.claim_key("alice", KEY, "id-1", 1000)
+    assert store.claim_key("alice", KEY, "id-2", 60_000) is not None
+    assert store.claim_key("alice", KEY, "id-2", 62_000) is None
+
+
+def test_one_that_ends_apart_takes_its_texts_along(store: HistoryStore) -> None:
+    """The one who began a shared call is stopped; the other gets the whole answer, and neither sees the other's."""
+    store.start(generation(1))
+    shared = store.record_shared(generation(2, answer_id="id-1"))
+    stopped = replace(generation(1), status=Status.CANCELLED, error="cancelled", output="par", finished_ms=5)
+    assert store.finish_apart(stopped, "texts-1") is True
+    assert store.finish(completed(shared, output="partial and whole")) is True
+    first, second = store.get("alice", "id-1"), store.get("alice", "id-2")
+    assert first
+    assert second
+    assert (first.output, first.answer_id, second.output, second.answer_id) == (
+        "par",
+        "texts-1",
+        "partial and whole",
+        "id-1",
+    )
+    assert first.input == "input 1"
+
+
+def test_the_last_who_ends_apart_leaves_nothing_behind(store: SqlHistory) -> None:
+    store.start(generation(1))
+    store.finish_apart(replace(generation(1), status=Status.CANCELLED, output="a"), "texts-1")
+    assert [one.answer_id for one in store.export("alice")] == ["texts-1"]
+    store.start(generation(3, answer_id="id-1"))  # the id is free: the old texts are gone
+
+
+def test_a_row_may_be_marked_for_the_process_that_runs_it(store: HistoryStore) -> None:
+    store.start(generation(1))
+    stored(store, 2)
+    for owner, number in (("bob", 1), ("alice", 2), ("alice", 1)):
+        assert store.running_ids() == {"id-1"}
+        store.ask_to_cancel(owner, f"id-{number}")
+    row = store.get("alice", "id-1")
+    assert row
+    assert (row.status, row.finished_ms, store.running_ids()) == (Status.CANCELLED, None, set())

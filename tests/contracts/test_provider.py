@@ -7,6 +7,7 @@ import pytest
 
 from llm_service.adapters.echo import EchoProvider
 from llm_service.adapters.openai_responses import OpenAIProvider
+from llm_service.core.control import CallControl
 from llm_service.core.model import Delta, Done, Prompts, ProviderCall, Status
 from llm_service.core.ports import Provider
 from tests.upstream import Upstream
@@ -27,7 +28,7 @@ CALL = ProviderCall("normal", Prompts("Be brief.", "Hello there,\nworld 😀"), 
 
 
 def test_deltas_and_then_exactly_one_done(provider: Provider) -> None:
-    *deltas, done = provider.stream(CALL, time.monotonic() + 5)
+    *deltas, done = provider.stream(CALL, CallControl(time.monotonic() + 5))
     assert isinstance(done, Done)
     assert all(isinstance(one, Delta) for one in deltas)
     assert len(deltas) > 2
@@ -38,13 +39,15 @@ def test_deltas_and_then_exactly_one_done(provider: Provider) -> None:
 
 
 def test_the_same_call_gets_the_same_answer(provider: Provider) -> None:
-    assert list(provider.stream(CALL, time.monotonic() + 5)) == list(provider.stream(CALL, time.monotonic() + 5))
+    assert list(provider.stream(CALL, CallControl(time.monotonic() + 5))) == list(
+        provider.stream(CALL, CallControl(time.monotonic() + 5))
+    )
 
 
 def test_it_may_be_closed_at_any_time(provider: Provider) -> None:
-    events = provider.stream(CALL, time.monotonic() + 5)
+    events = provider.stream(CALL, CallControl(time.monotonic() + 5))
     events.close()
-    events = provider.stream(CALL, time.monotonic() + 5)
+    events = provider.stream(CALL, CallControl(time.monotonic() + 5))
     next(events)
     events.close()
     assert list(events) == []

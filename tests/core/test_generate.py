@@ -1,7 +1,8 @@
 """The main job with the real echo provider, the real memory cache, and a history that keeps everything in a list."""
 
+import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
@@ -11,10 +12,16 @@ import pytest
 
 from llm_service.adapters.cache_memory import MemoryCache
 from llm_service.adapters.echo import EchoProvider
+from llm_service.adapters.flights_memory import MemoryFlights
 from llm_service.adapters.prompt_files import load_prompts
+from llm_service.adapters.tasks import make_spawn
 from llm_service.core import errors
 from llm_service.core.allowed_models import AllowedModels
-from llm_service.core.generate import Finished, Generate, Limits, Started
+from llm_service.core.calls import Calls, Slots
+from llm_service.core.control import CallControl
+from llm_service.core.generate import Generate, Limits
+from llm_service.core.listeners import Listener
+from llm_service.core.live import Live
 from llm_service.core.model import (
     CacheMode,
     Delta,
@@ -22,11 +29,15 @@ from llm_service.core.model import (
     GenerateRequest,
     Generation,
     GenerationSummary,
+    IdempotencyKey,
+    KeyHolder,
     ProviderCall,
     ProviderEvent,
+    Retrying,
     Status,
     Usage,
 )  # fmt: skip
+from llm_service.core.runs import Finished, Runs
 from tests.conftest import ROOT
 
 ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
@@ -47,8 +58,26 @@ class ListHistory:
         self._write("finish", generation)
         return not self.deleted_meanwhile
 
-    def record_hit(self, generation: Generation) -> None:
-        self._write("hit", generation)
+    def finish_apart(self, generation: Generation, answer_id: str) -> bool:
+        self._write("finish apart", replace(generation, answer_id=answer_id))
+        return True
+
+    def record_shared(self, generation: Generation) -> Generation:
+        self._write("shared", generation)
+        return generation
+
+    def claim_key(self, owner: str, key: IdempotencyKey, request_id: str, now_ms: int) -> KeyHolder | None:
+        return None
+
+    def release_key(self, owner: str, key: IdempotencyKey, request_id: str) -> None: ...
+
+    def prune_keys(self, before_ms: int) -> int:
+        return 0
+
+    def ask_to_cancel(self, owner: str, request_id: str) -> None: ...
+
+    def running_ids(self) -> set[str]:
+        return {row.request_id for row in self.rows.values() if row.status is Status.RUNNING}
 
     def _write(self, kind: str, generation: Generation) -> None:
         self.rows[generation.request_id] = generation
@@ -71,7 +100,7 @@ class ListHistory:
     def delete_all(self, owner: str) -> int:
         return 0
 
-    def interrupt_older_than(self, created_ms: int) -> int:
+    def interrupt_older_than(self, created_ms: int, now_ms: int) -> int:
         return 0
 
     def check(self) -> None: ...
@@ -82,19 +111,24 @@ class ListHistory:
 class ScriptedProvider(EchoProvider):
     """Yields what it is given, raises what is an error, and counts its calls."""
 
-    def __init__(self, *events: ProviderEvent | Exception) -> None:
+    def __init__(self, *events: ProviderEvent | Exception | threading.Event) -> None:
         super().__init__()
         self.events = events
         self.calls: list[ProviderCall] = []
         self.closed = 0
 
-    def stream(self, call: ProviderCall, deadline: float) -> Generator[ProviderEvent, None, None]:
+    def stream(self, call: ProviderCall, control: CallControl) -> Generator[ProviderEvent, None, None]:
         self.calls.append(call)
         try:
             for event in self.events:
-                if isinstance(event, Exception):
+                if isinstance(event, threading.Event):
+                    while not event.wait(0.01):
+                        if control.stopped:
+                            raise errors.UpstreamUnreachable("the socket was shut down")
+                elif isinstance(event, Exception):
                     raise event
-                yield event
+                else:
+                    yield event
         finally:
             self.closed += 1
 
@@ -107,26 +141,87 @@ class Clock:
         return time.monotonic()
 
 
-class World:
-    """A generate service and its surroundings."""
+class Heard:
+    """A reporter that keeps what it is told."""
 
-    def __init__(self, provider: EchoProvider, **limits: object) -> None:
+    def __init__(self) -> None:
+        self.bugs: list[Exception] = []
+        self.early: list[Generation] = []
+
+    def ended(self, generation: Generation) -> None:
+        self.early.append(generation)
+
+    def bug(self, error: Exception, request_id: str | None = None) -> None:
+        self.bugs.append(error)
+
+
+class World:
+    """A generate service and its surroundings; its background work runs in threads."""
+
+    def __init__(
+        self, provider: EchoProvider, *, slots: int = 10, grace_s: float | None = 0.0, **limits: object
+    ) -> None:
         self.provider = provider
         self.history = ListHistory()
         self.cache = MemoryCache(ttl_s=60, max_entries=10)
-        self._ids = count(1)
+        self.heard = Heard()
+        self.slots = Slots(slots)
+        self.ids = count(1)
+        self.runs = Runs(
+            history=self.history,
+            clock=Clock(),
+            reporter=self.heard,
+            make_id=lambda: f"texts-{next(self.ids)}",
+            abandon_grace_s=grace_s,
+        )
+        calls = Calls(
+            provider=provider,
+            cache=self.cache,
+            history=self.history,
+            clock=Clock(),
+            runs=self.runs,
+            slots=self.slots,
+            spawn=make_spawn(),
+            reporter=self.heard,
+        )
+        self.live = Live(self.runs, self.history, Clock())
         self.generate = Generate(
             templates=load_prompts(Path(ROOT / "prompts"), default_max_chars=5000),
             models=AllowedModels("m1", ("m1", "m2")),
             provider=provider,
             cache=self.cache,
+            flights=MemoryFlights(),
             history=self.history,
+            calls=calls,
+            runs=self.runs,
             clock=Clock(),
             limits=replace(Limits(), **limits),  # type: ignore[arg-type]
         )
 
     def run(self, asked: GenerateRequest = ASKED, owner: str = "local") -> Finished:
-        return self.generate.run(asked, owner, f"id-{next(self._ids)}")
+        return self.generate.run(asked, owner, f"id-{next(self.ids)}")
+
+    def begin(self, asked: GenerateRequest = ASKED, *, kept: bool = False) -> Listener:
+        return self.generate.begin(asked, "local", f"id-{next(self.ids)}", kept=kept)
+
+
+def heard(listener: Listener) -> tuple[str, Finished]:
+    """All of its text, and its end."""
+    text = ""
+    while True:
+        event = listener.next(5)
+        assert event is not None, "nothing came in five seconds"
+        if isinstance(event, Finished):
+            return text, event
+        text += event.text
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what the background does."""
+    end = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 DONE = Done(Status.COMPLETED, "ab", Usage(1, 2, 3), "m1")
@@ -143,18 +238,20 @@ def test_a_miss_then_a_hit() -> None:
     assert second.generation.output == "ab"
     assert second.generation.answer_id == first.generation.request_id != second.generation.request_id
     assert len(world.provider.calls) == 1  # type: ignore[attr-defined]
-    assert world.history.writes == [("start", "running"), ("finish", "completed"), ("hit", "completed")]
+    assert world.history.writes == [("start", "running"), ("finish", "completed"), ("shared", "completed")]
 
 
 def test_the_row_is_there_before_the_call_and_the_outcome_before_the_end() -> None:
-    world = World(ScriptedProvider(*WORD))
-    events = world.generate.stream(ASKED, "local", "id-1")
-    assert isinstance(next(events), Started)
+    begins, ends = threading.Event(), threading.Event()
+    world = World(ScriptedProvider(begins, Delta("a"), ends, Delta("b"), DONE))
+    listener = world.begin()
     assert world.history.writes == [("start", "running")]
-    assert world.provider.calls == []  # type: ignore[attr-defined]
-    assert [next(events), next(events)] == [Delta("a"), Delta("b")]
+    assert listener.next(0.01) is None
+    begins.set()
+    assert listener.next(5) == Delta("a")
     assert world.history.writes == [("start", "running")]
-    assert isinstance(next(events), Finished)
+    ends.set()
+    assert heard(listener)[0] == "b"
     assert world.history.writes[-1] == ("finish", "completed")
 
 
@@ -195,8 +292,10 @@ def test_an_incomplete_answer_is_answered_and_not_cached() -> None:
 )
 def test_a_failure_is_recorded_with_what_came_and_never_cached(error: Exception, code: str) -> None:
     world = World(ScriptedProvider(Delta("par"), Delta("tial"), error))
-    with pytest.raises(type(error)):
+    with pytest.raises(errors.ServiceError) as raised:
         world.run()
+    assert raised.value.code == code
+    assert world.heard.bugs == ([] if isinstance(error, errors.ServiceError) else [error])
     row = world.history.rows["id-1"]
     assert (row.status, row.error, row.output, row.usage) == (Status.FAILED, code, "partial", Usage())
     assert row.finished_ms is not None
@@ -252,3 +351,182 @@ def test_the_echo_says_what_it_is() -> None:
     assert (finished.generation.output or "").startswith("Echo (no model was asked): ")
     cut = World(EchoProvider(), max_output_tokens=3).run().generation
     assert (cut.status, cut.usage.output_tokens, cut.incomplete_reason) == (Status.INCOMPLETE, 3, "max_output_tokens")
+
+
+# -- shared calls
+
+
+def test_those_who_ask_the_same_at_the_same_time_share_one_call() -> None:
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(Delta("a"), goes_on, Delta("b"), DONE))
+    leader = world.begin()
+    assert leader.next(5) == Delta("a")
+    others = [world.begin() for _ in range(3)]
+    assert others[0].next(5) == Delta("a"), "who joins receives what has come"
+    goes_on.set()
+    ends = [heard(one) for one in (leader, *others)]
+    assert [text for text, _ in ends] == ["b", "b", "ab", "ab"]
+    assert [end.collapsed for _, end in ends] == [False, True, True, True]
+    assert [end.generation.cost_usd for _, end in ends] == [None, 0, 0, 0]
+    assert len({end.generation.request_id for _, end in ends}) == 4
+    assert {end.generation.answer_id for _, end in ends} == {"id-1"}
+    assert len(world.provider.calls) == 1  # type: ignore[attr-defined]
+    assert world.cache.stats().coalesced == 3
+
+
+@pytest.mark.parametrize("mode", [CacheMode.NO_CACHE, CacheMode.NO_STORE])
+def test_who_wants_no_cache_shares_nothing(mode: CacheMode) -> None:
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(goes_on, *WORD))
+    listeners = [world.begin(replace(ASKED, cache_mode=mode)) for _ in range(2)]
+    goes_on.set()
+    assert [heard(one)[1].collapsed for one in listeners] == [False, False]
+    assert len(world.provider.calls) == 2  # type: ignore[attr-defined]
+
+
+def test_a_leaders_failure_is_everyones() -> None:
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(goes_on, errors.UpstreamRateLimited("slower", retry_after_s=7)))
+    listeners = [world.begin() for _ in range(3)]
+    goes_on.set()
+    for listener in listeners:
+        with pytest.raises(errors.UpstreamRateLimited) as raised:
+            listener.result(5)
+        assert raised.value.retry_after_s == 7
+    assert {row.status for row in world.history.rows.values()} == {Status.FAILED}
+    assert world.cache.stats().entries == 0
+
+
+def test_a_leader_that_leaves_does_not_hurt_the_others() -> None:
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(Delta("a"), goes_on, Delta("b"), DONE))
+    leader, other = world.begin(), world.begin()
+    assert leader.next(5) == Delta("a")
+    leader.close()
+    world.runs.tick()
+    assert world.history.rows["id-1"].status is Status.CANCELLED
+    assert world.history.rows["id-1"].output == "a"
+    goes_on.set()
+    assert heard(other)[0] == "ab"
+    assert world.run().generation.cached, "its answer was stored all the same"
+
+
+def test_when_the_last_leaves_the_call_is_closed_after_the_grace() -> None:
+    world = World(ScriptedProvider(Delta("a"), threading.Event()), grace_s=0.1)
+    listener = world.begin()
+    assert listener.next(5) == Delta("a")
+    listener.close()
+    world.runs.tick()
+    assert world.history.rows["id-1"].status is Status.RUNNING
+    time.sleep(0.11)
+    world.runs.tick()
+    until(lambda: world.slots.taken == 0)
+    row = world.history.rows["id-1"]
+    assert (row.status, row.error, row.output, len(world.runs)) == (Status.CANCELLED, "cancelled", "a", 0)
+
+
+@pytest.mark.parametrize(("kept", "grace_s"), [(True, 0.0), (False, None)])
+def test_what_is_kept_goes_on_without_listeners(kept: bool, grace_s: float | None) -> None:
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(Delta("a"), goes_on, Delta("b"), DONE), grace_s=grace_s)
+    world.begin(kept=kept).close()
+    world.runs.tick()
+    goes_on.set()
+    until(lambda: world.history.rows["id-1"].status is Status.COMPLETED)
+
+
+def test_cancel_ends_it_with_what_it_has_and_once() -> None:
+    world = World(ScriptedProvider(Delta("a"), threading.Event()))
+    listener = world.begin()
+    assert listener.next(5) == Delta("a")
+    for _ in range(2):
+        row = world.live.cancel("local", "id-1")
+        assert (row.status, row.output) == (Status.CANCELLED, "a")
+    with pytest.raises(errors.Cancelled):
+        listener.next(5)
+    until(lambda: world.slots.taken == 0)
+    assert world.history.writes == [("start", "running"), ("finish", "cancelled")]
+    with pytest.raises(errors.NotFound):
+        world.live.cancel("local", "id-77")
+
+
+def test_a_position_is_kept_however_the_text_was_cut() -> None:
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(Delta("h\u00e9llo "), Delta("\U0001f600 "), goes_on, Delta("world"), DONE))
+    listener = world.begin()
+    assert (listener.next(5), world.live.listen("local", "id-1", 99).position) is not None
+    for after, rest in ((0, "h\u00e9llo \U0001f600 world"), (3, "lo \U0001f600 world"), (7, " world")):
+        joined = world.live.listen("local", "id-1", after)
+        goes_on.set()
+        text, _ = heard(joined)
+        assert (text, joined.position) == (rest, 13)
+        joined.close()
+        break
+    over = world.live.listen("local", "id-1", 1)
+    assert heard(over)[0] == "b", "the row keeps the provider's last word"
+
+
+def test_a_retry_may_begin_anew_only_while_nobody_has_seen_the_text() -> None:
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(Delta("half"), goes_on, Retrying(2), Delta("a"), Delta("b"), DONE))
+    leader, seeing = world.begin(), world.begin()
+    assert seeing.next(5) == Delta("half")
+    goes_on.set()
+    with pytest.raises(errors.UpstreamTruncated):
+        heard(seeing)
+    assert heard(leader)[0] == "ab"
+    assert world.history.rows["id-1"].attempts == 2
+
+
+def test_above_the_slots_it_is_overloaded_and_hits_are_not() -> None:
+    goes_on = threading.Event()
+    goes_on.set()
+    world = World(ScriptedProvider(goes_on, *WORD), slots=1)
+    world.run()
+    goes_on.clear()
+    waiting = world.begin(replace(ASKED, input="another"))
+    with pytest.raises(errors.Overloaded):
+        world.run(replace(ASKED, input="a third"))
+    assert len(world.history.rows) == 2, "nothing is stored of what was refused"
+    assert world.run().generation.cached
+    joins = world.begin(replace(ASKED, input="another"))
+    goes_on.set()
+    assert heard(waiting)[0] == heard(joins)[0] == "ab"
+    until(lambda: world.slots.taken == 0)
+
+
+def test_going_down() -> None:
+    world = World(ScriptedProvider(Delta("a"), threading.Event()))
+    listener = world.begin(kept=True)
+    assert listener.next(5) == Delta("a")
+    world.runs.shut_down(time.monotonic() + 0.2)
+    with pytest.raises(errors.ShuttingDown):
+        world.begin(replace(ASKED, input="another"))
+    world.runs.tick()
+    assert len(world.runs) == 1, "it has its grace"
+    world.runs.drain(time.sleep)
+    with pytest.raises(errors.ShuttingDown):
+        listener.next(5)
+    row = world.history.rows["id-1"]
+    assert (row.status, row.error, row.output) == (Status.INTERRUPTED, "shutting-down", "a")
+
+
+def test_a_row_that_another_process_cancelled_ends_the_run_here() -> None:
+    world = World(ScriptedProvider(Delta("a"), threading.Event()))
+    listener = world.begin()
+    assert listener.next(5) == Delta("a")
+    world.history.rows["id-1"] = replace(world.history.rows["id-1"], status=Status.CANCELLED)
+    time.sleep(1.01)
+    world.runs.tick()
+    with pytest.raises(errors.Cancelled):
+        listener.next(5)
+
+
+def test_a_provider_that_ignores_its_deadline_is_hung_up_on() -> None:
+    world = World(ScriptedProvider(Delta("a"), threading.Event()), deadline_s=0.05)
+    listener = world.begin()
+    assert listener.next(5) == Delta("a")
+    time.sleep(1.1)
+    world.runs.tick()
+    with pytest.raises(errors.DeadlineExceeded):
+        listener.next(5)

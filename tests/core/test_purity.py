@@ -6,8 +6,7 @@ import subprocess
 import sys
 
 import llm_service.core
-from llm_service.core.errors import ServiceError
-from llm_service.web.errors import all_errors
+from llm_service.core.errors import ServiceError, all_errors
 from llm_service.web.problems import PROBLEMS
 from tests.conftest import ROOT
 

@@ -1,7 +1,7 @@
 """The history of generations in SQL."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -9,10 +9,19 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from llm_service.core.model import Generation, GenerationSummary, Prompts, Status, Usage
+from llm_service.core.model import (
+    Generation,
+    GenerationSummary,
+    IdempotencyKey,
+    KeyHolder,
+    Prompts,
+    Status,
+    Usage,
+)  # fmt: skip
 
+from . import idempotency
 from .engine import Database
-from .tables import answers, generations
+from .tables import answers, generations, idempotency_keys
 from .writer import InsertRow
 
 EXPORT_BATCH = 200
@@ -39,7 +48,14 @@ _FINISH = (
     .where(generations.c.request_id == bindparam("id"), generations.c.owner == bindparam("of"))
     .values({name: bindparam(name) for name in _OUTCOME})
 )
-_FINISH_ANSWER = update(answers).where(answers.c.answer_id == bindparam("id")).values(output=bindparam("output"))
+_SET_OUTPUT = update(answers).where(answers.c.answer_id == bindparam("id")).values(output=bindparam("output"))
+_ADD_OUTPUT = _SET_OUTPUT.where(answers.c.output.is_(None))
+_MOVE = (
+    update(generations)
+    .where(generations.c.request_id == bindparam("id"), generations.c.owner == bindparam("of"))
+    .values(answer_id=bindparam("to"))
+)
+_ANSWERED = (Status.COMPLETED, Status.INCOMPLETE)
 
 
 class SqlHistory:
@@ -58,26 +74,75 @@ class SqlHistory:
         self._database.write(work)
 
     def finish(self, generation: Generation) -> bool:
-        outcome = {name: value for name, value in _row(generation).items() if name in _OUTCOME}
-        outcome |= {"id": generation.request_id, "of": generation.owner}
+        outcome = _outcome(generation)
+        texts = {"id": generation.answer_id, "output": generation.output}
+        owns = generation.answer_id == generation.request_id
 
         def work(connection: Connection) -> bool:
             if not connection.execute(_FINISH, outcome).rowcount:
                 return False
-            connection.execute(_FINISH_ANSWER, {"id": generation.answer_id, "output": generation.output})
+            if owns:
+                connection.execute(_SET_OUTPUT, texts)
+            elif generation.status in _ANSWERED:
+                # Texts that others share have the whole answer or none.
+                connection.execute(_ADD_OUTPUT, texts)
             return True
 
         return self._database.write(work)
 
-    def record_hit(self, generation: Generation) -> None:
+    def finish_apart(self, generation: Generation, answer_id: str) -> bool:
+        outcome, texts = _outcome(generation), _texts(replace(generation, answer_id=answer_id))
+        move = {"id": generation.request_id, "of": generation.owner, "to": answer_id}
+
+        def work(connection: Connection) -> bool:
+            if not connection.execute(_FINISH, outcome).rowcount:
+                return False
+            connection.execute(_INSERT_ANSWER, texts)
+            connection.execute(_MOVE, move)
+            connection.execute(delete(answers).where(answers.c.answer_id == generation.answer_id, ~_shared()))
+            return True
+
+        return self._database.write(work)
+
+    def record_shared(self, generation: Generation) -> Generation:
         if generation.answer_id == generation.request_id:
-            return self.start(generation)
+            self.start(generation)
+            return generation
         row = _row(generation)
         try:
             self._database.write(InsertRow(_INSERT_GENERATION, row))
         except IntegrityError:
             # The shared texts were deleted while this answer was on its way.
-            self.start(replace(generation, answer_id=generation.request_id))
+            apart = replace(generation, answer_id=generation.request_id)
+            self.start(apart)
+            return apart
+        return generation
+
+    def claim_key(self, owner: str, key: IdempotencyKey, request_id: str, now_ms: int) -> KeyHolder | None:
+        return self._database.write(lambda connection: idempotency.claim(connection, owner, key, request_id, now_ms))
+
+    def release_key(self, owner: str, key: IdempotencyKey, request_id: str) -> None:
+        self._database.write(lambda connection: idempotency.release(connection, owner, key, request_id))
+
+    def prune_keys(self, before_ms: int) -> int:
+        old = delete(idempotency_keys).where(idempotency_keys.c.created_ms < before_ms)
+        return self._database.write(lambda connection: connection.execute(old).rowcount)
+
+    def ask_to_cancel(self, owner: str, request_id: str) -> None:
+        statement = (
+            update(generations)
+            .where(
+                generations.c.owner == owner,
+                generations.c.request_id == request_id,
+                generations.c.status == Status.RUNNING.value,
+            )
+            .values(status=Status.CANCELLED.value, error=Status.CANCELLED.value)
+        )
+        self._database.write(lambda connection: connection.execute(statement))
+
+    def running_ids(self) -> Set[str]:
+        query = select(generations.c.request_id).where(generations.c.status == Status.RUNNING.value)
+        return self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
     def get(self, owner: str, request_id: str) -> Generation | None:
         query = _WHOLE.where(generations.c.owner == owner, generations.c.request_id == request_id)
@@ -108,6 +173,7 @@ class SqlHistory:
             row = connection.execute(find).one_or_none()
             if row is None:
                 return None
+            connection.execute(delete(idempotency_keys).where(idempotency_keys.c.request_id == request_id))
             connection.execute(delete(generations).where(mine))
             connection.execute(delete(answers).where(answers.c.answer_id == row.answer_id, ~_shared()))
             return str(row.cache_key)
@@ -116,17 +182,18 @@ class SqlHistory:
 
     def delete_all(self, owner: str) -> int:
         def work(connection: Connection) -> int:
+            connection.execute(delete(idempotency_keys).where(idempotency_keys.c.owner == owner))
             deleted = connection.execute(delete(generations).where(generations.c.owner == owner)).rowcount
             connection.execute(delete(answers).where(~_shared()))
             return deleted
 
         return self._database.write(work)
 
-    def interrupt_older_than(self, created_ms: int) -> int:
+    def interrupt_older_than(self, created_ms: int, now_ms: int) -> int:
         statement = (
             update(generations)
             .where(generations.c.status == Status.RUNNING.value, generations.c.created_ms < created_ms)
-            .values(status=Status.INTERRUPTED.value, error="interrupted")
+            .values(status=Status.INTERRUPTED.value, error=Status.INTERRUPTED.value, finished_ms=now_ms)
         )
         return self._database.write(lambda connection: connection.execute(statement).rowcount)
 
@@ -194,6 +261,11 @@ def _row(generation: Generation) -> dict[str, Any]:
         "created_ms": generation.created_ms,
         "finished_ms": generation.finished_ms,
     }
+
+
+def _outcome(generation: Generation) -> dict[str, Any]:
+    outcome = {name: value for name, value in _row(generation).items() if name in _OUTCOME}
+    return outcome | {"id": generation.request_id, "of": generation.owner}
 
 
 def _generation(row: Row[Any]) -> Generation:

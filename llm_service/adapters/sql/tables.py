@@ -62,6 +62,16 @@ generations = Table(
     Index(None, "owner", "position"),
     sqlite_autoincrement=True,  # a deleted row's position is never given again: cursors stay right
 )
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("owner", String(100), primary_key=True),
+    Column("route", String(200), primary_key=True, comment="the address that the request came to"),
+    Column("key", String(255), primary_key=True, comment="the caller's Idempotency-Key"),
+    Column("fingerprint", String(64), nullable=False, comment="SHA-256 of the request's body in canonical form"),
+    Column("request_id", String(36), nullable=False, index=True, comment="the generation that has the key"),
+    Column("created_ms", BigInteger, nullable=False, index=True, comment="Unix time, UTC"),
+)
 # Few rows run at a time: finding what a dead process left behind must not scan the table.
 running = Index(
     "ix_generations_running",

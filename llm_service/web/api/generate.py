@@ -1,27 +1,42 @@
 """The main job over HTTP."""
 
+import hashlib
+import json
+import re
 from typing import Any
 
 from flask import Response, g, request
 
-from llm_service.core.errors import FieldError, InvalidInput
-from llm_service.core.generate import Finished
-from llm_service.core.model import CacheMode, GenerateRequest
+from llm_service.core.listeners import Listener
+from llm_service.core.model import CacheMode, GenerateRequest, IdempotencyKey
+from llm_service.core.runs import Finished
 
+from ..caller import caller_gone
 from ..context import owner, services
+from ..errors import InvalidIdempotencyKey
 from ..representation import answer_json
-from .schemas import GENERATE_EXAMPLE, GENERATION_EXAMPLE, GenerateHelpSchema, GenerateRequestSchema, GenerationSchema
+from .events import stream_generation
+from .schemas import (
+    GENERATE_EXAMPLE,
+    GENERATION_EXAMPLE,
+    EventSchema,
+    GenerateHelpSchema,
+    GenerateRequestSchema,
+    GenerationSchema,
+)  # fmt: skip
 from .spec import Blueprint, json_response
 
 blp = Blueprint("generate", __name__, url_prefix="/api/v1", description="Ask a model through a template")
 
 CACHE_NAME = "llm-service"
+KEY_PATTERN = '^"?[A-Za-z0-9._~:+/=@-]{1,255}"?$'
+_KEY = re.compile(KEY_PATTERN.strip("^$"), re.ASCII)
 PROBLEMS = (
-    "invalid-json", "duplicate-key", "too-deep", "untrusted-host", "not-authenticated", "csrf", "not-acceptable",
-    "too-large", "unsupported-media-type", "invalid-input", "invalid-character", "unknown-template", "unknown-model", "upstream-rejected",
+    "invalid-json", "duplicate-key", "too-deep", "invalid-idempotency-key", "untrusted-host", "not-authenticated",
+    "csrf", "not-acceptable", "idempotency-conflict", "cancelled", "idempotency-mismatch", "too-large", "unsupported-media-type", "invalid-input", "invalid-character", "unknown-template", "unknown-model", "upstream-rejected",
     "internal-error", "upstream-error", "upstream-auth", "upstream-quota", "upstream-unreachable", "upstream-tls",
     "upstream-redirect", "upstream-truncated", "upstream-invalid-response", "upstream-misconfigured",
-    "output-too-large", "upstream-rate-limited", "storage-unavailable", "storage-busy", "storage-full",
+    "output-too-large", "overloaded", "upstream-rate-limited", "upstream-unavailable", "shutting-down", "storage-unavailable", "storage-busy", "storage-full",
     "upstream-timeout", "deadline-exceeded",
 )  # fmt: skip
 
@@ -42,9 +57,19 @@ def generate_help() -> Response:
 @blp.route("/generate", methods=["POST"])
 @blp.body(GenerateRequestSchema(), example=GENERATE_EXAMPLE)
 @blp.response(200, GenerationSchema, example=GENERATION_EXAMPLE, headers={
-    "Cache-Status": {"schema": {"type": "string"}, "description": "RFC 9211: `hit`, or `fwd=miss` with `stored`."},
+    "Cache-Status": {
+        "schema": {"type": "string"},
+        "description": "RFC 9211: `hit`, or `fwd=miss` with `stored`, or with `collapsed`: another request's call was shared.",
+    },
     "Server-Timing": {"schema": {"type": "string"}, "description": "Where the time went, in milliseconds."},
+    "Idempotency-Replayed": {
+        "schema": {"type": "string", "enum": ["true"]},
+        "description": "The answer of an earlier request with this Idempotency-Key.",
+    },
 })  # fmt: skip
+@blp.alt_response(
+    200, schema=EventSchema, content_type="text/event-stream", success=True, description="The answer as it comes."
+)
 @blp.problems(*PROBLEMS)
 @blp.doc(
     operationId="generate",
@@ -54,24 +79,57 @@ def generate_help() -> Response:
             "name": "Cache-Control",
             "description": "`no-cache`: do not look the answer up, but store the new one. `no-store`: neither.",
             "schema": {"type": "string"},
-        }
+        },
+        {
+            "in": "header",
+            "name": "Idempotency-Key",
+            "description": "A name for this request, such as a UUID: sent again with the same body within 24 hours, it "
+            "gives the same answer and asks no model. Failed requests are made anew.",
+            "schema": {"type": "string", "pattern": KEY_PATTERN},
+        },
     ],
 )
 def generate(body: dict[str, Any]) -> Response:
     """Fill a template and ask the model
 
-    Checks the values, renders the prompts, and answers from the cache or from the model.
+    Checks the values, renders the prompts, and answers from the cache or from the model; requests that ask the same
+    at the same time share one call.
 
     The answer is in the history when it arrives. An incomplete answer has status 200 and says so in `status`.
+
+    With `"stream": true` the answer comes as server-sent events: `start`, `delta`s with `text`, and at last one
+    `done` (the body of a plain answer) or `error` (a problem document). An event's `id` counts the code points
+    delivered so far; `/history/{request_id}/events` goes on from there. Errors before the first event keep their
+    HTTP status.
     """
-    if body.pop("stream"):
-        message = "streaming is not available in this version: leave it out or send false"
-        raise InvalidInput.of([FieldError("stream", message)])
+    key = idempotency_key(request.headers.get("Idempotency-Key"), request.path, body)
+    streams = body.pop("stream")
     asked = GenerateRequest(**body, cache_mode=cache_mode(request.headers.get("Cache-Control", "")))
-    finished = services().generate.run(asked, owner(), g.request_id)
+    if streams:
+        return _streamed(asked, key)
+    finished = services().generate.run(asked, owner(), g.request_id, key=key, gone=caller_gone())
     g.quiet = finished.generation.cached
-    headers = {"Cache-Status": cache_status(finished, asked.cache_mode), "Server-Timing": server_timing(finished)}
+    headers = {
+        **_how(asked.cache_mode, finished, stored=finished.stored_in_cache),
+        "Server-Timing": server_timing(finished),
+    }
     return json_response(answer_json(finished.generation), headers=headers)
+
+
+def _streamed(asked: GenerateRequest, key: IdempotencyKey | None) -> Response:
+    listener = services().generate.begin(asked, owner(), g.request_id, key=key)
+    g.quiet = listener.generation.cached
+    return stream_generation(listener, _how(asked.cache_mode, listener))
+
+
+def idempotency_key(value: str | None, route: str, body: dict[str, Any]) -> IdempotencyKey | None:
+    """The caller's key with the body's fingerprint; None if there is no key. Quotes around it do not belong to it."""
+    if value is None:
+        return None
+    if not _KEY.fullmatch(value):
+        raise InvalidIdempotencyKey("Idempotency-Key must be 1 to 255 letters, digits or . _ ~ : + / = @ -")
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return IdempotencyKey(route, value.strip('"'), hashlib.sha256(canonical.encode()).hexdigest())
 
 
 def cache_mode(header: str) -> CacheMode:
@@ -82,11 +140,15 @@ def cache_mode(header: str) -> CacheMode:
     return CacheMode.NO_CACHE if "no-cache" in directives else CacheMode.DEFAULT
 
 
-def cache_status(finished: Finished, mode: CacheMode) -> str:
-    if finished.generation.cached:
-        return f"{CACHE_NAME}; hit"
+def _how(mode: CacheMode, heard: Listener | Finished, *, stored: bool = False) -> dict[str, str]:
+    """The headers that say where an answer comes from."""
+    if heard.replayed:
+        return {"Idempotency-Replayed": "true"}
+    if heard.generation.cached:
+        return {"Cache-Status": f"{CACHE_NAME}; hit"}
     forward = "miss" if mode is CacheMode.DEFAULT else "request"
-    return f"{CACHE_NAME}; fwd={forward}" + ("; stored" if finished.stored_in_cache else "")
+    more = "; collapsed" if heard.collapsed else "; stored" if stored else ""
+    return {"Cache-Status": f"{CACHE_NAME}; fwd={forward}{more}"}
 
 
 def server_timing(finished: Finished) -> str:

@@ -57,7 +57,7 @@ def status() -> Response:
 
 def status_json() -> dict[str, Any]:
     has = services()
-    cache = has.cache.stats()
+    cache, upstream = has.cache.stats(), has.upstream_state()
     return {
         "service": current_app.config["SERVICE_NAME"],
         "env": current_app.config["SERVICE_ENV"],
@@ -73,7 +73,14 @@ def status_json() -> dict[str, Any]:
             "max_entries": cache.max_entries,
             "hits": cache.hits,
             "misses": cache.misses,
-            "coalesced": 0,
+            "coalesced": cache.coalesced,
+        },
+        "running": len(has.runs),
+        "upstream": {
+            "in_flight": upstream.in_flight,
+            "slots": upstream.slots,
+            "circuit": upstream.circuit,
+            "retries_last_minute": upstream.retries_last_minute,
         },
         "uptime_s": round(time.monotonic() - current_app.config["STARTED_MONOTONIC"], 1),
     }
@@ -82,7 +89,7 @@ def status_json() -> dict[str, Any]:
 def _checks() -> tuple[dict[str, str], bool]:
     has = services()
     checks = {"database": "ok", "cache": "ok", "templates": "ok", "provider": has.provider.trouble() or "ok"}
-    usable = True
+    usable = not has.runs.closing
     try:
         has.store.check()
     except StorageError as error:

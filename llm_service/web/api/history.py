@@ -7,8 +7,10 @@ from flask import Response
 from ..context import owner, services
 from ..download import export_file, output_file
 from ..representation import summary_json, whole_json
+from .events import join_generation, last_event_id
 from .schemas import (
     DeletedSchema,
+    EventSchema,
     ExportQuerySchema,
     ExportSchema,
     HistoryItemSchema,
@@ -78,7 +80,7 @@ def show(request_id: str) -> Response:
 def delete(request_id: str) -> Response:
     """Delete one entry
 
-    Its texts go with the last entry that shares them.
+    One that runs is cancelled first. Its texts go with the last entry that shares them.
     """
     services().history.delete(owner(), request_id)
     return Response(status=204)
@@ -94,3 +96,39 @@ def output(request_id: str) -> Response:
     404 where the generation has no output.
     """
     return output_file(services().history.get(owner(), request_id))
+
+
+@blp.route("/<request_id>/events")
+@blp.response(200, EventSchema, content_type="text/event-stream", description="The answer as it comes.")
+@blp.problems("not-authenticated", "not-found", "storage-unavailable")
+@blp.doc(
+    operationId="joinGeneration",
+    parameters=[
+        {
+            "in": "header",
+            "name": "Last-Event-ID",
+            "description": "The last `id` that was received: the stream goes on behind it, without `start`.",
+            "schema": {"type": "string"},
+        }
+    ],
+)
+def events(request_id: str) -> Response:
+    """Join a running generation, or replay a finished one
+
+    The events are those of a streamed generate call. Nothing is asked of the model for it. A generation that another
+    process of the service runs gives its text at its end.
+    """
+    return join_generation(services().live.listen(owner(), request_id, last_event_id()))
+
+
+@blp.route("/<request_id>/cancel", methods=["POST"])
+@blp.response(200, HistoryItemSchema)
+@blp.problems("not-authenticated", "csrf", "not-found", "storage-unavailable", "storage-busy")
+@blp.doc(operationId="cancelGeneration")
+def cancel(request_id: str) -> Response:
+    """Stop a running generation
+
+    The call to the model is closed, unless other requests share it, and what came of the answer is kept. Who waits for
+    it gets `cancelled`. A generation that has ended is returned unchanged.
+    """
+    return json_response(whole_json(services().live.cancel(owner(), request_id)))

@@ -82,8 +82,19 @@ class CacheSchema(ma.Schema):
     hits = fields.Integer(required=True, metadata=meta("Lookups answered, since this process started."))
     misses = fields.Integer(required=True, metadata=meta("Lookups not answered, since this process started."))
     coalesced = fields.Integer(
-        required=True, metadata=meta("Requests that joined another's call. Always 0 in this version.")
+        required=True, metadata=meta("Requests that shared another's call, since this process started.")
     )
+
+
+class UpstreamSchema(ma.Schema):
+    in_flight = fields.Integer(required=True, metadata=meta("Calls to the provider under way."))
+    slots = fields.Integer(required=True, metadata=meta("How many there may be.", 500))
+    circuit = fields.String(
+        required=True,
+        validate=validate.OneOf(["closed", "open", "half-open"]),
+        metadata=meta("`open`: the provider failed too often and is left alone for a moment.", "closed"),
+    )
+    retries_last_minute = fields.Integer(required=True, metadata=meta("Calls that were made again."))
 
 
 class StatusSchema(ma.Schema):
@@ -96,6 +107,8 @@ class StatusSchema(ma.Schema):
     templates = fields.List(fields.String(), required=True, metadata=meta("Ids of the templates."))
     cache_size = fields.Integer(required=True, metadata=meta("Cached answers now, as `cache.entries`."))
     cache = fields.Nested(CacheSchema, required=True)
+    running = fields.Integer(required=True, metadata=meta("Generations under way in this process."))
+    upstream = fields.Nested(UpstreamSchema, required=True)
     uptime_s = fields.Float(required=True, metadata=meta("Seconds since this process started.", 12.5))
 
 
@@ -123,7 +136,7 @@ class GenerateRequestSchema(ma.Schema):
     )
     stream = StrictBoolean(
         load_default=False,
-        metadata=meta("Streaming is not available in this version: true is refused with 422.", False),
+        metadata=meta("Whether the answer comes as server-sent events.", False),
     )
 
 
@@ -162,16 +175,39 @@ class GenerationSchema(ma.Schema):
     cost_usd = fields.String(
         required=True,
         allow_none=True,
-        metadata=meta('What this request cost, in US dollars; "0" on a cache hit, null = unknown.', "0"),
+        metadata=meta(
+            'What this request cost, in US dollars; "0" on a cache hit or a shared call, null = unknown.', "0"
+        ),
     )
     saved_usd = fields.String(
-        required=True, allow_none=True, metadata=meta("What a cache hit did not cost, in US dollars; null = unknown.")
+        required=True,
+        allow_none=True,
+        metadata=meta("What a cache hit or a shared call did not cost, in US dollars; null = unknown."),
     )
     latency_ms = fields.Integer(
         required=True, allow_none=True, metadata=meta("From the request's start to its end; null while it runs.", 912)
     )
     created_at = fields.DateTime(
         required=True, metadata=meta("When the request came, UTC.", "2026-11-23T20:15:00.123Z")
+    )
+
+
+class EventSchema(ma.Schema):
+    """A server-sent event. `data` is JSON."""
+
+    event = fields.String(
+        required=True,
+        validate=validate.OneOf(["start", "delta", "done", "error"]),
+        metadata=meta("Exactly one `done` or `error` ends every stream."),
+    )
+    id = fields.String(required=True, metadata=meta("Code points of the answer delivered so far.", "17"))
+    data = fields.String(
+        required=True,
+        metadata=meta(
+            "`start`: `request_id`, `template_id`, `template_revision`, `model`, `cached`; `delta`: `text`; `done`: the "
+            "body of a plain answer; `error`: a problem document.",
+            '{"text": "Hello"}',
+        ),
     )
 
 

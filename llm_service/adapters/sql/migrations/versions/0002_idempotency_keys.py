@@ -1,0 +1,22 @@
+"""Idempotency keys, and which request has each."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("owner", sa.String(100), nullable=False),
+        sa.Column("route", sa.String(200), nullable=False),
+        sa.Column("key", sa.String(255), nullable=False),
+        sa.Column("fingerprint", sa.String(64), nullable=False),
+        sa.Column("request_id", sa.String(36), nullable=False),
+        sa.Column("created_ms", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("owner", "route", "key", name="pk_idempotency_keys"),
+    )
+    op.create_index("ix_idempotency_keys_request_id", "idempotency_keys", ["request_id"])
+    op.create_index("ix_idempotency_keys_created_ms", "idempotency_keys", ["created_ms"])

@@ -1,0 +1,205 @@
+"""Upstream calls in the background: making them, following them, and what they come to for each generation.
+
+A call goes on in a task of its own, whoever listens. The generation that began it leads: its task asks the provider
+and writes the flight's text. Each generation that shares the call has a task that waits for the landing. Either task
+stores its generation's outcome before anyone gets it.
+"""
+
+import threading
+from contextlib import closing
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from .control import CallControl
+from .errors import (
+    Cancelled,
+    DeadlineExceeded,
+    Failure,
+    Overloaded,
+    ServiceError,
+    UnknownModel,
+    UpstreamModelUnknown,
+)
+from .model import CachedAnswer, Delta, Done, Generation, Landing, ProviderCall, Retrying, Status
+from .ports import Cache, Clock, Flight, HistoryStore, Provider, Reporter, Spawn
+from .runs import OVERDUE_S, Call, Finished, Run, Runs
+
+NOTHING = Decimal(0)
+
+
+class Slots:
+    """How many upstream calls this process may make at once. Nobody waits for one."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.taken = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> None:
+        """Raises `Overloaded`."""
+        with self._lock:
+            if self.taken >= self.size:
+                raise Overloaded("The service is making as many calls to models as it may.", retry_after_s=1)
+            self.taken += 1
+
+    def give_back(self) -> None:
+        with self._lock:
+            self.taken -= 1
+
+
+class Calls:
+    """Built once per process."""
+
+    def __init__(
+        self,
+        *,
+        provider: Provider,
+        cache: Cache,
+        history: HistoryStore,
+        clock: Clock,
+        runs: Runs,
+        slots: Slots,
+        spawn: Spawn,
+        reporter: Reporter,
+    ) -> None:
+        self._provider = provider
+        self._cache = cache
+        self._history = history
+        self._clock = clock
+        self._runs = runs
+        self.slots = slots
+        self._spawn = spawn
+        self._reporter = reporter
+
+    def lead(self, run: Run, call: ProviderCall, deadline: float, *, remember: bool) -> None:
+        """Make the call in the background; a slot was taken for it. `remember`: a complete answer goes to the cache."""
+        control = CallControl(deadline, may_restart=lambda: not run.flight.shown)
+        self._runs.add(run)
+        self._runs.add_call(underway := Call(run.flight, control))
+        self._spawn(lambda: self._lead(run, call, underway, remember))
+
+    def follow(self, run: Run, deadline: float) -> None:
+        """Wait in the background for a call that somebody else makes."""
+        self._runs.add(run)
+        self._spawn(lambda: self._follow(run, deadline))
+
+    def _lead(self, run: Run, call: ProviderCall, underway: Call, remember: bool) -> None:
+        landing = self._fly(run, call, underway.control)
+        self.slots.give_back()
+        self._runs.remove_call(underway)
+        try:
+            self._settle(run, landing, remember)
+        finally:
+            run.flight.land(landing)
+            run.flight.leave(run.generation.request_id)
+
+    def _follow(self, run: Run, deadline: float) -> None:
+        landing = run.flight.wait_landed(deadline + 2 * OVERDUE_S - self._clock.monotonic())
+        late = Failure.of(DeadlineExceeded("The answer took longer than a generation may take."))
+        self._settle(run, landing or Landing(failure=late), remember=False)
+        run.flight.leave(run.generation.request_id)
+
+    def _fly(self, run: Run, call: ProviderCall, control: CallControl) -> Landing:
+        try:
+            return Landing(done=self._relay(run, call, control))
+        except Exception as error:
+            return Landing(failure=self._why(error, run, control))
+
+    def _why(self, error: Exception, run: Run, control: CallControl) -> Failure:
+        """What to call it: a call that was stopped breaks like any other, but for our own reason."""
+        if control.stopped and self._clock.monotonic() > control.deadline:
+            return Failure.of(DeadlineExceeded("The answer took longer than a generation may take."))
+        if control.stopped:
+            return Failure.of(Cancelled("The call was stopped."))
+        if not isinstance(error, ServiceError):
+            self._reporter.bug(error, run.generation.request_id)
+        return Failure.of(error)
+
+    def _relay(self, run: Run, call: ProviderCall, control: CallControl) -> Done:
+        flight = run.flight
+        with closing(self._provider.stream(call, control)) as events:
+            for event in events:
+                if isinstance(event, Delta):
+                    flight.append(event.text)
+                elif isinstance(event, Retrying):
+                    run.attempts = event.attempt
+                    _begin_anew(flight)
+                else:
+                    return event
+        raise AssertionError("a provider ends with Done or an error")
+
+    def _settle(self, run: Run, landing: Landing, remember: bool) -> None:
+        """Store what the landing is for this generation, and tell who listens."""
+        if not run.claim_end():
+            if remember and landing.done:
+                self._remember(run.generation, landing.done)  # for those who share the call
+            return
+        run.watch.lap("upstream")
+        try:
+            outcome = self._stored(run, landing, remember)
+        except Exception as error:
+            if not isinstance(error, ServiceError):
+                self._reporter.bug(error, run.generation.request_id)
+            outcome = Failure.of(error).error()
+        run.end(outcome)
+        self._runs.remove(run)
+
+    def _stored(self, run: Run, landing: Landing, remember: bool) -> Finished | ServiceError:
+        if landing.done is None:
+            return self._stored_failure(run, landing)
+        done = landing.done
+        generation = self._ended(
+            run,
+            status=done.status,
+            output=done.text,
+            usage=done.usage,
+            cost_usd=NOTHING if run.collapsed else None,
+            incomplete_reason=done.incomplete_reason,
+            upstream_request_id=done.upstream_request_id,
+        )
+        kept = self._history.finish(generation)
+        stored = remember and kept and self._remember(generation, done)
+        run.watch.lap("store")
+        return Finished(generation, run.watch.laps_ms, stored_in_cache=stored, collapsed=run.collapsed)
+
+    def _stored_failure(self, run: Run, landing: Landing) -> ServiceError:
+        assert landing.failure is not None
+        error = landing.failure.error()
+        if isinstance(error, UpstreamModelUnknown) and run.model_chosen:
+            error = UnknownModel(run.generation.model, ())
+        status = Status.CANCELLED if isinstance(error, Cancelled) else Status.FAILED
+        generation = self._ended(run, status=status, error=error.code, output=run.flight.text_after(0) or None)
+        self._history.finish(generation)
+        self._reporter.ended(generation)
+        return error
+
+    def _ended(self, run: Run, **outcome: Any) -> Generation:
+        return replace(
+            run.generation,
+            attempts=run.attempts,
+            latency_ms=round(run.watch.total_ms()),
+            finished_ms=self._clock.now_ms(),
+            **outcome,
+        )
+
+    def _remember(self, generation: Generation, done: Done) -> bool:
+        """Only complete answers are used again."""
+        if done.status is not Status.COMPLETED:
+            return False
+        answer = CachedAnswer(
+            owner=generation.owner,
+            answer_id=generation.answer_id,
+            input=generation.input,
+            parameters=generation.parameters,
+            output=done.text,
+            model=generation.model,
+            usage=done.usage,
+        )
+        self._cache.put(generation.cache_key, answer)
+        return True
+
+
+def _begin_anew(flight: Flight) -> None:
+    if flight.text_after(0):
+        flight.restart()

@@ -1,0 +1,211 @@
+"""The retry loop, its budget and the circuit breaker: rules by a clock of ours, faults over real sockets."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from llm_service.adapters.breaker import MIN_ATTEMPTS, OPEN_S, WINDOW_S, CircuitBreaker
+from llm_service.adapters.openai_responses import OpenAIProvider
+from llm_service.adapters.retry import BUDGET_FREE, RetryBudget, RetryingProvider
+from llm_service.core import errors
+from llm_service.core.control import CallControl
+from llm_service.core.errors import ServiceError
+from llm_service.core.model import Delta, Done, Prompts, ProviderCall, ProviderEvent, Retrying
+from tests.adapters.test_openai_responses import FAILURES
+from tests.conftest import KEY_CANARY
+from tests.processes import free_port
+from tests.upstream import Upstream
+
+# Calls that are made in all, where nobody has seen any text; every other failure is final at once.
+ATTEMPTS = {
+    **dict.fromkeys(("fault-500", "fault-502", "fault-529", "fault-429-plain", "fault-429-date"), 3),
+    **dict.fromkeys(("fault-reset", "fault-empty", "fault-eof-at-start"), 3),
+    **dict.fromkeys(("fault-eof-after-3", "fault-rst-after-3", "fault-eof-mid-event", "fault-no-terminal"), 3),
+    **dict.fromkeys(("fault-failed", "fault-failed-rate-limit", "fault-error-event", "fault-error-nested"), 3),
+    **dict.fromkeys(("fault-408", "fault-bad-json-event"), 2),
+    **dict.fromkeys(("fault-json-null", "fault-json-list", "fault-json-broken"), 2),
+}
+# Those of them that bring text before they fail.
+BRING_TEXT = {
+    "fault-eof-after-3", "fault-rst-after-3", "fault-eof-mid-event", "fault-no-terminal",
+    "fault-failed", "fault-failed-rate-limit", "fault-error-event", "fault-error-nested",
+}  # fmt: skip
+
+
+def no_wait(_low: float, _high: float) -> float:
+    return 0.0
+
+
+@pytest.fixture(name="provider")
+def _provider(upstream: Upstream) -> Iterator[RetryingProvider]:
+    made = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=0.4)
+    provider = RetryingProvider(made, jitter=no_wait)
+    yield provider
+    provider.close()
+
+
+def call(model: str) -> ProviderCall:
+    return ProviderCall(model, Prompts("Be brief.", "Hello"), {})
+
+
+@pytest.mark.parametrize("may_restart", [True, False])
+@pytest.mark.parametrize("model", sorted(FAILURES))
+def test_how_often_each_fault_is_tried(
+    provider: RetryingProvider, upstream: Upstream, model: str, may_restart: bool
+) -> None:
+    expected = ATTEMPTS.get(model, 1) if may_restart or model not in BRING_TEXT else 1
+    before, events = len(upstream.calls), list[ProviderEvent]()
+    stream = provider.stream(call(model), CallControl(time.monotonic() + 1.2, lambda: may_restart))
+    with pytest.raises(ServiceError) as raised:
+        events.extend(stream)
+    assert type(raised.value) is FAILURES[model]
+    assert len(upstream.calls) - before == expected
+    assert [event.attempt for event in events if isinstance(event, Retrying)] == list(range(2, expected + 1))
+
+
+def test_the_time_that_the_provider_names_is_waited(upstream: Upstream) -> None:
+    made = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=5)
+    provider = RetryingProvider(made)
+    before, started = len(upstream.calls), time.monotonic()
+    events = list(provider.stream(call("retry-after-2"), CallControl(started + 10)))
+    waited_s = time.monotonic() - started
+    provider.close()
+    assert isinstance(events[-1], Done)
+    assert 2.0 <= waited_s < 3.0
+    assert len(upstream.calls) - before == 2
+
+
+def test_a_time_beyond_the_deadline_is_answered_at_once(provider: RetryingProvider, upstream: Upstream) -> None:
+    before, started = len(upstream.calls), time.monotonic()
+    with pytest.raises(errors.UpstreamRateLimited) as raised:
+        list(provider.stream(call("fault-429"), CallControl(started + 5)))
+    assert raised.value.retry_after_s == 7
+    assert time.monotonic() - started < 1
+    assert len(upstream.calls) - before == 1
+
+
+def test_a_stop_ends_the_pause(upstream: Upstream) -> None:
+    provider = RetryingProvider(
+        OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=5), jitter=lambda _low, _high: 60.0
+    )
+    control = CallControl(time.monotonic() + 120)
+    events = provider.stream(call("fault-500"), control)
+    assert next(events) == Retrying(2)
+    control.stop()
+    with pytest.raises(errors.Cancelled):
+        next(events)
+    provider.close()
+
+
+def test_a_stop_ends_a_read_that_blocks(provider: RetryingProvider, upstream: Upstream) -> None:
+    control = CallControl(time.monotonic() + 30)
+    events = provider.stream(call("fault-hang-after-3"), control)
+    assert isinstance(next(events), Delta)
+    open_before = upstream.open_connections
+    threading.Timer(0.05, control.stop).start()
+    started = time.monotonic()
+    with pytest.raises(ServiceError):
+        list(events)
+    assert time.monotonic() - started < 0.35, "before the idle limit"
+    while upstream.open_connections >= open_before:
+        assert time.monotonic() - started < 2
+        time.sleep(0.01)
+    assert provider.breaker.state == "closed"
+
+
+class Hands:
+    """A clock that is moved by hand."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_budget() -> None:
+    clock = Hands()
+    budget = RetryBudget(clock)
+    for _ in range(200):
+        budget.count_request()
+    assert sum(budget.take() for _ in range(200)) == BUDGET_FREE + 20
+    assert budget.taken == BUDGET_FREE + 20
+    clock.now += 61
+    assert sum(budget.take() for _ in range(200)) == BUDGET_FREE
+
+
+def attempts(breaker: CircuitBreaker, *, failed: int = 0, answered: int = 0) -> None:
+    for number in range(failed + answered):
+        breaker.record(failed=number >= answered, probe=breaker.admit())
+
+
+@pytest.mark.parametrize(
+    ("failed", "answered", "opens"),
+    [
+        (MIN_ATTEMPTS - 1, 0, False),
+        (MIN_ATTEMPTS, 0, True),
+        (16, 4, True),
+        (15, 5, False),
+        (79, 21, False),
+        (80, 20, True),
+    ],
+)
+def test_the_circuit_opens_when_nearly_all_of_enough_attempts_fail(failed: int, answered: int, opens: bool) -> None:
+    breaker = CircuitBreaker(Hands())
+    attempts(breaker, failed=failed, answered=answered)
+    assert (breaker.state == "open") is opens
+
+
+def test_what_is_long_ago_does_not_count() -> None:
+    clock = Hands()
+    breaker = CircuitBreaker(clock)
+    attempts(breaker, failed=MIN_ATTEMPTS - 1)
+    clock.now += WINDOW_S + 2
+    attempts(breaker, failed=1)
+    assert breaker.state == "closed"
+
+
+@pytest.mark.parametrize("recovers", [True, False])
+def test_one_probe_decides(recovers: bool) -> None:
+    clock = Hands()
+    breaker = CircuitBreaker(clock)
+    attempts(breaker, failed=MIN_ATTEMPTS)
+    with pytest.raises(errors.UpstreamUnavailable) as raised:
+        breaker.admit()
+    assert raised.value.retry_after_s == pytest.approx(OPEN_S)
+    clock.now += OPEN_S
+    assert breaker.admit() is True
+    with pytest.raises(errors.UpstreamUnavailable):
+        breaker.admit()
+    breaker.record(failed=not recovers, probe=True)
+    assert breaker.state == ("closed" if recovers else "open")
+
+
+def test_a_probe_that_was_called_off_leaves_its_place() -> None:
+    clock = Hands()
+    breaker = CircuitBreaker(clock)
+    attempts(breaker, failed=MIN_ATTEMPTS)
+    clock.now += OPEN_S
+    breaker.forget(probe=breaker.admit())
+    assert breaker.admit() is True
+
+
+@pytest.mark.parametrize("model", ["fault-400", "fault-401", "fault-429-plain", "fault-eof-after-3", "fault-json-null"])
+def test_what_is_no_sign_of_illness_never_opens_it(provider: RetryingProvider, model: str) -> None:
+    for _ in range(MIN_ATTEMPTS + 2):
+        with pytest.raises(ServiceError):
+            list(provider.stream(call(model), CallControl(time.monotonic() + 2)))
+    assert provider.breaker.state == "closed"
+
+
+def test_a_dead_upstream_is_left_alone_and_readiness_says_so() -> None:
+    nobody = f"http://127.0.0.1:{free_port()}/v1"
+    provider = RetryingProvider(OpenAIProvider(api_key=None, base_url=nobody, idle_timeout_s=1), jitter=no_wait)
+    for _ in range(MIN_ATTEMPTS):
+        with pytest.raises(errors.UpstreamError):
+            list(provider.stream(call("normal"), CallControl(time.monotonic() + 2)))
+    with pytest.raises(errors.UpstreamUnavailable):
+        list(provider.stream(call("normal"), CallControl(time.monotonic() + 2)))
+    assert provider.trouble() == "It fails; the circuit is open."
+    provider.close()
