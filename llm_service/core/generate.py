@@ -113,7 +113,7 @@ class Generate:
 
         Raises `ServiceError`.
         """
-        with closing(self.begin(request, owner, request_id, kept=kept, key=key)) as listener:
+        with closing(self.begin(request, owner, request_id, kept=kept, key=key, shown=False)) as listener:
             while (finished := listener.result(LOOK_S)) is None:
                 if gone():
                     raise Cancelled("The caller left before the answer came.")
@@ -127,11 +127,12 @@ class Generate:
         *,
         kept: bool = False,
         key: IdempotencyKey | None = None,
+        shown: bool = True,
     ) -> Listener:
         """Begin a generation and listen to it; the caller closes the listener. `request_id` becomes the generation's.
 
         `kept`: it goes on when nobody listens any more, and so it does with an idempotency key, whose caller said that
-        it would ask again.
+        it would ask again. `shown`: the text is shown as it comes, so that the call must not begin anew behind it.
 
         Raises `ServiceError`; then nothing was asked of the provider, and nothing is stored.
         """
@@ -141,11 +142,11 @@ class Generate:
         if self._runs.closing:
             raise ShuttingDown("The service is stopping and begins nothing new.", retry_after_s=5)
         if key is None:
-            return self._begin(prepared, request_id, watch, kept)
+            return self._begin(prepared, request_id, watch, kept, shown)
         if (replay := self._claim(owner, key, request_id)) is not None:
             return replay
         try:
-            return self._begin(prepared, request_id, watch, kept=True)
+            return self._begin(prepared, request_id, watch, kept=True, shown=shown)
         except ServiceError:
             self._history.release_key(owner, key, request_id)
             raise
@@ -164,7 +165,7 @@ class Generate:
             raise IdempotencyConflict("A request with this Idempotency-Key is under way.", retry_after_s=1)
         return Replay(Finished(generation, {}, replayed=True))
 
-    def _begin(self, prepared: Prepared, request_id: str, watch: Stopwatch, kept: bool) -> Listener:
+    def _begin(self, prepared: Prepared, request_id: str, watch: Stopwatch, kept: bool, shown: bool) -> Listener:
         shareable = prepared.request.cache_mode is CacheMode.DEFAULT
         answer = self._cache.get(prepared.cache_key) if shareable else None
         watch.lap("cache")
@@ -172,6 +173,8 @@ class Generate:
             return self._replay(prepared, request_id, answer, watch)
         about = _about(prepared.request)
         flight = self._flights.board(prepared.cache_key if shareable else None, request_id, about)
+        if shown:
+            flight.mark_shown()
         if flight.flight_id != request_id:
             return self._join(prepared, request_id, flight, watch, kept)
         if shareable and (answer := self._cache.get(prepared.cache_key, counted=False)) is not None:

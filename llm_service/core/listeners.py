@@ -72,6 +72,7 @@ class RunListener:
     def next(self, wait_s: float) -> Delta | Finished | None:
         if not self._watches:
             self._watches = True
+            self._run.flight.mark_shown()
             self._run.flight.watch(self._waker)
         until = self._clock.monotonic() + wait_s
         while (event := self._look()) is None:
@@ -94,7 +95,6 @@ class RunListener:
         ended = self._run.outcome is not None
         text = self._unread()
         if text:
-            self._run.flight.mark_shown()
             self.position += len(text)
             return Delta(text)
         return self._end() if ended else None

@@ -121,7 +121,7 @@ class Flight(Protocol):
 
     @property
     def shown(self) -> bool:
-        """Whether anyone was shown a part of the text, so that it must not begin anew."""
+        """Whether anyone is shown the text as it comes, so that it must not begin anew."""
         ...
 
     def append(self, text: str) -> None: ...

@@ -1,32 +1,46 @@
 // The Generate page: elapsed time while waiting, a counter under the input, the live payload, Ctrl + Enter.
 const form = document.getElementById("generate-form");
-const waiting = document.getElementById("waiting");
-const elapsed = document.getElementById("elapsed");
-let ticking = null;
+const generateButton = document.getElementById("generate-button");
+const stopButton = document.getElementById("stop-button");
+const answer = document.getElementById("answer");
+
+// Generate becomes Stop while a generation runs; the keyboard stays where it was.
+function toggleButtons() {
+  const runs = answer.querySelector("[data-running]") !== null;
+  const [off, on] = runs ? [generateButton, stopButton] : [stopButton, generateButton];
+  const focused = document.activeElement === off;
+  off.hidden = true;
+  on.hidden = false;
+  if (focused) on.focus();
+  if (runs) answer.setAttribute("aria-busy", "true");
+  else answer.removeAttribute("aria-busy");
+}
+stopButton.addEventListener("click", () => answer.querySelector("[data-stop]")?.click());
 
 // Requests of other elements (payload, template) bubble through the form: only its own counts.
 const own = (event) => event.target === form || event.detail?.ctx?.sourceElement === form;
+document.addEventListener("htmx:before:request", (event) => { if (own(event)) answer.classList.add("stale"); });
+document.addEventListener("htmx:finally:request", (event) => { if (own(event)) answer.classList.remove("stale"); });
 
-document.addEventListener("htmx:before:request", (event) => {
-  if (!own(event)) return;
-  const started = performance.now();
-  waiting.hidden = false;
-  document.getElementById("answer").classList.add("stale");
-  const show = () => { elapsed.textContent = ((performance.now() - started) / 1000).toFixed(1); };
-  show();
-  clearInterval(ticking);
-  ticking = setInterval(show, 100);
-});
-
-document.addEventListener("htmx:finally:request", (event) => {
-  if (!own(event)) return;
-  clearInterval(ticking);
-  waiting.hidden = true;
-  const answer = document.getElementById("answer");
+// A reload, or coming back to the page, joins what runs.
+const REMEMBERED = "running";
+document.addEventListener("htmx:after:swap", () => {
   answer.classList.remove("stale");
-  // On a phone the answer stands below the form.
-  answer.scrollIntoView({ block: "nearest" });
+  toggleButtons();
+  const panel = answer.querySelector("[data-running]");
+  if (panel) {
+    sessionStorage.setItem(REMEMBERED, panel.dataset.running);
+    history.replaceState(null, "", `/?from=${panel.dataset.running}`);
+    // On a phone the answer stands below the form.
+    answer.scrollIntoView({ block: "nearest" });
+  } else {
+    sessionStorage.removeItem(REMEMBERED);
+  }
 });
+const remembered = sessionStorage.getItem(REMEMBERED);
+if (remembered && location.search === "") location.replace(`/?from=${remembered}`);
+else if (!answer.querySelector("[data-running]")) sessionStorage.removeItem(REMEMBERED);
+toggleButtons();
 
 form.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {

@@ -25,12 +25,14 @@ def test_the_whole_journey(open_page: OpenPage, upstream: Upstream) -> None:
     page.select_option("#field-model", "slow-1")
     generate(page, "What is a journey?")
 
-    expect(page.locator("#waiting")).to_be_visible()
-    expect(page.locator("#generate-button")).to_be_disabled()
-    expect(page.locator("#elapsed")).not_to_have_text("0.0")
+    expect(page.locator(".waiting")).to_be_visible()
+    expect(page.locator("#generate-button")).to_be_hidden()
+    expect(page.locator("#stop-button")).to_be_visible()
+    expect(page.locator("[data-elapsed]")).not_to_have_text("0.0")
 
     expect(page.locator("#output")).to_have_text("Answer to: What is a journey?")
-    expect(page.locator("#waiting")).to_be_hidden()
+    expect(page.locator(".waiting")).to_have_count(0)
+    expect(page.locator("#stop-button")).to_be_hidden()
     expect(page.locator("#generate-button")).to_be_enabled()
     expect(page.locator(".facts .badge")).to_have_text("fresh")
     expect(page.locator("#recent tbody tr").first).to_contain_text("What is a journey?")
@@ -39,7 +41,7 @@ def test_the_whole_journey(open_page: OpenPage, upstream: Upstream) -> None:
     page.click("#generate-button")
     expect(page.locator(".facts .badge")).to_have_text("cached")
     expect(page.locator(".facts")).to_contain_text("nothing")
-    assert len(upstream.calls_of("slow-1")) == 1
+    assert len([one for one in upstream.calls_of("slow-1") if one["body"]["input"] == "What is a journey?"]) == 1
     assert page.evaluate("window.here") == marker, "the page was never loaded again"
 
     page.click("text=System prompt")
@@ -183,9 +185,65 @@ def test_a_word_without_end_does_not_widen_the_page(open_page: OpenPage) -> None
 
 def test_swagger_ui_tries_it_out(open_page: OpenPage) -> None:
     page = open_page("/docs")
-    expect(page.locator(".opblock")).to_have_count(13)
+    expect(page.locator(".opblock")).to_have_count(15)
     block = page.locator("#operations-generate-generate")
     block.locator("button.opblock-summary-control").click()
     block.locator("button.execute").click()
     expect(block.locator(".live-responses-table tbody .response-col_status").first).to_contain_text("200")
     expect(block.locator(".live-responses-table")).to_contain_text("Answer to")
+
+
+SLOW = "tokens-20-5"
+WHOLE = ("word " * 20).strip()
+
+
+def test_the_answer_grows_and_a_reload_or_coming_back_joins_it(open_page: OpenPage, upstream: Upstream) -> None:
+    page = open_page()
+    page.select_option("#field-model", SLOW)
+    generate(page, "Grow and be joined")
+    expect(page.locator("#output")).to_contain_text("word word")
+    expect(page.locator("[data-characters]")).not_to_have_text("0")
+    page.reload()
+    expect(page.locator("#output")).to_contain_text("word word word")
+    expect(page.locator("#stop-button")).to_be_visible()
+    page.goto("/history")
+    page.goto("/")
+    expect(page.locator("#output")).to_contain_text("word word word word")
+    expect(page.locator("#field-input")).to_have_value("Grow and be joined")
+    expect(page.locator(".facts .badge")).to_have_text("fresh")
+    expect(page.locator("#output")).to_have_text(WHOLE)
+    assert len(upstream.calls_of(SLOW)) == 1
+
+
+def test_stop_keeps_what_came_and_what_was_typed(open_page: OpenPage) -> None:
+    page = open_page()
+    page.select_option("#field-model", SLOW)
+    page.fill("#field-input", "Stop this one")
+    page.press("#field-input", "Control+Enter")
+    expect(page.locator("#output")).to_contain_text("word word")
+    page.click("#stop-button")
+    expect(page.locator(".problem h2")).to_have_text("The generation was stopped")
+    expect(page.locator("#output")).to_contain_text("word word")
+    expect(page.locator("#field-input")).to_have_value("Stop this one")
+    expect(page.locator("#generate-button")).to_be_visible()
+    expect(page.locator("#recent tbody tr").first).to_contain_text("stopped")
+
+
+def test_a_running_one_is_joined_from_the_history(open_page: OpenPage) -> None:
+    page = open_page()
+    page.select_option("#field-model", SLOW)
+    generate(page, "Seen from the history")
+    request_id = page.locator("[data-running]").get_attribute("data-running")
+    page.goto(f"/history/{request_id}")
+    expect(page.locator("#output")).to_contain_text("word word word")
+    expect(page.locator("#output")).to_have_text(WHOLE)
+
+
+def test_without_scripts_a_running_one_can_be_stopped(open_page: OpenPage) -> None:
+    scripted = open_page()
+    scripted.select_option("#field-model", SLOW)
+    generate(scripted, "Stopped without scripts")
+    request_id = scripted.locator("[data-running]").get_attribute("data-running")
+    page = open_page(f"/history/{request_id}", java_script_enabled=False)
+    page.click("[data-stop]")
+    expect(page.locator(".badge").first).to_have_text("stopped")

@@ -1,17 +1,22 @@
 """The main page: choose a template, fill its form, see the answer."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from flask import Blueprint, Response, g, redirect, render_template, request, url_for
+from flask import Blueprint, Response, g, redirect, render_template, request, stream_with_context, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from llm_service.core.errors import NotFound, ServiceError, UnknownTemplate
-from llm_service.core.model import Generation
+from llm_service.core.listeners import Listener
+from llm_service.core.model import Delta, Generation, Status
+from llm_service.core.runs import Finished
 from llm_service.core.templates import Template
 
+from ..caller import caller_gone
 from ..context import owner, services
 from ..errors import report, status_of
 from ..problems import PROBLEMS
+from ..streaming import PING, event_stream, happenings, json_message, message
 from .forms import Form, field_id, form_of, read_form
 
 pages = Blueprint("generate_page", __name__)
@@ -43,16 +48,35 @@ def submit() -> BaseResponse:
 
 @pages.route("/generate/answer", methods=["POST"])
 def answer() -> Response:
-    """The answer, the marks at the form's fields, and the last generations, for a swap."""
+    """The answer as it comes, for a script: a stream of fragments, or one fragment where nothing has to be waited for.
+
+    A fragment is the answer, the marks at the form's fields, and the last generations; `delta` events are pieces of
+    the text in between.
+    """
     form = read_form(_template(request.form.get("template_id")), request.form)
-    generation, error = None, None
     try:
-        generation = _run(form)
-    except ServiceError as raised:
-        report(raised)
-        form, error = form.with_error(raised), raised
-    html = render_template("generate/_answered.html", **_context(form, generation, error))
-    return Response(html, status_of(error) if error else 200)
+        listener = services().generate.begin(form.request(), owner(), g.request_id, kept=True)
+    except ServiceError as error:
+        report(error)
+        html = render_template("generate/_answered.html", **_context(form.with_error(error), None, error))
+        return Response(html, status_of(error))
+    if listener.generation.status is not Status.RUNNING:
+        g.quiet = True
+        return Response(_answered(form, listener.generation, None))
+    running = render_template("generate/_answered.html", **_context(form, listener.generation, None))
+    heard = _heard(listener, lambda generation, error: _answered(form, generation, error))
+    return event_stream(listener, stream_with_context(_with_first(running, heard)))
+
+
+@pages.route("/generate/<request_id>/events")
+def events(request_id: str) -> Response:
+    """Joins a generation: its text so far and the rest as `delta` events, and the answer's fragment at its end."""
+    listener = services().live.listen(owner(), request_id)
+
+    def ended(generation: Generation, error: ServiceError | None) -> str:
+        return render_template("generate/_joined.html", **_shown(generation, error), recent=_recent())
+
+    return event_stream(listener, stream_with_context(_heard(listener, ended)))
 
 
 @pages.route("/generate/form", methods=["POST"])
@@ -78,9 +102,41 @@ def recent() -> str:
 
 
 def _run(form: Form) -> Generation:
-    finished = services().generate.run(form.request(), owner(), g.request_id)
+    finished = services().generate.run(form.request(), owner(), g.request_id, kept=True)
     g.quiet = finished.generation.cached
     return finished.generation
+
+
+def _with_first(html: str, heard: Iterator[str]) -> Iterator[str]:
+    yield message(html)
+    yield from heard
+
+
+def _heard(listener: Listener, ended: Callable[[Generation, ServiceError | None], str]) -> Iterator[str]:
+    for event in happenings(listener, caller_gone()):
+        if isinstance(event, Delta):
+            yield json_message({"text": event.text}, "delta", listener.position)
+        elif isinstance(event, Finished):
+            yield message(ended(event.generation, None))
+        elif isinstance(event, ServiceError):
+            # With what came of it, as the history has it.
+            yield message(ended(_generation(listener.generation.request_id) or listener.generation, event))
+        else:
+            yield PING
+
+
+def _answered(form: Form, generation: Generation, error: ServiceError | None) -> str:
+    context = _context(form.with_error(error) if error else form, generation, error)
+    return render_template("generate/_answered.html", **context)
+
+
+def _shown(generation: Generation | None, error: ServiceError | None) -> dict[str, Any]:
+    return {
+        "generation": generation,
+        "error": error,
+        "problem": PROBLEMS[error.code] if error else None,
+        "field_id": field_id,
+    }
 
 
 def _page(form: Form, generation: Generation | None = None, error: ServiceError | None = None) -> str:
@@ -89,14 +145,11 @@ def _page(form: Form, generation: Generation | None = None, error: ServiceError 
 
 def _context(form: Form, generation: Generation | None, error: ServiceError | None) -> dict[str, Any]:
     return {
+        **_shown(generation, error),
         "form": form,
-        "generation": generation,
-        "error": error,
-        "problem": PROBLEMS[error.code] if error else None,
         "templates": list(services().templates),
         "models": services().models,
         "recent": _recent(),
-        "field_id": field_id,
     }
 
 

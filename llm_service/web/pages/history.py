@@ -50,6 +50,12 @@ def delete(request_id: str) -> BaseResponse:
     return redirect(url_for(".index"), 303)
 
 
+@pages.route("/<request_id>/cancel", methods=["POST"])
+def cancel(request_id: str) -> BaseResponse:
+    services().live.cancel(owner(), request_id)
+    return redirect(url_for(".show", request_id=request_id), 303)
+
+
 @pages.route("/clear", methods=["POST"])
 def clear() -> BaseResponse:
     services().history.delete_all(owner())

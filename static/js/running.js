@@ -1,0 +1,34 @@
+// A generation under way: its text grows, its time runs, and a broken connection joins it again.
+const running = () => document.querySelector("[data-running]");
+
+function show(place, text) {
+  if (place) place.textContent = text;
+}
+
+setInterval(() => {
+  const panel = running();
+  const elapsed = panel?.querySelector("[data-elapsed]");
+  if (!elapsed) return;
+  // The reader's clock may be wrong: what counts is how long it was seen, from what the server said it took before.
+  elapsed.began ??= performance.now() - Math.max(0, panel.hasAttribute("hx-get") ? Date.now() - Number(elapsed.dataset.elapsed) : 0);
+  show(elapsed, ((performance.now() - elapsed.began) / 1000).toFixed(1));
+}, 100);
+
+document.addEventListener("delta", (event) => {
+  const output = running()?.querySelector("[data-grows]");
+  if (!output) return;
+  // Text, never HTML: what a model says is not to be trusted.
+  output.append(JSON.parse(event.detail.data).text);
+  show(running().querySelector("[data-characters]"), Number(event.detail.id).toLocaleString("en"));
+});
+
+// The stream ended and the generation did not: the connection broke. Its text is asked for from the beginning.
+document.addEventListener("htmx:sse:close", () => {
+  const panel = running();
+  if (!panel) return;
+  setTimeout(() => {
+    if (!panel.isConnected) return;
+    show(panel.querySelector("[data-grows]"), "");
+    htmx.ajax("GET", `/generate/${panel.dataset.running}/events`, { source: panel, target: panel.closest(".answer"), swap: "innerHTML" });
+  }, 1000);
+});
