@@ -5,6 +5,7 @@ gunicorn -c deploy/gunicorn.conf.py wsgi:app
 
 import gc
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -33,9 +34,9 @@ worker_connections = 4000
 backlog = 2048
 keepalive = 5
 # A stopping worker finishes what runs; it is killed when this is over.
-graceful_timeout = settings.grace_s
+graceful_timeout = math.ceil(settings.grace_s)
 # Heartbeats stop while a stopping worker waits for generations that nobody listens to (worker_exit).
-timeout = max(60, settings.grace_s + 30)
+timeout = max(60, graceful_timeout + 30)
 # Workers patch the standard library before they import the app, so that it must not be loaded in the master.
 preload_app = False
 control_socket_disable = True

@@ -6,6 +6,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
@@ -14,10 +15,11 @@ import pytest
 
 from tests.conftest import ROOT, needed_program
 from tests.processes import free_port, serving, stop
+from tests.upstream import Upstream
 
 
 @pytest.fixture(name="proxy", scope="module")
-def _proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def _proxy(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[str]:
     nginx = needed_program("nginx", "/usr/sbin/nginx")
     folder = tmp_path_factory.mktemp("nginx")
     port, behind = free_port(), free_port()
@@ -28,6 +30,7 @@ def _proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "/srv/llm-api-service/static/": f"{ROOT}/static/",
         "/run/nginx.pid": f"{folder}/nginx.pid",
         "/var/log/nginx/": f"{folder}/",
+        "gzip_types text/css": "gzip_min_length 0; gzip_types text/event-stream text/css",
         "http {": "http {\n" + "".join(
             f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         ),
@@ -37,7 +40,8 @@ def _proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         text = text.replace(old, new)
     # Started by root, nginx would work as nobody, who may not write into the tests' folder.
     (folder / "nginx.conf").write_text(("user root;\n" if os.getuid() == 0 else "") + text)
-    with serving(folder, PORT=str(behind), APP_PROXY_HOPS="1", GUNICORN_CMD_ARGS=""):
+    models = {"OPENAI_BASE_URL": upstream.base_url, "OPENAI_MODEL": "normal", "APP_MODELS": "normal,tokens-10-10"}
+    with serving(folder, PORT=str(behind), APP_PROXY_HOPS="1", GUNICORN_CMD_ARGS="", **models):
         command = [nginx, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
@@ -80,6 +84,23 @@ def test_the_api(proxy: str) -> None:
     )
     assert (status, headers["X-Request-ID"]) == (200, "mine")
     assert json.loads(answer)["output"].endswith("Hello")
+
+
+def test_a_stream_passes_as_it_comes_although_nginx_would_gzip_it(proxy: str) -> None:
+    body = {"template_id": "basic_chat", "input": "Hello", "stream": True, "model": "tokens-10-10"}
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
+    request = urllib.request.Request(f"{proxy}/api/v1/generate", json.dumps(body).encode(), headers)
+    began, times, text = time.monotonic(), list[float](), zlib.decompressobj(wbits=31)
+    with urllib.request.urlopen(request, timeout=10) as response:
+        packed = response.headers["Content-Encoding"] == "gzip"
+        events = b""
+        while chunk := response.read1():
+            times.append(time.monotonic() - began)
+            events += text.decompress(chunk) if packed else chunk
+    assert events.count(b"event: delta") == 10
+    assert events.count(b"event: done") == 1
+    assert len(times) >= 8, "the pieces came one by one"
+    assert times[-1] - times[0] > 0.6
 
 
 def test_the_clients_own_forwarding_header_counts_for_nothing(proxy: str) -> None:

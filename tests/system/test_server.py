@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import KEY_CANARY
-from tests.processes import Server, gunicorn, serving, stop
+from tests.processes import Server, free_port, gunicorn, serving, stop
 from tests.upstream import Upstream
 
 BODY = {"template_id": "basic_chat_v1", "input": "Hello"}
@@ -119,6 +120,115 @@ def test_a_stopped_server_finishes_what_runs(tmp_path: Path, upstream: Upstream)
         thread.join()
     assert got[0][0] == 200
     assert got[0][1]["status"] == "completed"
+
+
+def stream(server: Server, model: str, leave_after: int | None = None) -> list[tuple[str, Any]]:
+    """The events of a streamed call, by name; `leave_after` so many the caller hangs up."""
+    data = json.dumps({**BODY, "stream": True, "model": model, "input": str(time.monotonic_ns())}).encode()
+    request = urllib.request.Request(f"{server.base_url}/api/v1/generate", data, {"Content-Type": "application/json"})
+    events, name = list[tuple[str, Any]](), ""
+    with urllib.request.urlopen(request, timeout=30) as response:
+        for line in response:
+            if line.startswith(b"event: "):
+                name = line[7:].strip().decode()
+            elif line.startswith(b"data: "):
+                events.append((name, json.loads(line[6:])))
+                if len(events) == leave_after:
+                    break
+    return events
+
+
+def get(server: Server, path: str, data: bytes | None = None) -> Any:
+    with urllib.request.urlopen(f"{server.base_url}/api/v1/{path}", data, timeout=10) as response:
+        return json.load(response)
+
+
+def until(condition: Any, seconds: float = 8) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_what_runs_longer_than_the_grace_is_told_and_kept(tmp_path: Path, upstream: Upstream) -> None:
+    with serving(tmp_path, **provider(upstream, "tokens-200-5", APP_GRACE_S="4")) as server:
+        got: list[list[tuple[str, Any]]] = []
+        callers = [threading.Thread(target=lambda: got.append(stream(server, "tokens-200-5"))) for _ in range(3)]
+        for caller in callers:
+            caller.start()
+        until(lambda: len(get(server, "history")["items"]) == 3)
+        time.sleep(0.6)
+        began = time.monotonic()
+        assert stop(server.process) == 0
+        assert 1.5 < time.monotonic() - began < 4.5
+        for caller in callers:
+            caller.join(5)
+    assert [events[-1][0] for events in got] == ["error"] * 3
+    assert {events[-1][1]["error"] for events in got} == {"shutting-down"}
+    with sqlite3.connect(tmp_path / "service.db") as database:
+        rows = database.execute(
+            "SELECT status, error, output FROM generations JOIN answers USING (answer_id)"
+        ).fetchall()
+    database.close()
+    assert [row[:2] for row in rows] == [("interrupted", "shutting-down")] * 3
+    assert all(row[2].startswith("word word ") for row in rows)
+
+
+def test_the_page_s_generation_is_waited_for_when_the_server_stops(tmp_path: Path, upstream: Upstream) -> None:
+    """Its reader has left: gunicorn knows of nothing that it should wait for."""
+    with serving(tmp_path, **provider(upstream, "slow-3")) as server:
+        form = urllib.parse.urlencode({"template_id": "basic_chat_v1", "input": "Hello", "model": "slow-3"}).encode()
+        headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html, text/event-stream"}
+        request = urllib.request.Request(f"{server.base_url}/generate/answer", form, headers)
+        with urllib.request.urlopen(request, timeout=10) as response:
+            assert response.headers["Content-Type"] == "text/event-stream"
+        assert stop(server.process) == 0
+    with sqlite3.connect(tmp_path / "service.db") as database:
+        rows = database.execute("SELECT status, output FROM generations JOIN answers USING (answer_id)").fetchall()
+    database.close()
+    assert rows == [("completed", "Answer to: Hello")]
+
+
+def test_who_leaves_is_noticed_also_while_the_model_is_silent(tmp_path: Path, upstream: Upstream) -> None:
+    models = ("tokens-200-5", "fault-hang", "fault-hang-after-3")
+    with serving(tmp_path, **provider(upstream, *models, APP_ABANDON_GRACE_S="1")) as server:
+        before = upstream.open_connections
+        for _ in range(5):
+            stream(server, "tokens-200-5", leave_after=3)
+            stream(server, "fault-hang-after-3", leave_after=2)
+        with pytest.raises(TimeoutError):
+            ask(server, timeout_s=0.5, model="fault-hang")
+        assert get(server, "status")["upstream"]["in_flight"] > 0
+        until(lambda: get(server, "status")["upstream"]["in_flight"] == 0)
+        until(lambda: upstream.open_connections <= before)
+        assert {row["status"] for row in get(server, "history")["items"]} == {"cancelled"}
+        assert get(server, "status")["running"] == 0
+
+
+def test_another_process_joins_and_cancels_through_the_row(tmp_path: Path, upstream: Upstream) -> None:
+    with serving(tmp_path, **provider(upstream, "tokens-200-5", "slow-1")) as server:
+        threading.Thread(target=lambda: stream(server, "tokens-200-5")).start()
+        until(lambda: get(server, "history")["items"])
+        request_id = get(server, "history")["items"][0]["request_id"]
+        time.sleep(0.5)
+        with serving(tmp_path, **provider(upstream, "tokens-200-5", "slow-1", PORT=str(free_port()))) as other:
+            request = urllib.request.Request(f"{other.base_url}/api/v1/history/{request_id}/events")
+            got: list[bytes] = []
+
+            def join() -> None:
+                with urllib.request.urlopen(request, timeout=20) as response:
+                    got.append(response.read())
+
+            joiner = threading.Thread(target=join)
+            joiner.start()
+            began = time.monotonic()
+            row = get(other, f"history/{request_id}/cancel", b"")
+            assert (row["status"], row["output"][:10]) == ("cancelled", "word word ")
+            assert time.monotonic() - began < 3
+            joiner.join(5)
+            assert b'"error": "cancelled"' in got[0]
+            assert b"event: start" in got[0]
+        until(lambda: get(server, "status")["upstream"]["in_flight"] == 0)
 
 
 def test_two_workers_on_a_fresh_database(tmp_path: Path) -> None:
