@@ -7,6 +7,7 @@ import gc
 import logging
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -45,6 +46,14 @@ forwarded_allow_ips = ""
 accesslog = None
 errorlog = "-"
 loglevel = settings.log_level.lower()
+
+# Two for each upstream call and more for the rest; many systems give 1,024 where they allow far more.
+files, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+wanted_files = 2 * settings.upstream_slots + worker_connections + 256
+if most_files != resource.RLIM_INFINITY:
+    wanted_files = min(wanted_files, most_files)
+if files != resource.RLIM_INFINITY and files < wanted_files:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted_files, most_files))
 
 
 class Logger(glogging.Logger):

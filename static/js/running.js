@@ -6,11 +6,10 @@ function show(place, text) {
 }
 
 setInterval(() => {
-  const panel = running();
-  const elapsed = panel?.querySelector("[data-elapsed]");
+  const elapsed = running()?.querySelector("[data-elapsed]");
   if (!elapsed) return;
-  // The reader's clock may be wrong: what counts is how long it was seen, from what the server said it took before.
-  elapsed.began ??= performance.now() - Math.max(0, panel.hasAttribute("hx-get") ? Date.now() - Number(elapsed.dataset.elapsed) : 0);
+  // What the server says that it took so far, and from then on by this clock.
+  elapsed.began ??= performance.now() - Number(elapsed.dataset.elapsed);
   show(elapsed, ((performance.now() - elapsed.began) / 1000).toFixed(1));
 }, 100);
 

@@ -450,20 +450,18 @@ def test_cancel_ends_it_with_what_it_has_and_once() -> None:
         world.live.cancel("local", "id-77")
 
 
-def test_a_position_is_kept_however_the_text_was_cut() -> None:
+@pytest.mark.parametrize(
+    ("after", "rest"), [(0, "h\u00e9llo \U0001f600 world"), (3, "lo \U0001f600 world"), (7, " world"), (99, " world")]
+)
+def test_a_position_is_kept_however_the_text_was_cut(after: int, rest: str) -> None:
     goes_on = threading.Event()
-    world = World(ScriptedProvider(Delta("h\u00e9llo "), Delta("\U0001f600 "), goes_on, Delta("world"), DONE))
+    world = World(ScriptedProvider(Delta("h\u00e9llo "), Delta("\U0001f600"), goes_on, Delta(" world"), DONE))
     listener = world.begin()
-    assert (listener.next(5), world.live.listen("local", "id-1", 99).position) is not None
-    for after, rest in ((0, "h\u00e9llo \U0001f600 world"), (3, "lo \U0001f600 world"), (7, " world")):
-        joined = world.live.listen("local", "id-1", after)
-        goes_on.set()
-        text, _ = heard(joined)
-        assert (text, joined.position) == (rest, 13)
-        joined.close()
-        break
-    over = world.live.listen("local", "id-1", 1)
-    assert heard(over)[0] == "b", "the row keeps the provider's last word"
+    until(lambda: world.runs.get("local", "id-1").flight.text_after(6) != "")  # type: ignore[union-attr]
+    joined = world.live.listen("local", "id-1", after)
+    goes_on.set()
+    assert heard(listener)[0] == "h\u00e9llo \U0001f600 world"
+    assert (heard(joined)[0], joined.position) == (rest, 13)
 
 
 def test_a_retry_may_begin_anew_only_while_nobody_has_seen_the_text() -> None:

@@ -34,7 +34,9 @@ def register(app: Flask) -> None:
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals["asset"] = asset
-    app.jinja_env.filters.update(moment=moment, number=number, seconds=seconds, status_label=STATUS_LABELS.get)
+    app.jinja_env.filters.update(
+        age_ms=age_ms, moment=moment, number=number, seconds=seconds, status_label=STATUS_LABELS.get
+    )
     app.context_processor(_layout_context)
 
 
@@ -52,6 +54,11 @@ def _content_hash(path: Path) -> str:
 def moment(milliseconds: int) -> str:
     """`2026-11-23 20:15:00`, UTC; a script shows it in the reader's own time zone."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def age_ms(milliseconds: int) -> int:
+    """How long ago that was, by the server's clock: the reader's own may be wrong."""
+    return max(0, services().clock.now_ms() - milliseconds)
 
 
 def number(value: int | None) -> str:
