@@ -11,7 +11,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.app import services_of
+from llm_service.core.errors import Cancelled, ServiceError
+from llm_service.core.model import Delta
 from llm_service.web.api.events import START_S
+from llm_service.web.streaming import LOOK_S, happenings
 from tests.adapters.test_openai_responses import ANSWERS, FAILURES
 from tests.adapters.test_retry import BRING_TEXT
 from tests.conftest import KEY_CANARY
@@ -281,3 +284,36 @@ def test_many_at_once_with_one_key_make_one_call(app: Flask, upstream: Upstream)
     assert (statuses.count(200), statuses.count(409)) == (1, 29)
     assert len(upstream.calls_of("slow-1")) == before + 1
     assert len(app.test_client().get("/api/v1/history").get_json()["items"]) == 1
+
+
+# -- what a stream does while nothing comes
+
+
+class Scripted:
+    """A listener that says what it is told; None is a look at which nothing had come."""
+
+    def __init__(self, *heard: Any) -> None:
+        self.looks = iter(heard)
+
+    def next(self, _wait_s: float) -> Any:
+        event = next(self.looks)
+        if isinstance(event, Exception):
+            raise event
+        return event
+
+
+def test_a_silent_stream_pings_within_ten_seconds() -> None:
+    silence = [None] * round(10 / LOOK_S)
+    heard = list(happenings(Scripted(*silence, Delta("a"), Cancelled("stopped")), lambda: False))  # type: ignore[arg-type]
+    assert heard[0] is None
+    assert heard[1] == Delta("a")
+    assert isinstance(heard[2], Cancelled)
+
+
+def test_who_is_gone_gets_nothing_more() -> None:
+    assert list(happenings(Scripted(None, Delta("a")), lambda: True)) == []  # type: ignore[arg-type]
+
+
+def test_a_bug_ends_a_stream_with_an_error_too() -> None:
+    heard = list(happenings(Scripted(Delta("a"), ZeroDivisionError()), lambda: False))  # type: ignore[arg-type]
+    assert [type(one) for one in heard] == [Delta, ServiceError]
