@@ -247,3 +247,15 @@ def test_without_scripts_a_running_one_can_be_stopped(open_page: OpenPage) -> No
     page = open_page(f"/history/{request_id}", java_script_enabled=False)
     page.click("[data-stop]")
     expect(page.locator(".badge").first).to_have_text("stopped")
+
+
+def test_a_broken_connection_is_joined_again_and_misses_nothing(open_page: OpenPage) -> None:
+    page = open_page()
+    page.select_option("#field-model", SLOW)
+    generate(page, "Broken and joined again")
+    expect(page.locator("#output")).to_contain_text("word word")
+    page.evaluate("htmx.trigger('#generate-form', 'htmx:abort')")
+    expect(page.locator("#output")).to_contain_text("word word word word word")
+    expect(page.locator(".facts .badge")).to_have_text("fresh")
+    expect(page.locator("#output")).to_have_text(WHOLE)
+    expect(page.locator("#generate-button")).to_be_enabled()
