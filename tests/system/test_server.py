@@ -1,5 +1,6 @@
 """The server as a process: it starts as `make run` does, refuses what it must, and loses nothing when it is killed."""
 
+import http.client
 import json
 import os
 import signal
@@ -59,7 +60,10 @@ def test_it_answers_through_the_sdk_and_logs_no_secret(tmp_path: Path, upstream:
 
 
 def test_a_killed_server_has_lost_nothing_that_was_answered(tmp_path: Path, upstream: Upstream) -> None:
-    """SIGKILL for worker and master during 200 generations, fresh and cached; then each whole answer is in the file."""
+    """SIGKILL for worker and master during 200 generations, plain and streamed, fresh and cached.
+
+    Each answer that arrived whole is in the file.
+    """
     answered: dict[str, str] = {}
     outcomes: Counter[str] = Counter()
 
@@ -67,8 +71,12 @@ def test_a_killed_server_has_lost_nothing_that_was_answered(tmp_path: Path, upst
         for turn in range(25):
             text = f"Question {number}-{turn - turn % 2}"  # every second one is a cache hit
             try:
-                status, answer = ask(server, timeout_s=10, input=text, model="slow-0.05")
-            except (OSError, ValueError):
+                if number % 2:
+                    status, answer = ask(server, timeout_s=10, input=text, model="slow-0.05")
+                else:
+                    events = stream(server, "slow-0.05", text=text)
+                    status, answer = 200, dict(events)["done"]
+            except (OSError, ValueError, KeyError, http.client.HTTPException):
                 outcomes["cut"] += 1
                 return
             outcomes[str(status)] += 1
@@ -122,9 +130,11 @@ def test_a_stopped_server_finishes_what_runs(tmp_path: Path, upstream: Upstream)
     assert got[0][1]["status"] == "completed"
 
 
-def stream(server: Server, model: str, leave_after: int | None = None) -> list[tuple[str, Any]]:
+def stream(
+    server: Server, model: str, leave_after: int | None = None, text: str | None = None
+) -> list[tuple[str, Any]]:
     """The events of a streamed call, by name; `leave_after` so many the caller hangs up."""
-    data = json.dumps({**BODY, "stream": True, "model": model, "input": str(time.monotonic_ns())}).encode()
+    data = json.dumps({**BODY, "stream": True, "model": model, "input": text or str(time.monotonic_ns())}).encode()
     request = urllib.request.Request(f"{server.base_url}/api/v1/generate", data, {"Content-Type": "application/json"})
     events, name = list[tuple[str, Any]](), ""
     with urllib.request.urlopen(request, timeout=30) as response:
