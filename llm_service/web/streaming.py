@@ -1,6 +1,7 @@
 """Answers as server-sent events."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,6 +23,8 @@ LOOK_S = 2.0
 PING_S = 8.0
 PING = ": ping\n\n"
 HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transform"}
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 Happening = Delta | Finished | ServiceError | None
 
@@ -66,12 +69,9 @@ def event_stream(listener: Listener, events: Iterator[str], headers: dict[str, s
     return response
 
 
-def message(data: str, event: str | None = None, id: int | None = None) -> str:
-    """One event in the wire format."""
-    name = f"event: {event}\n" if event else ""
-    number = "" if id is None else f"id: {id}\n"
-    lines = "".join(f"data: {line}\n" for line in data.split("\n"))
-    return f"{name}{number}{lines}\n"
+def message(html: str) -> str:
+    """One unnamed event. All three line ends of the format begin a new line of data: none in a text may end it."""
+    return "".join(f"data: {line}\n" for line in _LINE_END.split(html)) + "\n"
 
 
 def json_message(data: Any, event: str, id: int) -> str:

@@ -158,3 +158,12 @@ def test_every_kind_of_input(make_app, tmp_path) -> None:
     assert text_of(wrong.text, "error-field-parameters-lines") == "must be an integer"
     assert text_of(wrong.text, "error-field-parameters-extra") == "must be an object"
     assert 'value="seven"' in wrong.text
+
+
+def test_no_line_end_of_an_answer_breaks_its_event(client: FlaskClient) -> None:
+    """All of CR, LF and CR LF end a line of an event stream: a model's text must not write events of its own."""
+    body = {"template_id": "basic_chat_v1", "input": "a\rb\r\revent: evil\r\n\r\ndata: c"}
+    request_id = client.post("/api/v1/generate", json=body).get_json()["request_id"]
+    lines = re.split(r"\r\n|\r|\n", client.get(f"/generate/{request_id}/events").text)
+    assert {line.partition(": ")[0] for line in lines} == {"event", "id", "data", ""}
+    assert [line for line in lines if line.startswith("event: ")] == ["event: delta"]
