@@ -14,6 +14,7 @@ from llm_service.adapters.retry import RetryingProvider
 from llm_service.adapters.sql.engine import Database, migrate
 from llm_service.adapters.sql.errors import DatabaseFault
 from llm_service.adapters.sql.history import SqlHistory
+from llm_service.adapters.sql.idempotency import LIFETIME_MS
 from llm_service.adapters.tasks import Ticker, make_spawn
 from llm_service.adapters.telemetry import LogReporter
 from llm_service.core.allowed_models import AllowedModels
@@ -38,7 +39,6 @@ LAST_WORDS_S = 2
 TICK_S = 0.5
 SWEEP_S = 20
 PRUNE_S = 600
-KEY_LIFETIME_S = 24 * 3600
 # After the runs were interrupted: for their upstream calls to end.
 HANG_UP_S = 1
 
@@ -176,7 +176,7 @@ def keep_house(ticker: Ticker, settings: Settings, runs: Runs, store: HistorySto
     sweep()
     ticker.every(TICK_S, runs.tick)
     ticker.every(SWEEP_S, sweep)
-    ticker.every(PRUNE_S, lambda: store.prune_keys(clock.now_ms() - KEY_LIFETIME_S * 1000))
+    ticker.every(PRUNE_S, lambda: store.prune_keys(clock.now_ms() - LIFETIME_MS))
 
 
 def build_provider(settings: Settings) -> Provider:

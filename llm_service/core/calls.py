@@ -7,9 +7,7 @@ stores its generation's outcome before anyone gets it.
 
 import threading
 from contextlib import closing
-from dataclasses import replace
 from decimal import Decimal
-from typing import Any
 
 from .control import CallControl
 from .errors import (
@@ -136,21 +134,14 @@ class Calls:
                 self._remember(run.generation, landing.done)  # for those who share the call
             return
         run.watch.lap("upstream")
-        try:
-            outcome = self._stored(run, landing, remember)
-        except Exception as error:
-            if not isinstance(error, ServiceError):
-                self._reporter.bug(error, run.generation.request_id)
-            outcome = Failure.of(error).error()
-        run.end(outcome)
-        self._runs.remove(run)
+        self._runs.conclude(run, lambda: self._stored(run, landing, remember))
 
     def _stored(self, run: Run, landing: Landing, remember: bool) -> Finished | ServiceError:
         if landing.done is None:
             return self._stored_failure(run, landing)
         done = landing.done
-        generation = self._ended(
-            run,
+        generation = run.ended(
+            self._clock.now_ms(),
             status=done.status,
             output=done.text,
             usage=done.usage,
@@ -169,19 +160,11 @@ class Calls:
         if isinstance(error, UpstreamModelUnknown) and run.model_chosen:
             error = UnknownModel(run.generation.model, ())
         status = Status.CANCELLED if isinstance(error, Cancelled) else Status.FAILED
-        generation = self._ended(run, status=status, error=error.code, output=run.flight.text_after(0) or None)
+        text = run.flight.text_after(0) or None
+        generation = run.ended(self._clock.now_ms(), status=status, error=error.code, output=text)
         self._history.finish(generation)
         self._reporter.ended(generation)
         return error
-
-    def _ended(self, run: Run, **outcome: Any) -> Generation:
-        return replace(
-            run.generation,
-            attempts=run.attempts,
-            latency_ms=round(run.watch.total_ms()),
-            finished_ms=self._clock.now_ms(),
-            **outcome,
-        )
 
     def _remember(self, generation: Generation, done: Done) -> bool:
         """Only complete answers are used again."""

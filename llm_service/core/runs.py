@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from .control import CallControl
-from .errors import Cancelled, Ended, ServiceError, ShuttingDown
+from .errors import Cancelled, Ended, Failure, ServiceError, ShuttingDown
 from .model import Generation, Status
 from .ports import Clock, Flight, HistoryStore, MakeId, Reporter, Waker
 from .stopwatch import Stopwatch
@@ -62,6 +63,16 @@ class Run:
         with self._lock:
             mine, self._claimed = not self._claimed, True
             return mine
+
+    def ended(self, now_ms: int, **outcome: Any) -> Generation:
+        """Its generation with how it ended."""
+        return replace(
+            self.generation,
+            attempts=self.attempts,
+            latency_ms=round(self.watch.total_ms()),
+            finished_ms=now_ms,
+            **outcome,
+        )
 
     def end(self, outcome: Finished | ServiceError) -> None:
         """Give everyone who listens the outcome; for whom `claim_end` was true."""
@@ -197,24 +208,29 @@ class Runs:
         run.cut = len(text)
         shares = run.collapsed or run.flight.members > 1
         self._leave(run)
-        generation = replace(
-            run.generation,
-            status=status,
-            error=error.code,
-            output=text or None,
-            attempts=run.attempts,
-            latency_ms=round(run.watch.total_ms()),
-            finished_ms=self._clock.now_ms(),
-        )
-        outcome: ServiceError = error
-        try:
+        generation = run.ended(self._clock.now_ms(), status=status, error=error.code, output=text or None)
+        self._reporter.ended(generation)
+
+        def store() -> ServiceError:
             if shares:
                 self._history.finish_apart(generation, self._make_id())
             else:
                 self._history.finish(generation)
-        except ServiceError as failed:
-            outcome = failed
-        self._reporter.ended(generation)
+            return error
+
+        self.conclude(run, store)
+
+    def conclude(self, run: Run, store: Callable[[], Finished | ServiceError]) -> None:
+        """End a run with the outcome that `store` gives when it is stored, or with what went wrong there.
+
+        Whatever happens, who listens gets an end.
+        """
+        try:
+            outcome = store()
+        except Exception as error:
+            if not isinstance(error, ServiceError):
+                self._reporter.bug(error, run.generation.request_id)
+            outcome = Failure.of(error).error()
         run.end(outcome)
         self.remove(run)
 

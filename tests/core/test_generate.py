@@ -528,3 +528,24 @@ def test_a_provider_that_ignores_its_deadline_is_hung_up_on() -> None:
     world.runs.tick()
     with pytest.raises(errors.DeadlineExceeded):
         listener.next(5)
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_whoever_listens_gets_an_end_also_when_storing_it_breaks(early: bool) -> None:
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(Delta("a"), goes_on, DONE))
+    listener = world.begin()
+    assert listener.next(5) == Delta("a")
+
+    def broken(_generation: Generation) -> bool:
+        raise ZeroDivisionError
+
+    world.history.finish = broken  # type: ignore[method-assign]
+    if early:
+        world.runs.interrupt_all()
+    goes_on.set()
+    with pytest.raises(errors.ServiceError) as raised:
+        listener.next(5)
+    assert raised.value.code == "internal-error"
+    assert [type(bug) for bug in world.heard.bugs] == [ZeroDivisionError]
+    until(lambda: len(world.runs) == 0)
