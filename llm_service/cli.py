@@ -13,9 +13,10 @@ from flask.cli import AppGroup
 
 from llm_service.core.errors import ServiceError
 from llm_service.core.model import GenerateRequest, Status
+from llm_service.core.template_tests import failures
 from llm_service.settings import Settings
 from llm_service.web.auth import LOCAL_OWNER
-from llm_service.wiring import StartError, build_services, check_start, load_templates, make_id, migrate_database
+from llm_service.wiring import StartError, build_services, check_start, load_library, make_id, migrate_database
 
 templates = AppGroup("templates", help="The prompt files.")
 db = AppGroup("db", help="The database.")
@@ -115,17 +116,38 @@ def _json_value(name: str, value: str) -> Any:
 
 @templates.command("check")
 def check_templates() -> None:
-    """Read all prompt files; exit code 1 and file:line for each fault."""
+    """Read all prompt files and run their tests; exit code 1 and file:line for each fault."""
     with told():
-        click.echo(f"{len(load_templates(_settings()))} templates are good.")
+        found = load_library(_settings()).current
+    click.echo(f"{len(found)} templates are good, and so are their {sum(len(one.tests) for one in found)} tests.")
 
 
 @templates.command("list")
 def list_templates() -> None:
     """Id, revision and name of each template."""
     with told():
-        for template in load_templates(_settings()):
+        for template in load_library(_settings(), run_tests=False).current:
             click.echo(f"{template.template_id:32} {template.revision}  {template.name}")
+
+
+@templates.command("test")
+@click.argument("template_id", metavar="[ID]", required=False)
+def test_templates(template_id: str | None) -> None:
+    """Run the tests that templates carry, all or those of ID; exit code 1 if one fails. No model is called."""
+    with told():
+        found = load_library(_settings(), run_tests=False).current
+        chosen = list(found) if template_id is None else [found.get(template_id)]
+    ran = failed = 0
+    for template in chosen:
+        for test in template.tests:
+            faults = failures(template, test)
+            click.echo(f"{'FAIL' if faults else 'ok':4} {template.template_id}: {test.name}")
+            for fault in faults:
+                click.echo(f"     {template.template_id}.prompty:{test.line}: {fault}")
+            ran, failed = ran + 1, failed + bool(faults)
+    click.echo(f"{ran - failed} of {ran} tests pass.")
+    if failed:
+        sys.exit(1)
 
 
 @db.command("upgrade")

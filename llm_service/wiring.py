@@ -10,7 +10,7 @@ from llm_service.adapters.echo import EchoProvider
 from llm_service.adapters.flights_memory import MemoryFlights
 from llm_service.adapters.openai_responses import OpenAIProvider
 from llm_service.adapters.prices import ModelPrices, PricesFileError, read_prices
-from llm_service.adapters.prompt_files import PromptFilesError, load_prompts
+from llm_service.adapters.prompt_files import PromptFolder
 from llm_service.adapters.retry import RetryingProvider
 from llm_service.adapters.sql.engine import Database, migrate
 from llm_service.adapters.sql.errors import DatabaseFault
@@ -20,14 +20,16 @@ from llm_service.adapters.tasks import Ticker, make_spawn
 from llm_service.adapters.telemetry import LogReporter
 from llm_service.core.allowed_models import AllowedModels
 from llm_service.core.calls import Calls, Slots
-from llm_service.core.generate import Generate, Limits
+from llm_service.core.generate import Generate
 from llm_service.core.history import History
+from llm_service.core.library import Library, TemplateFaults
 from llm_service.core.live import Live
 from llm_service.core.model import UpstreamState
 from llm_service.core.ports import HistoryStore, MakeId, Provider
+from llm_service.core.prepare import Limits, Prepare
+from llm_service.core.preview import Previews
 from llm_service.core.runs import Runs
 from llm_service.core.services import Services
-from llm_service.core.templates import TemplateSet
 from llm_service.settings import EXIT_CONFIG, Settings
 
 make_id: MakeId = uuid7
@@ -39,6 +41,8 @@ INTERRUPT_MARGIN_S = 10
 LAST_WORDS_S = 2
 TICK_S = 0.5
 SWEEP_S = 20
+# Edited prompt files are in use within two seconds, also on a busy machine.
+LOOK_S = 0.5
 PRUNE_S = 600
 # After the runs were interrupted: for their upstream calls to end.
 HANG_UP_S = 1
@@ -64,16 +68,17 @@ def check_start(settings: Settings) -> None:
         raise StartError(
             [f"{CHECKOUT / name}: the program runs from its checkout, which holds it" for name in missing], 1
         )
-    load_templates(settings)
+    load_library(settings)
     load_prices(settings)
     migrate_database(settings)
 
 
-def load_templates(settings: Settings) -> TemplateSet:
-    """Raises `StartError` with file, line and fault of each broken file."""
+def load_library(settings: Settings, *, run_tests: bool = True) -> Library:
+    """Raises `StartError` with file, line and fault of each broken file, and of each test in one that fails."""
+    folder = PromptFolder(settings.prompts_dir, default_max_chars=settings.input_max_chars, run_tests=run_tests)
     try:
-        return load_prompts(settings.prompts_dir, default_max_chars=settings.input_max_chars)
-    except PromptFilesError as error:
+        return Library(folder, LogReporter())
+    except TemplateFaults as error:
         raise StartError([str(fault) for fault in error.faults], 1) from error
 
 
@@ -104,7 +109,7 @@ def build_services(settings: Settings) -> Services:
 
     Raises `StartError`.
     """
-    templates, prices = load_templates(settings), load_prices(settings)
+    library, prices = load_library(settings), load_prices(settings)
     provider = RetryingProvider(build_provider(settings))
     try:
         store = SqlHistory(Database(settings.database_url))
@@ -127,25 +132,27 @@ def build_services(settings: Settings) -> Services:
         reporter=reporter,
     )
     models = AllowedModels(settings.openai_model, settings.allowed_models, ECHO if provider.name == ECHO else None)
+    limits = Limits(
+        deadline_s=settings.deadline_s,
+        max_output_tokens=settings.max_output_tokens,
+        share_cache=settings.cache_scope == "shared",
+    )
+    prepare = Prepare(library, models, provider.identity, limits)
     generate = Generate(
-        templates=templates,
-        models=models,
-        provider=provider,
+        prepare=prepare,
+        provider=provider.name,
         cache=cache,
         flights=MemoryFlights(),
         history=store,
         calls=calls,
         runs=runs,
         clock=clock,
-        limits=Limits(
-            deadline_s=settings.deadline_s,
-            max_output_tokens=settings.max_output_tokens,
-            share_cache=settings.cache_scope == "shared",
-        ),
+        limits=limits,
     )
     live = Live(runs, store, clock)
     ticker = Ticker(spawn, reporter)
     keep_house(ticker, settings, runs, store, clock)
+    ticker.every(LOOK_S, library.refresh)
 
     def upstream_state() -> UpstreamState:
         return UpstreamState(slots.taken, slots.size, provider.breaker.state, provider.budget.taken)
@@ -167,9 +174,10 @@ def build_services(settings: Settings) -> Services:
         store.close()
 
     return Services(
-        templates=templates,
+        library=library,
         models=models,
         generate=generate,
+        preview=Previews(prepare, cache, prices),
         history=History(store, cache, live),
         live=live,
         runs=runs,

@@ -2,14 +2,17 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from llm_service.adapters.prompt_files import PromptFolder
 from llm_service.app import create_app, services_of
+from llm_service.core.library import Library, TemplateFault
+from llm_service.core.templates import TemplateSet
 from llm_service.settings import Settings
 from tests.upstream import Upstream
 
@@ -17,6 +20,24 @@ ROOT = Path(__file__).resolve().parent.parent
 # What a browser says when a form of our own page is sent.
 OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
 KEY_CANARY = "sk-canary-0123456789abcdef"
+
+
+class Heard:
+    """What a library reported: `changes` as ids, `refusals` as texts."""
+
+    def __init__(self) -> None:
+        self.changes: list[list[str]] = []
+        self.refusals: list[list[str]] = []
+
+    def templates_changed(self, templates: TemplateSet) -> None:
+        self.changes.append(templates.ids)
+
+    def templates_refused(self, faults: Sequence[TemplateFault]) -> None:
+        self.refusals.append([fault.shown for fault in faults])
+
+
+def library_of(folder: Path = ROOT / "prompts", heard: Heard | None = None) -> Library:
+    return Library(PromptFolder(folder, default_max_chars=5000), heard or Heard())
 
 
 @pytest.fixture(scope="session", name="upstream")

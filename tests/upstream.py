@@ -2,10 +2,13 @@
 
     python tests/upstream.py --port 9999
 
-Any model that is not in the tables below answers normally: `Answer to: <input>`, word by word, with words as tokens.
+Any model that is not in the tables below answers normally: `Answer to: <input>`, word by word, with words as tokens; or
+with JSON of the schema that was asked for.
 
     slow-SECONDS            waits before the first byte of the body
     tokens-N-PER_SECOND     N deltas at that pace
+    json-other              JSON of another schema             json-cut         the first half of the right JSON
+    json-nan                NaN as the first value             json-surrogate   half a surrogate pair as the first value
     retry-after-SECONDS     429 with that Retry-After, and an answer to the next call
     fault-STATUS            that HTTP status: 400 401 403 404 408 422 429 500 502 503 529
     fault-429-plain         429 without Retry-After            fault-429-date   Retry-After as a date
@@ -161,6 +164,33 @@ async def _read_request(reader: asyncio.StreamReader) -> dict[str, Any] | None:
     return {"method": method, "path": path, "headers": headers, "body": json.loads(body or b"{}")}
 
 
+def _text(body: dict[str, Any], model: str) -> str:
+    wanted = body.get("text", {}).get("format", {})
+    if wanted.get("type") != "json_schema":
+        return f"Answer to: {body.get('input', '')}"
+    value = _instance(wanted["schema"])
+    first = next(iter(value))
+    if model == "json-other":
+        return json.dumps({"other": value})
+    if model in ("json-nan", "json-surrogate"):
+        return json.dumps({**value, first: float("nan") if model == "json-nan" else "\ud800"})
+    text = json.dumps(value, indent=1)
+    return text[: len(text) // 2] if model == "json-cut" else text
+
+
+def _instance(schema: dict[str, Any]) -> Any:
+    """The plainest value of a strict schema."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind = schema["type"][0] if isinstance(schema["type"], list) else schema["type"]
+    if kind == "object":
+        return {name: _instance(schema["properties"][name]) for name in schema["required"]}
+    if kind == "array":
+        return [_instance(schema["items"])] * max(1, schema.get("minItems", 0))
+    number = schema.get("minimum", 0)
+    return {"string": "some words", "integer": number, "number": number + 0.5, "boolean": True}[kind]
+
+
 class _Script:
     """One answer."""
 
@@ -170,7 +200,7 @@ class _Script:
         self._writer = writer
         body = request["body"]
         self._model = str(body.get("model", ""))
-        self._words = re.findall(r"\S+\s*", "Answer to: " + str(body.get("input", "")))
+        self._words = re.findall(r"\S+\s*", _text(body, self._model))
         self._usage = _usage(body, self._words)
 
     async def run(self) -> None:

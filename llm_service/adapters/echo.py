@@ -1,9 +1,10 @@
 """A provider that is no model: it answers with what it was asked, word by word.
 
 It lets anyone try the whole service without a key, and is what tests and screenshots use. Deterministic; counts words
-as tokens.
+as tokens. Where JSON is asked for, it answers with the template's own sample.
 """
 
+import json
 import re
 import time
 from collections.abc import Generator
@@ -27,7 +28,7 @@ class EchoProvider:
         self._delay_s = delay_s
 
     def stream(self, call: ProviderCall, control: CallControl) -> Generator[ProviderEvent, None, None]:
-        words = re.findall(r"\s*\S+\s*", PREFACE + call.prompts.user)
+        words = re.findall(r"\s*\S+\s*", _answer(call))
         limit = call.options.get("max_output_tokens") or len(words)
         for word in words[:limit]:
             if control.stopped or (self._delay_s and control.sleep(self._delay_s)):
@@ -54,3 +55,9 @@ class EchoProvider:
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+def _answer(call: ProviderCall) -> str:
+    if call.output is None:
+        return PREFACE + call.prompts.user
+    return json.dumps(dict(call.output.sample), ensure_ascii=False, indent=2)

@@ -30,6 +30,7 @@ from llm_service.core.model import Delta, Done, ProviderCall, ProviderEvent, Sta
 from llm_service.core.text import repair
 
 from .sse import parse_events
+from .strict_schema import strict_schema
 
 if TYPE_CHECKING:
     import httpx2
@@ -189,6 +190,9 @@ def _request_body(call: ProviderCall) -> dict[str, Any]:
     body: dict[str, Any] = {"model": call.model, "input": call.prompts.user, "store": False, "stream": True}
     if call.prompts.system:
         body["instructions"] = call.prompts.system
+    if call.output:
+        schema = strict_schema(call.output.schema)
+        body["text"] = {"format": {"type": "json_schema", "name": call.output.name, "strict": True, "schema": schema}}
     return {**body, **call.options}
 
 

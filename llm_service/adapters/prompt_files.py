@@ -1,10 +1,17 @@
-"""The folder of prompt files."""
+"""The folder of prompt files.
+
+It is looked at again and again instead of being watched: a look costs one `stat` for each file, sees every way in
+which a file can change, works on every file system, and needs no thread beside the worker's own.
+"""
 
 import stat
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from llm_service.core.templates import TEMPLATE_ID, Template, TemplateSet
+from llm_service.core.library import TemplateFault, TemplateFaults
+from llm_service.core.template_tests import failures
+from llm_service.core.templates import TEMPLATE_ID, Template, TemplateSet, version_of
 
 from .prompty import parse_prompty
 from .prompty_yaml import PromptyError
@@ -12,60 +19,118 @@ from .prompty_yaml import PromptyError
 MAX_FILE_BYTES = 256 * 1024
 SUFFIX = ".prompty"
 
-
-@dataclass(frozen=True, slots=True)
-class PromptFault:
-    """What is wrong with one file; `line` None = the file as a whole."""
-
-    path: str
-    line: int | None
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.path}{'' if self.line is None else f':{self.line}'}: {self.message}"
+# What changes when a file does: two writes within one tick of the clock differ in size or inode.
+Stamp = tuple[int, int, int, int]
 
 
-class PromptFilesError(Exception):
-    """The folder cannot be used; `faults` has every file's fault."""
+class PromptFolder:
+    """Satisfies `TemplateSource`. Files that did not change since they were good are not read again."""
 
-    def __init__(self, faults: list[PromptFault]) -> None:
-        super().__init__("\n".join(str(fault) for fault in faults))
-        self.faults = faults
+    def __init__(self, folder: Path, *, default_max_chars: int, run_tests: bool = True) -> None:
+        self._folder = folder
+        self._run_tests = run_tests
+        self._default_max_chars = default_max_chars
+        self._seen: Mapping[Path, Stamp] | None = None
+        self._good: dict[Path, tuple[Stamp, Template]] = {}
 
+    def changed(self) -> bool:
+        return self._look() != self._seen
 
-def load_prompts(folder: Path, *, default_max_chars: int) -> TemplateSet:
-    """Read every `*.prompty` file of the folder.
+    def load(self) -> TemplateSet:
+        """Read every `*.prompty` file of the folder and run the tests that it carries.
 
-    Raises `PromptFilesError` with the faults of all files at once; an empty or missing folder is one too.
-    """
-    if not folder.is_dir():
-        raise PromptFilesError([PromptFault(str(folder), None, "the folder of prompt files does not exist")])
-    paths = sorted(folder.glob(f"*{SUFFIX}"))
-    faults: list[PromptFault] = []
-    templates: dict[str, Template] = {}
-    for path in paths:
+        Raises `TemplateFaults` with the faults of all files at once; an empty or missing folder is one too.
+        """
+        # Looked at before it is read: what changes meanwhile is a change.
+        self._seen = self._look()
+        if not self._folder.is_dir():
+            raise TemplateFaults([TemplateFault(str(self._folder), None, "the folder of prompt files does not exist")])
+        faults: list[TemplateFault] = []
+        good: dict[Path, tuple[Stamp, Template]] = {}
+        for path, stamp in self._seen.items():
+            known = self._good.get(path)
+            try:
+                good[path] = known if known and known[0] == stamp else (stamp, self._read(path))
+            except PromptyError as error:
+                faults.append(TemplateFault(str(path), error.line or None, error.message))
+            except TemplateFaults as error:
+                faults += error.faults
+            # Requests go on between two files.
+            time.sleep(0)
+        if not self._seen:
+            faults.append(TemplateFault(str(self._folder), None, f"holds no {SUFFIX} file that can be read"))
+        faults += _same_versions(good)
+        self._good = good
+        if faults:
+            raise TemplateFaults(faults)
+        return TemplateSet({path.stem: template for path, (_, template) in good.items()})
+
+    def _look(self) -> Mapping[Path, Stamp]:
         try:
-            templates[path.stem] = _load(path, folder, default_max_chars)
-        except PromptyError as error:
-            faults.append(PromptFault(str(path), error.line or None, error.message))
-    if not paths:
-        faults.append(PromptFault(str(folder), None, f"holds no {SUFFIX} file"))
-    if faults:
-        raise PromptFilesError(faults)
-    return TemplateSet(templates)
+            paths = sorted(path for path in self._folder.iterdir() if path.name.lower().endswith(SUFFIX))
+        except OSError:
+            return {}
+        # Editors keep locks and half-written copies in hidden files.
+        return {path: _stamp(path) for path in paths if not path.name.startswith(".")}
+
+    def _read(self, path: Path) -> Template:
+        template = _load(path, self._folder, self._default_max_chars)
+        faults = [
+            TemplateFault(str(path), test.line, f"its test {test.name!r} fails: {failure}")
+            for test in (template.tests if self._run_tests else ())
+            for failure in failures(template, test)
+        ]
+        if faults:
+            raise TemplateFaults(faults)
+        return template
+
+
+def _same_versions(paths: Iterable[Path]) -> list[TemplateFault]:
+    """`x_v1` and `x_v01` would both be version 1 of `x`."""
+    found: dict[tuple[str, int], list[Path]] = {}
+    for path in paths:
+        if version := version_of(path.stem):
+            found.setdefault(version, []).append(path)
+    return [
+        TemplateFault(str(path), None, f"is the same version as {', '.join(one.name for one in same if one != path)}")
+        for same in found.values()
+        for path in same
+        if len(same) > 1
+    ]
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0, 0, 0)  # it is gone, or a link to nowhere: reading it says so
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _load(path: Path, folder: Path, default_max_chars: int) -> Template:
+    if path.suffix != SUFFIX:
+        raise PromptyError(f"must end in {SUFFIX}, in small letters", 0)
     if not TEMPLATE_ID.fullmatch(path.stem):
         raise PromptyError("the file's name must be 3 to 64 small letters, digits and _, and begin with a letter", 0)
     if not path.resolve().is_relative_to(folder.resolve()):
         raise PromptyError("is a link out of the folder", 0)
+    try:
+        text = _decode(_read_bytes(path))
+    except OSError as error:
+        raise PromptyError(f"cannot be read: {error.strerror}", 0) from error
+    return parse_prompty(path.stem, text.replace("\r\n", "\n"), default_max_chars=default_max_chars)
+
+
+def _read_bytes(path: Path) -> bytes:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise PromptyError("is not a regular file", 0)
     if status.st_size > MAX_FILE_BYTES:
         raise PromptyError(f"is larger than {MAX_FILE_BYTES // 1024} KiB", 0)
-    data = path.read_bytes()
+    return path.read_bytes()
+
+
+def _decode(data: bytes) -> str:
     if data.startswith(b"\xef\xbb\xbf"):
         raise PromptyError("begins with a byte order mark: save it as UTF-8 without one", 1)
     try:
@@ -74,4 +139,4 @@ def _load(path: Path, folder: Path, default_max_chars: int) -> Template:
         raise PromptyError("is not UTF-8", data[: error.start].count(b"\n") + 1) from error
     if "\x00" in text:
         raise PromptyError("holds a NUL character", text[: text.index("\x00")].count("\n") + 1)
-    return parse_prompty(path.stem, text.replace("\r\n", "\n"), default_max_chars=default_max_chars)
+    return text

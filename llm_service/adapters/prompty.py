@@ -10,22 +10,21 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from llm_service.core.parameters import MAIN_INPUT, Input, Kind
+from llm_service.core.outputs import Outputs
+from llm_service.core.parameters import MAIN_INPUT
+from llm_service.core.properties import Kind, Property
 from llm_service.core.rendering import Section, SectionError
-from llm_service.core.templates import Template
+from llm_service.core.templates import Template, TemplateTest
 
-from .prompty_yaml import Node, PromptyError, read_yaml
+from .prompty_properties import read_inputs, read_outputs
+from .prompty_tests import read_tests
+from .prompty_yaml import Node, PromptyError, read_yaml, refuse_keys, text_of
 
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 # As the format's own parser finds them, so that both agree on where a message begins.
 _ROLE = re.compile(r"^[ \t]*#?[ \t]*(system|user|assistant|developer|tool|function)[ \t]*:[ \t]*$", re.I | re.M)
-_INPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # What the Responses API takes, by its name in the file: its name there, and the check of its value.
 _OPTIONS: Mapping[str, tuple[str, Callable[[Any], str | None]]]
-_INPUT_KEYS = {
-    "name", "kind", "description", "required", "default", "enumValues", "example",
-    "minimum", "maximum", "minLength", "maxLength", "pattern",
-}  # fmt: skip
 
 
 def parse_prompty(template_id: str, text: str, *, default_max_chars: int) -> Template:
@@ -37,10 +36,11 @@ def parse_prompty(template_id: str, text: str, *, default_max_chars: int) -> Tem
     reader = _Front(front)
     body_line = text[: match.end()].count("\n") + 1
     system, user = _split_roles(text[match.end() :], body_line)
-    inputs = reader.inputs(default_max_chars)
+    inputs, outputs = reader.inputs(default_max_chars), reader.outputs()
     sections = {"system": _compile(*system, inputs), "user": _compile(*user, inputs)}
     model, options = reader.model()
     name, description = reader.text("name", required=True), reader.text("description")
+    tests = reader.tests(has_outputs=outputs is not None)
     reader.refuse_unknown()
     return Template(
         template_id=template_id,
@@ -50,8 +50,10 @@ def parse_prompty(template_id: str, text: str, *, default_max_chars: int) -> Tem
         model=model,
         options=options,
         inputs=inputs,
+        outputs=outputs,
         system=sections["system"],
         user=sections["user"],
+        tests=tests,
         source=text,
     )
 
@@ -69,7 +71,7 @@ class _Front:
             if required:
                 raise PromptyError(f"{key} is missing", self._line)
             return ""
-        return _text(key, node)
+        return text_of(key, node)
 
     def model(self) -> tuple[str | None, dict[str, Any]]:
         node = self._left.pop("model", None)
@@ -78,43 +80,38 @@ class _Front:
         if isinstance(node.content, str):
             return node.content, {}
         keys = dict(node.mapping("model"))
-        model_id = _text("model.id", keys.pop("id")) if "id" in keys else None
+        model_id = text_of("model.id", keys.pop("id")) if "id" in keys else None
         options = dict(keys.pop("options").mapping("model.options")) if "options" in keys else {}
-        _refuse_keys("model", keys)
+        refuse_keys("model", keys)
         known = {name: options.pop(name) for name in list(options) if name in _OPTIONS}
-        _refuse_keys("model.options", options)
+        refuse_keys("model.options", options)
         return model_id, {_OPTIONS[name][0]: _option(name, node) for name, node in known.items()}
 
-    def inputs(self, default_max_chars: int) -> tuple[Input, ...]:
+    def inputs(self, default_max_chars: int) -> tuple[Property, ...]:
         node = self._left.pop("inputs", None)
         if node is None or not isinstance(node.content, list):
-            raise PromptyError(
-                "inputs must be a list with at least the input named input", node.line if node else self._line
-            )
-        inputs: dict[str, Input] = {}
-        for item in node.content:
-            one = _input(item, default_max_chars)
-            if one.name in inputs:
-                raise PromptyError(f"the input {one.name} stands here twice", item.line)
-            inputs[one.name] = one
-        main = inputs.get(MAIN_INPUT)
+            line = node.line if node else self._line
+            raise PromptyError("inputs must be a list with at least the input named input", line)
+        inputs = read_inputs(node, default_max_chars) if node.content else ()
+        main = next((one for one in inputs if one.name == MAIN_INPUT), None)
         if main is None or main.kind is not Kind.STRING or not main.required:
             raise PromptyError("inputs must declare the main text: name: input, kind: string, required", node.line)
-        return tuple(inputs.values())
+        return inputs
+
+    def outputs(self) -> Outputs | None:
+        node = self._left.pop("outputs", None)
+        return None if node is None else Outputs(read_outputs(node))
+
+    def tests(self, *, has_outputs: bool) -> tuple[TemplateTest, ...]:
+        if "metadata" not in self._left:
+            return ()
+        keys = dict(self._left.pop("metadata").mapping("metadata"))
+        tests = read_tests(keys.pop("tests"), has_outputs=has_outputs) if "tests" in keys else ()
+        refuse_keys("metadata", keys)
+        return tests
 
     def refuse_unknown(self) -> None:
-        _refuse_keys("", self._left)
-
-
-def _refuse_keys(where: str, left: Mapping[str, Node]) -> None:
-    for key, node in left.items():
-        raise PromptyError(f"{where + '.' if where else ''}{key} is not a key that the service knows", node.line)
-
-
-def _text(key: str, node: Node) -> str:
-    if not isinstance(node.content, str):
-        raise PromptyError(f"{key} must be text", node.line)
-    return node.content.strip()
+        refuse_keys("", self._left)
 
 
 def _option(name: str, node: Node) -> Any:
@@ -144,91 +141,6 @@ _OPTIONS = {
 }
 
 
-def _input(node: Node, default_max_chars: int) -> Input:
-    keys = node.mapping("an input")
-    _refuse_keys("inputs", {key: value for key, value in keys.items() if key not in _INPUT_KEYS})
-    plain = node.value
-    name = plain.get("name")
-    if not isinstance(name, str) or not _INPUT_NAME.fullmatch(name):
-        raise PromptyError("an input needs a name of small letters, digits and _", node.line)
-    kind = plain.get("kind")
-    if kind not in {one.value for one in Kind}:
-        raise PromptyError(f"{name}: kind must be one of: {', '.join(Kind)}", node.line)
-    bounds = _bounds(name, Kind(kind), keys, default_max_chars)
-    required = plain.get("required", "default" not in plain)
-    if not isinstance(required, bool):
-        raise PromptyError(f"{name}: required must be true or false", keys["required"].line)
-    if required and "default" in plain:
-        raise PromptyError(f"{name}: what is required takes no default", keys["default"].line)
-    default = plain.get("default", "" if kind == Kind.STRING else None)
-    one = Input(
-        name=name,
-        kind=Kind(kind),
-        description=_text("description", keys["description"]) if "description" in keys else "",
-        required=required,
-        default=None if required else default,
-        enum=_enum(name, keys),
-        example=plain.get("example"),
-        **bounds,
-    )
-    _check_own_values(one, keys)
-    return one
-
-
-def _enum(name: str, keys: Mapping[str, Node]) -> tuple[Any, ...]:
-    if "enumValues" not in keys:
-        return ()
-    node = keys["enumValues"]
-    values = node.value
-    if not isinstance(values, list) or not values or any(isinstance(value, list | dict) for value in values):
-        raise PromptyError(f"{name}: enumValues must be a list of plain values", node.line)
-    return tuple(values)
-
-
-def _bounds(name: str, kind: Kind, keys: Mapping[str, Node], default_max_chars: int) -> dict[str, Any]:
-    """The bounds that the kind takes; strings, arrays and objects always get a largest length."""
-    number, sized = kind in (Kind.INTEGER, Kind.FLOAT), kind in (Kind.STRING, Kind.ARRAY, Kind.OBJECT)
-    fits = {
-        "minimum": number,
-        "maximum": number,
-        "minLength": sized,
-        "maxLength": sized,
-        "pattern": kind is Kind.STRING,
-    }
-    for key, good in fits.items():
-        if key in keys and not good:
-            raise PromptyError(f"{name}: {key} has no meaning for the kind {kind}", keys[key].line)
-    bounds: dict[str, Any] = {"max_length": default_max_chars if sized and "enumValues" not in keys else None}
-    for key, field in (
-        ("minimum", "minimum"),
-        ("maximum", "maximum"),
-        ("minLength", "min_length"),
-        ("maxLength", "max_length"),
-    ):
-        if key in keys:
-            value = keys[key].value
-            wanted = int if field.endswith("length") else (int, float)
-            if isinstance(value, bool) or not isinstance(value, wanted) or (field.endswith("length") and value < 0):
-                raise PromptyError(f"{name}: {key} must be a number", keys[key].line)
-            bounds[field] = value
-    if "pattern" in keys:
-        bounds["pattern"] = _text("pattern", keys["pattern"])
-        try:
-            re.compile(bounds["pattern"])
-        except re.error as error:
-            raise PromptyError(f"{name}: pattern is not a regular expression: {error}", keys["pattern"].line) from error
-    return bounds
-
-
-def _check_own_values(one: Input, keys: Mapping[str, Node]) -> None:
-    """A default or an example that the input itself would refuse is a fault of the file."""
-    for key, value in (("default", one.default), ("example", one.example)):
-        if key in keys and not (key == "default" and value is None):
-            message = one.check(value)
-            if message:
-                raise PromptyError(f"{one.name}: the {key} {message}", keys[key].line)
-
-
 def _split_roles(body: str, first_line: int) -> tuple[tuple[str, int], tuple[str, int]]:
     """The text of the system and of the user section, each with the line of the file that it begins on."""
     marks = list(_ROLE.finditer(body))
@@ -250,7 +162,7 @@ def _split_roles(body: str, first_line: int) -> tuple[tuple[str, int], tuple[str
     return found.get("system", ("", first_line)), found["user"]
 
 
-def _compile(text: str, line: int, inputs: tuple[Input, ...]) -> Section:
+def _compile(text: str, line: int, inputs: tuple[Property, ...]) -> Section:
     try:
         section = Section(text)
     except SectionError as error:

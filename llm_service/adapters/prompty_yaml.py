@@ -3,6 +3,7 @@
 No aliases, no tags, no key twice, and nothing that only looks like a string.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,3 +90,16 @@ def _convert_mapping(node: yaml.MappingNode, loader: Any, first_line: int, seen:
             raise PromptyError(f"{key.content} stands here twice", key.line)
         content[key.content] = _convert(value_node, loader, first_line, seen)
     return content
+
+
+def text_of(key: str, node: Node) -> str:
+    """Raises `PromptyError` for what is no text."""
+    if not isinstance(node.content, str):
+        raise PromptyError(f"{key} must be text", node.line)
+    return node.content.strip()
+
+
+def refuse_keys(where: str, left: Mapping[str, Node]) -> None:
+    """Raise `PromptyError` for the first of these keys that nobody knows."""
+    for key, node in left.items():
+        raise PromptyError(f"{where + '.' if where else ''}{key} is not a key that the service knows", node.line)

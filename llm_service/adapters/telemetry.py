@@ -6,12 +6,14 @@ No prompt, no output, no key and no cookie is ever logged: what is known to be s
 import logging
 import logging.config
 import re
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Any
 
 import structlog
 
+from llm_service.core.library import TemplateFault
 from llm_service.core.model import Generation
+from llm_service.core.templates import TemplateSet
 
 # What keys look like, wherever they turn up: OpenAI's, this service's own, an Authorization value, a URL's password.
 _PATTERNS = re.compile(r"sk-[A-Za-z0-9_-]{8,}|llms_[A-Za-z0-9_]{8,}|(?<=Bearer )\S+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
@@ -59,7 +61,7 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
 
 
 class LogReporter:
-    """Satisfies `Reporter` with log lines."""
+    """Satisfies `Reporter` and `LibraryReporter` with log lines."""
 
     def __init__(self) -> None:
         self._log = structlog.get_logger("llm_service")
@@ -74,6 +76,12 @@ class LogReporter:
             attempts=generation.attempts,
             ms=generation.latency_ms,
         )
+
+    def templates_changed(self, templates: TemplateSet) -> None:
+        self._log.info("templates", state="changed", templates=len(templates))
+
+    def templates_refused(self, faults: Sequence[TemplateFault]) -> None:
+        self._log.error("templates", state="refused", faults=[str(fault) for fault in faults])
 
     def bug(self, error: Exception, request_id: str | None = None) -> None:
         self._log.error("bug", exc_info=error, request_id=request_id)

@@ -17,6 +17,11 @@ class AllowedModels:
     def choose(self, asked: str | None, template: Template) -> str:
         """Raises `UnknownModel` for a model outside the list; a template's own model is allowed for that template."""
         chosen = asked or template.model or self.default
-        if chosen not in (*self.allowed, template.model, self.default):
-            raise UnknownModel(chosen, self.allowed)
+        allowed = self.allowed_for(template)
+        if chosen not in allowed:
+            raise UnknownModel(chosen, sorted(allowed))
         return self.stand_in or chosen
+
+    def allowed_for(self, template: Template) -> frozenset[str]:
+        """What a caller of this template may ask for."""
+        return frozenset((*self.allowed, self.default, *([template.model] if template.model else [])))

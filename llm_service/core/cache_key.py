@@ -23,6 +23,7 @@ def key_parts(call: ProviderCall, *, provider: str, scope: str) -> dict[str, Any
         "system": call.prompts.system,
         "user": call.prompts.user,
         "options": dict(call.options),
+        "output": None if call.output is None else {"name": call.output.name, "schema": dict(call.output.schema)},
     }
 
 

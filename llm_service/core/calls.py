@@ -14,6 +14,7 @@ from .errors import (
     Cancelled,
     DeadlineExceeded,
     Failure,
+    InvalidOutput,
     Overloaded,
     ServiceError,
     UnknownModel,
@@ -130,7 +131,7 @@ class Calls:
     def _settle(self, run: Run, landing: Landing, remember: bool) -> None:
         """Store what the landing is for this generation, and tell who listens."""
         if not run.claim_end():
-            if remember and landing.done:
+            if remember and landing.done and not _fault_of(run, landing.done):
                 self._remember(run.generation, landing.done)  # for those who share the call
             return
         run.watch.lap("upstream")
@@ -140,9 +141,11 @@ class Calls:
         if landing.done is None:
             return self._stored_failure(run, landing)
         done = landing.done
+        invalid = _fault_of(run, done)
         generation = run.ended(
             self._clock.now_ms(),
-            status=done.status,
+            status=Status.FAILED if invalid else done.status,
+            error=invalid.code if invalid else None,
             output=done.text,
             usage=done.usage,
             cost_usd=NOTHING if run.collapsed else None,
@@ -150,6 +153,9 @@ class Calls:
             upstream_request_id=done.upstream_request_id,
         )
         kept = self._history.finish(generation)
+        if invalid:
+            self._reporter.ended(generation)
+            return invalid
         stored = remember and kept and self._remember(generation, done)
         run.watch.lap("store")
         return Finished(generation, run.watch.laps_ms, stored_in_cache=stored, collapsed=run.collapsed)
@@ -181,6 +187,17 @@ class Calls:
         )
         self._cache.put(generation.cache_key, answer)
         return True
+
+
+def _fault_of(run: Run, done: Done) -> InvalidOutput | None:
+    """What is wrong with an answer that must be JSON; a refusal and a cut say so in their own way."""
+    if run.outputs is None or done.status is not Status.COMPLETED:
+        return None
+    try:
+        run.outputs.parse(done.text)
+    except InvalidOutput as error:
+        return error
+    return None
 
 
 def _begin_anew(flight: Flight) -> None:

@@ -10,7 +10,7 @@
     │   ├── UpstreamUnreachable  UpstreamTls  UpstreamAuth  UpstreamQuota  UpstreamRateLimited
     │   ├── UpstreamRedirect  UpstreamTruncated  UpstreamInvalidResponse  UpstreamMisconfigured
     │   │   └── UpstreamModelUnknown
-    │   └── UpstreamTimeout  UpstreamUnavailable  DeadlineExceeded  OutputTooLarge
+    │   └── UpstreamTimeout  UpstreamUnavailable  DeadlineExceeded  OutputTooLarge  InvalidOutput
     ├── Ended                 somebody or something ended the generation before its answer was whole
     │   └── Cancelled  Interrupted  ShuttingDown
     ├── Overloaded
@@ -178,6 +178,17 @@ class OutputTooLarge(UpstreamError):
     code = "output-too-large"
     retryable = False
     max_attempts = 1
+
+
+class InvalidOutput(UpstreamError):
+    """The answer is whole, but it is not the JSON that its template declares; `fields` says where."""
+
+    code = "invalid-output"
+    max_attempts = 1
+
+    @classmethod
+    def of(cls, fields: Sequence[FieldError]) -> "InvalidOutput":
+        return cls("The model's answer is not what the template declares under outputs.", fields=fields)
 
 
 class UpstreamTimeout(UpstreamError):

@@ -9,11 +9,8 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
-from .allowed_models import AllowedModels
-from .cache_key import cache_key
 from .calls import NOTHING, Calls
 from .errors import Cancelled, Failure, IdempotencyConflict, IdempotencyMismatch, ServiceError, ShuttingDown
 from .listeners import Listener, Replay, RunListener, is_over
@@ -25,38 +22,17 @@ from .model import (
     Generation,
     IdempotencyKey,
     Landing,
-    ProviderCall,
     Status,
     Usage,
     snippet_of,
 )  # fmt: skip
-from .ports import Cache, Clock, Flight, Flights, HistoryStore, Provider
+from .ports import Cache, Clock, Flight, Flights, HistoryStore
+from .prepare import Limits, Prepare, Prepared
 from .runs import Finished, Run, Runs
 from .stopwatch import Stopwatch
-from .templates import Template, TemplateSet
 
 # How often a plain call's caller is looked after while the answer is awaited.
 LOOK_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """`deadline_s` is the wall clock of a whole generation; `max_output_tokens` 0 = the provider's own."""
-
-    deadline_s: float = 120.0
-    max_output_tokens: int = 0
-    share_cache: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A checked and rendered request: all that is known before anything is paid."""
-
-    request: GenerateRequest
-    owner: str
-    template: Template
-    call: ProviderCall
-    cache_key: str
 
 
 class Generate:
@@ -65,9 +41,8 @@ class Generate:
     def __init__(
         self,
         *,
-        templates: TemplateSet,
-        models: AllowedModels,
-        provider: Provider,
+        prepare: Prepare,
+        provider: str,
         cache: Cache,
         flights: Flights,
         history: HistoryStore,
@@ -76,8 +51,8 @@ class Generate:
         clock: Clock,
         limits: Limits,
     ) -> None:
-        self._templates = templates
-        self._models = models
+        """`provider` is the name that the history shows."""
+        self._prepare = prepare
         self._provider = provider
         self._cache = cache
         self._flights = flights
@@ -86,18 +61,6 @@ class Generate:
         self._runs = runs
         self._clock = clock
         self._limits = limits
-
-    def prepare(self, request: GenerateRequest, owner: str) -> Prepared:
-        """Check and render, call no model.
-
-        Raises `InputError`s that name what is wrong.
-        """
-        template = self._templates.get(request.template_id)
-        prompts = template.render(request.input, request.parameters)
-        call = ProviderCall(self._models.choose(request.model, template), prompts, self._options(template))
-        scope = "*" if self._limits.share_cache else owner
-        key = cache_key(call, provider=self._provider.identity, scope=scope)
-        return Prepared(request, owner, template, call, key)
 
     def run(
         self,
@@ -137,7 +100,7 @@ class Generate:
         Raises `ServiceError`; then nothing was asked of the provider, and nothing is stored.
         """
         watch = Stopwatch(self._clock)
-        prepared = self.prepare(request, owner)
+        prepared = self._prepare(request, owner)
         watch.lap("render")
         if self._runs.closing:
             raise ShuttingDown("The service is stopping and begins nothing new.", retry_after_s=5)
@@ -239,16 +202,11 @@ class Generate:
         return listener
 
     def _run(self, prepared: Prepared, running: Generation, flight: Flight, watch: Stopwatch, kept: bool) -> Run:
-        return Run(running, flight, watch, kept=kept, model_chosen=prepared.request.model is not None)
+        chosen = prepared.request.model is not None
+        return Run(running, flight, watch, kept=kept, model_chosen=chosen, outputs=prepared.template.outputs)
 
     def _deadline(self) -> float:
         return self._clock.monotonic() + self._limits.deadline_s
-
-    def _options(self, template: Template) -> dict[str, Any]:
-        options = dict(template.options)
-        if self._limits.max_output_tokens:
-            options.setdefault("max_output_tokens", self._limits.max_output_tokens)
-        return options
 
     def _generation(self, prepared: Prepared, request_id: str, **known: Any) -> Generation:
         """The generation of a prepared request; `known` is what is known of its outcome already."""
@@ -266,12 +224,13 @@ class Generate:
             template_id=prepared.template.template_id,
             template_revision=prepared.template.revision,
             model=prepared.call.model,
-            provider=self._provider.name,
+            provider=self._provider,
             snippet=snippet_of(prepared.request.input),
             created_ms=self._clock.now_ms(),
             input=prepared.request.input,
             parameters=prepared.request.parameters,
             prompts=prepared.call.prompts,
+            structured=prepared.template.outputs is not None,
             cache_key=prepared.cache_key,
             **{**outcome, **known},
         )

@@ -64,12 +64,25 @@ class GenerateRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputFormat:
+    """The answer must be JSON of this schema. `sample` is a value that is."""
+
+    name: str
+    schema: Mapping[str, Any]
+    sample: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderCall:
-    """Exactly what goes to the provider. `options` are Responses API names: `temperature`, `max_output_tokens`, ..."""
+    """Exactly what goes to the provider. `options` are Responses API names: `temperature`, `max_output_tokens`, ...
+
+    `output` None = the answer is plain text.
+    """
 
     model: str
     prompts: Prompts
     options: Mapping[str, Any]
+    output: OutputFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +179,8 @@ class Generation(GenerationSummary):
     """One request and its answer, whole: a row of the history and the body of a response.
 
     `answer_id` names the generation whose texts this one shares (its own id unless it was served from the cache).
-    `model` is the one asked for; `cache_key` the SHA-256 of all that was sent.
+    `model` is the one asked for; `cache_key` the SHA-256 of all that was sent. `structured`: the template declares that
+    the answer is JSON, and a complete one was checked.
     """
 
     owner: str
@@ -176,6 +190,7 @@ class Generation(GenerationSummary):
     parameters: Mapping[str, Any]
     prompts: Prompts
     output: str | None = None
+    structured: bool = False
     incomplete_reason: str | None = None
     cache_key: str = ""
     price_version: str | None = None

@@ -2,7 +2,8 @@
 
 A section is compiled once, at load. Values are substituted once, as plain text: nothing in a value is ever read as a
 role, a variable or a loop. A section may print declared inputs, filter, test, compare and loop over them; it may not
-call, import, multiply or reach any global, so that a file cannot run for long or read anything.
+call, import, multiply or reach any global, and filters take constants only, so that neither a file nor a value can make
+it run for long or read anything.
 """
 
 from collections.abc import Mapping
@@ -47,6 +48,11 @@ FILTERS = [
     "upper",
     "wordcount",
 ]
+# A loop or a filter can make more of a value than there was: beyond this a message is refused.
+MAX_CHARS = 4_000_000
+# `indent(1000000)` of many lines would fill the memory before anyone could count.
+MAX_FILTER_NUMBER = 100_000
+MAX_INDENT = 100
 _ALLOWED_NODES = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.If, nodes.For, nodes.Filter,
     nodes.Test, nodes.Getattr, nodes.Getitem, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not,
@@ -98,7 +104,7 @@ class Section:
     def render(self, values: Mapping[str, Any]) -> str:
         """Raises `InvalidInput` where the values do not fit what the section does with them."""
         try:
-            return self._template.render(values)
+            return self._joined(values)
         except (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             # The words of the error may quote a value; the name of its kind does not.
             message = f"does not fit what the template does with it ({type(error).__name__})"
@@ -106,6 +112,17 @@ class Section:
                 f"The template could not be rendered: a value {message}.",
                 fields=[FieldError("parameters", message)],
             ) from error
+
+    def _joined(self, values: Mapping[str, Any]) -> str:
+        parts, length = list[str](), 0
+        for part in self._template.generate(values):
+            length += len(part)
+            if length > MAX_CHARS:
+                raise InvalidInput.of(
+                    [FieldError("parameters", f"make a message of more than {MAX_CHARS:,} characters")]
+                )
+            parts.append(part)
+        return "".join(parts)
 
 
 def _refuse_what_is_not_allowed(tree: nodes.Template) -> None:
@@ -116,3 +133,16 @@ def _refuse_what_is_not_allowed(tree: nodes.Template) -> None:
             raise SectionError(f"may not reach {node.attr}", node.lineno)
         if isinstance(node, nodes.For) and node.find(nodes.For):
             raise SectionError("may not have a loop inside a loop", node.lineno)
+        if isinstance(node, nodes.Filter):
+            _refuse_arguments(node)
+
+
+def _refuse_arguments(node: nodes.Filter) -> None:
+    for argument in [*node.args, *(keyword.value for keyword in node.kwargs)]:
+        # `-1` is a constant under a minus.
+        plain = argument.node if isinstance(argument, nodes.Neg) else argument
+        if not isinstance(plain, nodes.Const):
+            raise SectionError(f"may give the filter {node.name} constants only", node.lineno)
+        number = plain.value if isinstance(plain.value, int | float) else 0
+        if number > (MAX_INDENT if node.name == "indent" else MAX_FILTER_NUMBER):
+            raise SectionError(f"may not give the filter {node.name} so large a number", node.lineno)

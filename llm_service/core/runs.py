@@ -14,6 +14,7 @@ from typing import Any
 from .control import CallControl
 from .errors import Cancelled, Ended, Failure, ServiceError, ShuttingDown
 from .model import Generation, Status
+from .outputs import Outputs
 from .ports import Clock, Flight, HistoryStore, MakeId, Reporter, Waker
 from .stopwatch import Stopwatch
 
@@ -36,16 +37,24 @@ class Finished:
 
 
 class Run:
-    """One generation under way. `kept`: it goes on to its end when nobody listens."""
+    """One generation under way. `kept`: it goes on to its end when nobody listens. `outputs`: what its answer must be."""
 
     def __init__(
-        self, generation: Generation, flight: Flight, watch: Stopwatch, *, kept: bool, model_chosen: bool
+        self,
+        generation: Generation,
+        flight: Flight,
+        watch: Stopwatch,
+        *,
+        kept: bool,
+        model_chosen: bool,
+        outputs: Outputs | None = None,
     ) -> None:
         self.generation = generation
         self.flight = flight
         self.watch = watch
         self.kept = kept
         self.model_chosen = model_chosen
+        self.outputs = outputs
         self.collapsed = flight.flight_id != generation.request_id
         self.attempts = 0 if self.collapsed else 1
         self.outcome: Finished | ServiceError | None = None

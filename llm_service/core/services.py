@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from .allowed_models import AllowedModels
 from .generate import Generate
 from .history import History
+from .library import Library
 from .live import Live
 from .model import UpstreamState
 from .ports import Cache, Clock, HistoryStore, Prices, Provider
+from .preview import Previews
 from .runs import Runs
 from .templates import TemplateSet
 
@@ -22,9 +24,10 @@ class Services:
     `close` waits for that, interrupts the rest, and ends what was opened; without an announcement there is no grace.
     """
 
-    templates: TemplateSet
+    library: Library
     models: AllowedModels
     generate: Generate
+    preview: Previews
     history: History
     live: Live
     runs: Runs
@@ -37,3 +40,8 @@ class Services:
     warm: Callable[[], None]
     shut_down: Callable[[], None]
     close: Callable[[], None]
+
+    @property
+    def templates(self) -> TemplateSet:
+        """The set in use; it may be another one at the next look."""
+        return self.library.current

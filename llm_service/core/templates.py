@@ -3,22 +3,53 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from .errors import UnknownTemplate
-from .model import Prompts
-from .parameters import MAIN_INPUT, Input, check_values, object_schema
+from .model import OutputFormat, Prompts
+from .outputs import Outputs
+from .parameters import MAIN_INPUT, check_values
+from .properties import Property, object_schema, sample
 from .rendering import Section
 
+# Who comes for the first time begins with this one, where it is there.
+STARTER = "basic_chat"
 TEMPLATE_ID = re.compile(r"[a-z][a-z0-9_]{2,63}")
 _VERSION = re.compile(r"(.+)_v([0-9]{1,9})")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a rendered message must be: exactly `text`, or something that holds all of `contains`."""
+
+    text: str | None = None
+    contains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateTest:
+    """A test that a template carries. `inputs` are flat, the main text among them; `line` is its place in the file.
+
+    `refused` are the paths of the values that must be refused; `output` and `bad_output` recorded answers.
+    """
+
+    name: str
+    line: int
+    inputs: Mapping[str, Any]
+    system: Expected | None = None
+    user: Expected | None = None
+    refused: tuple[str, ...] = ()
+    output: str | None = None
+    bad_output: str | None = None
 
 
 @dataclass(frozen=True)
 class Template:
     """One prompt file. `revision` is the first 12 hex digits of the SHA-256 of its canonical content.
 
-    `model` None = the service's default; `options` are Responses API names; `source` is the file's text.
+    `model` None = the service's default; `options` are Responses API names; `outputs` None = the answer is plain text;
+    `source` is the file's text.
     """
 
     template_id: str
@@ -27,9 +58,11 @@ class Template:
     revision: str
     model: str | None
     options: Mapping[str, Any]
-    inputs: tuple[Input, ...]
+    inputs: tuple[Property, ...]
+    outputs: Outputs | None
     system: Section
     user: Section
+    tests: tuple[TemplateTest, ...]
     source: str
 
     def render(self, text: str, parameters: Mapping[str, Any]) -> Prompts:
@@ -40,26 +73,28 @@ class Template:
         values = check_values(self.inputs, text, parameters)
         return Prompts(system=self.system.render(values), user=self.user.render(values))
 
-    @property
-    def main_input(self) -> Input:
+    @cached_property
+    def main_input(self) -> Property:
         return next(one for one in self.inputs if one.name == MAIN_INPUT)
 
-    @property
-    def parameters(self) -> tuple[Input, ...]:
+    @cached_property
+    def parameters(self) -> tuple[Property, ...]:
         """All inputs but the main one."""
         return tuple(one for one in self.inputs if one.name != MAIN_INPUT)
 
     def input_schema(self) -> dict[str, Any]:
         return object_schema(self.inputs)
 
+    @cached_property
+    def output_format(self) -> OutputFormat | None:
+        if self.outputs is None:
+            return None
+        return OutputFormat(self.template_id, self.outputs.schema, self.outputs.sample())
+
     def example(self) -> dict[str, Any]:
-        """A request body that works, made of the inputs' examples."""
-        parameters = {
-            one.name: one.default if one.example is None else one.example
-            for one in self.parameters
-            if one.example is not None or one.default is not None
-        }
-        body = {"template_id": self.template_id, "input": self.main_input.example or "Hello"}
+        """The `input` and `parameters` of a request that works, made of the inputs' examples."""
+        parameters = {one.name: value for one in self.parameters if (value := _example(one)) is not None}
+        body = {"input": sample(self.main_input)}
         return {**body, "parameters": parameters} if parameters else body
 
 
@@ -80,6 +115,11 @@ class TemplateSet:
     def ids(self) -> list[str]:
         return list(self._templates)
 
+    @property
+    def starter(self) -> Template:
+        """The one to begin with."""
+        return self._latest.get(STARTER) or next(iter(self))
+
     def get(self, template_id: str) -> Template:
         """By id, or by a bare name without `_v<number>`, which means its highest version.
 
@@ -90,11 +130,28 @@ class TemplateSet:
             raise UnknownTemplate(template_id)
         return found
 
+    def bare_name(self, template: Template) -> str | None:
+        """The name without its version, where that means this template."""
+        version = version_of(template.template_id)
+        return version[0] if version and self._latest[version[0]] is template else None
+
+
+def _example(one: Property) -> Any:
+    """None = the parameter may be left out of an example."""
+    return sample(one) if one.required or one.example is not None else one.default
+
+
+def version_of(template_id: str) -> tuple[str, int] | None:
+    """The bare name and the number; None = the id has no version."""
+    match = _VERSION.fullmatch(template_id)
+    return (match[1], int(match[2])) if match else None
+
 
 def _latest_versions(templates: Mapping[str, Template]) -> dict[str, Template]:
     latest: dict[str, tuple[int, Template]] = {}
     for template_id, template in templates.items():
-        match = _VERSION.fullmatch(template_id)
-        if match and int(match[2]) >= latest.get(match[1], (-1, template))[0]:
-            latest[match[1]] = (int(match[2]), template)
+        if version := version_of(template_id):
+            name, number = version
+            if number > latest.get(name, (-1, template))[0]:
+                latest[name] = (number, template)
     return {name: template for name, (_, template) in latest.items()}

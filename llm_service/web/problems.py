@@ -171,6 +171,11 @@ PROBLEMS: Mapping[str, Problem] = {
         "The answer passed 2 MiB and was cut.",
         "Ask for less, or set maxOutputTokens in the template.",
     ),
+    "invalid-output": Problem(
+        502, "The answer is not the JSON that was asked for",
+        "The model answered, but its answer does not keep what the template declares under outputs. It is in the history as it came.",
+        "Try again. If it stays, ask another model, or make the template's outputs simpler.",
+    ),
     "upstream-rate-limited": Problem(
         503, "The model provider is limiting the service",
         "The provider takes no more requests from this service for now. It is not a limit of your own.",

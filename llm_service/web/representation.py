@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from llm_service.core.model import Generation, GenerationSummary
+from llm_service.core.model import Generation, GenerationSummary, Status
+from llm_service.core.outputs import read_json
+from llm_service.core.preview import Preview
 
 
 def rfc3339(milliseconds: int) -> str:
@@ -30,6 +32,7 @@ def answer_json(generation: Generation) -> dict[str, Any]:
         "incomplete_reason": generation.incomplete_reason,
         "cached": generation.cached,
         "output": generation.output,
+        **({"output_json": output_json(generation)} if generation.structured else {}),
         "system_prompt": generation.prompts.system,
         "user_prompt": generation.prompts.user,
         "input_tokens": usage.input_tokens,
@@ -41,6 +44,33 @@ def answer_json(generation: Generation) -> dict[str, Any]:
         "saved_usd": money(generation.saved_usd),
         "latency_ms": generation.latency_ms,
         "created_at": rfc3339(generation.created_ms),
+    }
+
+
+def output_json(generation: Generation) -> Any:
+    """The output as a value; None where the template declares no outputs, or the answer is not whole.
+
+    A complete answer was checked before it was stored.
+    """
+    whole = generation.structured and generation.status is Status.COMPLETED and generation.output is not None
+    return read_json(generation.output or "") if whole else None
+
+
+def preview_json(preview: Preview) -> dict[str, Any]:
+    prepared = preview.prepared
+    return {
+        "template_id": prepared.template.template_id,
+        "revision": prepared.template.revision,
+        "model": prepared.call.model,
+        "system_prompt": prepared.call.prompts.system,
+        "user_prompt": prepared.call.prompts.user,
+        "cache_key": prepared.cache_key,
+        "cache_key_parts": dict(preview.key_parts),
+        "would_hit": preview.would_hit,
+        "estimated_input_tokens": preview.estimated_input_tokens,
+        "max_output_tokens": preview.max_output_tokens,
+        "max_cost_usd": money(preview.max_cost_usd),
+        "price_version": preview.price_version,
     }
 
 

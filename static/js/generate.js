@@ -1,4 +1,4 @@
-// The Generate page: elapsed time while waiting, a counter under the input, the live payload, Ctrl + Enter.
+// The Generate page: Stop, counters under texts, values of sliders, the live preview and payload, Ctrl + Enter.
 const form = document.getElementById("generate-form");
 const generateButton = document.getElementById("generate-button");
 const stopButton = document.getElementById("stop-button");
@@ -58,16 +58,21 @@ function count() {
     place.classList.toggle("over", length > max);
   }
 }
-// The payload follows what is typed, while it is open.
+// The preview and the payload follow what is typed, while they are open.
+const FOLLOWING = { "preview-fold": "#preview", "payload-fold": "#payload" };
 let settling = null;
-function refreshPayload() {
+function follow() {
   clearTimeout(settling);
   settling = setTimeout(() => {
-    if (document.getElementById("payload-fold").open) htmx.trigger("#payload", "refresh");
+    for (const [fold, place] of Object.entries(FOLLOWING)) {
+      if (document.getElementById(fold).open) htmx.trigger(place, "refresh");
+    }
   }, 300);
 }
-form.addEventListener("input", refreshPayload);
-form.addEventListener("toggle", (event) => { if (event.target.id === "payload-fold") refreshPayload(); }, true);
+form.addEventListener("input", follow);
+form.addEventListener("toggle", (event) => { if (event.target.id in FOLLOWING) follow(); }, true);
+// Whether the cache would answer is another matter after an answer.
+document.addEventListener("htmx:finally:request", (event) => { if (own(event)) follow(); });
 
 // The server's messages stand under their fields; screen readers also want the fields marked.
 function markFields() {
@@ -78,6 +83,17 @@ function markFields() {
   }
 }
 
-form.addEventListener("input", count);
-document.addEventListener("htmx:after:swap", () => { count(); markFields(); });
-count();
+// A slider says its value.
+function showValues() {
+  for (const place of form.querySelectorAll("[data-value-of]")) {
+    place.textContent = document.getElementById(place.dataset.valueOf).value;
+  }
+}
+
+function refresh() {
+  count();
+  showValues();
+}
+form.addEventListener("input", refresh);
+document.addEventListener("htmx:after:swap", () => { refresh(); markFields(); });
+refresh();

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.adapters.prompt_files import MAX_FILE_BYTES, PromptFilesError, load_prompts
+from llm_service.adapters.prompt_files import MAX_FILE_BYTES, PromptFolder
 from llm_service.adapters.prompty import parse_prompty
 from llm_service.adapters.prompty_yaml import PromptyError
-from llm_service.core.parameters import Kind
+from llm_service.core.library import TemplateFaults
+from llm_service.core.properties import Kind
 
 GOOD = """---
 name: Test
@@ -84,7 +85,7 @@ def test_the_revision_follows_the_content_alone() -> None:
         ("---\nname: T\ninputs: []\n---\nuser:\nx", 3, "main text"),
         (HEAD + "  - name: input\n    kind: string\n---\nuser:\nx", 7, "twice"),
         (HEAD + "  - name: Bad\n    kind: string\n---\nuser:\nx", 7, "small letters"),
-        (HEAD + "  - name: a\n    kind: text\n---\nuser:\nx", 7, "kind"),
+        (HEAD + "  - name: a\n    kind: text\n---\nuser:\nx", 8, "kind"),
         (HEAD + "  - name: a\n    kind: string\n    min: 3\n---\nuser:\nx", 9, "min"),
         (HEAD + "  - name: a\n    kind: string\n    minimum: 3\n---\nuser:\nx", 9, "no meaning"),
         (HEAD + "  - name: a\n    kind: integer\n    default: x\n---\nuser:\nx", 9, "integer"),
@@ -121,8 +122,8 @@ def test_an_alias_bomb_is_refused_before_it_grows() -> None:
 
 
 def faults_of(folder: Path) -> list[str]:
-    with pytest.raises(PromptFilesError) as raised:
-        load_prompts(folder, default_max_chars=5000)
+    with pytest.raises(TemplateFaults) as raised:
+        PromptFolder(folder, default_max_chars=5000).load()
     return [str(fault).replace(f"{folder}/", "") for fault in raised.value.faults]
 
 

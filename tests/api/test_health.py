@@ -6,6 +6,7 @@ from llm_service import __version__
 from llm_service.app import services_of
 from tests.api.test_generate import BODY
 from tests.api.test_generate import URL as GENERATE
+from tests.api.test_templates import SHIPPED
 
 
 def test_health(client: FlaskClient) -> None:
@@ -50,7 +51,8 @@ def test_status(client: FlaskClient) -> None:
         "model": "echo",
         "models": ["gpt-4o-mini"],
         "provider": "echo",
-        "templates": ["basic_chat_v1", "summarize_v1"],
+        "templates": SHIPPED,
+        "template_faults": [],
         "cache_size": 1,
         "cache": {"backend": "memory", "entries": 1, "max_entries": 10000, "hits": 1, "misses": 1, "coalesced": 0},
         "running": 0,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from typing import Any
 
 import jsonschema
@@ -10,10 +11,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 
+from llm_service.web.api.typed import PATTERN
 from tests.api.test_generate import BODY
 from tests.api.test_generate import URL as GENERATE
 from tests.conftest import ROOT
 
+TYPED = re.compile(r"/api/v1/templates/[a-z0-9_]+/generate")
 GOLDEN = ROOT / "tests" / "golden" / "openapi.json"
 
 
@@ -52,7 +55,9 @@ def test_every_api_route_is_documented(app: Flask, document: dict[str, Any]) -> 
         for method in rule.methods or ()
         if method not in ("HEAD", "OPTIONS")
     }
-    assert {(path, method) for path, method, _ in operations(document)} == routes
+    typed = {(PATTERN, method) for path, method, _ in operations(document) if TYPED.fullmatch(path)}
+    other = {(path, method) for path, method, _ in operations(document) if not TYPED.fullmatch(path)}
+    assert typed | other == routes
 
 
 def test_every_operation_says_what_it_does(document: dict[str, Any]) -> None:

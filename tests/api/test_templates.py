@@ -1,15 +1,21 @@
 import pytest
 from flask.testing import FlaskClient
 
+from tests.conftest import ROOT
+
 URL = "/api/v1/templates"
+SHIPPED = sorted(path.stem for path in (ROOT / "prompts").glob("*.prompty"))
 
 
 def test_list(client: FlaskClient) -> None:
     items = client.get(URL).get_json()["items"]
-    assert [one["id"] for one in items] == ["basic_chat_v1", "summarize_v1"]
-    assert items[0].keys() == {"id", "name", "description", "revision", "model", "inputs"}
-    assert items[0]["inputs"]["properties"]["tone"]["enum"] == ["neutral", "simple", "professional"]
-    assert items[0]["inputs"]["required"] == ["input"]
+    assert [one["id"] for one in items] == SHIPPED
+    by_id = {one["id"]: one for one in items}
+    chat = by_id["basic_chat_v1"]
+    assert chat.keys() == {"id", "name", "description", "revision", "model", "inputs", "outputs"}
+    assert chat["inputs"]["properties"]["tone"]["enum"] == ["neutral", "simple", "professional"]
+    assert (chat["inputs"]["required"], chat["outputs"]) == (["input"], None)
+    assert by_id["classify_v1"]["outputs"]["properties"]["label"]["type"] in ("string", ["string", "null"])
 
 
 @pytest.mark.parametrize("name", ["basic_chat_v1", "basic_chat"])

@@ -1,6 +1,7 @@
 """The commands as processes, as a person or a script runs them."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,12 +54,49 @@ def test_an_incomplete_answer_is_printed_and_has_its_own_exit_code(tmp_path: Pat
 
 
 def test_templates(tmp_path: Path) -> None:
-    assert "2 templates are good." in flask(tmp_path, "templates", "check", HOST="0.0.0.0", APP_ENV="prod").stdout
+    checked = flask(tmp_path, "templates", "check", HOST="0.0.0.0", APP_ENV="prod")
+    assert re.fullmatch(r"\d+ templates are good, and so are their \d+ tests\.\n", checked.stdout)
     assert "basic_chat_v1" in flask(tmp_path, "templates", "list").stdout
     (tmp_path / "bad_v1.prompty").write_text("---\nname: 3\n---\nuser:\nx")
     done = flask(tmp_path, "templates", "check", APP_PROMPTS_DIR=str(tmp_path))
     assert done.returncode == 1
     assert f"{tmp_path}/bad_v1.prompty:" in done.stderr
+
+
+WITH_TESTS = """---
+name: T
+inputs:
+  - {name: input, kind: string, required: true}
+metadata:
+  tests:
+    - name: good
+      inputs: {input: Hi}
+      expect: {user: Say Hi}
+    - name: bad
+      inputs: {input: Hi}
+      expect: {user: {contains: [Bye]}}
+---
+user:
+Say {{ input }}
+"""
+
+
+def test_templates_test(tmp_path: Path) -> None:
+    done = flask(tmp_path, "templates", "test")
+    assert (done.returncode, "FAIL" in done.stdout, done.stderr) == (0, False, "")
+    one = flask(tmp_path, "templates", "test", "basic_chat")
+    assert {line.split()[1] for line in one.stdout.splitlines()[:-1]} == {"basic_chat_v1:"}
+    assert flask(tmp_path, "templates", "test", "nope").returncode == 1
+    (tmp_path / "t_v1.prompty").write_text(WITH_TESTS)
+    done = flask(tmp_path, "templates", "test", APP_PROMPTS_DIR=str(tmp_path))
+    assert (done.returncode, done.stdout.splitlines()) == (1, [
+        "ok   t_v1: good",
+        "FAIL t_v1: bad",
+        "     t_v1.prompty:10: the user message does not hold 'Bye': it is 'Say Hi'",
+        "1 of 2 tests pass.",
+    ])  # fmt: skip
+    checked = flask(tmp_path, "templates", "check", APP_PROMPTS_DIR=str(tmp_path))
+    assert (checked.returncode, "t_v1.prompty:10: its test 'bad' fails" in checked.stderr) == (1, True)
 
 
 def test_db_upgrade(tmp_path: Path) -> None:

@@ -13,13 +13,12 @@ import pytest
 from llm_service.adapters.cache_memory import MemoryCache
 from llm_service.adapters.echo import EchoProvider
 from llm_service.adapters.flights_memory import MemoryFlights
-from llm_service.adapters.prompt_files import load_prompts
 from llm_service.adapters.tasks import make_spawn
 from llm_service.core import errors
 from llm_service.core.allowed_models import AllowedModels
 from llm_service.core.calls import Calls, Slots
 from llm_service.core.control import CallControl
-from llm_service.core.generate import Generate, Limits
+from llm_service.core.generate import Generate
 from llm_service.core.listeners import Listener
 from llm_service.core.live import Live
 from llm_service.core.model import (
@@ -37,8 +36,9 @@ from llm_service.core.model import (
     Status,
     Usage,
 )  # fmt: skip
+from llm_service.core.prepare import Limits, Prepare
 from llm_service.core.runs import Finished, Runs
-from tests.conftest import ROOT
+from tests.conftest import ROOT, library_of
 
 ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
 
@@ -159,7 +159,13 @@ class World:
     """A generate service and its surroundings; its background work runs in threads."""
 
     def __init__(
-        self, provider: EchoProvider, *, slots: int = 10, grace_s: float | None = 0.0, **limits: object
+        self,
+        provider: EchoProvider,
+        *,
+        slots: int = 10,
+        grace_s: float | None = 0.0,
+        folder: Path = ROOT / "prompts",
+        **limits: object,
     ) -> None:
         self.provider = provider
         self.history = ListHistory()
@@ -185,17 +191,19 @@ class World:
             reporter=self.heard,
         )
         self.live = Live(self.runs, self.history, Clock())
+        bounds = replace(Limits(), **limits)  # type: ignore[arg-type]
+        self.library = library_of(folder)
+        self.prepare = Prepare(self.library, AllowedModels("m1", ("m1", "m2")), provider.identity, bounds)
         self.generate = Generate(
-            templates=load_prompts(Path(ROOT / "prompts"), default_max_chars=5000),
-            models=AllowedModels("m1", ("m1", "m2")),
-            provider=provider,
+            prepare=self.prepare,
+            provider=provider.name,
             cache=self.cache,
             flights=MemoryFlights(),
             history=self.history,
             calls=calls,
             runs=self.runs,
             clock=Clock(),
-            limits=replace(Limits(), **limits),  # type: ignore[arg-type]
+            limits=bounds,
         )
 
     def run(self, asked: GenerateRequest = ASKED, owner: str = "local") -> Finished:

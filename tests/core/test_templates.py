@@ -3,12 +3,11 @@ import os
 
 import pytest
 
-from llm_service.adapters.prompt_files import load_prompts
 from llm_service.core.errors import UnknownTemplate
 from llm_service.core.templates import TemplateSet
-from tests.conftest import ROOT
+from tests.conftest import ROOT, library_of
 
-SHIPPED = load_prompts(ROOT / "prompts", default_max_chars=5000)
+SHIPPED = library_of().current
 GOLDEN = ROOT / "tests" / "golden" / "prompts"
 
 

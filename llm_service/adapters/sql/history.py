@@ -40,6 +40,7 @@ _LIST = select(generations.c.position, *(generations.c[name] for name in _SUMMAR
 _WHOLE = select(
     generations,
     answers.c.input, answers.c.parameters, answers.c.system_prompt, answers.c.user_prompt, answers.c.output,
+    answers.c.structured,
 ).join(answers, answers.c.answer_id == generations.c.answer_id)  # fmt: skip
 _INSERT_ANSWER = insert(answers)
 _INSERT_GENERATION = insert(generations)
@@ -228,6 +229,7 @@ def _texts(generation: Generation) -> dict[str, Any]:
         "system_prompt": generation.prompts.system,
         "user_prompt": generation.prompts.user,
         "output": generation.output,
+        "structured": generation.structured,
     }
 
 
@@ -279,6 +281,7 @@ def _generation(row: Row[Any]) -> Generation:
         parameters=json.loads(values["parameters"]),
         prompts=Prompts(system=values["system_prompt"], user=values["user_prompt"]),
         output=values["output"],
+        structured=bool(values["structured"]),
         incomplete_reason=values["incomplete_reason"],
         cache_key=values["cache_key"],
         price_version=values["price_version"],

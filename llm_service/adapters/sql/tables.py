@@ -4,7 +4,7 @@
 adds a short row. Lists and sums read `generations` only.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, false
 
 # SQLite gives its fast row ids to INTEGER only; elsewhere positions need 64 bits.
 Position = BigInteger().with_variant(Integer, "sqlite")
@@ -27,6 +27,7 @@ answers = Table(
     Column("system_prompt", Text, nullable=False),
     Column("user_prompt", Text, nullable=False),
     Column("output", Text, comment="NULL while it runs and where nothing came"),
+    Column("structured", Boolean, nullable=False, server_default=false(), comment="whether the output is to be JSON"),
 )
 
 generations = Table(

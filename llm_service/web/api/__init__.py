@@ -3,7 +3,7 @@
 from flask import Flask
 
 from . import generate, health, history, templates
-from .docs import docs
+from .docs import EXTENSION, OpenApi, docs
 from .spec import make_api
 
 
@@ -11,5 +11,5 @@ def register(app: Flask) -> None:
     api = make_api(app)
     for module in (generate, templates, history, health):
         api.register_blueprint(module.blp)
-    app.extensions["openapi"] = api.spec.to_dict
+    app.extensions[EXTENSION] = OpenApi(api.spec.to_dict)
     app.register_blueprint(docs)

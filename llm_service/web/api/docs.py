@@ -1,13 +1,42 @@
 """The OpenAPI document and Swagger UI, both from this server alone."""
 
-from flask import Blueprint, Response, current_app, json, render_template
+import json
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, current_app, render_template
+
+from llm_service.core.templates import TemplateSet
+
+from ..context import services
+from .typed import with_templates
 
 docs = Blueprint("docs", __name__)
+EXTENSION = "openapi"
+
+
+class OpenApi:
+    """The document's text, written once for each set of templates."""
+
+    def __init__(self, frame: Callable[[], dict[str, Any]]) -> None:
+        """`frame` gives the document without the templates' operations."""
+        self._frame = frame
+        self._templates: TemplateSet | None = None
+        self._text = ""
+
+    def text(self) -> str:
+        has = services()
+        templates = has.templates
+        if templates is not self._templates:
+            self._text = json.dumps(with_templates(self._frame(), templates, has.models), indent=2)
+            self._templates = templates
+        return self._text
 
 
 @docs.route("/openapi.json")
 def document() -> Response:
-    return Response(json.dumps(current_app.extensions["openapi"](), indent=2), mimetype="application/json")
+    openapi: OpenApi = current_app.extensions[EXTENSION]
+    return Response(openapi.text(), mimetype="application/json")
 
 
 @docs.route("/docs")

@@ -24,7 +24,7 @@ from .schemas import (
     GenerateRequestSchema,
     GenerationSchema,
 )  # fmt: skip
-from .spec import Blueprint, json_response
+from .spec import Blueprint, Decorator, json_response
 
 blp = Blueprint("generate", __name__, url_prefix="/api/v1", description="Ask a model through a template")
 
@@ -36,9 +36,35 @@ PROBLEMS = (
     "csrf", "not-acceptable", "idempotency-conflict", "cancelled", "idempotency-mismatch", "too-large", "unsupported-media-type", "invalid-input", "invalid-character", "unknown-template", "unknown-model", "upstream-rejected",
     "internal-error", "upstream-error", "upstream-auth", "upstream-quota", "upstream-unreachable", "upstream-tls",
     "upstream-redirect", "upstream-truncated", "upstream-invalid-response", "upstream-misconfigured",
-    "output-too-large", "overloaded", "upstream-rate-limited", "upstream-unavailable", "shutting-down", "storage-unavailable", "storage-busy", "storage-full",
+    "invalid-output", "output-too-large", "overloaded", "upstream-rate-limited", "upstream-unavailable", "shutting-down", "storage-unavailable", "storage-busy", "storage-full",
     "upstream-timeout", "deadline-exceeded",
 )  # fmt: skip
+REQUEST_HEADERS = [
+    {
+        "in": "header",
+        "name": "Cache-Control",
+        "description": "`no-cache`: do not look the answer up, but store the new one. `no-store`: neither.",
+        "schema": {"type": "string"},
+    },
+    {
+        "in": "header",
+        "name": "Idempotency-Key",
+        "description": "A name for this request, such as a UUID: sent again with the same body within 24 hours, it "
+        "gives the same answer and asks no model. Failed requests are made anew.",
+        "schema": {"type": "string", "pattern": KEY_PATTERN},
+    },
+]
+ANSWER_HEADERS = {
+    "Cache-Status": {
+        "schema": {"type": "string"},
+        "description": "RFC 9211: `hit`, or `fwd=miss` with `stored`, or with `collapsed`: another request's call was shared.",
+    },
+    "Server-Timing": {"schema": {"type": "string"}, "description": "Where the time went, in milliseconds."},
+    "Idempotency-Replayed": {
+        "schema": {"type": "string", "enum": ["true"]},
+        "description": "The answer of an earlier request with this Idempotency-Key.",
+    },
+}
 
 
 @blp.route("/generate")
@@ -50,45 +76,33 @@ def generate_help() -> Response:
 
     An example that works as it is.
     """
-    example = next(iter(services().templates)).example()
+    template = services().templates.starter
+    example = {"template_id": template.template_id, **template.example()}
     return json_response({"message": "POST a JSON body like the example to this address.", "example": example})
+
+
+def documented(blp: Blueprint, *codes: str, in_path: bool = False) -> Decorator:
+    """What the addresses that generate have in common in the document: answers, errors, headers."""
+
+    def decorate(view: Any) -> Any:
+        view = blp.doc(parameters=REQUEST_HEADERS)(view)
+        view = blp.problems(*codes, in_path=in_path)(view)
+        view = blp.alt_response(
+            200,
+            schema=EventSchema,
+            content_type="text/event-stream",
+            success=True,
+            description="The answer as it comes.",
+        )(view)
+        return blp.response(200, GenerationSchema, example=GENERATION_EXAMPLE, headers=ANSWER_HEADERS)(view)
+
+    return decorate
 
 
 @blp.route("/generate", methods=["POST"])
 @blp.body(GenerateRequestSchema(), example=GENERATE_EXAMPLE)
-@blp.response(200, GenerationSchema, example=GENERATION_EXAMPLE, headers={
-    "Cache-Status": {
-        "schema": {"type": "string"},
-        "description": "RFC 9211: `hit`, or `fwd=miss` with `stored`, or with `collapsed`: another request's call was shared.",
-    },
-    "Server-Timing": {"schema": {"type": "string"}, "description": "Where the time went, in milliseconds."},
-    "Idempotency-Replayed": {
-        "schema": {"type": "string", "enum": ["true"]},
-        "description": "The answer of an earlier request with this Idempotency-Key.",
-    },
-})  # fmt: skip
-@blp.alt_response(
-    200, schema=EventSchema, content_type="text/event-stream", success=True, description="The answer as it comes."
-)
-@blp.problems(*PROBLEMS)
-@blp.doc(
-    operationId="generate",
-    parameters=[
-        {
-            "in": "header",
-            "name": "Cache-Control",
-            "description": "`no-cache`: do not look the answer up, but store the new one. `no-store`: neither.",
-            "schema": {"type": "string"},
-        },
-        {
-            "in": "header",
-            "name": "Idempotency-Key",
-            "description": "A name for this request, such as a UUID: sent again with the same body within 24 hours, it "
-            "gives the same answer and asks no model. Failed requests are made anew.",
-            "schema": {"type": "string", "pattern": KEY_PATTERN},
-        },
-    ],
-)
+@documented(blp, *PROBLEMS)
+@blp.doc(operationId="generate")
 def generate(body: dict[str, Any]) -> Response:
     """Fill a template and ask the model
 
@@ -101,16 +115,21 @@ def generate(body: dict[str, Any]) -> Response:
     `done` (the body of a plain answer) or `error` (a problem document). An event's `id` counts the code points
     delivered so far; `/history/{request_id}/events` goes on from there. Errors before the first event keep their
     HTTP status.
+
+    Each template also has an operation of its own, with typed parameters: `/templates/{template_id}/generate`.
     """
-    key = idempotency_key(request.headers.get("Idempotency-Key"), request.path, body)
-    streams = body.pop("stream")
-    asked = GenerateRequest(**body, cache_mode=cache_mode(request.headers.get("Cache-Control", "")))
-    if streams:
-        return _streamed(asked, key)
-    finished = services().generate.run(asked, owner(), g.request_id, key=key, gone=caller_gone())
+    return answer(**body, key=idempotency_key(request.headers.get("Idempotency-Key"), request.path, body))
+
+
+def answer(*, key: IdempotencyKey | None, stream: bool, **asked: Any) -> Response:
+    """Generate as the body and the headers of the request say; `asked` are the fields of `GenerateRequest`."""
+    wanted = GenerateRequest(**asked, cache_mode=cache_mode(request.headers.get("Cache-Control", "")))
+    if stream:
+        return _streamed(wanted, key)
+    finished = services().generate.run(wanted, owner(), g.request_id, key=key, gone=caller_gone())
     g.quiet = finished.generation.cached
     headers = {
-        **_how(asked.cache_mode, finished, stored=finished.stored_in_cache),
+        **_how(wanted.cache_mode, finished, stored=finished.stored_in_cache),
         "Server-Timing": server_timing(finished),
     }
     return json_response(answer_json(finished.generation), headers=headers)

@@ -66,6 +66,7 @@ def status_json() -> dict[str, Any]:
         "models": list(has.models.allowed),
         "provider": has.provider.name,
         "templates": has.templates.ids,
+        "template_faults": [fault.shown for fault in has.library.faults],
         "cache_size": cache.entries,
         "cache": {
             "backend": cache.backend,
@@ -88,7 +89,13 @@ def status_json() -> dict[str, Any]:
 
 def _checks() -> tuple[dict[str, str], bool]:
     has = services()
-    checks = {"database": "ok", "cache": "ok", "templates": "ok", "provider": has.provider.trouble() or "ok"}
+    faults = "; ".join(fault.shown for fault in has.library.faults)
+    checks = {
+        "database": "ok",
+        "cache": "ok",
+        "templates": faults or "ok",
+        "provider": has.provider.trouble() or "ok",
+    }
     usable = not has.runs.closing
     try:
         has.store.check()

@@ -105,6 +105,14 @@ class StatusSchema(ma.Schema):
     models = fields.List(fields.String(), required=True, metadata=meta("What `model` may be in a request."))
     provider = fields.String(required=True, metadata=meta("`openai`, or `echo`, which is no model.", "openai"))
     templates = fields.List(fields.String(), required=True, metadata=meta("Ids of the templates."))
+    template_faults = fields.List(
+        fields.String(),
+        required=True,
+        metadata=meta(
+            "What is wrong with the prompt files as they are now, with file and line; while there is anything, the last "
+            "good templates stay in use."
+        ),
+    )
     cache_size = fields.Integer(required=True, metadata=meta("Cached answers now, as `cache.entries`."))
     cache = fields.Nested(CacheSchema, required=True)
     running = fields.Integer(required=True, metadata=meta("Generations under way in this process."))
@@ -112,12 +120,7 @@ class StatusSchema(ma.Schema):
     uptime_s = fields.Float(required=True, metadata=meta("Seconds since this process started.", 12.5))
 
 
-class GenerateRequestSchema(ma.Schema):
-    template_id = StrictString(
-        required=True,
-        validate=validate.Length(3, 64),
-        metadata=meta("A template's id, or its name without `_v<number>` for the highest version.", "basic_chat_v1"),
-    )
+class PreviewRequestSchema(ma.Schema):
     input = StrictString(
         required=True,
         validate=validate.Length(min=1),
@@ -134,9 +137,20 @@ class GenerateRequestSchema(ma.Schema):
         validate=validate.Length(1, 200),
         metadata=meta("A model of the service's list; left out = the template's, or the default.", "gpt-4o-mini"),
     )
+
+
+class TemplateRequestSchema(PreviewRequestSchema):
     stream = StrictBoolean(
         load_default=False,
         metadata=meta("Whether the answer comes as server-sent events.", False),
+    )
+
+
+class GenerateRequestSchema(TemplateRequestSchema):
+    template_id = StrictString(
+        required=True,
+        validate=validate.Length(3, 64),
+        metadata=meta("A template's id, or its name without `_v<number>` for the highest version.", "basic_chat_v1"),
     )
 
 
@@ -157,6 +171,12 @@ class GenerationSchema(ma.Schema):
     )
     cached = fields.Boolean(required=True, metadata=meta("Whether the cache answered."))
     output = fields.String(required=True, allow_none=True, metadata=meta("The model's text; null where none came."))
+    output_json = fields.Dict(
+        allow_none=True,
+        metadata=meta(
+            "The output as JSON, checked; only where the template declares outputs, and null where it is incomplete."
+        ),
+    )
     system_prompt = fields.String(required=True, metadata=meta("The rendered system message; empty = none was sent."))
     user_prompt = fields.String(required=True, metadata=meta("The rendered user message."))
     input_tokens = fields.Integer(
@@ -189,6 +209,52 @@ class GenerationSchema(ma.Schema):
     )
     created_at = fields.DateTime(
         required=True, metadata=meta("When the request came, UTC.", "2026-11-23T20:15:00.123Z")
+    )
+
+
+class KeyPartsSchema(ma.Schema):
+    """All that an answer depends on: the cache key is the SHA-256 of it."""
+
+    version = fields.Integer(required=True, metadata=meta("Raised when stored values change their meaning.", 1))
+    provider = fields.String(required=True, metadata=meta("The provider with its address.", "openai:"))
+    scope = fields.String(required=True, metadata=meta("Whom the answer is for; `*` = everyone.", "local"))
+    model = fields.String(required=True, metadata=meta("The model.", "gpt-4o-mini"))
+    system = fields.String(required=True, metadata=meta("The system message."))
+    user = fields.String(required=True, metadata=meta("The user message."))
+    options = fields.Dict(required=True, metadata=meta("Responses API options.", {"temperature": 0.2}))
+    output = fields.Dict(
+        required=True, allow_none=True, metadata=meta("Name and JSON Schema of the answer; null = plain text.")
+    )
+
+
+class PreviewSchema(ma.Schema):
+    """What a request would send and could cost. Nothing was sent and nothing is stored."""
+
+    template_id = fields.String(required=True, metadata=meta("The template that was used.", "basic_chat_v1"))
+    revision = fields.String(required=True, metadata=meta("Content hash of the template.", "dfa412d7757c"))
+    model = fields.String(required=True, metadata=meta("The model that would answer.", "gpt-4o-mini"))
+    system_prompt = fields.String(required=True, metadata=meta("The rendered system message; empty = none."))
+    user_prompt = fields.String(required=True, metadata=meta("The rendered user message."))
+    cache_key = fields.String(required=True, metadata=meta("SHA-256 of `cache_key_parts`, in hex."))
+    cache_key_parts = fields.Nested(KeyPartsSchema, required=True)
+    would_hit = fields.Boolean(required=True, metadata=meta("Whether the cache would answer now."))
+    estimated_input_tokens = fields.Integer(
+        required=True,
+        metadata=meta("An estimate from the length of the text; only the provider counts tokens.", 34),
+    )
+    max_output_tokens = fields.Integer(
+        required=True, allow_none=True, metadata=meta("Bound of the answer; null = none is set.", 1000)
+    )
+    max_cost_usd = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=meta(
+            "The most that the call can cost, in US dollars; null where the price or a bound of the answer is not known.",
+            "0.00065",
+        ),
+    )
+    price_version = fields.String(
+        required=True, allow_none=True, metadata=meta("The list that the price is from.", "genai-prices 0.2.3")
     )
 
 
@@ -311,6 +377,9 @@ class TemplateSummarySchema(ma.Schema):
     )
     model = fields.String(required=True, metadata=meta("The model that answers unless the request names one."))
     inputs = fields.Dict(required=True, metadata=meta("JSON Schema of `input` and `parameters` as one flat object."))
+    outputs = fields.Dict(
+        required=True, allow_none=True, metadata=meta("JSON Schema of `output_json`; null = the answer is plain text.")
+    )
 
 
 class TemplateSchema(TemplateSummarySchema):

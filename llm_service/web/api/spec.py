@@ -20,6 +20,7 @@ from ..strict_json import read_json
 from .schemas import ProblemSchema
 
 V = TypeVar("V", bound=Callable[..., Any])
+Decorator = Callable[[Any], Any]
 PROBLEM_TYPE = "application/problem+json"
 DESCRIPTION = """One doorway to language models: prompt templates as validated endpoints, with every answer cached,
 counted and kept.

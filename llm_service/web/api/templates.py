@@ -2,13 +2,22 @@
 
 from typing import Any
 
-from flask import Response
+from flask import Response, g, request
 
 from llm_service.core.errors import UnknownTemplate
+from llm_service.core.model import GenerateRequest
 from llm_service.core.templates import Template
 
-from ..context import services
-from .schemas import TemplateListSchema, TemplateSchema
+from ..context import owner, services
+from ..representation import preview_json
+from .generate import PROBLEMS, answer, documented, idempotency_key
+from .schemas import (
+    PreviewRequestSchema,
+    PreviewSchema,
+    TemplateListSchema,
+    TemplateRequestSchema,
+    TemplateSchema,
+)  # fmt: skip
 from .spec import Blueprint, json_response
 
 blp = Blueprint("templates", __name__, url_prefix="/api/v1/templates", description="What there is to ask")
@@ -35,11 +44,49 @@ def show(template_id: str) -> Response:
 
     A name without `_v<number>` means its highest version.
     """
+    template = _named(template_id)
+    return json_response({**summary_json(template), "source": template.source})
+
+
+@blp.route("/<template_id>/generate", methods=["POST"])
+@blp.body(TemplateRequestSchema())
+@documented(blp, *PROBLEMS, in_path=True)
+@blp.doc(operationId="generateWithTemplate")
+def generate(body: dict[str, Any], template_id: str) -> Response:
+    """Ask the model through this template
+
+    In the document each template stands in this one's place (`web.api.typed`).
+    """
+    key = idempotency_key(request.headers.get("Idempotency-Key"), request.path, body)
+    return answer(template_id=_named(template_id).template_id, **body, key=key)
+
+
+@blp.route("/<template_id>/preview", methods=["POST"])
+@blp.body(PreviewRequestSchema(), example={"input": "Say hello", "parameters": {"tone": "simple"}})
+@blp.response(200, PreviewSchema)
+@blp.problems(
+    "invalid-json", "duplicate-key", "too-deep", "untrusted-host", "not-authenticated", "csrf", "unknown-template",
+    "not-acceptable", "too-large", "unsupported-media-type", "invalid-input", "invalid-character", "unknown-model",
+    in_path=True,
+)  # fmt: skip
+@blp.doc(operationId="previewTemplate")
+def preview(body: dict[str, Any], template_id: str) -> Response:
+    """See what would be sent, before it is paid
+
+    Checks the values and renders the prompts as generate does, says whether the cache would answer, and what the call
+    can cost at most. No model is called, and nothing is stored.
+    """
+    g.quiet = True
+    asked = GenerateRequest(template_id=_named(template_id).template_id, **body)
+    return json_response(preview_json(services().preview(asked, owner())))
+
+
+def _named(template_id: str) -> Template:
+    """Raises `UnknownTemplate` as what it is in a path."""
     try:
-        template = services().templates.get(template_id)
+        return services().templates.get(template_id)
     except UnknownTemplate:
         raise UnknownTemplate(template_id, in_path=True) from None
-    return json_response({**summary_json(template), "source": template.source})
 
 
 def summary_json(template: Template) -> dict[str, Any]:
@@ -50,4 +97,5 @@ def summary_json(template: Template) -> dict[str, Any]:
         "revision": template.revision,
         "model": services().models.choose(None, template),
         "inputs": template.input_schema(),
+        "outputs": template.outputs.schema if template.outputs else None,
     }

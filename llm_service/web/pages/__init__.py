@@ -5,6 +5,7 @@ gives the same file for later swaps.
 """
 
 import hashlib
+import json
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -13,9 +14,12 @@ from typing import Any
 from flask import Flask, current_app, g, url_for
 
 from llm_service.core.model import Status
+from llm_service.core.parameters import path_of
 
 from ..context import services
+from ..representation import output_json
 from . import generate, history, problems, status, templates
+from .forms import field_id, widget
 
 BLUEPRINTS = (generate.pages, history.pages, templates.pages, problems.pages, status.pages)
 STATUS_LABELS = {
@@ -35,7 +39,16 @@ def register(app: Flask) -> None:
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals["asset"] = asset
     app.jinja_env.filters.update(
-        age_ms=age_ms, moment=moment, number=number, seconds=seconds, status_label=STATUS_LABELS.get
+        age_ms=age_ms,
+        field_id=field_id,
+        moment=moment,
+        number=number,
+        output_json=output_json,
+        path_of=path_of,
+        pretty_json=pretty_json,
+        seconds=seconds,
+        status_label=STATUS_LABELS.get,
+        widget=widget,
     )
     app.context_processor(_layout_context)
 
@@ -61,6 +74,10 @@ def age_ms(milliseconds: int) -> int:
     return max(0, services().clock.now_ms() - milliseconds)
 
 
+def pretty_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
 def number(value: int | None) -> str:
     """`1,234`; an unknown number is a dash, never 0."""
     return "–" if value is None else f"{value:,}"
@@ -84,6 +101,7 @@ def _layout_context() -> dict[str, Any]:
             "provider": has.provider.name,
             "trouble": has.provider.trouble(),
             "templates": len(has.templates),
+            "faults": has.library.faults,
             "cache": has.cache.stats(),
         }
     return frame

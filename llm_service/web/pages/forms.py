@@ -3,20 +3,22 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
 from llm_service.core.errors import FieldError, InvalidInput, ServiceError
 from llm_service.core.model import CacheMode, GenerateRequest, Generation
-from llm_service.core.parameters import Input, Kind
+from llm_service.core.properties import Kind, Property
 from llm_service.core.templates import Template
 
 from ..errors import EdgeError
 from ..strict_json import parse_json, refuse_surrogates
 
 PREFIX = "p."
+# A text that may be longer is written in a field of several lines.
+LINE_CHARS = 300
 _FIELD_ID = re.compile(r"[^a-z0-9_]")
 
 
@@ -32,7 +34,7 @@ class Form:
     fresh: bool = False
     errors: Mapping[str, str] = field(default_factory=dict)
 
-    def value_of(self, one: Input) -> Any:
+    def value_of(self, one: Property) -> Any:
         """What the field shows: what was typed, else the default."""
         return self.values.get(one.name, as_text(one, one.default))
 
@@ -57,10 +59,7 @@ class Form:
 
     def with_error(self, error: ServiceError) -> "Form":
         """The same form with the error's fields marked."""
-        return Form(
-            self.template, self.input, self.values, self.parameters_json, self.model, self.fresh,
-            {one.field: one.message for one in error.fields},
-        )  # fmt: skip
+        return replace(self, errors=_by_field(error))
 
     def _fields(self) -> dict[str, Any]:
         parameters = {}
@@ -110,32 +109,73 @@ def form_of(template: Template, generation: Generation) -> Form:
     return Form(template, input=generation.input, values=values)
 
 
-def as_text(one: Input, value: Any) -> Any:
+def widget(one: Property) -> str:
+    """How a form asks for it: `checkbox`, `select`, `range`, `number`, `list` (one item per line), `json`, `line` or `text`."""
+    if one.kind is Kind.BOOLEAN:
+        return "checkbox"
+    if one.enum:
+        return "select"
+    if one.kind in (Kind.INTEGER, Kind.FLOAT):
+        # A slider always has a value: where there is none to begin with, it would make one up.
+        bounded = one.minimum is not None and one.maximum is not None
+        return "range" if bounded and one.default is not None else "number"
+    if one.kind is Kind.ARRAY:
+        return "list" if one.items is None or one.items.kind not in (Kind.ARRAY, Kind.OBJECT) else "json"
+    if one.kind is Kind.OBJECT:
+        return "json"
+    return "line" if one.max_length is not None and one.max_length <= LINE_CHARS else "text"
+
+
+def as_text(one: Property, value: Any) -> Any:
     """A value as its field shows it; booleans stay what they are."""
     if one.kind is Kind.BOOLEAN:
         return bool(value)
     if value is None:
         return ""
-    if one.kind is Kind.ARRAY and isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return "\n".join(value)
+    if widget(one) == "list" and isinstance(value, list) and not any(_needs_json(item) for item in value):
+        return "\n".join(item if isinstance(item, str) else json.dumps(item) for item in value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def from_text(one: Input, typed: Any) -> Any:
+def from_text(one: Property, typed: Any) -> Any:
     """The value that was meant; the text itself where it is none, so that the core's check can say so."""
     if one.kind in (Kind.STRING, Kind.BOOLEAN):
         return typed
-    if one.kind is Kind.ARRAY and not typed.lstrip().startswith("["):
-        return [line for line in typed.split("\n") if line.strip()]
-    try:
-        return json.loads(typed)
-    except ValueError:
-        return typed
+    if widget(one) == "list" and not typed.lstrip().startswith("["):
+        lines = [line.strip() for line in typed.split("\n") if line.strip()]
+        return [_value(line) for line in lines] if one.items and one.items.kind is not Kind.STRING else lines
+    return _value(typed)
 
 
 def field_id(path: str) -> str:
     """The id of a field's element, from its path."""
     return "field-" + _FIELD_ID.sub("-", path)
+
+
+def _value(typed: str) -> Any:
+    try:
+        return parse_json(typed.encode("utf-8", "surrogatepass"))
+    except EdgeError:
+        return typed
+
+
+def _needs_json(item: Any) -> bool:
+    """Whether an item would not come back from a line of its own."""
+    return isinstance(item, list | dict) or (
+        isinstance(item, str) and (item != item.strip() or "\n" in item or not item)
+    )
+
+
+def _by_field(error: ServiceError) -> dict[str, str]:
+    """Messages by the field that shows them: what is wrong inside a list or an object stands at the whole."""
+    found: dict[str, list[str]] = {}
+    for one in error.fields:
+        parts = one.field.split(".")
+        inside = parts[2:] if parts[0] == "parameters" else []
+        place = " ".join(f"item {int(part) + 1}" if part.isdecimal() else part for part in inside)
+        message = f"{place}: {one.message}" if place else one.message
+        found.setdefault(".".join(parts[:2]) if inside else one.field, []).append(message)
+    return {path: "; ".join(messages) for path, messages in found.items()}
 
 
 def _lines(text: str) -> str:

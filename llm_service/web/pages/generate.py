@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, g, redirect, render_template, request, stream_with_context, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from llm_service.core.errors import NotFound, ServiceError, UnknownTemplate
+from llm_service.core.errors import InputError, NotFound, ServiceError, UnknownTemplate
 from llm_service.core.listeners import Listener
 from llm_service.core.model import Delta, Generation, Status
 from llm_service.core.runs import Finished
@@ -17,7 +17,7 @@ from ..context import owner, services
 from ..errors import report, status_of
 from ..problems import PROBLEMS
 from ..streaming import PING, event_stream, happenings, json_message, message
-from .forms import Form, field_id, form_of, read_form
+from .forms import Form, form_of, read_form
 
 pages = Blueprint("generate_page", __name__)
 RECENT = 8
@@ -38,6 +38,8 @@ def submit() -> BaseResponse:
     form = read_form(_template(request.form.get("template_id")), request.form)
     if "choose" in request.form:
         return Response(_page(form))
+    if "preview" in request.form:
+        return Response(_page(form, **_previewed(form)))
     try:
         generation = _run(form)
     except ServiceError as error:
@@ -84,7 +86,15 @@ def fields() -> str:
     """The fields of another template, with what was typed so far."""
     g.quiet = True
     form = read_form(_template(request.form.get("template_id")), request.form)
-    return render_template("generate/_fields.html", form=form, field_id=field_id, models=services().models)
+    return render_template("generate/_fields.html", form=form, models=services().models)
+
+
+@pages.route("/generate/preview", methods=["POST"])
+def preview() -> str:
+    """What would be sent, and what it could cost; it follows what is typed."""
+    g.quiet = True
+    form = read_form(_template(request.form.get("template_id")), request.form)
+    return render_template("generate/_preview.html", form=form, **_previewed(form))
 
 
 @pages.route("/generate/payload", methods=["POST"])
@@ -135,12 +145,18 @@ def _shown(generation: Generation | None, error: ServiceError | None) -> dict[st
         "generation": generation,
         "error": error,
         "problem": PROBLEMS[error.code] if error else None,
-        "field_id": field_id,
     }
 
 
-def _page(form: Form, generation: Generation | None = None, error: ServiceError | None = None) -> str:
-    return render_template("generate/index.html", **_context(form, generation, error))
+def _page(form: Form, generation: Generation | None = None, error: ServiceError | None = None, **more: Any) -> str:
+    return render_template("generate/index.html", **_context(form, generation, error), **more)
+
+
+def _previewed(form: Form) -> dict[str, Any]:
+    try:
+        return {"preview": services().preview(form.request(), owner()), "preview_error": None}
+    except InputError as error:
+        return {"preview": None, "preview_error": error}
 
 
 def _context(form: Form, generation: Generation | None, error: ServiceError | None) -> dict[str, Any]:
@@ -158,9 +174,9 @@ def _recent() -> Any:
 
 
 def _template(template_id: str | None) -> Template:
-    """The one named, or the first."""
+    """The one named, or the one to begin with."""
     if not template_id:
-        return next(iter(services().templates))
+        return services().templates.starter
     try:
         return services().templates.get(template_id)
     except UnknownTemplate:

@@ -13,19 +13,24 @@ pages = Blueprint("templates_page", __name__, url_prefix="/templates")
 
 @pages.route("")
 def index() -> str:
-    return render_template("templates/index.html", templates=list(services().templates))
+    has = services()
+    return render_template("templates/index.html", templates=list(has.templates), faults=has.library.faults)
 
 
 @pages.route("/<template_id>")
 def show(template_id: str) -> str:
+    has = services()
+    templates = has.templates
     try:
-        template = services().templates.get(template_id)
+        template = templates.get(template_id)
     except UnknownTemplate:
         raise UnknownTemplate(template_id, in_path=True) from None
     return render_template(
         "templates/show.html",
         template=template,
-        model=services().models.choose(None, template),
+        bare=templates.bare_name(template),
+        faults=[fault for fault in has.library.faults if fault.template_id == template.template_id],
+        model=has.models.choose(None, template),
         example=json.dumps(template.example(), ensure_ascii=False, indent=2),
         address=request.host_url.rstrip("/"),
     )

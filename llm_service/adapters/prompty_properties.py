@@ -1,0 +1,212 @@
+"""The properties of a prompt file's inputs and outputs."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llm_service.core.properties import Kind, Property
+
+from .prompty_yaml import Node, PromptyError, refuse_keys, text_of
+
+# As deep as OpenAI's strict schemas go.
+MAX_DEPTH = 8
+INPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+OUTPUT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+# What Jinja2 reads as something else than a variable.
+_RESERVED = frozenset({"and", "else", "false", "for", "if", "in", "is", "loop", "none", "not", "or", "self", "true"})
+_NUMBERS = (Kind.INTEGER, Kind.FLOAT)
+_SIZED = (Kind.STRING, Kind.ARRAY, Kind.OBJECT)
+# The bounds by their names in the file: the field, the kinds that take it, and whether it is a number of things.
+_BOUNDS: Mapping[str, tuple[str, tuple[Kind, ...], bool]] = {
+    "minimum": ("minimum", _NUMBERS, False),
+    "maximum": ("maximum", _NUMBERS, False),
+    "minLength": ("min_length", (Kind.STRING,), True),
+    "maxLength": ("max_length", _SIZED, True),
+    "minItems": ("min_items", (Kind.ARRAY,), True),
+    "maxItems": ("max_items", (Kind.ARRAY,), True),
+}
+_PAIRS = (("minimum", "maximum"), ("minLength", "maxLength"), ("minItems", "maxItems"))
+_KEYS = {"kind", "description", "enumValues", "example", "pattern", "items", "properties", *_BOUNDS}
+_EMPTY: Mapping[Kind, Callable[[], Any]] = {Kind.STRING: str, Kind.ARRAY: list, Kind.OBJECT: dict}
+
+
+def read_inputs(node: Node, default_max_chars: int) -> tuple[Property, ...]:
+    """The list of inputs. `default_max_chars` bounds those that declare no `maxLength`.
+
+    Raises `PromptyError`, as everything here does.
+    """
+    reader = _Reader(INPUT_NAME, {"name", "required", "default"}, default_max_chars)
+    return reader.properties(node, "", 1)
+
+
+def read_outputs(node: Node) -> tuple[Property, ...]:
+    """The list of outputs. What is not required may be `null`."""
+    return _Reader(OUTPUT_NAME, {"name", "required", "nullable"}, None).properties(node, "", 1)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """`names` and `keys` are those of the outermost properties; `max_chars` None = values have no bound by default."""
+
+    names: re.Pattern[str]
+    keys: set[str]
+    max_chars: int | None
+
+    def properties(self, node: Node, where: str, depth: int) -> tuple[Property, ...]:
+        if not isinstance(node.content, list) or not node.content:
+            raise PromptyError(f"{where or 'it'} must be a list of properties, each with name and kind", node.line)
+        found: dict[str, Property] = {}
+        for item in node.content:
+            one = self._named(item, where, depth)
+            if one.name in found:
+                raise PromptyError(f"{where}{'.' if where else ''}{one.name} stands here twice", item.line)
+            found[one.name] = one
+        return tuple(found.values())
+
+    def _named(self, node: Node, where: str, depth: int) -> Property:
+        keys = node.mapping("a property")
+        name = keys["name"].content if "name" in keys else None
+        names = self.names if depth == 1 else OUTPUT_NAME
+        if not isinstance(name, str) or not names.fullmatch(name) or name.lower() in _RESERVED:
+            letters = "small letters" if names is INPUT_NAME else "letters"
+            raise PromptyError(f"a property needs a name of {letters}, digits and _", node.line)
+        path = f"{where}.{name}" if where else name
+        own = self.keys if depth == 1 else {"name", "required", "nullable"} & (self.keys | {"required"})
+        return self._property(node, keys, path, name, own, depth)
+
+    def _property(
+        self, node: Node, keys: Mapping[str, Node], path: str, name: str, own: set[str], depth: int
+    ) -> Property:
+        refuse_keys(path, {key: value for key, value in keys.items() if key not in _KEYS | own})
+        if depth > MAX_DEPTH:
+            raise PromptyError(f"{path} is nested more than {MAX_DEPTH} levels deep", node.line)
+        kind = _kind(path, node, keys)
+        required, nullable, default = self._presence(path, kind, keys, own)
+        one = Property(
+            name=name,
+            kind=kind,
+            description=text_of("description", keys["description"]) if "description" in keys else "",
+            required=required,
+            nullable=nullable,
+            default=default,
+            enum=_enum(path, kind, keys),
+            example=keys["example"].value if "example" in keys else None,
+            items=self._items(path, kind, node, keys, depth),
+            properties=self._nested(path, kind, node, keys, depth),
+            pattern=_pattern(path, kind, keys),
+            **self._bounds(path, kind, keys, depth),
+        )
+        _check_own_values(one, path, keys)
+        return one
+
+    def _presence(self, path: str, kind: Kind, keys: Mapping[str, Node], own: set[str]) -> tuple[bool, bool, Any]:
+        """Whether it must be there, whether it may be `null`, and what stands in for it."""
+        required = _flag(path, "required", keys, "default" not in keys)
+        if required and "default" in keys:
+            raise PromptyError(f"{path}: what is required takes no default", keys["default"].line)
+        default = keys["default"].value if "default" in keys else _EMPTY.get(kind, lambda: None)()
+        if "default" not in own:
+            default = None
+        nullable = "nullable" in own and _flag(path, "nullable", keys, not required)
+        return required, nullable, None if required else default
+
+    def _items(self, path: str, kind: Kind, node: Node, keys: Mapping[str, Node], depth: int) -> Property | None:
+        if kind is not Kind.ARRAY:
+            _refuse_meaningless(path, kind, "items", keys)
+            return None
+        if "items" not in keys:
+            self._refuse_open(path, "an array needs items: what each of them is", node)
+            return None
+        inner = keys["items"]
+        return self._property(inner, inner.mapping("items"), f"{path}.items", "", set(), depth + 1)
+
+    def _nested(
+        self, path: str, kind: Kind, node: Node, keys: Mapping[str, Node], depth: int
+    ) -> tuple[Property, ...] | None:
+        if kind is not Kind.OBJECT:
+            _refuse_meaningless(path, kind, "properties", keys)
+            return None
+        if "properties" not in keys:
+            self._refuse_open(path, "an object needs properties: a list of its keys", node)
+            return None
+        return self.properties(keys["properties"], path, depth + 1)
+
+    def _refuse_open(self, path: str, needed: str, node: Node) -> None:
+        """Inputs may be any JSON; a strict schema of an answer says all."""
+        if "nullable" in self.keys:
+            raise PromptyError(f"{path}: {needed}", node.line)
+
+    def _bounds(self, path: str, kind: Kind, keys: Mapping[str, Node], depth: int) -> dict[str, Any]:
+        bounds: dict[str, Any] = {}
+        for key, (field, kinds, counts) in _BOUNDS.items():
+            if key in keys:
+                if kind not in kinds:
+                    _refuse_meaningless(path, kind, key, keys)
+                bounds[field] = _bound(path, key, keys[key], counts)
+        for low, high in _PAIRS:
+            if low in keys and high in keys and keys[low].value > keys[high].value:
+                raise PromptyError(f"{path}: {low} is above {high}", keys[low].line)
+        if depth == 1 and kind in _SIZED and "enumValues" not in keys:
+            bounds.setdefault("max_length", self.max_chars)
+        return bounds
+
+
+def _kind(path: str, node: Node, keys: Mapping[str, Node]) -> Kind:
+    value = keys["kind"].content if "kind" in keys else None
+    if value not in {one.value for one in Kind}:
+        raise PromptyError(f"{path}: kind must be one of: {', '.join(Kind)}", (keys.get("kind") or node).line)
+    return Kind(value)
+
+
+def _flag(path: str, key: str, keys: Mapping[str, Node], default: bool) -> bool:
+    value = keys[key].content if key in keys else default
+    if not isinstance(value, bool):
+        raise PromptyError(f"{path}: {key} must be true or false", keys[key].line)
+    return value
+
+
+def _refuse_meaningless(path: str, kind: Kind, key: str, keys: Mapping[str, Node]) -> None:
+    if key in keys:
+        raise PromptyError(f"{path}: {key} has no meaning for the kind {kind}", keys[key].line)
+
+
+def _bound(path: str, key: str, node: Node, counts: bool) -> float:
+    value = node.value
+    if isinstance(value, bool) or not isinstance(value, int if counts else int | float) or (counts and value < 0):
+        raise PromptyError(f"{path}: {key} must be {'an integer from 0 on' if counts else 'a number'}", node.line)
+    return value
+
+
+def _pattern(path: str, kind: Kind, keys: Mapping[str, Node]) -> str | None:
+    if "pattern" not in keys:
+        return None
+    if kind is not Kind.STRING:
+        _refuse_meaningless(path, kind, "pattern", keys)
+    pattern = text_of("pattern", keys["pattern"])
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise PromptyError(f"{path}: pattern is not a regular expression: {error}", keys["pattern"].line) from error
+    return pattern
+
+
+def _enum(path: str, kind: Kind, keys: Mapping[str, Node]) -> tuple[Any, ...]:
+    if "enumValues" not in keys:
+        return ()
+    values = keys["enumValues"].value
+    plain = Property("", kind)
+    if not isinstance(values, list) or not values or kind in (Kind.ARRAY, Kind.OBJECT):
+        raise PromptyError(f"{path}: enumValues must be a list of plain values", keys["enumValues"].line)
+    for value in values:
+        for fault in plain.check(value, path):
+            raise PromptyError(f"{path}: {value!r} of enumValues {fault.message}", keys["enumValues"].line)
+    return tuple(values)
+
+
+def _check_own_values(one: Property, path: str, keys: Mapping[str, Node]) -> None:
+    """A default or an example that the property itself would refuse is a fault of the file."""
+    for key, value in (("default", one.default), ("example", one.example)):
+        if key in keys and not (key == "default" and value is None):
+            for fault in one.check(value, path):
+                raise PromptyError(f"{fault.field}: the {key} {fault.message}", keys[key].line)

@@ -1,0 +1,66 @@
+"""From what a caller asks to what would be sent: template, values, messages, model, options, cache key."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .allowed_models import AllowedModels
+from .cache_key import cache_key, key_parts
+from .library import Library
+from .model import GenerateRequest, ProviderCall
+from .templates import Template
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`deadline_s` is the wall clock of a whole generation; `max_output_tokens` 0 = the provider's own."""
+
+    deadline_s: float = 120.0
+    max_output_tokens: int = 0
+    share_cache: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A checked and rendered request: all that is known before anything is paid.
+
+    It holds its template, so that a generation keeps the revision that it began with.
+    """
+
+    request: GenerateRequest
+    owner: str
+    template: Template
+    call: ProviderCall
+    cache_key: str
+
+
+class Prepare:
+    """Calls no model. `provider` is the identity that cache keys name."""
+
+    def __init__(self, library: Library, models: AllowedModels, provider: str, limits: Limits) -> None:
+        self._library = library
+        self._models = models
+        self._provider = provider
+        self._limits = limits
+
+    def __call__(self, request: GenerateRequest, owner: str) -> Prepared:
+        """Raises `InputError`s that name what is wrong."""
+        template = self._library.current.get(request.template_id)
+        prompts = template.render(request.input, request.parameters)
+        model = self._models.choose(request.model, template)
+        call = ProviderCall(model, prompts, self._options(template), template.output_format)
+        key = cache_key(call, provider=self._provider, scope=self._scope(owner))
+        return Prepared(request, owner, template, call, key)
+
+    def key_parts(self, prepared: Prepared) -> dict[str, Any]:
+        """What the cache key is the hash of."""
+        return key_parts(prepared.call, provider=self._provider, scope=self._scope(prepared.owner))
+
+    def _scope(self, owner: str) -> str:
+        return "*" if self._limits.share_cache else owner
+
+    def _options(self, template: Template) -> Mapping[str, Any]:
+        options = dict(template.options)
+        if self._limits.max_output_tokens:
+            options.setdefault("max_output_tokens", self._limits.max_output_tokens)
+        return options

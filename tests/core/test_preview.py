@@ -1,0 +1,87 @@
+"""What would be sent and what it could cost, before anything is paid."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from llm_service.adapters.cache_memory import MemoryCache
+from llm_service.core.allowed_models import AllowedModels
+from llm_service.core.cache_key import cache_key
+from llm_service.core.errors import InvalidInput, UnknownModel
+from llm_service.core.model import CachedAnswer, GenerateRequest, Usage
+from llm_service.core.prepare import Limits, Prepare
+from llm_service.core.preview import FRAME_TOKENS, Preview, Previews
+from llm_service.core.pricing import Price, per_million
+from tests.conftest import ROOT, library_of
+
+ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
+
+
+class OnePrice:
+    """m1 costs 1, 0.5 and 10 dollars per million tokens; nothing else has a price."""
+
+    def of(self, model: str) -> Price | None:
+        tariff = per_million(Decimal(1), Decimal("0.5"), Decimal(10))
+        return Price("test 1", tariff) if model == "m1" else None
+
+
+def preview(asked: GenerateRequest = ASKED, *, max_output_tokens: int = 100, folder: Path | None = None) -> Preview:
+    return previews(max_output_tokens, folder)[0](asked, "local")
+
+
+def previews(max_output_tokens: int = 100, folder: Path | None = None) -> tuple[Previews, MemoryCache]:
+    limits = Limits(max_output_tokens=max_output_tokens)
+    prepare = Prepare(library_of(folder or ROOT / "prompts"), AllowedModels("m1", ("m1", "m2")), "test:", limits)
+    cache = MemoryCache(ttl_s=60, max_entries=10)
+    return Previews(prepare, cache, OnePrice()), cache
+
+
+def test_it_renders_and_counts() -> None:
+    seen = preview()
+    call = seen.prepared.call
+    size = len(call.prompts.system) + len(call.prompts.user)
+    assert (call.prompts.user, seen.would_hit) == ("Hello", False)
+    assert seen.estimated_input_tokens == -(-size // 4)
+    assert (seen.max_output_tokens, seen.price_version) == (100, "test 1")
+    assert seen.max_cost_usd == (Decimal(size + FRAME_TOKENS) + 100 * 10) / 1_000_000
+
+
+def test_the_key_is_the_hash_of_the_parts_that_are_shown() -> None:
+    seen = preview()
+    assert seen.prepared.cache_key == cache_key(seen.prepared.call, provider="test:", scope="local")
+    assert seen.key_parts["user"] == "Hello"
+    assert seen.key_parts["options"] == {"max_output_tokens": 100}
+
+
+@pytest.mark.parametrize(
+    ("asked", "bound"),
+    [(GenerateRequest("basic_chat_v1", "Hello", {}, "m2"), 100), (ASKED, 0)],
+    ids=["no price", "no bound"],
+)
+def test_what_is_not_known_is_none(asked: GenerateRequest, bound: int) -> None:
+    assert preview(asked, max_output_tokens=bound).max_cost_usd is None
+
+
+def test_text_counts_by_its_bytes() -> None:
+    short, long = (preview(GenerateRequest("summarize_v1", text)) for text in ("語", "語" * 401))
+    assert long.estimated_input_tokens - short.estimated_input_tokens == 300
+    assert long.max_cost_usd is not None
+    assert short.max_cost_usd is not None
+    assert long.max_cost_usd - short.max_cost_usd == Decimal(1200) / 1_000_000
+
+
+def test_it_knows_what_the_cache_has_and_counts_no_lookup() -> None:
+    look, cache = previews()
+    prepared = look(ASKED, "local").prepared
+    cache.put(prepared.cache_key, CachedAnswer("local", "id", "Hello", {}, "out", "m1", Usage()))
+    assert look(ASKED, "local").would_hit
+    assert not look(ASKED, "somebody else").would_hit
+    assert (cache.stats().hits, cache.stats().misses) == (0, 0)
+
+
+def test_bad_input_is_refused_as_generate_would() -> None:
+    with pytest.raises(InvalidInput):
+        preview(GenerateRequest("basic_chat_v1", "Hello", {"tone": "loud"}))
+    with pytest.raises(UnknownModel):
+        preview(GenerateRequest("basic_chat_v1", "Hello", {}, "gpt-9"))

@@ -1,0 +1,137 @@
+import math
+
+import pytest
+
+from llm_service.core.errors import FieldError, InvalidCharacter, InvalidInput
+from llm_service.core.properties import Kind, Property, object_schema, sample
+
+ITEM = Property(
+    "", Kind.OBJECT, properties=(Property("task", Kind.STRING), Property("due", Kind.STRING, nullable=True))
+)
+LABELS = Property("a", Kind.ARRAY, items=Property("", Kind.STRING, max_length=3), min_items=1, max_items=2)
+
+
+def faults(one: Property, value: object) -> list[FieldError]:
+    return list(one.check(value, "parameters.a"))
+
+
+@pytest.mark.parametrize(
+    ("one", "value"),
+    [
+        (Property("a", Kind.STRING, min_length=2, max_length=3), "ab"),
+        (Property("a", Kind.STRING, max_length=2), "😀😀"),
+        (Property("a", Kind.STRING, pattern="^[a-z]+$"), "abc"),
+        (Property("a", Kind.STRING), "\u202e \ufffe \U000e0041 e\u0301"),
+        (Property("a", Kind.INTEGER, minimum=0), 0),
+        (Property("a", Kind.FLOAT, maximum=2), 2),
+        (Property("a", Kind.FLOAT), -0.5),
+        (Property("a", Kind.BOOLEAN), False),
+        (Property("a", Kind.ARRAY, max_length=20), ["b", 1]),
+        (Property("a", Kind.OBJECT, max_length=20), {"b": None}),
+        (Property("a", Kind.STRING, nullable=True), None),
+        (LABELS, ["b", "cde"]),
+        (Property("a", Kind.ARRAY, items=ITEM), [{"task": "x", "due": None}]),
+        # What JSON spells like NUL, but is six characters of text.
+        (Property("a", Kind.ARRAY), ["\\u0000"]),
+    ],
+)
+def test_good_values(one: Property, value: object) -> None:
+    assert faults(one, value) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "value", "words"),
+    [
+        (Property("a", Kind.STRING), 1, "string"),
+        (Property("a", Kind.STRING), None, "string"),
+        (Property("a", Kind.STRING, max_length=3), "abcd", "at most 3"),
+        (Property("a", Kind.STRING, min_length=3), "ab", "at least 3"),
+        (Property("a", Kind.STRING, pattern="^[a-z]+$"), "ab1", "pattern"),
+        (Property("a", Kind.STRING, enum=("b", "c")), "d", "one of: b, c"),
+        (Property("a", Kind.INTEGER), True, "integer"),
+        (Property("a", Kind.INTEGER), "10", "integer"),
+        (Property("a", Kind.INTEGER), 10.7, "integer"),
+        (Property("a", Kind.INTEGER), 10.0, "integer"),
+        (Property("a", Kind.INTEGER), 2**63, "between"),
+        (Property("a", Kind.INTEGER, minimum=1), 0, "at least 1"),
+        (Property("a", Kind.FLOAT, maximum=2), 2.1, "at most 2"),
+        (Property("a", Kind.FLOAT), math.nan, "finite"),
+        (Property("a", Kind.FLOAT), math.inf, "finite"),
+        (Property("a", Kind.FLOAT), "1.0", "number"),
+        (Property("a", Kind.BOOLEAN), "true", "true or false"),
+        (Property("a", Kind.BOOLEAN), 1, "true or false"),
+        (Property("a", Kind.ARRAY), "x", "list"),
+        (Property("a", Kind.ARRAY, max_length=5), ["abcdef"], "at most 5"),
+        (Property("a", Kind.OBJECT), [], "object"),
+        (LABELS, [], "at least 1 items"),
+        (LABELS, ["b"] * 3, "at most 2 items"),
+        (Property("a", Kind.INTEGER), -(10**400), "between"),
+        (Property("a", Kind.FLOAT), 10**400, "finite"),
+    ],
+)
+def test_bad_values(one: Property, value: object, words: str) -> None:
+    (fault,) = faults(one, value)
+    assert fault.field == "parameters.a"
+    assert words in fault.message
+
+
+@pytest.mark.parametrize("value", ["a\x00b", "a\ud800b", "\udfff"])
+@pytest.mark.parametrize("kind", [Kind.STRING, Kind.ARRAY, Kind.OBJECT])
+def test_text_that_cannot_be_stored(kind: Kind, value: str) -> None:
+    shaped = {Kind.STRING: value, Kind.ARRAY: [value], Kind.OBJECT: {"k": value}}[kind]
+    with pytest.raises(InvalidCharacter) as raised:
+        faults(Property("a", kind), shaped)
+    assert raised.value.fields[0].field == "parameters.a"
+
+
+@pytest.mark.parametrize(
+    ("one", "value", "field", "words"),
+    [
+        (LABELS, ["b", "long"], "parameters.a.1", "at most 3"),
+        (Property("a", Kind.ARRAY, items=ITEM), [{"task": 3, "due": None}], "parameters.a.0.task", "string"),
+        (Property("a", Kind.ARRAY, items=ITEM), [{"due": None}], "parameters.a.0.task", "is required"),
+        (ITEM, {"task": "x", "due": None, "who": 1}, "parameters.a.who", "not declared"),
+    ],
+)
+def test_what_is_wrong_inside_is_named_by_its_path(one: Property, value: object, field: str, words: str) -> None:
+    (fault,) = faults(one, value)
+    assert (fault.field, words in fault.message) == (field, True)
+
+
+def test_no_number_without_an_end_gets_in_anywhere() -> None:
+    with pytest.raises(InvalidInput, match=r"parameters\.a"):
+        faults(Property("a", Kind.ARRAY), [[1.0, {"b": math.inf}]])
+
+
+def test_nested_json_schema() -> None:
+    assert object_schema([Property("a", Kind.ARRAY, items=ITEM, max_items=5)])["properties"]["a"] == {
+        "type": "array",
+        "maxItems": 5,
+        "items": {
+            "type": "object",
+            "properties": {"task": {"type": "string"}, "due": {"type": ["string", "null"]}},
+            "required": ["task", "due"],
+            "additionalProperties": False,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "value"),
+    [
+        (Property("a", Kind.STRING, example="x"), "x"),
+        (Property("a", Kind.STRING, default="d", required=False), "d"),
+        (Property("a", Kind.STRING, enum=("b", "c")), "b"),
+        (Property("a", Kind.STRING, max_length=2), "te"),
+        (Property("a", Kind.STRING, min_length=7), "texttext"),
+        (Property("a", Kind.INTEGER, minimum=1.5), 2),
+        (Property("a", Kind.INTEGER, maximum=-3), -3),
+        (Property("a", Kind.FLOAT), 0),
+        (Property("a", Kind.BOOLEAN), False),
+        (LABELS, ["tex"]),
+        (Property("a", Kind.ARRAY, items=ITEM, min_items=2), [{"task": "text", "due": "text"}] * 2),
+    ],
+)
+def test_samples_are_allowed_values(one: Property, value: object) -> None:
+    assert sample(one) == value
+    assert faults(one, value) == []
