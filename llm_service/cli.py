@@ -119,7 +119,7 @@ def check_templates() -> None:
     """Read all prompt files and run their tests; exit code 1 and file:line for each fault."""
     with told():
         found = load_library(_settings()).current
-    click.echo(f"{len(found)} templates are good, and so are their {sum(len(one.tests) for one in found)} tests.")
+    click.echo(f"Templates: {len(found)} good. Their tests: {sum(len(one.tests) for one in found)} passed.")
 
 
 @templates.command("list")
@@ -145,7 +145,7 @@ def test_templates(template_id: str | None) -> None:
             for fault in faults:
                 click.echo(f"     {template.template_id}.prompty:{test.line}: {fault}")
             ran, failed = ran + 1, failed + bool(faults)
-    click.echo(f"{ran - failed} of {ran} tests pass.")
+    click.echo(f"Tests: {ran - failed} passed, {failed} failed.")
     if failed:
         sys.exit(1)
 

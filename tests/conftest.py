@@ -17,6 +17,8 @@ from llm_service.settings import Settings
 from tests.upstream import Upstream
 
 ROOT = Path(__file__).resolve().parent.parent
+# A template that has everything that a template can have.
+TEST_PROMPTS = ROOT / "tests" / "prompts"
 # What a browser says when a form of our own page is sent.
 OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
 KEY_CANARY = "sk-canary-0123456789abcdef"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llm_service.core.properties import Kind, Property
+from llm_service.core.properties import Kind, Property, sample
 
 from .prompty_yaml import Node, PromptyError, refuse_keys, text_of
 
@@ -61,6 +61,8 @@ class _Reader:
             one = self._named(item, where, depth)
             if one.name in found:
                 raise PromptyError(f"{where}{'.' if where else ''}{one.name} stands here twice", item.line)
+            if depth == 1 and one.required and any(one.check(sample(one), one.name)):
+                raise PromptyError(f"{one.name} needs an example: none that it allows can be made up", item.line)
             found[one.name] = one
         return tuple(found.values())
 

@@ -131,6 +131,8 @@ def _refuse_what_is_not_allowed(tree: nodes.Template) -> None:
             raise SectionError(f"may not use {type(node).__name__.lower()} here", node.lineno)
         if isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
             raise SectionError(f"may not reach {node.attr}", node.lineno)
+        if isinstance(node, nodes.Name) and node.name == "self":
+            raise SectionError("may not reach self", node.lineno)
         if isinstance(node, nodes.For) and node.find(nodes.For):
             raise SectionError("may not have a loop inside a loop", node.lineno)
         if isinstance(node, nodes.Filter):

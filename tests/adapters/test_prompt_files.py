@@ -93,6 +93,28 @@ def test_the_revision_follows_the_content_alone() -> None:
         (HEAD + "  - name: a\n    kind: string\n    enumValues: [b]\n    example: c\n---\nuser:\nx", 10, "one of"),
         (HEAD + "  - name: a\n    kind: string\n    required: true\n    default: c\n---\nuser:\nx", 10, "no default"),
         (HEAD + "  - name: a\n    kind: string\n    pattern: '('\n---\nuser:\nx", 9, "regular expression"),
+        (HEAD + "  - name: a\n    kind: string\n    pattern: '^[0-9]{4}$'\n---\nuser:\nx", 7, "needs an example"),
+        (HEAD + "  - name: a\n    kind: integer\n    minimum: 3\n    maximum: 2\n---\nuser:\nx", 9, "is above"),
+        (HEAD + "  - name: a\n    kind: integer\n    enumValues: [1, x]\n---\nuser:\nx", 9, "integer"),
+        (HEAD + "  - name: loop\n    kind: integer\n---\nuser:\nx", 7, "needs a name"),
+        (HEAD + "  - name: a\n    kind: string\n    items: {kind: string}\n---\nuser:\nx", 9, "no meaning"),
+        (HEAD + "  - name: a\n    kind: array\n    minItems: -1\n---\nuser:\nx", 9, "from 0 on"),
+        (HEAD + "  - name: a\n    kind: array\n    items: {kind: string, default: x}\n---\nuser:\nx", 9, "default"),
+        (HEAD + "  - name: a\n    kind: string\n    nullable: true\n---\nuser:\nx", 9, "nullable"),
+        (HEAD + "outputs: []\n---\nuser:\nx", 7, "list of properties"),
+        (HEAD + "outputs:\n  - {name: a, kind: array}\n---\nuser:\nx", 8, "needs items"),
+        (HEAD + "outputs:\n  - {name: a, kind: object}\n---\nuser:\nx", 8, "needs properties"),
+        (HEAD + "outputs:\n  - {name: a, kind: string, default: x}\n---\nuser:\nx", 8, "default"),
+        (HEAD + "outputs:\n  - {name: a, kind: string}\n  - {name: a, kind: string}\n---\nuser:\nx", 9, "twice"),
+        (HEAD + "metadata: {authors: [me]}\n---\nuser:\nx", 7, "authors"),
+        (HEAD + "metadata: {tests: x}\n---\nuser:\nx", 7, "must be a list"),
+        (HEAD + "metadata:\n  tests:\n    - inputs: {}\n---\nuser:\nx", 9, "needs a name"),
+        (HEAD + "metadata:\n  tests:\n    - name: t\n---\nuser:\nx", 9, "expects nothing"),
+        (HEAD + "metadata:\n  tests:\n    - {name: t, expect: {usr: x}}\n---\nuser:\nx", 9, "usr"),
+        (HEAD + "metadata:\n  tests:\n    - {name: t, expect: {output: x}}\n---\nuser:\nx", 9, "no outputs"),
+        (HEAD + "metadata:\n  tests:\n    - {name: t, expect: {user: {contains: 3}}}\n---\nuser:\nx", 9, "texts"),
+        (HEAD + "metadata:\n  tests:\n    - {name: t, expect: {refused: [], user: x}}\n---\nuser:\nx", 9, "a refusal and"),
+        (HEAD + "metadata:\n  tests:\n    - {name: t, expect: {user: x}}\n    - {name: t, expect: {user: x}}\n---\nuser:\nx", 10, "two tests"),
         (HEAD + "---\nHello\nuser:\nx", 8, "before the first section"),
         (HEAD + "---\nsystem:\nx", 8, "user: section"),
         (HEAD + "---\nuser:\n\n", 8, "user: section"),
@@ -155,3 +177,53 @@ def test_all_faults_of_a_folder_are_told_at_once(tmp_path: Path) -> None:
 def test_no_folder_and_no_file_are_faults(tmp_path: Path) -> None:
     assert "does not exist" in faults_of(tmp_path / "nowhere")[0]
     assert "holds no .prompty file" in faults_of(tmp_path)[0]
+
+
+def test_only_what_changed_is_read_again(tmp_path: Path) -> None:
+    for name in ("a_v1", "b_v1"):
+        (tmp_path / f"{name}.prompty").write_text(GOOD)
+    folder = PromptFolder(tmp_path, default_max_chars=5000)
+    before = folder.load()
+    assert not folder.changed()
+    (tmp_path / "b_v1.prompty").write_text(GOOD.replace("name: Test", "name: Other"))
+    assert folder.changed()
+    after = folder.load()
+    assert after.get("a_v1") is before.get("a_v1")
+    assert (before.get("b_v1").name, after.get("b_v1").name) == ("Test", "Other")
+    assert not folder.changed()
+
+
+@pytest.mark.parametrize("change", ["new", "gone", "replaced", "same size and time"])
+def test_every_way_to_change_is_seen(tmp_path: Path, change: str) -> None:
+    file = tmp_path / "a_v1.prompty"
+    file.write_text(GOOD)
+    (tmp_path / "b_v1.prompty").write_text(GOOD)
+    folder = PromptFolder(tmp_path, default_max_chars=5000)
+    folder.load()
+    if change == "new":
+        (tmp_path / "c_v1.prompty").write_text(GOOD)
+    elif change == "gone":
+        file.unlink()
+    elif change == "replaced":
+        (tmp_path / "draft").write_text(GOOD)
+        (tmp_path / "draft").rename(file)
+    else:
+        times = file.stat()
+        file.write_text(GOOD.replace("lines.", "texts."))
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert folder.changed()
+
+
+def test_what_editors_leave_lying_about_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a_v1.prompty").write_text(GOOD)
+    (tmp_path / ".#a_v1.prompty").symlink_to("nobody@nowhere")
+    (tmp_path / ".a_v1.prompty.swp").write_bytes(b"\x00")
+    (tmp_path / "a_v1.prompty~").write_text("old")
+    assert PromptFolder(tmp_path, default_max_chars=5000).load().ids == ["a_v1"]
+
+
+def test_a_file_whose_own_test_fails_is_a_fault_of_its_line(tmp_path: Path) -> None:
+    tests = "metadata:\n  tests:\n    - name: t\n      inputs: {input: Hi}\n      expect: {user: Bye}\n---\nsystem"
+    (tmp_path / "a_v1.prompty").write_text(GOOD.replace("---\nsystem", tests))
+    assert faults_of(tmp_path) == ["a_v1.prompty:20: its test 't' fails: the user message is 'Hi', expected was 'Bye'"]
+    assert len(PromptFolder(tmp_path, default_max_chars=5000, run_tests=False).load()) == 1

@@ -55,7 +55,7 @@ def test_an_incomplete_answer_is_printed_and_has_its_own_exit_code(tmp_path: Pat
 
 def test_templates(tmp_path: Path) -> None:
     checked = flask(tmp_path, "templates", "check", HOST="0.0.0.0", APP_ENV="prod")
-    assert re.fullmatch(r"\d+ templates are good, and so are their \d+ tests\.\n", checked.stdout)
+    assert re.fullmatch(r"Templates: \d+ good\. Their tests: \d+ passed\.\n", checked.stdout)
     assert "basic_chat_v1" in flask(tmp_path, "templates", "list").stdout
     (tmp_path / "bad_v1.prompty").write_text("---\nname: 3\n---\nuser:\nx")
     done = flask(tmp_path, "templates", "check", APP_PROMPTS_DIR=str(tmp_path))
@@ -93,7 +93,7 @@ def test_templates_test(tmp_path: Path) -> None:
         "ok   t_v1: good",
         "FAIL t_v1: bad",
         "     t_v1.prompty:10: the user message does not hold 'Bye': it is 'Say Hi'",
-        "1 of 2 tests pass.",
+        "Tests: 1 passed, 1 failed.",
     ])  # fmt: skip
     checked = flask(tmp_path, "templates", "check", APP_PROMPTS_DIR=str(tmp_path))
     assert (checked.returncode, "t_v1.prompty:10: its test 'bad' fails" in checked.stderr) == (1, True)

@@ -4,6 +4,7 @@ flask-smorest documents one route as one operation. The route of all templates i
 what they share (`PATTERN`); here it is replaced by one operation for each template of the set in use.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from llm_service.core.templates import Template, TemplateSet
 PATTERN = "/api/v1/templates/{template_id}/generate"
 SCHEMAS = "#/components/schemas/"
 RESPONSES = "#/components/responses/"
+ENDINGS = ("Request", "Parameters", "Output", "Generation")
 
 Document = Mapping[str, Any]
 
@@ -22,14 +24,15 @@ Document = Mapping[str, Any]
 def with_templates(document: Document, templates: TemplateSet, models: AllowedModels) -> dict[str, Any]:
     """The document with the templates' operations and schemas; `document` stays as it is."""
     pattern = document["paths"][PATTERN]["post"]
-    shared = {f"Generate{status}": response for status, response in pattern["responses"].items() if status != "200"}
+    shared = {f"Generate{status}": one for status, one in pattern["responses"].items() if _is_shared(status, one)}
     schemas = dict(document["components"]["schemas"])
+    names = _names(document, templates)
     operations: dict[str, Any] = {}
     for template in templates:
-        schemas.update(_schemas(template, models, schemas["Generation"]))
-        operations[PATTERN.replace("{template_id}", template.template_id)] = {
-            "post": _operation(template, templates.bare_name(template), pattern)
-        }
+        name, bare = names[template.template_id], templates.bare_name(template)
+        schemas.update(_schemas(template, name, models, schemas["Generation"]))
+        path = PATTERN.replace("{template_id}", template.template_id)
+        operations[path] = {"post": _operation(template, name, bare, pattern)}
     components = {
         **document["components"],
         "schemas": schemas,
@@ -38,9 +41,20 @@ def with_templates(document: Document, templates: TemplateSet, models: AllowedMo
     return {**document, "paths": _in_place_of_pattern(document["paths"], operations), "components": components}
 
 
-def schema_name(template: Template) -> str:
-    """`SummarizeV1`."""
-    return "".join(part.capitalize() for part in template.template_id.split("_"))
+def _names(document: Document, templates: TemplateSet) -> Mapping[str, str]:
+    """What each template's schemas are called: `SummarizeV1`, or its id where that name is taken."""
+    wanted = {template_id: "".join(map(str.capitalize, template_id.split("_"))) for template_id in templates.ids}
+    counts = Counter(wanted.values())
+    taken = document["components"]["schemas"]
+    return {
+        template_id: template_id if counts[name] > 1 or any(name + end in taken for end in ENDINGS) else name
+        for template_id, name in wanted.items()
+    }
+
+
+def _is_shared(status: str, response: Document) -> bool:
+    """Whether it is written once, as a component, for all templates."""
+    return status != "200" and "$ref" not in response
 
 
 def _in_place_of_pattern(paths: Document, operations: Document) -> dict[str, Any]:
@@ -50,9 +64,10 @@ def _in_place_of_pattern(paths: Document, operations: Document) -> dict[str, Any
     return merged
 
 
-def _operation(template: Template, bare: str | None, pattern: Document) -> dict[str, Any]:
+def _operation(template: Template, name: str, bare: str | None, pattern: Document) -> dict[str, Any]:
     return {
-        "operationId": template.template_id,
+        # `generate` alone is the operation that takes any template.
+        "operationId": template.template_id + "_template" * (template.template_id == "generate"),
         "summary": template.name,
         "description": _description(template, bare),
         "tags": pattern["tags"],
@@ -61,14 +76,17 @@ def _operation(template: Template, bare: str | None, pattern: Document) -> dict[
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": {"$ref": f"{SCHEMAS}{schema_name(template)}Request"},
+                    "schema": {"$ref": f"{SCHEMAS}{name}Request"},
                     "example": template.example(),
                 }
             },
         },
         "responses": {
-            status: _success(response, template) if status == "200" else {"$ref": f"{RESPONSES}Generate{status}"}
-            for status, response in pattern["responses"].items()
+            status: {"$ref": f"{RESPONSES}Generate{status}"} if _is_shared(status, one) else one
+            for status, one in {
+                **pattern["responses"],
+                "200": _success(pattern["responses"]["200"], template, name),
+            }.items()
         },
     }
 
@@ -79,35 +97,33 @@ def _description(template: Template, bare: str | None) -> str:
     return f"{template.description}{shape}\n\nRevision `{template.revision}`.{also}".strip()
 
 
-def _success(response: Document, template: Template) -> dict[str, Any]:
+def _success(response: Document, template: Template, name: str) -> dict[str, Any]:
     content = {**response["content"]}
     shown = {**content["application/json"]}
     if template.outputs:
-        shown["schema"] = {"$ref": f"{SCHEMAS}{schema_name(template)}Generation"}
+        shown["schema"] = {"$ref": f"{SCHEMAS}{name}Generation"}
     # The pattern's example is another template's.
     shown.pop("example", None)
     return {**response, "content": {**content, "application/json": shown}}
 
 
-def _schemas(template: Template, models: AllowedModels, generation: Document) -> dict[str, Any]:
-    name = schema_name(template)
-    schemas = {f"{name}Request": _request(template, models), f"{name}Parameters": object_schema(template.parameters)}
-    if not template.parameters:
-        schemas.pop(f"{name}Parameters")
+def _schemas(template: Template, name: str, models: AllowedModels, generation: Document) -> dict[str, Any]:
+    schemas = {f"{name}Request": _request(template, name, models)}
+    if template.parameters:
+        schemas[f"{name}Parameters"] = object_schema(template.parameters)
     if template.outputs:
-        output = {**template.outputs.schema, "title": f"{name}Output"}
-        schemas[f"{name}Output"] = output
+        schemas[f"{name}Output"] = template.outputs.schema
         schemas[f"{name}Generation"] = _generation(name, generation)
     return schemas
 
 
-def _request(template: Template, models: AllowedModels) -> dict[str, Any]:
+def _request(template: Template, name: str, models: AllowedModels) -> dict[str, Any]:
     main = template.main_input.json_schema()
     main.setdefault("minLength", 1)
     properties: dict[str, Any] = {MAIN_INPUT: main}
     required = [MAIN_INPUT]
     if template.parameters:
-        properties["parameters"] = {"$ref": f"{SCHEMAS}{schema_name(template)}Parameters"}
+        properties["parameters"] = {"$ref": f"{SCHEMAS}{name}Parameters"}
         required += ["parameters"] * any(one.required for one in template.parameters)
     properties["model"] = {
         "type": "string",
