@@ -55,8 +55,6 @@ class PromptFolder:
                 faults.append(TemplateFault(str(path), error.line or None, error.message))
             except TemplateFaults as error:
                 faults += error.faults
-            # Requests go on between two files.
-            time.sleep(0)
         if not self._seen:
             faults.append(TemplateFault(str(self._folder), None, f"holds no {SUFFIX} file that can be read"))
         faults += _same_versions(good)
@@ -74,6 +72,7 @@ class PromptFolder:
         return {path: _stamp(path) for path in paths if not path.name.startswith(".")}
 
     def _read(self, path: Path) -> Template:
+        time.sleep(0)  # requests go on between two files
         template = _load(path, self._folder, self._default_max_chars)
         faults = [
             TemplateFault(str(path), test.line, f"its test {test.name!r} fails: {failure}")

@@ -11,7 +11,7 @@ import yaml
 
 try:
     from yaml import CSafeLoader as _Loader
-except ImportError:  # a PyYAML built without libyaml: the same answers, slower
+except ImportError:  # a PyYAML built without libyaml: slower, and it wants quotes in a few more places
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{tag}" for tag in ("str", "int", "float", "bool", "null", "map", "seq")}

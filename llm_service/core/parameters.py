@@ -41,7 +41,7 @@ def check_values(inputs: Sequence[Property], text: str, parameters: Mapping[str,
 
 
 def _check(one: Property, value: Any) -> Iterator[FieldError]:
-    if one.name == MAIN_INPUT and isinstance(value, str) and not value.strip():
+    if one.name == MAIN_INPUT and isinstance(value, str) and (not value or value.isspace()):
         yield FieldError(MAIN_INPUT, "must not be empty")
     else:
         yield from one.check(value, path_of(one))

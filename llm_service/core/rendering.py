@@ -90,7 +90,7 @@ class Section:
             tree = _ENVIRONMENT.parse(text)
             _refuse_what_is_not_allowed(tree)
             self.variables = frozenset(meta.find_undeclared_variables(tree))
-            self._template = _ENVIRONMENT.from_string(text)
+            self._template = _ENVIRONMENT.from_string(tree)
         except TemplateSyntaxError as error:
             raise SectionError(error.message or "is not valid Jinja2", error.lineno) from error
         except RecursionError as error:

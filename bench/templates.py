@@ -1,0 +1,106 @@
+"""Loading many templates, rendering large ones, and how long an edit takes to arrive. No server for the first two.
+
+.venv/bin/python -m bench.templates
+"""
+
+import json
+import statistics
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.rig import ROOT, machine, ours
+from llm_service.adapters.prompt_files import PromptFolder
+from llm_service.core.templates import Template
+
+SHELF = sorted((ROOT / "prompts").glob("*.prompty"))
+WIDE = (
+    "---\nname: Wide\ninputs:\n  - {name: input, kind: string, required: true, maxLength: 1000000}\n"
+    + "".join(f"  - {{name: p{n}, kind: string, default: x, enumValues: [x, y]}}\n" for n in range(25))
+    + "".join(f"  - {{name: q{n}, kind: integer, default: 1, minimum: 0, maximum: 9}}\n" for n in range(24))
+    + "---\nuser:\n{{ input }}"
+    + "".join(f" {{{{ p{n} }}}}" for n in range(25))
+    + "".join(f" {{{{ q{n} }}}}" for n in range(24))
+    + "\n"
+)
+
+
+def main() -> None:
+    print(machine())
+    with tempfile.TemporaryDirectory() as folder:
+        loading(Path(folder))
+        rendering(Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        arriving(Path(folder))
+
+
+def loading(folder: Path) -> None:
+    """The shelf over and over, with its tests."""
+    for number in range(200):
+        source = SHELF[number % len(SHELF)]
+        (folder / f"{source.stem.rpartition('_v')[0]}_{number}_v1.prompty").write_bytes(source.read_bytes())
+    print(f"load 200 templates with their tests: {milliseconds(lambda: prompts(folder).load(), 5):.0f} ms")
+    known = prompts(folder)
+    known.load()
+    print(f"look at 200 files:                   {milliseconds(known.changed, 50):.2f} ms")
+    print(f"load again, nothing changed:         {milliseconds(known.load, 20):.2f} ms")
+
+
+def rendering(folder: Path) -> None:
+    (folder / "wide_v1.prompty").write_text(WIDE)
+    templates = prompts(folder).load()
+    wide = templates.get("wide_v1")
+    values = {one.name: one.default for one in wide.parameters}
+    chat = next(one for one in templates if one.template_id.startswith("basic_chat"))
+    for name, template, text, parameters in (
+        ("basic_chat, 300 characters", chat, "word " * 60, {"tone": "simple"}),
+        ("50 inputs, 300 characters", wide, "word " * 60, values),
+        ("50 inputs, a million characters", wide, "x" * 1_000_000, values),
+    ):
+        print(f"check and render {name:32} {render_ms(template, text, parameters):.3f} ms")
+
+
+def arriving(folder: Path) -> None:
+    """From the save of a file to the first answer with it, over HTTP."""
+    source = (ROOT / "prompts" / "summarize_v1.prompty").read_text()
+    file = folder / "summarize_v1.prompty"
+    file.write_text(source)
+    with ours(APP_PROVIDER="echo", APP_PROMPTS_DIR=str(folder)) as (base, _):
+        waits = []
+        for number in range(10):
+            before = revision(base)
+            file.write_text(source.replace("five short", f"{number} short"))
+            saved = time.perf_counter()
+            while revision(base) == before:
+                time.sleep(0.005)
+            waits.append(time.perf_counter() - saved)
+        print(f"an edit arrives after: median {statistics.median(waits):.2f} s, longest {max(waits):.2f} s")
+
+
+def prompts(folder: Path) -> PromptFolder:
+    return PromptFolder(folder, default_max_chars=5000)
+
+
+def revision(base: str) -> str:
+    with urllib.request.urlopen(f"{base}/api/v1/templates/summarize") as response:
+        return str(json.load(response)["revision"])
+
+
+def render_ms(template: Template, text: str, parameters: dict[str, object]) -> float:
+    return milliseconds(lambda: template.render(text, parameters), 200)
+
+
+def milliseconds(function: Callable[[], object], rounds: int) -> float:
+    """Median of single calls."""
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1000
+
+
+if __name__ == "__main__":
+    main()
