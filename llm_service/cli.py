@@ -15,16 +15,28 @@ from llm_service.core.errors import ServiceError
 from llm_service.core.model import GenerateRequest, Status
 from llm_service.core.template_tests import failures
 from llm_service.settings import Settings
+from llm_service.web.api.docs import EXTENSION as OPENAPI
 from llm_service.web.auth import LOCAL_OWNER
-from llm_service.wiring import StartError, build_services, check_start, load_library, make_id, migrate_database
+from llm_service.wiring import (
+    StartError,
+    build_models,
+    build_services,
+    check_start,
+    load_library,
+    make_id,
+    migrate_database,
+)
 
 templates = AppGroup("templates", help="The prompt files.")
 db = AppGroup("db", help="The database.")
+openapi = AppGroup("openapi", help="The API's document.")
 
 
 def register_commands(app: Flask) -> None:
     app.cli.add_command(templates)
     app.cli.add_command(db)
+    # In place of flask-smorest's own, which knows nothing of the templates' operations.
+    app.cli.add_command(openapi)
     app.cli.add_command(generate)
 
 
@@ -148,6 +160,15 @@ def test_templates(template_id: str | None) -> None:
     click.echo(f"Tests: {ran - failed} passed, {failed} failed.")
     if failed:
         sys.exit(1)
+
+
+@openapi.command("print")
+def print_openapi() -> None:
+    """Print the OpenAPI document, with an operation for each template."""
+    settings = _settings()
+    with told():
+        templates = load_library(settings).current
+    click.echo(current_app.extensions[OPENAPI].text(templates, build_models(settings)))
 
 
 @db.command("upgrade")

@@ -131,7 +131,7 @@ def build_services(settings: Settings) -> Services:
         spawn=spawn,
         reporter=reporter,
     )
-    models = AllowedModels(settings.openai_model, settings.allowed_models, ECHO if provider.name == ECHO else None)
+    models = build_models(settings)
     limits = Limits(
         deadline_s=settings.deadline_s,
         max_output_tokens=settings.max_output_tokens,
@@ -204,6 +204,11 @@ def keep_house(ticker: Ticker, settings: Settings, runs: Runs, store: HistorySto
     ticker.every(TICK_S, runs.tick)
     ticker.every(SWEEP_S, sweep)
     ticker.every(PRUNE_S, lambda: store.prune_keys(clock.now_ms() - LIFETIME_MS))
+
+
+def build_models(settings: Settings) -> AllowedModels:
+    stand_in = ECHO if settings.chosen_provider == ECHO else None
+    return AllowedModels(settings.openai_model, settings.allowed_models, stand_in)
 
 
 def build_provider(settings: Settings) -> Provider:

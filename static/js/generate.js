@@ -95,5 +95,10 @@ function refresh() {
   showValues();
 }
 form.addEventListener("input", refresh);
-document.addEventListener("htmx:after:swap", () => { refresh(); markFields(); });
+document.addEventListener("htmx:after:swap", (event) => {
+  refresh();
+  markFields();
+  // Another template's fields.
+  if (event.target.id === "fields") follow();
+});
 refresh();

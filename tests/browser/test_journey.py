@@ -185,7 +185,8 @@ def test_a_word_without_end_does_not_widen_the_page(open_page: OpenPage) -> None
 
 def test_swagger_ui_tries_it_out(open_page: OpenPage) -> None:
     page = open_page("/docs")
-    expect(page.locator(".opblock")).to_have_count(15)
+    expect(page.locator("#operations-templates-summarize_v1")).to_be_visible()
+    expect(page.locator("#operations-templates-generateWithTemplate")).to_have_count(0)
     block = page.locator("#operations-generate-generate")
     block.locator("button.opblock-summary-control").click()
     block.locator("button.execute").click()
@@ -259,3 +260,44 @@ def test_a_broken_connection_is_joined_again_and_misses_nothing(open_page: OpenP
     expect(page.locator(".facts .badge")).to_have_text("fresh")
     expect(page.locator("#output")).to_have_text(WHOLE)
     expect(page.locator("#generate-button")).to_be_enabled()
+
+
+def test_the_preview_follows_what_is_typed_and_pays_nothing(open_page: OpenPage, upstream: Upstream) -> None:
+    page = open_page()
+    before = len(upstream.calls)
+    page.click("#preview-fold > summary")
+    expect(page.locator("#preview")).to_contain_text("Nothing can be sent yet")
+    page.fill("#field-input", "Preview me")
+    expect(page.locator("#preview")).to_contain_text("Preview me")
+    page.select_option("#field-parameters-tone", "professional")
+    expect(page.locator("#preview")).to_contain_text("professional tone")
+    page.fill("#field-input", "Preview me again")
+    expect(page.locator("#preview")).to_contain_text("Preview me again")
+    assert len(upstream.calls) == before
+    page.click("#generate-button")
+    expect(page.locator("#output")).to_have_text("Answer to: Preview me again")
+    expect(page.locator("#preview")).to_contain_text("the cache: it costs nothing")
+    page.select_option("#template_id", "summarize_v1")
+    expect(page.locator("#preview")).to_contain_text("Summarize this text")
+
+
+def test_sliders_and_counters_say_their_values(open_page: OpenPage) -> None:
+    page = open_page("/?template=explain_code_v1")
+    slider = page.locator("#field-parameters-max_points")
+    expect(page.locator("output[for=field-parameters-max_points]")).to_have_text("5")
+    slider.focus()
+    slider.press("ArrowRight")
+    expect(page.locator("output[for=field-parameters-max_points]")).to_have_text("6")
+    page.fill("#field-parameters-language", "Python")
+    expect(page.locator("[data-count=field-parameters-language]")).to_contain_text("6 of 40 characters")
+
+
+@pytest.mark.parametrize("options", [{}, {"java_script_enabled": False}, PHONE], ids=["desk", "no script", "phone"])
+def test_an_answer_in_json_is_a_table(open_page: OpenPage, options: dict[str, object]) -> None:
+    page = open_page("/?template=meeting_actions_v1", **options)
+    generate(page, "Ann fixes the login.")
+    expect(page.locator(".structured table")).to_contain_text("some words")
+    page.click("text=As the model wrote it")
+    expect(page.locator("#output")).to_contain_text('"actions"')
+    width = page.evaluate("document.documentElement.scrollWidth") if options != {"java_script_enabled": False} else 0
+    assert width <= 1280

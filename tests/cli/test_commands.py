@@ -99,6 +99,12 @@ def test_templates_test(tmp_path: Path) -> None:
     assert (checked.returncode, "t_v1.prompty:10: its test 'bad' fails" in checked.stderr) == (1, True)
 
 
+def test_openapi_print(tmp_path: Path) -> None:
+    done = flask(tmp_path, "openapi", "print", HOST="0.0.0.0", APP_ENV="prod")
+    assert "/api/v1/templates/summarize_v1/generate" in json.loads(done.stdout)["paths"], done.stderr
+    assert not (tmp_path / "service.db").exists()
+
+
 def test_db_upgrade(tmp_path: Path) -> None:
     assert "was migrated" in flask(tmp_path, "db", "upgrade").stdout
     assert "up to date" in flask(tmp_path, "db", "upgrade").stdout

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template
 
+from llm_service.core.allowed_models import AllowedModels
 from llm_service.core.templates import TemplateSet
 
 from ..context import services
@@ -24,11 +25,9 @@ class OpenApi:
         self._templates: TemplateSet | None = None
         self._text = ""
 
-    def text(self) -> str:
-        has = services()
-        templates = has.templates
+    def text(self, templates: TemplateSet, models: AllowedModels) -> str:
         if templates is not self._templates:
-            self._text = json.dumps(with_templates(self._frame(), templates, has.models), indent=2)
+            self._text = json.dumps(with_templates(self._frame(), templates, models), indent=2)
             self._templates = templates
         return self._text
 
@@ -36,7 +35,8 @@ class OpenApi:
 @docs.route("/openapi.json")
 def document() -> Response:
     openapi: OpenApi = current_app.extensions[EXTENSION]
-    return Response(openapi.text(), mimetype="application/json")
+    has = services()
+    return Response(openapi.text(has.templates, has.models), mimetype="application/json")
 
 
 @docs.route("/docs")

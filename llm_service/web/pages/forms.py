@@ -9,7 +9,7 @@ from typing import Any
 from werkzeug.datastructures import MultiDict
 
 from llm_service.core.errors import FieldError, InvalidInput, ServiceError
-from llm_service.core.model import CacheMode, GenerateRequest, Generation
+from llm_service.core.model import CacheMode, GenerateRequest
 from llm_service.core.properties import Kind, Property
 from llm_service.core.templates import Template
 
@@ -102,11 +102,11 @@ def read_form(template: Template, typed: MultiDict[str, str]) -> Form:
     )
 
 
-def form_of(template: Template, generation: Generation) -> Form:
-    """The form that would ask the same again."""
+def form_of(template: Template, input: str, parameters: Mapping[str, Any] | None = None) -> Form:
+    """The form that would ask this; parameters that the template does not have are left out."""
     inputs = {one.name: one for one in template.parameters}
-    values = {name: as_text(inputs[name], value) for name, value in generation.parameters.items() if name in inputs}
-    return Form(template, input=generation.input, values=values)
+    values = {name: as_text(inputs[name], value) for name, value in (parameters or {}).items() if name in inputs}
+    return Form(template, input=input, values=values)
 
 
 def widget(one: Property) -> str:
@@ -161,9 +161,9 @@ def _value(typed: str) -> Any:
 
 def _needs_json(item: Any) -> bool:
     """Whether an item would not come back from a line of its own."""
-    return isinstance(item, list | dict) or (
-        isinstance(item, str) and (item != item.strip() or "\n" in item or not item)
-    )
+    if isinstance(item, str):
+        return not item or item != item.strip() or "\n" in item or item.startswith("[")
+    return isinstance(item, list | dict)
 
 
 def _by_field(error: ServiceError) -> dict[str, str]:

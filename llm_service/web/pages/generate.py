@@ -25,11 +25,12 @@ RECENT = 8
 
 @pages.route("/")
 def show() -> str:
-    """`?template=` chooses a template, `?from=` shows a generation and fills the form with what was asked."""
+    """`?template=` chooses a template, with `&example=` its example; `?from=` shows a generation and asks it again."""
     generation = _generation(request.args.get("from"))
     template = _template(request.args.get("template") or (generation.template_id if generation else None))
-    form = form_of(template, generation) if generation else Form(template)
-    return _page(form, generation)
+    if generation:
+        return _page(form_of(template, generation.input, generation.parameters), generation)
+    return _page(form_of(template, **template.example()) if "example" in request.args else Form(template))
 
 
 @pages.route("/", methods=["POST"])

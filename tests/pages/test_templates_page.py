@@ -1,0 +1,60 @@
+"""The templates as pages: what each takes and gives, and what is wrong with the files."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from llm_service.app import services_of
+from tests.conftest import ROOT, TEST_PROMPTS
+
+SUMMARIZE = (ROOT / "prompts" / "summarize_v1.prompty").read_text()
+
+
+def test_one_page_says_it_all(make_app: Any) -> None:
+    page = make_app(APP_PROMPTS_DIR=str(TEST_PROMPTS)).test_client().get("/templates/ticket").text
+    for words in (
+        "ticket_v1", "array of string", "at least 1 items", "at most 5 items", "customer.id", "steps[].minutes",
+        "string or null", "/api/v1/templates/ticket_v1/generate", 'href="/docs#/templates/ticket_v1"',
+        "no labels are refused", "means this version while it is the highest", 'href="/?template=ticket_v1&amp;example=1"',
+    ):  # fmt: skip
+        assert words in page, words
+
+
+def test_an_unknown_one_is_not_there(client: FlaskClient) -> None:
+    assert client.get("/templates/nope").status_code == 404
+
+
+@pytest.fixture(name="reloading")
+def _reloading(make_app: Any, tmp_path: Path) -> Any:
+    folder = tmp_path / "prompts"
+    folder.mkdir()
+    (folder / "summarize_v1.prompty").write_text(SUMMARIZE)
+    return make_app(APP_PROMPTS_DIR=str(folder)), folder
+
+
+def test_faults_are_shown_until_they_are_mended(reloading: Any) -> None:
+    app, folder = reloading
+    client, library = app.test_client(), services_of(app).library
+    (folder / "summarize_v1.prompty").write_text(SUMMARIZE.replace("name: Summarize", "nome: Summarize"))
+    library.refresh()
+    for path in ("/templates", "/templates/summarize"):
+        page = client.get(path).text
+        assert "The prompt files have faults" in page
+        assert "summarize_v1.prompty:2: name is missing" in page
+    assert 'class="dot warn"' in client.get("/").text
+    assert "their files have faults" in client.get("/status").text
+    (folder / "summarize_v1.prompty").write_text(SUMMARIZE)
+    library.refresh()
+    assert "have faults" not in client.get("/templates").text
+
+
+def test_a_page_never_shows_the_folder(reloading: Any) -> None:
+    app, folder = reloading
+    (folder / "x_v1.prompty").write_text("nothing")
+    services_of(app).library.refresh()
+    client = app.test_client()
+    for path in ("/templates", "/api/v1/status", "/api/v1/ready"):
+        assert str(folder) not in client.get(path).text
+        assert "x_v1.prompty:1: " in client.get(path).text
