@@ -111,7 +111,7 @@ def _announce_the_end(services):
 
 
 def _warm(services):
-    services.provider.warm()
+    services.warm()
     _leave_to_the_collector_what_requests_make()
 
 

@@ -63,6 +63,7 @@ class Settings:
     abandon_grace_s: float | None = 5
     grace_s: float = 30
     max_output_tokens: int = 0
+    prices_file: Path | None = None
     proxy_hops: int = 0
     trusted_hosts: tuple[str, ...] = LOOPBACK_HOSTS
     warnings: tuple[str, ...] = field(default=(), repr=False)
@@ -137,7 +138,6 @@ NOT_YET = {
     "APP_AUTH": "auto",
     "APP_HISTORY": "full",
     "APP_HISTORY_DAYS": "30",
-    "APP_PRICES_FILE": "",
     "REDIS_URL": "",
     "SECRET_KEY": "",
     "SECRET_KEY_FILE": "",
@@ -146,7 +146,8 @@ _KNOWN = {
     "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "APP_MODELS", "APP_PROVIDER", "HOST", "PORT",
     "WEB_CONCURRENCY", "APP_NAME", "APP_ENV", "APP_LOG_LEVEL", "APP_PROMPTS_DIR", "DATABASE_URL", "APP_CACHE_TTL_S",
     "APP_CACHE_MAX_ENTRIES", "APP_CACHE_SCOPE", "APP_INPUT_MAX_CHARS", "APP_DEADLINE_S", "APP_IDLE_TIMEOUT_S",
-    "APP_UPSTREAM_SLOTS", "APP_ABANDON_GRACE_S", "APP_GRACE_S", "APP_MAX_OUTPUT_TOKENS", "APP_PROXY_HOPS", "APP_TRUSTED_HOSTS", *NOT_YET,
+    "APP_UPSTREAM_SLOTS", "APP_ABANDON_GRACE_S", "APP_GRACE_S", "APP_MAX_OUTPUT_TOKENS",
+    "APP_PRICES_FILE", "APP_PROXY_HOPS", "APP_TRUSTED_HOSTS", *NOT_YET,
 }  # fmt: skip
 SECRETS = {"OPENAI_API_KEY", "SECRET_KEY"}
 NAMES = frozenset(_KNOWN | {f"{name}_FILE" for name in SECRETS})
@@ -190,6 +191,7 @@ class _Reader:
             abandon_grace_s=self._number_or_never("APP_ABANDON_GRACE_S", 5, 0, 86_400),
             grace_s=self._number("APP_GRACE_S", 30, 1, 86_400),
             max_output_tokens=self._integer("APP_MAX_OUTPUT_TOKENS", 0, 0, 1_000_000),
+            prices_file=self._path("APP_PRICES_FILE"),
             proxy_hops=self._integer("APP_PROXY_HOPS", 0, 0, 10),
             trusted_hosts=self._list("APP_TRUSTED_HOSTS", LOOPBACK_HOSTS),
             warnings=tuple(self._warnings),
@@ -218,6 +220,10 @@ class _Reader:
             self._fault(name, f"must be printable text of at most {max_chars} characters")
             return default
         return value or default
+
+    def _path(self, name: str) -> Path | None:
+        value = self._text(name, "")
+        return Path(value) if value else None
 
     def _choice(self, name: str, default: str, allowed: tuple[str, ...], *, upper: bool = False) -> str:
         value = self._raw(name).upper() if upper else self._raw(name)

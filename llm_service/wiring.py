@@ -9,6 +9,7 @@ from llm_service.adapters.echo import NAME as ECHO
 from llm_service.adapters.echo import EchoProvider
 from llm_service.adapters.flights_memory import MemoryFlights
 from llm_service.adapters.openai_responses import OpenAIProvider
+from llm_service.adapters.prices import ModelPrices, PricesFileError, read_prices
 from llm_service.adapters.prompt_files import PromptFilesError, load_prompts
 from llm_service.adapters.retry import RetryingProvider
 from llm_service.adapters.sql.engine import Database, migrate
@@ -64,6 +65,7 @@ def check_start(settings: Settings) -> None:
             [f"{CHECKOUT / name}: the program runs from its checkout, which holds it" for name in missing], 1
         )
     load_templates(settings)
+    load_prices(settings)
     migrate_database(settings)
 
 
@@ -73,6 +75,17 @@ def load_templates(settings: Settings) -> TemplateSet:
         return load_prompts(settings.prompts_dir, default_max_chars=settings.input_max_chars)
     except PromptFilesError as error:
         raise StartError([str(fault) for fault in error.faults], 1) from error
+
+
+def load_prices(settings: Settings) -> ModelPrices:
+    """Raises `StartError`."""
+    path = settings.prices_file
+    try:
+        own = read_prices(path) if path else {}
+    except PricesFileError as error:
+        raise StartError([f"APP_PRICES_FILE: {error}"], EXIT_CONFIG) from error
+    # The echo is no model that anyone could have published a price for.
+    return ModelPrices(own, public=settings.chosen_provider != ECHO)
 
 
 def migrate_database(settings: Settings) -> bool:
@@ -91,7 +104,7 @@ def build_services(settings: Settings) -> Services:
 
     Raises `StartError`.
     """
-    templates = load_templates(settings)
+    templates, prices = load_templates(settings), load_prices(settings)
     provider = RetryingProvider(build_provider(settings))
     try:
         store = SqlHistory(Database(settings.database_url))
@@ -137,6 +150,10 @@ def build_services(settings: Settings) -> Services:
     def upstream_state() -> UpstreamState:
         return UpstreamState(slots.taken, slots.size, provider.breaker.state, provider.budget.taken)
 
+    def warm() -> None:
+        provider.warm()
+        prices.warm()
+
     def shut_down() -> None:
         runs.shut_down(clock.monotonic() + max(0.0, settings.grace_s - LAST_WORDS_S))
 
@@ -159,8 +176,10 @@ def build_services(settings: Settings) -> Services:
         store=store,
         cache=cache,
         provider=provider,
+        prices=prices,
         clock=clock,
         upstream_state=upstream_state,
+        warm=warm,
         shut_down=shut_down,
         close=close,
     )

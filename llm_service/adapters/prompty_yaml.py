@@ -1,4 +1,4 @@
-"""YAML as a prompt file may hold it: plain values, each with the line that it stands on.
+"""YAML as a prompt file or a file of prices may hold it: plain values, each with the line that it stands on.
 
 No aliases, no tags, no key twice, and nothing that only looks like a string.
 """
@@ -48,13 +48,13 @@ class Node:
 
 
 def read_yaml(text: str, first_line: int) -> Node:
-    """The front matter as nodes: no aliases, no tags, no key twice, no value that only looks like a string."""
+    """The text as nodes: no aliases, no tags, no key twice, no value that only looks like a string."""
     try:
         loader = _Loader(text)
         try:
             root = loader.get_single_node()
             if root is None:
-                raise PromptyError("the front matter is empty", first_line)
+                raise PromptyError("is empty", first_line)
             return _convert(root, loader, first_line, set())
         finally:
             loader.dispose()

@@ -15,6 +15,7 @@ from .model import (
     ProviderCall,
     ProviderEvent,
 )  # fmt: skip
+from .pricing import Price
 
 MakeId = Callable[[], str]
 Spawn = Callable[[Callable[[], None]], None]
@@ -87,6 +88,14 @@ class Cache(Protocol):
     def discard_owner(self, owner: str) -> None: ...
 
     def stats(self) -> CacheStats: ...
+
+
+class Prices(Protocol):
+    """What models cost, by name."""
+
+    def of(self, model: str) -> Price | None:
+        """None = no price is known."""
+        ...
 
 
 class Flight(Protocol):

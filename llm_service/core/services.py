@@ -8,14 +8,16 @@ from .generate import Generate
 from .history import History
 from .live import Live
 from .model import UpstreamState
-from .ports import Cache, Clock, HistoryStore, Provider
+from .ports import Cache, Clock, HistoryStore, Prices, Provider
 from .runs import Runs
 from .templates import TemplateSet
 
 
 @dataclass(frozen=True)
 class Services:
-    """`shut_down` announces the end: nothing new begins, and what runs has the grace to finish. It returns at once.
+    """`warm` pays what the first call to a model would pay; call it in the background, as imports hold everything up.
+
+    `shut_down` announces the end: nothing new begins, and what runs has the grace to finish. It returns at once.
 
     `close` waits for that, interrupts the rest, and ends what was opened; without an announcement there is no grace.
     """
@@ -29,7 +31,9 @@ class Services:
     store: HistoryStore
     cache: Cache
     provider: Provider
+    prices: Prices
     clock: Clock
     upstream_state: Callable[[], UpstreamState]
+    warm: Callable[[], None]
     shut_down: Callable[[], None]
     close: Callable[[], None]

@@ -71,3 +71,10 @@ def test_every_bad_setting_at_once(tmp_path: Path) -> None:
     done = flask(tmp_path, "templates", "list", APP_ENV="stage")
     assert done.returncode == 78
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["APP_NMAE", "PORT", "APP_ENV"]
+
+
+def test_a_broken_file_of_prices_is_a_wrong_configuration(tmp_path: Path) -> None:
+    (tmp_path / "prices.yaml").write_text("m:\n  input: 1\n")
+    done = flask(tmp_path, "generate", "basic_chat", text="Hello", APP_PRICES_FILE="prices.yaml")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr == "APP_PRICES_FILE: prices.yaml:2: m.output is missing\n"
