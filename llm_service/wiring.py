@@ -16,6 +16,7 @@ from llm_service.adapters.sql.engine import Database, migrate
 from llm_service.adapters.sql.errors import DatabaseFault
 from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.sql.idempotency import LIFETIME_MS
+from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.adapters.tasks import Ticker, make_spawn
 from llm_service.adapters.telemetry import LogReporter
 from llm_service.core.allowed_models import AllowedModels
@@ -28,6 +29,7 @@ from llm_service.core.ports import HistoryStore, MakeId, Provider
 from llm_service.core.runs import Runs
 from llm_service.core.services import Services
 from llm_service.core.templates import TemplateSet
+from llm_service.core.usage import UsageReports
 from llm_service.settings import EXIT_CONFIG, Settings
 
 make_id: MakeId = uuid7
@@ -107,9 +109,10 @@ def build_services(settings: Settings) -> Services:
     templates, prices = load_templates(settings), load_prices(settings)
     provider = RetryingProvider(build_provider(settings))
     try:
-        store = SqlHistory(Database(settings.database_url))
+        database = Database(settings.database_url)
     except DatabaseFault as error:
         raise StartError([str(error)], 1) from error
+    store = SqlHistory(database)
     clock, spawn, reporter = SystemClock(), make_spawn(), LogReporter()
     cache = MemoryCache(ttl_s=settings.cache_ttl_s, max_entries=settings.cache_max_entries)
     slots = Slots(settings.upstream_slots)
@@ -118,6 +121,7 @@ def build_services(settings: Settings) -> Services:
     )
     calls = Calls(
         provider=provider,
+        prices=prices,
         cache=cache,
         history=store,
         clock=clock,
@@ -171,6 +175,7 @@ def build_services(settings: Settings) -> Services:
         models=models,
         generate=generate,
         history=History(store, cache, live),
+        usage=UsageReports(SqlUsage(database)),
         live=live,
         runs=runs,
         store=store,

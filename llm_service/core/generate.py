@@ -14,7 +14,7 @@ from typing import Any
 
 from .allowed_models import AllowedModels
 from .cache_key import cache_key
-from .calls import NOTHING, Calls
+from .calls import Calls
 from .errors import Cancelled, Failure, IdempotencyConflict, IdempotencyMismatch, ServiceError, ShuttingDown
 from .listeners import Listener, Replay, RunListener, is_over
 from .model import (
@@ -31,6 +31,7 @@ from .model import (
     snippet_of,
 )  # fmt: skip
 from .ports import Cache, Clock, Flight, Flights, HistoryStore, Provider
+from .pricing import NO_BILL
 from .runs import Finished, Run, Runs
 from .stopwatch import Stopwatch
 from .templates import Template, TemplateSet
@@ -188,7 +189,7 @@ class Generate:
             raise
 
     def _replay(self, prepared: Prepared, request_id: str, answer: CachedAnswer, watch: Stopwatch) -> Listener:
-        """Serve a stored answer. It costs nothing; its token counts are those of the answer."""
+        """Serve a stored answer. It costs nothing; its token counts are those of the answer, whose cost is saved."""
         # The same prompts can come from other values: then the history keeps what was typed this time.
         same = (answer.input, answer.parameters) == (prepared.request.input, prepared.request.parameters)
         generation = self._generation(
@@ -199,7 +200,10 @@ class Generate:
             cached=True,
             output=answer.output,
             usage=answer.usage,
-            cost_usd=NOTHING,
+            billed=NO_BILL.usage,
+            cost_usd=NO_BILL.cost_usd,
+            saved_usd=answer.cost_usd,
+            price_version=answer.price_version,
             latency_ms=round(watch.total_ms()),
             finished_ms=self._clock.now_ms(),
         )

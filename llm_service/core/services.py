@@ -11,6 +11,7 @@ from .model import UpstreamState
 from .ports import Cache, Clock, HistoryStore, Prices, Provider
 from .runs import Runs
 from .templates import TemplateSet
+from .usage import UsageReports
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Services:
     models: AllowedModels
     generate: Generate
     history: History
+    usage: UsageReports
     live: Live
     runs: Runs
     store: HistoryStore
