@@ -1,6 +1,8 @@
 """The one place that chooses adapters, and that closes them."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from llm_service.adapters.cache_memory import MemoryCache
@@ -101,6 +103,27 @@ def migrate_database(settings: Settings) -> bool:
         raise StartError([str(error)], 1) from error
 
 
+def open_database(settings: Settings) -> Database:
+    """Raises `StartError`."""
+    try:
+        return Database(settings.database_url)
+    except DatabaseFault as error:
+        raise StartError([str(error)], 1) from error
+
+
+@contextmanager
+def usage_reports(settings: Settings) -> Iterator[UsageReports]:
+    """The sums of usage alone, for a command.
+
+    Raises `StartError`.
+    """
+    database = open_database(settings)
+    try:
+        yield UsageReports(SqlUsage(database))
+    finally:
+        database.close()
+
+
 def build_services(settings: Settings) -> Services:
     """Open everything. Call it once per process, after the fork; `Services.close` ends it.
 
@@ -108,10 +131,7 @@ def build_services(settings: Settings) -> Services:
     """
     templates, prices = load_templates(settings), load_prices(settings)
     provider = RetryingProvider(build_provider(settings))
-    try:
-        database = Database(settings.database_url)
-    except DatabaseFault as error:
-        raise StartError([str(error)], 1) from error
+    database = open_database(settings)
     store = SqlHistory(database)
     clock, spawn, reporter = SystemClock(), make_spawn(), LogReporter()
     cache = MemoryCache(ttl_s=settings.cache_ttl_s, max_entries=settings.cache_max_entries)

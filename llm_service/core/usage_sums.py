@@ -5,12 +5,12 @@ A sum says what is known. Generations whose tokens or price nobody knows are cou
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from enum import StrEnum
 
 from .model import NO_TOKENS, Generation, Status
-from .pricing import NOTHING
+from .pricing import NOTHING, plain
 
 HOUR_MS = 3_600_000
 # Bucket 0 is below a millisecond; from there each is a fifth wider than the one before, four to a doubling.
@@ -137,4 +137,4 @@ def total_of(sums: Iterable[UsageSums]) -> UsageSums:
     total = UsageSums()
     for one in sums:
         total = total.plus(one)
-    return total
+    return replace(total, cost_usd=plain(total.cost_usd), saved_usd=plain(total.saved_usd))

@@ -185,7 +185,7 @@ def test_a_word_without_end_does_not_widen_the_page(open_page: OpenPage) -> None
 
 def test_swagger_ui_tries_it_out(open_page: OpenPage) -> None:
     page = open_page("/docs")
-    expect(page.locator(".opblock")).to_have_count(15)
+    expect(page.locator(".opblock")).to_have_count(16)
     block = page.locator("#operations-generate-generate")
     block.locator("button.opblock-summary-control").click()
     block.locator("button.execute").click()

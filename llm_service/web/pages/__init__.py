@@ -15,9 +15,9 @@ from flask import Flask, current_app, g, url_for
 from llm_service.core.model import Status
 
 from ..context import services
-from . import generate, history, problems, status, templates
+from . import generate, history, numbers, problems, status, templates, usage
 
-BLUEPRINTS = (generate.pages, history.pages, templates.pages, problems.pages, status.pages)
+BLUEPRINTS = (generate.pages, history.pages, templates.pages, usage.pages, problems.pages, status.pages)
 STATUS_LABELS = {
     Status.RUNNING: "running",
     Status.COMPLETED: "complete",
@@ -36,6 +36,14 @@ def register(app: Flask) -> None:
     app.jinja_env.globals["asset"] = asset
     app.jinja_env.filters.update(
         age_ms=age_ms, moment=moment, number=number, seconds=seconds, status_label=STATUS_LABELS.get
+    )
+    app.jinja_env.filters.update(
+        compact=numbers.compact,
+        exact_usd=numbers.exact_usd,
+        latency=numbers.milliseconds,
+        money_of=usage.money_of,
+        percent=numbers.percent,
+        usd=numbers.usd,
     )
     app.context_processor(_layout_context)
 
