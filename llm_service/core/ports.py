@@ -274,8 +274,10 @@ class HistoryStore(Protocol):
 class UsageStore(Protocol):
     """The sums that are kept of what generations used. They grow with each outcome, in its own transaction."""
 
-    def lines(self, owner: str | None, group_by: GroupBy, since: int | None, until: int | None) -> Sequence[UsageLine]:
-        """One line for each key that has anything. `since` and `until` (not included) are hours since 1970, UTC.
+    def lines(
+        self, owner: str | None, group_by: GroupBy, since_hour: int | None, until_hour: int | None
+    ) -> Sequence[UsageLine]:
+        """One line for each key that has anything. `since_hour` and `until_hour` (not included) count from 1970, UTC.
 
         `owner` None = everybody's. Raises `StorageError`.
         """

@@ -18,11 +18,11 @@ _MOMENT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """`since` and `until` (not included) are full hours since 1970, UTC; None = from the first, to the last."""
+    """`since_hour` and `until_hour` (not included) count from 1970, UTC; None = from the first, to the last."""
 
     group_by: GroupBy
-    since: int | None
-    until: int | None
+    since_hour: int | None
+    until_hour: int | None
     lines: Sequence[UsageLine]
     total: UsageSums
 
@@ -46,10 +46,14 @@ class UsageReports:
             raise InvalidInput.of([FieldError("until", "must be later than since")])
         return self.between(owner, group_by, first, end)
 
-    def between(self, owner: str | None, group_by: GroupBy, since: int | None, until: int | None) -> UsageReport:
+    def between(
+        self, owner: str | None, group_by: GroupBy, since_hour: int | None, until_hour: int | None
+    ) -> UsageReport:
         """As `report`, between hours since 1970."""
-        lines = self._store.lines(owner, group_by, since, until)
-        return UsageReport(group_by, since, until, _ordered(group_by, lines), total_of(line.sums for line in lines))
+        lines = self._store.lines(owner, group_by, since_hour, until_hour)
+        return UsageReport(
+            group_by, since_hour, until_hour, _ordered(group_by, lines), total_of(line.sums for line in lines)
+        )
 
 
 def _ordered(group_by: GroupBy, lines: Iterable[UsageLine]) -> list[UsageLine]:

@@ -102,8 +102,8 @@ def usage_json(report: UsageReport) -> dict[str, Any]:
     """The 200 body of a usage call."""
     return {
         "group_by": report.group_by.value,
-        "since": None if report.since is None else _full_hour(report.since),
-        "until": None if report.until is None else _full_hour(report.until),
+        "since": None if report.since_hour is None else _full_hour(report.since_hour),
+        "until": None if report.until_hour is None else _full_hour(report.until_hour),
         "time_zone": "UTC",
         "items": [{**usage_key(report.group_by, line), **_sums_json(line.sums)} for line in report.lines],
         "total": _sums_json(report.total),

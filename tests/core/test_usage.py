@@ -16,8 +16,10 @@ class Lines:
         self.found = lines
         self.asked: list[tuple[str | None, GroupBy, int | None, int | None]] = []
 
-    def lines(self, owner: str | None, group_by: GroupBy, since: int | None, until: int | None) -> Sequence[UsageLine]:
-        self.asked.append((owner, group_by, since, until))
+    def lines(
+        self, owner: str | None, group_by: GroupBy, since_hour: int | None, until_hour: int | None
+    ) -> Sequence[UsageLine]:
+        self.asked.append((owner, group_by, since_hour, until_hour))
         return self.found
 
 
@@ -35,7 +37,7 @@ def test_times_are_full_hours(since: str | None, until: str | None, asked: tuple
     store = Lines()
     report = UsageReports(store).report("alice", GroupBy.DAY, since, until)
     assert store.asked == [("alice", GroupBy.DAY, *asked)]
-    assert (report.since, report.until) == asked
+    assert (report.since_hour, report.until_hour) == asked
 
 
 @pytest.mark.parametrize(

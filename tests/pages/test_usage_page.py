@@ -75,7 +75,7 @@ def test_a_model_without_a_price_costs_a_dash(client: FlaskClient) -> None:
     post(client, input="Hello")
     shown = text_of(client.get(URL).text)
     assert "Cost – Saved – Requests 1" in shown
-    assert "Not in the sums: the cost of 1 request to a model without a price." in shown
+    assert "Not in the sums: the money of 1 request to a model without a price." in shown
 
 
 def test_cost_stands_at_the_answer(priced: FlaskClient) -> None:

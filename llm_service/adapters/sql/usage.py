@@ -31,7 +31,9 @@ class SqlUsage:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def lines(self, owner: str | None, group_by: GroupBy, since: int | None, until: int | None) -> Sequence[UsageLine]:
+    def lines(
+        self, owner: str | None, group_by: GroupBy, since_hour: int | None, until_hour: int | None
+    ) -> Sequence[UsageLine]:
         keys = _GROUPS[group_by]
         sums = select(*keys, *(func.sum(_hours[name]).label(name) for name in SUMMED)).group_by(*keys)
         latencies = select(*keys, _latencies.bucket, func.sum(_latencies.answers).label("answers"))
@@ -39,21 +41,21 @@ class SqlUsage:
 
         def work(connection: Connection) -> list[UsageLine]:
             buckets: dict[tuple[Any, ...], dict[int, int]] = defaultdict(dict)
-            for row in connection.execute(_within(latencies, owner, since, until)):
+            for row in connection.execute(_within(latencies, owner, since_hour, until_hour)):
                 buckets[tuple(row[: len(keys)])][row.bucket] = int(row.answers)
-            found = connection.execute(_within(sums, owner, since, until)).all()
+            found = connection.execute(_within(sums, owner, since_hour, until_hour)).all()
             return [UsageLine(key := tuple(row[: len(keys)]), _sums(row, buckets[key])) for row in found]
 
         return self._database.read(work)
 
 
-def _within(query: Select[Any], owner: str | None, since: int | None, until: int | None) -> Select[Any]:
+def _within(query: Select[Any], owner: str | None, since_hour: int | None, until_hour: int | None) -> Select[Any]:
     if owner is not None:
         query = query.where(_hours.owner == owner)
-    if since is not None:
-        query = query.where(_hours.hour >= since)
-    if until is not None:
-        query = query.where(_hours.hour < until)
+    if since_hour is not None:
+        query = query.where(_hours.hour >= since_hour)
+    if until_hour is not None:
+        query = query.where(_hours.hour < until_hour)
     return query
 
 

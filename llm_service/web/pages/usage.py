@@ -46,10 +46,10 @@ def index() -> str:
     chosen = _range(request.args.get("range", DEFAULT.name))
     now_step = services().clock.now_ms() // (HOUR_MS * chosen.step_h)
     steps = range(now_step - chosen.steps + 1, now_step + 1)
-    since, until = steps.start * chosen.step_h, steps.stop * chosen.step_h
+    since_hour, until_hour = steps.start * chosen.step_h, steps.stop * chosen.step_h
 
     def sums_by(group_by: GroupBy) -> Sequence[UsageLine]:
-        return services().usage.between(owner(), group_by, since, until).lines
+        return services().usage.between(owner(), group_by, since_hour, until_hour).lines
 
     by_time = {int(line.key[0]): line.sums for line in sums_by(chosen.group_by)}
     return render_template(
