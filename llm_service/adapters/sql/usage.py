@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Integer, Row, Select, func, literal_column, select
 
 from llm_service.core.pricing import NOTHING
 from llm_service.core.usage_sums import COUNTS, GroupBy, UsageLine, UsageSums
@@ -15,9 +15,11 @@ from .money import from_pico
 from .tables import usage_hours, usage_latencies
 
 _hours, _latencies = usage_hours.c, usage_latencies.c
+# A literal: with a parameter PostgreSQL does not see that what is selected is what is grouped by.
+_DAY = _hours.hour // literal_column("24", Integer)
 _GROUPS: dict[GroupBy, tuple[Any, ...]] = {
     GroupBy.HOUR: (_hours.hour,),
-    GroupBy.DAY: (_hours.hour // 24,),
+    GroupBy.DAY: (_DAY,),
     GroupBy.TEMPLATE: (_hours.template_id,),
     GroupBy.REVISION: (_hours.template_id, _hours.template_revision),
     GroupBy.MODEL: (_hours.model,),
