@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from flask.cli import AppGroup
 from llm_service.core.errors import ServiceError
 from llm_service.core.model import GenerateRequest, Status
 from llm_service.core.template_tests import failures
+from llm_service.core.usage_sums import GroupBy
 from llm_service.settings import Settings
 from llm_service.web.api.docs import EXTENSION as OPENAPI
 from llm_service.web.auth import LOCAL_OWNER
@@ -25,7 +26,8 @@ from llm_service.wiring import (
     load_library,
     make_id,
     migrate_database,
-)
+    usage_reports,
+)  # fmt: skip
 
 templates = AppGroup("templates", help="The prompt files.")
 db = AppGroup("db", help="The database.")
@@ -38,6 +40,7 @@ def register_commands(app: Flask) -> None:
     # In place of flask-smorest's own, which knows nothing of the templates' operations.
     app.cli.add_command(openapi)
     app.cli.add_command(generate)
+    app.cli.add_command(usage)
 
 
 def check_start_or_exit() -> None:
@@ -177,3 +180,48 @@ def upgrade_db() -> None:
     with told():
         changed = migrate_database(_settings())
     click.echo("The database was migrated." if changed else "The database is up to date.")
+
+
+@click.command("usage")
+@click.option("--by", type=click.Choice([one.value for one in GroupBy]), default="day", help="What the lines are.")
+@click.option("--since", help="A date or a time (RFC 3339), UTC.")
+@click.option("--until", help="Likewise; not included.")
+@click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")
+def usage(by: str, since: str | None, until: str | None, as_json: bool) -> None:
+    """What was used, what it cost and what was saved, by everybody, in sums."""
+    from llm_service.web.representation import usage_json
+
+    with told(), usage_reports(_settings()) as reports:
+        body = usage_json(reports.report(None, GroupBy(by), since, until))
+    click.echo(json.dumps(body, indent=2) if as_json else "\n".join(_usage_table(body)))
+
+
+_USAGE_COLUMNS = {
+    "requests": "requests", "hits": "hits", "joined": "joined", "failed": "failed", "input": "input_tokens",
+    "cached": "cached_input_tokens", "output": "output_tokens", "reasoning": "reasoning_tokens",
+    "saved in": "saved_input_tokens", "saved out": "saved_output_tokens", "no usage": "unknown_usage",
+    "no price": "unknown_price", "cost $": "cost_usd", "saved $": "saved_usd", "p50 ms": "latency_p50_ms",
+    "p95 ms": "latency_p95_ms",
+}  # fmt: skip
+
+
+def _usage_table(body: Mapping[str, Any]) -> Iterator[str]:
+    """Lines with their total, in columns as wide as what stands in them."""
+    rows = [
+        [body["group_by"], *_USAGE_COLUMNS],
+        *([_usage_name(item, body["total"]), *_usage_cells(item)] for item in body["items"]),
+        ["total", *_usage_cells(body["total"])],
+    ]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for first, *cells in rows:
+        numbers = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        yield "  ".join([first.ljust(widths[0]), *numbers])
+
+
+def _usage_name(item: Mapping[str, Any], total: Mapping[str, Any]) -> str:
+    return " ".join(str(value) for name, value in item.items() if name not in total)
+
+
+def _usage_cells(sums: Mapping[str, Any]) -> Sequence[str]:
+    values = [sums[name] for name in _USAGE_COLUMNS.values()]
+    return ["-" if value is None else f"{value:,}" if isinstance(value, int) else value for value in values]

@@ -1,6 +1,8 @@
 """The one place that chooses adapters, and that closes them."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from llm_service.adapters.cache_memory import MemoryCache
@@ -16,6 +18,7 @@ from llm_service.adapters.sql.engine import Database, migrate
 from llm_service.adapters.sql.errors import DatabaseFault
 from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.sql.idempotency import LIFETIME_MS
+from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.adapters.tasks import Ticker, make_spawn
 from llm_service.adapters.telemetry import LogReporter
 from llm_service.core.allowed_models import AllowedModels
@@ -30,6 +33,7 @@ from llm_service.core.prepare import Limits, Prepare
 from llm_service.core.preview import Previews
 from llm_service.core.runs import Runs
 from llm_service.core.services import Services
+from llm_service.core.usage import UsageReports
 from llm_service.settings import EXIT_CONFIG, Settings
 
 make_id: MakeId = uuid7
@@ -104,6 +108,27 @@ def migrate_database(settings: Settings) -> bool:
         raise StartError([str(error)], 1) from error
 
 
+def open_database(settings: Settings) -> Database:
+    """Raises `StartError`."""
+    try:
+        return Database(settings.database_url)
+    except DatabaseFault as error:
+        raise StartError([str(error)], 1) from error
+
+
+@contextmanager
+def usage_reports(settings: Settings) -> Iterator[UsageReports]:
+    """The sums of usage alone, for a command.
+
+    Raises `StartError`.
+    """
+    database = open_database(settings)
+    try:
+        yield UsageReports(SqlUsage(database))
+    finally:
+        database.close()
+
+
 def build_services(settings: Settings) -> Services:
     """Open everything. Call it once per process, after the fork; `Services.close` ends it.
 
@@ -111,10 +136,8 @@ def build_services(settings: Settings) -> Services:
     """
     library, prices = load_library(settings), load_prices(settings)
     provider = RetryingProvider(build_provider(settings))
-    try:
-        store = SqlHistory(Database(settings.database_url))
-    except DatabaseFault as error:
-        raise StartError([str(error)], 1) from error
+    database = open_database(settings)
+    store = SqlHistory(database)
     clock, spawn, reporter = SystemClock(), make_spawn(), LogReporter()
     cache = MemoryCache(ttl_s=settings.cache_ttl_s, max_entries=settings.cache_max_entries)
     slots = Slots(settings.upstream_slots)
@@ -123,6 +146,7 @@ def build_services(settings: Settings) -> Services:
     )
     calls = Calls(
         provider=provider,
+        prices=prices,
         cache=cache,
         history=store,
         clock=clock,
@@ -179,6 +203,7 @@ def build_services(settings: Settings) -> Services:
         generate=generate,
         preview=Previews(prepare, cache, prices),
         history=History(store, cache, live),
+        usage=UsageReports(SqlUsage(database)),
         live=live,
         runs=runs,
         store=store,

@@ -22,6 +22,8 @@ with JSON of the schema that was asked for.
     fault-eof-mid-event     closes inside an event             fault-no-terminal  ends well, without a last event
     fault-incomplete        max_output_tokens                  fault-content-filter
     fault-failed            response.failed                    fault-failed-rate-limit
+    fault-failed-usage      response.failed with usage
+    once-failed             the same, and an answer to the next call with that input
     fault-error-event       an `error` event                   fault-error-nested
     fault-refusal           a refusal                          fault-unknown-events  a few more than anyone knows
     fault-bad-json-event    fault-json-null  fault-json-list  fault-json-broken  fault-html
@@ -56,7 +58,7 @@ class Upstream:
     """The server in a thread of its own; `with Upstream() as upstream: upstream.base_url`.
 
     `calls` has each request's body and headers in order, `connections` how many were accepted, `open_connections` how many
-    are open now.
+    are open now, `ledger` the usage that it reported, one entry for each answer or failure that had any.
     """
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
@@ -66,6 +68,7 @@ class Upstream:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
         self.calls: list[dict[str, Any]] = []
+        self.ledger: list[dict[str, Any]] = []
         self.connections = 0
         self.open_connections = 0
 
@@ -87,6 +90,9 @@ class Upstream:
 
     def calls_of(self, model: str) -> list[dict[str, Any]]:
         return [call for call in self.calls if call["body"].get("model") == model]
+
+    def _times_asked(self, body: dict[str, Any]) -> int:
+        return sum(call["body"] == body for call in self.calls)
 
     async def _start(self) -> asyncio.Server:
         def connection() -> asyncio.StreamReaderProtocol:
@@ -123,8 +129,9 @@ class Upstream:
     async def _answer(self, request: dict[str, Any], reader: "_Reader", writer: asyncio.StreamWriter) -> None:
         """Write the scripted answer; a client that leaves meanwhile ends it."""
         model = str(request["body"].get("model", ""))
-        again = model.startswith("retry-after-") and len(self.calls_of(model)) % 2 == 0
-        answering = asyncio.ensure_future(_Script(request, writer, again=again).run())
+        again = model.startswith(("retry-after-", "once-")) and self._times_asked(request["body"]) % 2 == 0
+        script = _Script(request, writer, self.ledger, again=again)
+        answering = asyncio.ensure_future(script.run())
         leaving = asyncio.ensure_future(reader.left.wait())
         try:
             await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -194,8 +201,16 @@ def _instance(schema: dict[str, Any]) -> Any:
 class _Script:
     """One answer."""
 
-    def __init__(self, request: dict[str, Any], writer: asyncio.StreamWriter, *, again: bool = False) -> None:
+    def __init__(
+        self,
+        request: dict[str, Any],
+        writer: asyncio.StreamWriter,
+        ledger: list[dict[str, Any]],
+        *,
+        again: bool = False,
+    ) -> None:
         self._again = again
+        self._ledger = ledger
         self._request = request
         self._writer = writer
         body = request["body"]
@@ -212,6 +227,8 @@ class _Script:
             await self._normal()
         elif model.startswith("retry-after-") and not self._again:
             await self._whole(429, {"error": {}}, f"Retry-After: {model.removeprefix('retry-after-')}")
+        elif model == "once-failed" and not self._again:
+            await self._failed_usage()
         elif model.startswith("tokens-"):
             count, pace = model.removeprefix("tokens-").split("-")
             self._words = ["word "] * int(count)
@@ -235,6 +252,8 @@ class _Script:
         data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         await self._head(status, media, f"Content-Length: {len(data)}", *headers)
         await self._send(data)
+        if isinstance(body, dict):
+            self._book(body)
 
     async def _begin(self) -> None:
         await self._head(200, "text/event-stream; charset=utf-8", "Transfer-Encoding: chunked")
@@ -244,6 +263,7 @@ class _Script:
 
     async def _event(self, event: dict[str, Any]) -> None:
         await self._chunk(_framed(event))
+        self._book(event.get("response"))
 
     async def _stream(self, events: AsyncIterator[dict[str, Any]]) -> None:
         await self._begin()
@@ -260,6 +280,12 @@ class _Script:
             await self._begin()
             await self._chunk(data)
             await self._send(b"0\r\n\r\n")
+            self._book(self._response())
+
+    def _book(self, response: Any) -> None:
+        """What was sent is written down, if it reported usage."""
+        if isinstance(response, dict) and response.get("usage"):
+            self._ledger.append(response["usage"])
 
     # -- what to send
 
@@ -382,12 +408,15 @@ class _Script:
         response = self._response("incomplete", incomplete_details={"reason": reason})
         return {"type": "response.incomplete", "response": response}
 
-    async def _failed(self, code: str = "server_error") -> None:
-        response = self._response("failed", error={"code": code, "message": "secret words"}, usage=None)
+    async def _failed(self, code: str = "server_error", usage: Any = None) -> None:
+        response = self._response("failed", error={"code": code, "message": "secret words"}, usage=usage)
         await self._stream(self._events(last={"type": "response.failed", "response": response}))
 
     async def _failed_rate_limit(self) -> None:
         await self._failed("rate_limit_exceeded")
+
+    async def _failed_usage(self) -> None:
+        await self._failed(usage=self._usage)
 
     async def _error_event(self) -> None:
         last = {"type": "error", "code": "server_error", "message": "secret words"}

@@ -17,6 +17,7 @@ from llm_service.core.control import CallControl
 from llm_service.core.errors import (
     DeadlineExceeded,
     OutputTooLarge,
+    ServiceError,
     UpstreamAuth,
     UpstreamInvalidResponse,
     UpstreamQuota,
@@ -26,7 +27,7 @@ from llm_service.core.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )  # fmt: skip
-from llm_service.core.model import Delta, Done, ProviderCall, ProviderEvent, Status, Usage
+from llm_service.core.model import Billed, Delta, Done, ProviderCall, ProviderEvent, Status, Usage
 from llm_service.core.text import repair
 
 from .sse import parse_events
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
 MAX_OUTPUT_BYTES = 2 * 1024 * 1024
 MAX_JSON_BODY_BYTES = 16 * 1024 * 1024
-MAX_TOKENS = 2**53
+# More than any model takes or gives: a count above it is a fault, and would spoil every sum.
+MAX_TOKENS = 100_000_000
 # After the terminal event: how long to wait for the end of the body, so that the connection can be used again.
 DRAIN_S = 0.05
 _TEXT_DELTAS = ("response.output_text.delta", "response.refusal.delta")
@@ -126,7 +128,11 @@ class OpenAIProvider:
                 limit.idle_s = self._idle_timeout_s
                 yield answer.add(event.get("delta"), refusal=kind == "response.refusal.delta")
             elif kind in _TERMINAL:
-                last = answer.finish(event.get("response"), call.model, upstream_id)
+                try:
+                    last = answer.finish(event.get("response"), call.model, upstream_id)
+                except ServiceError:
+                    yield Billed(_usage_of(event.get("response")))
+                    raise
                 limit.idle_s = DRAIN_S
                 _drain(events)
                 self._trouble = None
@@ -178,7 +184,7 @@ class _Answer:
         done = Done(
             status=Status.INCOMPLETE if reason else Status.COMPLETED,
             text="".join(self._parts),
-            usage=parse_usage(response.get("usage")),
+            usage=_usage_of(response),
             model=reported if isinstance(reported, str) else model,
             incomplete_reason=reason,
             upstream_request_id=upstream_id[:200] if upstream_id else None,
@@ -257,6 +263,10 @@ def _incomplete_reason(response: Mapping[str, Any], refused: bool) -> str | None
     return reason if isinstance(reason, str) and len(reason) <= 40 and reason.isprintable() else "unknown"
 
 
+def _usage_of(response: Any) -> Usage:
+    return parse_usage(response.get("usage")) if isinstance(response, dict) else Usage()
+
+
 def parse_usage(usage: Any) -> Usage:
     """The counts that are there and make sense; None for the others."""
     if not isinstance(usage, dict):
@@ -273,7 +283,7 @@ def parse_usage(usage: Any) -> Usage:
 
 def _count(values: Any, name: str) -> int | None:
     value = values.get(name) if isinstance(values, dict) else None
-    good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_TOKENS
+    good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS
     return value if good else None
 
 

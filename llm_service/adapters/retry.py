@@ -20,7 +20,7 @@ from llm_service.core.errors import (
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
-from llm_service.core.model import Done, ProviderCall, ProviderEvent, Retrying
+from llm_service.core.model import Delta, Done, ProviderCall, ProviderEvent, Retrying
 from llm_service.core.ports import Provider
 
 from .breaker import CircuitBreaker
@@ -123,7 +123,7 @@ class RetryingProvider:
                     if isinstance(event, Done):
                         told = True
                         self.breaker.record(failed=False, probe=probe)
-                    began = True
+                    began |= isinstance(event, Delta)
                     yield event
         except ServiceError as error:
             if not control.stopped:

@@ -7,7 +7,8 @@ stores its generation's outcome before anyone gets it.
 
 import threading
 from contextlib import closing
-from decimal import Decimal
+from dataclasses import replace
+from typing import Any
 
 from .control import CallControl
 from .errors import (
@@ -17,14 +18,17 @@ from .errors import (
     InvalidOutput,
     Overloaded,
     ServiceError,
+    StorageError,
     UnknownModel,
     UpstreamModelUnknown,
 )
-from .model import CachedAnswer, Delta, Done, Generation, Landing, ProviderCall, Retrying, Status
-from .ports import Cache, Clock, Flight, HistoryStore, Provider, Reporter, Spawn
+from .model import CachedAnswer, Delta, Done, Landing, ProviderCall, Retrying, Status, Usage
+from .ports import Cache, Clock, Flight, HistoryStore, Prices, Provider, Reporter, Spawn
+from .pricing import Bill
 from .runs import OVERDUE_S, Call, Finished, Run, Runs
 
-NOTHING = Decimal(0)
+# How long a bill that comes after its generation was stopped waits for that to be stored.
+LATE_BILL_S = 10.0
 
 
 class Slots:
@@ -54,6 +58,7 @@ class Calls:
         self,
         *,
         provider: Provider,
+        prices: Prices,
         cache: Cache,
         history: HistoryStore,
         clock: Clock,
@@ -63,6 +68,7 @@ class Calls:
         reporter: Reporter,
     ) -> None:
         self._provider = provider
+        self._prices = prices
         self._cache = cache
         self._history = history
         self._clock = clock
@@ -92,6 +98,7 @@ class Calls:
         finally:
             run.flight.land(landing)
             run.flight.leave(run.generation.request_id)
+        self._bill_late(run)
 
     def _follow(self, run: Run, deadline: float) -> None:
         landing = run.flight.wait_landed(deadline + 2 * OVERDUE_S - self._clock.monotonic())
@@ -125,14 +132,16 @@ class Calls:
                     run.attempts = event.attempt
                     _begin_anew(flight)
                 else:
-                    return event
+                    run.bill = run.bill.plus(self._priced(run, event.usage))
+                    if isinstance(event, Done):
+                        return event
         raise AssertionError("a provider ends with Done or an error")
 
     def _settle(self, run: Run, landing: Landing, remember: bool) -> None:
         """Store what the landing is for this generation, and tell who listens."""
         if not run.claim_end():
             if remember and landing.done and not _fault_of(run, landing.done):
-                self._remember(run.generation, landing.done)  # for those who share the call
+                self._remember(run, landing.done)  # for those who share the call
             return
         run.watch.lap("upstream")
         self._runs.conclude(run, lambda: self._stored(run, landing, remember))
@@ -148,15 +157,16 @@ class Calls:
             error=invalid.code if invalid else None,
             output=done.text,
             usage=done.usage,
-            cost_usd=NOTHING if run.collapsed else None,
             incomplete_reason=done.incomplete_reason,
             upstream_request_id=done.upstream_request_id,
+            **({} if invalid else self._saved(run, done)),
         )
         kept = self._history.finish(generation)
+        run.stored = generation
         if invalid:
             self._reporter.ended(generation)
             return invalid
-        stored = remember and kept and self._remember(generation, done)
+        stored = remember and kept and self._remember(run, done)
         run.watch.lap("store")
         return Finished(generation, run.watch.laps_ms, stored_in_cache=stored, collapsed=run.collapsed)
 
@@ -169,13 +179,37 @@ class Calls:
         text = run.flight.text_after(0) or None
         generation = run.ended(self._clock.now_ms(), status=status, error=error.code, output=text)
         self._history.finish(generation)
+        run.stored = generation
         self._reporter.ended(generation)
         return error
 
-    def _remember(self, generation: Generation, done: Done) -> bool:
+    def _bill_late(self, run: Run) -> None:
+        """A call that went on for others after its own generation was stopped is that generation's to pay all the same."""
+        run.wait(LATE_BILL_S)
+        was, bill = run.stored, run.bill
+        if was is None or was.billed == bill.usage:
+            return
+        now = replace(was, billed=bill.usage, cost_usd=bill.cost_usd, price_version=bill.price_version)
+        try:
+            self._history.bill_late(was, now)
+        except StorageError as error:
+            self._reporter.bug(error, was.request_id)
+
+    def _priced(self, run: Run, usage: Usage) -> Bill:
+        return Bill.of(usage, self._prices.of(run.generation.model))
+
+    def _saved(self, run: Run, done: Done) -> dict[str, Any]:
+        """What sharing the call saved this generation, where it did."""
+        if not run.collapsed:
+            return {}
+        bill = self._priced(run, done.usage)
+        return {"saved_usd": bill.cost_usd, "price_version": bill.price_version}
+
+    def _remember(self, run: Run, done: Done) -> bool:
         """Only complete answers are used again."""
         if done.status is not Status.COMPLETED:
             return False
+        generation, bill = run.generation, self._priced(run, done.usage)
         answer = CachedAnswer(
             owner=generation.owner,
             answer_id=generation.answer_id,
@@ -184,6 +218,8 @@ class Calls:
             output=done.text,
             model=generation.model,
             usage=done.usage,
+            cost_usd=bill.cost_usd,
+            price_version=bill.price_version,
         )
         self._cache.put(generation.cache_key, answer)
         return True

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
-from .calls import NOTHING, Calls
+from .calls import Calls
 from .errors import Cancelled, Failure, IdempotencyConflict, IdempotencyMismatch, ServiceError, ShuttingDown
 from .listeners import Listener, Replay, RunListener, is_over
 from .model import (
@@ -28,6 +28,7 @@ from .model import (
 )  # fmt: skip
 from .ports import Cache, Clock, Flight, Flights, HistoryStore
 from .prepare import Limits, Prepare, Prepared
+from .pricing import NO_BILL
 from .runs import Finished, Run, Runs
 from .stopwatch import Stopwatch
 
@@ -151,7 +152,7 @@ class Generate:
             raise
 
     def _replay(self, prepared: Prepared, request_id: str, answer: CachedAnswer, watch: Stopwatch) -> Listener:
-        """Serve a stored answer. It costs nothing; its token counts are those of the answer."""
+        """Serve a stored answer. It costs nothing; its token counts are those of the answer, whose cost is saved."""
         # The same prompts can come from other values: then the history keeps what was typed this time.
         same = (answer.input, answer.parameters) == (prepared.request.input, prepared.request.parameters)
         generation = self._generation(
@@ -162,7 +163,10 @@ class Generate:
             cached=True,
             output=answer.output,
             usage=answer.usage,
-            cost_usd=NOTHING,
+            billed=NO_BILL.usage,
+            cost_usd=NO_BILL.cost_usd,
+            saved_usd=answer.cost_usd,
+            price_version=answer.price_version,
             latency_ms=round(watch.total_ms()),
             finished_ms=self._clock.now_ms(),
         )

@@ -43,6 +43,23 @@ class Usage:
     cached_input_tokens: int | None = None
     reasoning_tokens: int | None = None
 
+    def plus(self, other: "Usage") -> "Usage":
+        """Both together; a count that only one of them has is taken for the whole."""
+        return Usage(
+            input_tokens=_sum(self.input_tokens, other.input_tokens),
+            output_tokens=_sum(self.output_tokens, other.output_tokens),
+            total_tokens=_sum(self.total_tokens, other.total_tokens),
+            cached_input_tokens=_sum(self.cached_input_tokens, other.cached_input_tokens),
+            reasoning_tokens=_sum(self.reasoning_tokens, other.reasoning_tokens),
+        )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return (one or 0) + (other or 0) if one is not None or other is not None else None
+
+
+NO_TOKENS = Usage(0, 0, 0, 0, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
@@ -111,7 +128,14 @@ class Retrying:
     attempt: int
 
 
-ProviderEvent = Delta | Retrying | Done
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """An attempt failed and reported its tokens all the same: they are billed like an answer's."""
+
+    usage: Usage
+
+
+ProviderEvent = Delta | Retrying | Billed | Done
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +165,10 @@ class KeyHolder:
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """A complete answer as the cache keeps it. `answer_id` is the generation whose stored texts it shares."""
+    """A complete answer as the cache keeps it. `answer_id` is the generation whose stored texts it shares.
+
+    `cost_usd` is what it cost to get, and so what using it again saves; None = unknown.
+    """
 
     owner: str
     answer_id: str
@@ -150,13 +177,17 @@ class CachedAnswer:
     output: str
     model: str
     usage: Usage
+    cost_usd: Decimal | None = None
+    price_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationSummary:
     """What a list shows of a generation: no texts beyond `snippet`, the first words of the input.
 
-    `created_ms` is Unix time in milliseconds; `latency_ms` None while it runs. `cost_usd` and `saved_usd` None = unknown.
+    `usage` is that of the answer, whoever paid for it. `cost_usd` is what this request cost, `saved_usd` what it would have
+    cost without the cache and without sharing a call; None = unknown. `created_ms` is Unix time in milliseconds;
+    `latency_ms` None while it runs.
     """
 
     request_id: str
@@ -180,7 +211,8 @@ class Generation(GenerationSummary):
 
     `answer_id` names the generation whose texts this one shares (its own id unless it was served from the cache).
     `model` is the one asked for; `cache_key` the SHA-256 of all that was sent. `structured`: the template declares that
-    the answer is JSON, and a complete one was checked.
+    the answer is JSON, and a complete one was checked. `billed` is what the provider bills for this request, failed
+    attempts included; None in it = unknown. `price_version` names the list that priced it.
     """
 
     owner: str
@@ -193,6 +225,7 @@ class Generation(GenerationSummary):
     structured: bool = False
     incomplete_reason: str | None = None
     cache_key: str = ""
+    billed: Usage = Usage()
     price_version: str | None = None
     attempts: int = 0
     upstream_request_id: str | None = None

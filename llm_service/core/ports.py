@@ -16,6 +16,7 @@ from .model import (
     ProviderEvent,
 )  # fmt: skip
 from .pricing import Price
+from .usage_sums import GroupBy, UsageLine
 
 MakeId = Callable[[], str]
 Spawn = Callable[[Callable[[], None]], None]
@@ -51,6 +52,8 @@ class Provider(Protocol):
 
     def stream(self, call: ProviderCall, control: CallControl) -> Generator[ProviderEvent, None, None]:
         """Yield `Delta`s and at the end exactly one `Done`, or raise an `UpstreamError` or `UpstreamRejected`.
+
+        Where a call that fails reported its tokens, a `Billed` comes before the error.
 
         Closing the generator closes the upstream call; so does `control.stop()`, and the generator then raises.
         """
@@ -203,6 +206,10 @@ class HistoryStore(Protocol):
         """As `finish`, with a copy of the texts under a new `answer_id`: its output is not that of those who share."""
         ...
 
+    def bill_late(self, was: Generation, now: Generation) -> None:
+        """Store a bill that came after the outcome was stored (`was`), also if the row was deleted meanwhile."""
+        ...
+
     def record_shared(self, generation: Generation) -> Generation:
         """Store a generation that shares the texts of `generation.answer_id`; the generation as it was stored.
 
@@ -262,3 +269,16 @@ class HistoryStore(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class UsageStore(Protocol):
+    """The sums that are kept of what generations used. They grow with each outcome, in its own transaction."""
+
+    def lines(
+        self, owner: str | None, group_by: GroupBy, since_hour: int | None, until_hour: int | None
+    ) -> Sequence[UsageLine]:
+        """One line for each key that has anything. `since_hour` and `until_hour` (not included) count from 1970, UTC.
+
+        `owner` None = everybody's. Raises `StorageError`.
+        """
+        ...

@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from .model import Usage
+from .model import NO_TOKENS, Usage
 
+NOTHING = Decimal(0)
 MILLION = Decimal(1_000_000)
 # The smallest amount that is told apart: a token at 0.000001 USD per million tokens.
 PICO_USD = Decimal("1e-12")
+
+NOT_REPORTED = Usage()
 
 Tariff = Callable[[int, int, int], Decimal]
 """US dollars for input tokens, for those among them that the provider had cached, and for output tokens."""
@@ -34,6 +37,33 @@ class Price:
     def most(self, input_tokens: int, output_tokens: int) -> Decimal:
         """The worst case: nothing is cached."""
         return plain(self.tariff(input_tokens, 0, output_tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """Tokens and what they cost; None = unknown. `price_version` is None where nothing could be priced."""
+
+    usage: Usage = NOT_REPORTED
+    cost_usd: Decimal | None = None
+    price_version: str | None = None
+
+    @classmethod
+    def of(cls, usage: Usage, price: Price | None) -> "Bill":
+        cost_usd = price.cost(usage) if price else None
+        return cls(usage, cost_usd, price.version if price and cost_usd is not None else None)
+
+    def plus(self, other: "Bill") -> "Bill":
+        """Both together. An attempt that reported nothing adds nothing: what is known is the bill."""
+        costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        return Bill(
+            self.usage.plus(other.usage),
+            plain(sum(costs, NOTHING)) if costs else None,
+            other.price_version or self.price_version,
+        )
+
+
+# Who uses a stored answer, or shares another's call, pays nothing.
+NO_BILL = Bill(NO_TOKENS, NOTHING)
 
 
 def per_million(input_usd: Decimal, cached_input_usd: Decimal, output_usd: Decimal) -> Tariff:

@@ -16,6 +16,7 @@ from .errors import Cancelled, Ended, Failure, ServiceError, ShuttingDown
 from .model import Generation, Status
 from .outputs import Outputs
 from .ports import Clock, Flight, HistoryStore, MakeId, Reporter, Waker
+from .pricing import NO_BILL, NOTHING, Bill
 from .stopwatch import Stopwatch
 
 # A call that is still there so long after its deadline hangs in a read that ignores it.
@@ -57,7 +58,11 @@ class Run:
         self.outputs = outputs
         self.collapsed = flight.flight_id != generation.request_id
         self.attempts = 0 if self.collapsed else 1
+        # What its own calls to the provider come to so far.
+        self.bill = NO_BILL if self.collapsed else Bill()
         self.outcome: Finished | ServiceError | None = None
+        # As its outcome was stored.
+        self.stored: Generation | None = None
         # Where its text ends although the flight goes on for others.
         self.cut: int | None = None
         self.listeners = 0
@@ -75,13 +80,18 @@ class Run:
 
     def ended(self, now_ms: int, **outcome: Any) -> Generation:
         """Its generation with how it ended."""
-        return replace(
-            self.generation,
-            attempts=self.attempts,
-            latency_ms=round(self.watch.total_ms()),
-            finished_ms=now_ms,
-            **outcome,
-        )
+        bill = self.bill
+        known: dict[str, Any] = {
+            "attempts": self.attempts,
+            "latency_ms": round(self.watch.total_ms()),
+            "finished_ms": now_ms,
+            "usage": self.generation.usage if self.collapsed else bill.usage,
+            "billed": bill.usage,
+            "cost_usd": bill.cost_usd,
+            "saved_usd": NOTHING,
+            "price_version": bill.price_version,
+        }
+        return replace(self.generation, **{**known, **outcome})
 
     def end(self, outcome: Finished | ServiceError) -> None:
         """Give everyone who listens the outcome; for whom `claim_end` was true."""
@@ -225,6 +235,7 @@ class Runs:
                 self._history.finish_apart(generation, self._make_id())
             else:
                 self._history.finish(generation)
+            run.stored = generation
             return error
 
         self.conclude(run, store)

@@ -13,6 +13,7 @@ from .ports import Cache, Clock, HistoryStore, Prices, Provider
 from .preview import Previews
 from .runs import Runs
 from .templates import TemplateSet
+from .usage import UsageReports
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Services:
     generate: Generate
     preview: Previews
     history: History
+    usage: UsageReports
     live: Live
     runs: Runs
     store: HistoryStore

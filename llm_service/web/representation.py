@@ -7,6 +7,17 @@ from typing import Any
 from llm_service.core.model import Generation, GenerationSummary, Status
 from llm_service.core.outputs import read_json
 from llm_service.core.preview import Preview
+from llm_service.core.usage import UsageReport
+from llm_service.core.usage_sums import COUNTS, HOUR_MS, GroupBy, UsageLine, UsageSums
+
+USAGE_KEYS = {
+    GroupBy.HOUR: ("hour",),
+    GroupBy.DAY: ("day",),
+    GroupBy.TEMPLATE: ("template_id",),
+    GroupBy.REVISION: ("template_id", "template_revision"),
+    GroupBy.MODEL: ("model",),
+    GroupBy.OWNER: ("owner",),
+}
 
 
 def rfc3339(milliseconds: int) -> str:
@@ -83,6 +94,13 @@ def whole_json(generation: Generation) -> dict[str, Any]:
         "provider": generation.provider,
         "error": generation.error,
         "attempts": generation.attempts,
+        "billed": {
+            "input_tokens": generation.billed.input_tokens,
+            "cached_input_tokens": generation.billed.cached_input_tokens,
+            "output_tokens": generation.billed.output_tokens,
+            "reasoning_tokens": generation.billed.reasoning_tokens,
+        },
+        "price_version": generation.price_version,
         "cache_key": generation.cache_key,
         "finished_at": None if generation.finished_ms is None else rfc3339(generation.finished_ms),
     }
@@ -108,3 +126,40 @@ def summary_json(summary: GenerationSummary) -> dict[str, Any]:
         "created_at": rfc3339(summary.created_ms),
         "error": summary.error,
     }
+
+
+def usage_json(report: UsageReport) -> dict[str, Any]:
+    """The 200 body of a usage call."""
+    return {
+        "group_by": report.group_by.value,
+        "since": None if report.since_hour is None else _full_hour(report.since_hour),
+        "until": None if report.until_hour is None else _full_hour(report.until_hour),
+        "time_zone": "UTC",
+        "items": [{**usage_key(report.group_by, line), **_sums_json(line.sums)} for line in report.lines],
+        "total": _sums_json(report.total),
+    }
+
+
+def usage_key(group_by: GroupBy, line: UsageLine) -> dict[str, Any]:
+    """What a line is about, by name: `{"day": "2026-11-24"}`."""
+    key = dict(zip(USAGE_KEYS[group_by], line.key, strict=True))
+    if group_by is GroupBy.DAY:
+        key["day"] = _full_hour(int(key["day"]) * 24)[:10]
+    elif group_by is GroupBy.HOUR:
+        key["hour"] = _full_hour(int(key["hour"]))
+    return key
+
+
+def _sums_json(sums: UsageSums) -> dict[str, Any]:
+    return {
+        **{name: getattr(sums, name) for name in COUNTS},
+        "cost_usd": money(sums.cost_usd),
+        "saved_usd": money(sums.saved_usd),
+        "latency_p50_ms": sums.latency_ms(0.5),
+        "latency_p95_ms": sums.latency_ms(0.95),
+    }
+
+
+def _full_hour(hours_since_1970: int) -> str:
+    """`2026-11-23T20:00:00Z`."""
+    return rfc3339(hours_since_1970 * HOUR_MS).replace(".000Z", "Z")

@@ -9,7 +9,7 @@ from llm_service.adapters.openai_responses import OpenAIProvider, parse_usage
 from llm_service.core import errors
 from llm_service.core.control import CallControl
 from llm_service.core.errors import ServiceError
-from llm_service.core.model import Delta, Done, Prompts, ProviderCall, Status, Usage
+from llm_service.core.model import Billed, Delta, Done, Prompts, ProviderCall, ProviderEvent, Status, Usage
 from tests.conftest import FAULT_MODELS, KEY_CANARY
 from tests.upstream import Upstream
 
@@ -46,6 +46,7 @@ FAILURES = {
     "fault-no-terminal": errors.UpstreamTruncated,
     "fault-failed": errors.UpstreamError,
     "fault-failed-rate-limit": errors.UpstreamRateLimited,
+    "fault-failed-usage": errors.UpstreamError,
     "fault-error-event": errors.UpstreamError,
     "fault-error-nested": errors.UpstreamError,
     "fault-bad-json-event": errors.UpstreamInvalidResponse,
@@ -119,12 +120,21 @@ def test_usage_of_a_normal_answer(provider: OpenAIProvider) -> None:
     assert done.upstream_request_id == "req_test"
 
 
+def test_usage_of_a_failure_comes_before_the_error(provider: OpenAIProvider) -> None:
+    events = list[ProviderEvent]()
+    stream = provider.stream(call("fault-failed-usage"), CallControl(time.monotonic() + DEADLINE_S))
+    with pytest.raises(errors.UpstreamError):
+        events.extend(stream)
+    assert events[-1] == Billed(Usage(3, 4, 7, cached_input_tokens=2, reasoning_tokens=1))
+
+
 @pytest.mark.parametrize(
     ("reported", "expected"),
     [
         (None, Usage()),
         ([], Usage()),
         ({"input_tokens": -1, "output_tokens": "7", "total_tokens": 10**30}, Usage()),
+        ({"input_tokens": 100_000_001, "output_tokens": 100_000_000}, Usage(None, 100_000_000)),
         ({"input_tokens": True, "output_tokens": 1.5}, Usage()),
         ({"input_tokens": 0, "output_tokens": 5, "input_tokens_details": None}, Usage(0, 5)),
         ({"input_tokens_details": {"cached_tokens": 0}}, Usage(cached_input_tokens=0)),

@@ -23,14 +23,15 @@ ATTEMPTS = {
     **dict.fromkeys(("fault-500", "fault-502", "fault-529", "fault-429-plain", "fault-429-date"), 3),
     **dict.fromkeys(("fault-reset", "fault-empty", "fault-eof-at-start"), 3),
     **dict.fromkeys(("fault-eof-after-3", "fault-rst-after-3", "fault-eof-mid-event", "fault-no-terminal"), 3),
-    **dict.fromkeys(("fault-failed", "fault-failed-rate-limit", "fault-error-event", "fault-error-nested"), 3),
+    **dict.fromkeys(("fault-failed", "fault-failed-rate-limit", "fault-failed-usage"), 3),
+    **dict.fromkeys(("fault-error-event", "fault-error-nested"), 3),
     **dict.fromkeys(("fault-408", "fault-bad-json-event"), 2),
     **dict.fromkeys(("fault-json-null", "fault-json-list", "fault-json-broken"), 2),
 }
 # Those of them that bring text before they fail.
 BRING_TEXT = {
     "fault-eof-after-3", "fault-rst-after-3", "fault-eof-mid-event", "fault-no-terminal",
-    "fault-failed", "fault-failed-rate-limit", "fault-error-event", "fault-error-nested",
+    "fault-failed", "fault-failed-rate-limit", "fault-failed-usage", "fault-error-event", "fault-error-nested",
 }  # fmt: skip
 
 

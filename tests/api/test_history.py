@@ -49,7 +49,17 @@ def test_one_entry_whole(client: FlaskClient) -> None:
     answer = client.post(GENERATE, json=BODY).get_json()
     entry = client.get(f"{URL}/{answer['request_id']}").get_json()
     assert {name: entry[name] for name in FIELDS} == answer
-    assert entry.keys() - FIELDS == {"input", "parameters", "provider", "error", "attempts", "cache_key", "finished_at"}
+    assert entry.keys() - FIELDS == {
+        "input",
+        "parameters",
+        "provider",
+        "error",
+        "attempts",
+        "billed",
+        "price_version",
+        "cache_key",
+        "finished_at",
+    }
     assert (entry["input"], entry["parameters"], entry["error"]) == ("Hello", {"tone": "simple"}, None)
 
 

@@ -122,3 +122,17 @@ def test_a_broken_file_of_prices_is_a_wrong_configuration(tmp_path: Path) -> Non
     done = flask(tmp_path, "generate", "basic_chat", text="Hello", APP_PRICES_FILE="prices.yaml")
     assert (done.returncode, done.stdout) == (78, "")
     assert done.stderr == "APP_PRICES_FILE: prices.yaml:2: m.output is missing\n"
+
+
+def test_usage(tmp_path: Path) -> None:
+    flask(tmp_path, "generate", "basic_chat", text="Hello")
+    flask(tmp_path, "generate", "summarize", text="Hello")
+    heading, *lines = flask(tmp_path, "usage", "--by", "template", HOST="0.0.0.0", APP_ENV="prod").stdout.splitlines()
+    assert heading.split()[:4] == ["template", "requests", "hits", "joined"]
+    assert [line.split()[:2] for line in lines] == [["basic_chat_v1", "1"], ["summarize_v1", "1"], ["total", "2"]]
+    assert len({len(line) for line in (heading, *lines)}) == 1, "columns stand under each other"
+    body = json.loads(flask(tmp_path, "usage", "--json", "--since", "2026-01-01").stdout)
+    assert (body["group_by"], body["since"], body["total"]["requests"]) == ("day", "2026-01-01T00:00:00Z", 2)
+    done = flask(tmp_path, "usage", "--until", "tomorrow")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "until: must be a date" in done.stderr

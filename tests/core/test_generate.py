@@ -22,6 +22,8 @@ from llm_service.core.generate import Generate
 from llm_service.core.listeners import Listener
 from llm_service.core.live import Live
 from llm_service.core.model import (
+    NO_TOKENS,
+    Billed,
     CacheMode,
     Delta,
     Done,
@@ -37,6 +39,7 @@ from llm_service.core.model import (
     Usage,
 )  # fmt: skip
 from llm_service.core.prepare import Limits, Prepare
+from llm_service.core.pricing import Price, per_million
 from llm_service.core.runs import Finished, Runs
 from tests.conftest import ROOT, library_of
 
@@ -61,6 +64,10 @@ class ListHistory:
     def finish_apart(self, generation: Generation, answer_id: str) -> bool:
         self._write("finish apart", replace(generation, answer_id=answer_id))
         return True
+
+    def bill_late(self, was: Generation, now: Generation) -> None:
+        assert self.rows[was.request_id].billed == was.billed
+        self._write("bill late", now)
 
     def record_shared(self, generation: Generation) -> Generation:
         self._write("shared", generation)
@@ -133,6 +140,13 @@ class ScriptedProvider(EchoProvider):
             self.closed += 1
 
 
+class Prices:
+    """A dollar a token, and half a one where the provider had it cached."""
+
+    def of(self, model: str) -> Price | None:
+        return Price("list 1", per_million(Decimal(1_000_000), Decimal(500_000), Decimal(1_000_000)))
+
+
 class Clock:
     def now_ms(self) -> int:
         return 1_700_000_000_000
@@ -182,6 +196,7 @@ class World:
         )
         calls = Calls(
             provider=provider,
+            prices=Prices(),
             cache=self.cache,
             history=self.history,
             clock=Clock(),
@@ -240,8 +255,10 @@ def test_a_miss_then_a_hit() -> None:
     world = World(ScriptedProvider(*WORD))
     first, second = world.run(), world.run()
     assert (first.generation.cached, first.stored_in_cache, second.generation.cached) == (False, True, True)
-    assert first.generation.cost_usd is None, "no price is known"
-    assert second.generation.cost_usd == Decimal(0)
+    assert (first.generation.cost_usd, first.generation.saved_usd) == (3, 0)
+    assert (second.generation.cost_usd, second.generation.saved_usd) == (0, 3)
+    assert (first.generation.billed, second.generation.billed) == (Usage(1, 2, 3), NO_TOKENS)
+    assert first.generation.price_version == second.generation.price_version == "list 1"
     assert second.generation.usage == first.generation.usage == Usage(1, 2, 3)
     assert second.generation.output == "ab"
     assert second.generation.answer_id == first.generation.request_id != second.generation.request_id
@@ -265,7 +282,64 @@ def test_the_row_is_there_before_the_call_and_the_outcome_before_the_end() -> No
 
 def test_unknown_usage_stays_unknown() -> None:
     world = World(ScriptedProvider(replace(DONE, usage=Usage())))
-    assert world.run().generation.usage == world.run().generation.usage == Usage()
+    first, second = world.run().generation, world.run().generation
+    assert first.usage == second.usage == first.billed == Usage()
+    assert (first.cost_usd, first.saved_usd, first.price_version) == (None, 0, None)
+    assert (second.cost_usd, second.saved_usd) == (0, None)
+
+
+def test_every_attempt_that_reported_tokens_is_billed() -> None:
+    """The answer's own counts, and what the cache saves, are those of the last attempt."""
+    world = World(ScriptedProvider(Billed(Usage(5, 1, 6, 4)), Retrying(2), Billed(Usage()), Retrying(3), *WORD))
+    paid, hit = world.run().generation, world.run().generation
+    assert (paid.usage, paid.billed) == (Usage(1, 2, 3), Usage(6, 3, 9, 4))
+    assert (paid.cost_usd, paid.saved_usd) == (4 + 3, 0)
+    assert (hit.usage, hit.cost_usd, hit.saved_usd) == (Usage(1, 2, 3), 0, 3)
+
+
+def test_a_failure_that_reported_tokens_is_billed() -> None:
+    world = World(ScriptedProvider(Delta("a"), Billed(Usage(5, 1)), errors.UpstreamError("broke")))
+    with pytest.raises(errors.UpstreamError):
+        world.run()
+    (row,) = world.history.rows.values()
+    assert (row.status, row.usage, row.billed, row.cost_usd) == (Status.FAILED, Usage(5, 1), Usage(5, 1), 6)
+
+
+def test_who_shares_a_call_pays_nothing_and_saves_it() -> None:
+    begins = threading.Event()
+    world = World(ScriptedProvider(begins, *WORD))
+    leads, joins = world.begin(), world.begin()
+    begins.set()
+    paid, shared = heard(leads)[1].generation, heard(joins)[1].generation
+    assert (paid.cost_usd, paid.saved_usd, paid.billed) == (3, 0, Usage(1, 2, 3))
+    assert (shared.cost_usd, shared.saved_usd, shared.billed) == (0, 3, NO_TOKENS)
+    assert shared.usage == paid.usage
+
+
+def test_who_shares_a_call_that_fails_pays_and_saves_nothing() -> None:
+    begins = threading.Event()
+    world = World(ScriptedProvider(begins, errors.UpstreamError("broke")))
+    leads, joins = world.begin(), world.begin()
+    begins.set()
+    for listener in (leads, joins):
+        with pytest.raises(errors.UpstreamError):
+            heard(listener)
+    paid, shared = world.history.rows.values()
+    assert (paid.cost_usd, paid.billed) == (None, Usage()), "nobody knows"
+    assert (shared.cost_usd, shared.saved_usd, shared.billed) == (0, 0, NO_TOKENS)
+
+
+def test_who_stopped_a_call_that_went_on_for_others_still_pays_it() -> None:
+    begins = threading.Event()
+    world = World(ScriptedProvider(begins, *WORD))
+    leads, joins = world.begin(kept=True), world.begin()
+    stopped = world.live.cancel("local", leads.generation.request_id)
+    assert (stopped.status, stopped.cost_usd, stopped.billed) == (Status.CANCELLED, None, Usage())
+    begins.set()
+    assert heard(joins)[1].generation.cost_usd == 0
+    until(lambda: ("bill late", Status.CANCELLED) in world.history.writes)
+    row = world.history.rows[leads.generation.request_id]
+    assert (row.cost_usd, row.billed, row.price_version) == (3, Usage(1, 2, 3), "list 1")
 
 
 @pytest.mark.parametrize(
@@ -375,7 +449,7 @@ def test_those_who_ask_the_same_at_the_same_time_share_one_call() -> None:
     ends = [heard(one) for one in (leader, *others)]
     assert [text for text, _ in ends] == ["b", "b", "ab", "ab"]
     assert [end.collapsed for _, end in ends] == [False, True, True, True]
-    assert [end.generation.cost_usd for _, end in ends] == [None, 0, 0, 0]
+    assert [end.generation.cost_usd for _, end in ends] == [3, 0, 0, 0]
     assert len({end.generation.request_id for _, end in ends}) == 4
     assert {end.generation.answer_id for _, end in ends} == {"id-1"}
     assert len(world.provider.calls) == 1  # type: ignore[attr-defined]

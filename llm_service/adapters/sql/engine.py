@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from llm_service.core.errors import StorageFull
 
+from .counting import summed
 from .errors import DatabaseFault, mapped
 from .native import NativeThreads
 from .schema import check_schema
@@ -36,7 +37,7 @@ class Database:
         try:
             migrate(url)
             self._readers = _engine(self.path, begin="BEGIN", query_only=True)
-            self._writer = GroupWriter(_engine(self.path, begin="BEGIN IMMEDIATE").connect())
+            self._writer = GroupWriter(_engine(self.path, begin="BEGIN IMMEDIATE").connect(), summed)
             self._idle: deque[Connection] = deque([self._readers.connect()])
         except (SQLAlchemyError, OSError) as error:
             raise _fault(self.path, error) from error

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, insert, select, update
@@ -20,17 +20,19 @@ from llm_service.core.model import (
 )  # fmt: skip
 
 from . import idempotency
+from .counting import count
 from .engine import Database
+from .money import from_pico, to_pico
 from .tables import answers, generations, idempotency_keys
 from .writer import InsertRow
 
 EXPORT_BATCH = 200
-PICO = Decimal(10) ** 12
 
 _USAGE = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "reasoning_tokens")
+_BILLED = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
 _OUTCOME = (
-    "status", *_USAGE, "cost_picousd", "saved_picousd", "price_version", "error", "incomplete_reason", "attempts",
-    "upstream_request_id", "latency_ms", "finished_ms",
+    "status", *_USAGE, *(f"billed_{name}" for name in _BILLED), "cost_picousd", "saved_picousd", "price_version", "error",
+    "incomplete_reason", "attempts", "upstream_request_id", "latency_ms", "finished_ms",
 )  # fmt: skip
 _SUMMARY = (
     "request_id", "template_id", "template_revision", "model", "status", "cached", "snippet", *_USAGE,
@@ -56,6 +58,11 @@ _MOVE = (
     .where(generations.c.request_id == bindparam("id"), generations.c.owner == bindparam("of"))
     .values(answer_id=bindparam("to"))
 )
+_OVER = _WHOLE.where(
+    generations.c.request_id == bindparam("id"),
+    generations.c.owner == bindparam("of"),
+    generations.c.finished_ms.is_not(None),
+)
 _ANSWERED = (Status.COMPLETED, Status.INCOMPLETE)
 
 
@@ -71,6 +78,7 @@ class SqlHistory:
         def work(connection: Connection) -> None:
             connection.execute(_INSERT_ANSWER, texts)
             connection.execute(_INSERT_GENERATION, row)
+            count(connection, generation)
 
         self._database.write(work)
 
@@ -80,6 +88,7 @@ class SqlHistory:
         owns = generation.answer_id == generation.request_id
 
         def work(connection: Connection) -> bool:
+            _count_outcome(connection, generation)
             if not connection.execute(_FINISH, outcome).rowcount:
                 return False
             if owns:
@@ -96,6 +105,7 @@ class SqlHistory:
         move = {"id": generation.request_id, "of": generation.owner, "to": answer_id}
 
         def work(connection: Connection) -> bool:
+            _count_outcome(connection, generation)
             if not connection.execute(_FINISH, outcome).rowcount:
                 return False
             connection.execute(_INSERT_ANSWER, texts)
@@ -105,13 +115,22 @@ class SqlHistory:
 
         return self._database.write(work)
 
+    def bill_late(self, was: Generation, now: Generation) -> None:
+        outcome = _outcome(now)
+
+        def work(connection: Connection) -> None:
+            count(connection, now, instead_of=was)
+            connection.execute(_FINISH, outcome)
+
+        self._database.write(work)
+
     def record_shared(self, generation: Generation) -> Generation:
         if generation.answer_id == generation.request_id:
             self.start(generation)
             return generation
         row = _row(generation)
         try:
-            self._database.write(InsertRow(_INSERT_GENERATION, row))
+            self._database.write(InsertRow(_INSERT_GENERATION, row, partial(count, generation=generation)))
         except IntegrityError:
             # The shared texts were deleted while this answer was on its way.
             apart = replace(generation, answer_id=generation.request_id)
@@ -191,12 +210,16 @@ class SqlHistory:
         return self._database.write(work)
 
     def interrupt_older_than(self, created_ms: int, now_ms: int) -> int:
-        statement = (
-            update(generations)
-            .where(generations.c.status == Status.RUNNING.value, generations.c.created_ms < created_ms)
-            .values(status=Status.INTERRUPTED.value, error=Status.INTERRUPTED.value, finished_ms=now_ms)
-        )
-        return self._database.write(lambda connection: connection.execute(statement).rowcount)
+        left = and_(generations.c.status == Status.RUNNING.value, generations.c.created_ms < created_ms)
+        status = Status.INTERRUPTED
+        mark = update(generations).where(left).values(status=status.value, error=status.value, finished_ms=now_ms)
+
+        def work(connection: Connection) -> int:
+            for row in connection.execute(_WHOLE.where(left)):
+                count(connection, replace(_generation(row), status=status, finished_ms=now_ms))
+            return connection.execute(mark).rowcount
+
+        return self._database.write(work)
 
     def check(self) -> None:
         self._database.check()
@@ -214,6 +237,17 @@ class SqlHistory:
             query = query.order_by(position.desc())
         rows = self._database.read(lambda connection: connection.execute(query.limit(limit)).all())
         return rows[::-1] if after is not None else rows
+
+
+def _count_outcome(connection: Connection, generation: Generation) -> None:
+    """Add an outcome to the sums of usage, before it is stored.
+
+    A row that was over before, as another process gave it up, was counted then. One that is gone is counted here: it was
+    deleted while it ran.
+    """
+    mine = {"id": generation.request_id, "of": generation.owner}
+    over = connection.execute(_OVER, mine).one_or_none()
+    count(connection, generation, instead_of=_generation(over) if over else None)
 
 
 def _shared() -> Any:
@@ -252,8 +286,9 @@ def _row(generation: Generation) -> dict[str, Any]:
         "total_tokens": usage.total_tokens,
         "cached_input_tokens": usage.cached_input_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
-        "cost_picousd": _to_pico(generation.cost_usd),
-        "saved_picousd": _to_pico(generation.saved_usd),
+        **{f"billed_{name}": getattr(generation.billed, name) for name in _BILLED},
+        "cost_picousd": to_pico(generation.cost_usd),
+        "saved_picousd": to_pico(generation.saved_usd),
         "price_version": generation.price_version,
         "error": generation.error,
         "incomplete_reason": generation.incomplete_reason,
@@ -284,6 +319,7 @@ def _generation(row: Row[Any]) -> Generation:
         structured=bool(values["structured"]),
         incomplete_reason=values["incomplete_reason"],
         cache_key=values["cache_key"],
+        billed=Usage(**{name: values[f"billed_{name}"] for name in _BILLED}),
         price_version=values["price_version"],
         attempts=values["attempts"],
         upstream_request_id=values["upstream_request_id"],
@@ -302,17 +338,6 @@ def _summary_values(values: Mapping[str, Any]) -> dict[str, Any]:
         "status": Status(values["status"]),
         "cached": bool(values["cached"]),
         "usage": Usage(**{name: values[name] for name in _USAGE}),
-        "cost_usd": _from_pico(values["cost_picousd"]),
-        "saved_usd": _from_pico(values["saved_picousd"]),
+        "cost_usd": from_pico(values["cost_picousd"]),
+        "saved_usd": from_pico(values["saved_picousd"]),
     }
-
-
-def _to_pico(amount: Decimal | None) -> int | None:
-    return None if amount is None else int((amount * PICO).to_integral_value())
-
-
-def _from_pico(amount: int | None) -> Decimal | None:
-    """A plain decimal with no exponent and no trailing zeros: `0`, `0.00015`."""
-    if amount is None:
-        return None
-    return Decimal(f"{Decimal(amount) / PICO:f}")

@@ -1,10 +1,25 @@
 """The tables, as the newest migration leaves them (a test compares both).
 
 `answers` holds the texts, once; `generations` has one row per request and points to its texts, so that a cache hit
-adds a short row. Lists and sums read `generations` only.
+adds a short row. Lists read `generations` only, sums `usage_hours`, which outlive what they count.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, false
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
+
+from llm_service.core.usage_sums import COUNTS
 
 # SQLite gives its fast row ids to INTEGER only; elsewhere positions need 64 bits.
 Position = BigInteger().with_variant(Integer, "sqlite")
@@ -50,6 +65,10 @@ generations = Table(
     Column("total_tokens", BigInteger),
     Column("cached_input_tokens", BigInteger, comment="part of input_tokens"),
     Column("reasoning_tokens", BigInteger, comment="part of output_tokens"),
+    Column("billed_input_tokens", BigInteger, comment="what the provider bills for this request, failed attempts too"),
+    Column("billed_output_tokens", BigInteger),
+    Column("billed_cached_input_tokens", BigInteger),
+    Column("billed_reasoning_tokens", BigInteger),
     Column("cost_picousd", BigInteger, comment="1e-12 USD, exact for prices down to 0.000001 USD per million tokens"),
     Column("saved_picousd", BigInteger),
     Column("price_version", String(40)),
@@ -79,4 +98,24 @@ running = Index(
     generations.c.created_ms,
     sqlite_where=generations.c.status == "running",
     postgresql_where=generations.c.status == "running",
+)
+
+usage_hours = Table(
+    "usage_hours",
+    metadata,
+    Column("usage_id", Position, primary_key=True),
+    Column("owner", String(100), nullable=False),
+    Column("hour", Integer, nullable=False, comment="of the generations' beginning, since 1970, UTC"),
+    Column("template_id", String(64), nullable=False),
+    Column("template_revision", String(12), nullable=False),
+    Column("model", String(200), nullable=False),
+    *(Column(name, BigInteger, nullable=False) for name in (*COUNTS, "cost_picousd", "saved_picousd")),
+    UniqueConstraint("owner", "hour", "template_id", "template_revision", "model", name="uq_usage_hours_key"),
+)
+usage_latencies = Table(
+    "usage_latencies",
+    metadata,
+    Column("usage_id", Position, ForeignKey("usage_hours.usage_id"), primary_key=True, autoincrement=False),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("answers", BigInteger, nullable=False, comment="that a model gave within that time"),
 )

@@ -8,6 +8,7 @@ leads: it runs the group in a native thread and hands the lead on.
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, TypeVar, cast
@@ -25,13 +26,18 @@ MAX_GROUP = 200
 
 @dataclass(frozen=True, slots=True)
 class InsertRow:
-    """Work that a group does together: rows for the same statement (the same object) go in one call."""
+    """Work that a group does together: rows for the same statement (the same object) go in one call.
+
+    `then` runs after it, for each row.
+    """
 
     statement: Insert
     row: Mapping[str, Any]
+    then: Callable[[Connection], None]
 
     def __call__(self, connection: Connection) -> None:
         connection.execute(self.statement, self.row)
+        self.then(connection)
 
 
 class _Job:
@@ -49,8 +55,10 @@ class _Job:
 class GroupWriter:
     """Owns the one connection that writes. Safe from threads and greenlets."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, around: Callable[[Connection], AbstractContextManager[None]]) -> None:
+        """`around` is entered at the beginning of each transaction; what it does at the end is done once for a group."""
         self._connection = connection
+        self._around = around
         self._native = NativeThreads(1)
         self._lock = threading.Lock()
         self._pending: deque[_Job] = deque()
@@ -104,7 +112,7 @@ class GroupWriter:
     def _commit(self, group: list[_Job]) -> None:
         """Runs in the native thread: no logging, no shared lock."""
         try:
-            with self._connection.begin():
+            with self._connection.begin(), self._around(self._connection):
                 self._work(group)
             for job in group:
                 job.committed = True
@@ -118,7 +126,10 @@ class GroupWriter:
     def _work(self, group: list[_Job]) -> None:
         for statement, jobs in groupby(group, key=lambda job: getattr(job.work, "statement", job)):
             if isinstance(statement, Insert):
-                self._connection.execute(statement, [cast(InsertRow, job.work).row for job in jobs])
+                inserts = [cast(InsertRow, job.work) for job in jobs]
+                self._connection.execute(statement, [insert.row for insert in inserts])
+                for insert in inserts:
+                    insert.then(self._connection)
             else:
                 for job in jobs:
                     job.result = job.work(self._connection)

@@ -196,13 +196,17 @@ class GenerationSchema(ma.Schema):
         required=True,
         allow_none=True,
         metadata=meta(
-            'What this request cost, in US dollars; "0" on a cache hit or a shared call, null = unknown.', "0"
+            'What this request cost, in US dollars, failed attempts included; "0" on a cache hit or a shared call, null = '
+            "unknown.",
+            "0",
         ),
     )
     saved_usd = fields.String(
         required=True,
         allow_none=True,
-        metadata=meta("What a cache hit or a shared call did not cost, in US dollars; null = unknown."),
+        metadata=meta(
+            'What a cache hit or a shared call did not cost, in US dollars; "0" where the model was asked, null = unknown.'
+        ),
     )
     latency_ms = fields.Integer(
         required=True, allow_none=True, metadata=meta("From the request's start to its end; null while it runs.", 912)
@@ -277,6 +281,17 @@ class EventSchema(ma.Schema):
     )
 
 
+class BilledSchema(ma.Schema):
+    """What the provider bills for the request: failed attempts too, nothing for a hit or a shared call; null = unknown."""
+
+    input_tokens = fields.Integer(required=True, allow_none=True, metadata=meta("Input tokens.", 34))
+    cached_input_tokens = fields.Integer(
+        required=True, allow_none=True, metadata=meta("Provider-cached ones of them.", 0)
+    )
+    output_tokens = fields.Integer(required=True, allow_none=True, metadata=meta("Output tokens.", 58))
+    reasoning_tokens = fields.Integer(required=True, allow_none=True, metadata=meta("Reasoning tokens of them.", 0))
+
+
 class HistoryItemSchema(GenerationSchema):
     """An entry of the history, whole."""
 
@@ -285,6 +300,12 @@ class HistoryItemSchema(GenerationSchema):
     provider = fields.String(required=True, metadata=meta("`openai` or `echo`.", "openai"))
     error = fields.String(required=True, allow_none=True, metadata=meta("The problem's code, where it failed."))
     attempts = fields.Integer(required=True, metadata=meta("Calls made to the provider for it; 0 on a cache hit.", 1))
+    billed = fields.Nested(BilledSchema, required=True)
+    price_version = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=meta("The list that priced it; null = nothing was priced.", "genai-prices 0.2.3"),
+    )
     cache_key = fields.String(required=True, metadata=meta("SHA-256 of all that was sent, in hex."))
     finished_at = fields.DateTime(
         required=True, allow_none=True, metadata=meta("When it ended, UTC; null while it runs.")
@@ -339,6 +360,88 @@ class DeletedSchema(ma.Schema):
     deleted = fields.Integer(required=True, metadata=meta("How many entries were deleted.", 12))
 
 
+class UsageQuerySchema(ma.Schema):
+    group_by = fields.String(
+        load_default="day",
+        validate=validate.OneOf(["day", "template", "revision", "model", "owner"]),
+        metadata=meta("What the items are."),
+    )
+    since = fields.String(
+        load_default=None,
+        metadata=meta("A date or a time (RFC 3339, UTC for a date); goes back to the full hour.", "2026-11-01"),
+    )
+    until = fields.String(
+        load_default=None,
+        metadata=meta("A date or a time, not included; goes on to the next full hour.", "2026-12-01T00:00:00Z"),
+    )
+
+
+class UsageSumsSchema(ma.Schema):
+    """Sums over requests."""
+
+    requests = fields.Integer(required=True, metadata=meta("All of them, cache hits too; running ones not yet.", 120))
+    hits = fields.Integer(required=True, metadata=meta("Answered by the cache.", 30))
+    joined = fields.Integer(required=True, metadata=meta("Shared the call of another request.", 2))
+    completed = fields.Integer(required=True, metadata=meta("Whole answers, cache hits among them.", 117))
+    incomplete = fields.Integer(required=True, metadata=meta("Answers that the model cut or refused.", 1))
+    failed = fields.Integer(required=True, metadata=meta("Ended with an error.", 1))
+    cancelled = fields.Integer(required=True, metadata=meta("Stopped, or left by their callers.", 1))
+    interrupted = fields.Integer(required=True, metadata=meta("Cut off when the service stopped.", 0))
+    input_tokens = fields.Integer(
+        required=True, metadata=meta("Billed input tokens, provider-cached ones included.", 40200)
+    )
+    cached_input_tokens = fields.Integer(
+        required=True, metadata=meta("Part of `input_tokens` that the provider had cached.", 8000)
+    )
+    output_tokens = fields.Integer(required=True, metadata=meta("Billed output tokens, reasoning included.", 10050))
+    reasoning_tokens = fields.Integer(required=True, metadata=meta("Part of `output_tokens` spent on reasoning.", 2000))
+    saved_input_tokens = fields.Integer(
+        required=True, metadata=meta("Input tokens that a cache hit or a shared call did not need.", 14300)
+    )
+    saved_output_tokens = fields.Integer(required=True, metadata=meta("Output tokens likewise.", 3800))
+    unknown_usage = fields.Integer(
+        required=True, metadata=meta("Requests whose tokens, and so their money, are not known or not whole.", 1)
+    )
+    unknown_price = fields.Integer(
+        required=True, metadata=meta("Requests whose tokens are known, and whose model has no price.", 0)
+    )
+    cost_usd = fields.String(required=True, metadata=meta("What the known ones cost, in US dollars.", "0.01206"))
+    saved_usd = fields.String(required=True, metadata=meta("What the known ones saved, in US dollars.", "0.004425"))
+    latency_p50_ms = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata=meta(
+            "Half of the answers that a model gave (cache hits left out) came within this time, to about a tenth; null = "
+            "there were none.",
+            912,
+        ),
+    )
+    latency_p95_ms = fields.Integer(required=True, allow_none=True, metadata=meta("Nineteen of twenty likewise.", 4100))
+
+
+class UsageItemSchema(UsageSumsSchema):
+    """Sums with what they are about: `day`, `template_id`, `template_id` and `template_revision`, `model` or `owner`."""
+
+    day = fields.Date(metadata=meta("A day in UTC; days without requests are left out.", "2026-11-24"))
+    template_id = fields.String(metadata=meta("A template, of `template` and `revision`.", "basic_chat_v1"))
+    template_revision = fields.String(metadata=meta("Its content's hash, of `revision`.", "dfa412d7757c"))
+    model = fields.String(metadata=meta("The model that was asked.", "gpt-4o-mini"))
+    owner = fields.String(metadata=meta("Whose requests they were.", "local"))
+
+
+class UsageSchema(ma.Schema):
+    group_by = fields.String(required=True, metadata=meta("As asked for.", "day"))
+    since = fields.DateTime(
+        required=True, allow_none=True, metadata=meta("The full hour that was taken; null = the first there is.")
+    )
+    until = fields.DateTime(required=True, allow_none=True, metadata=meta("Likewise, not included; null = now."))
+    time_zone = fields.String(required=True, validate=validate.OneOf(["UTC"]), metadata=meta("Always `UTC`."))
+    items = fields.List(
+        fields.Nested(UsageItemSchema), required=True, metadata=meta("Days in order; of others the most used first.")
+    )
+    total = fields.Nested(UsageSumsSchema, required=True)
+
+
 GENERATE_EXAMPLE = {"template_id": "basic_chat_v1", "input": "Say hello", "parameters": {"tone": "simple"}}
 GENERATION_EXAMPLE = {
     "request_id": UUID_EXAMPLE,
@@ -356,8 +459,8 @@ GENERATION_EXAMPLE = {
     "total_tokens": 26,
     "cached_input_tokens": 0,
     "reasoning_tokens": 0,
-    "cost_usd": None,
-    "saved_usd": None,
+    "cost_usd": "0.0000048",
+    "saved_usd": "0",
     "latency_ms": 412,
     "created_at": "2026-11-23T20:15:00.123Z",
 }

@@ -18,10 +18,10 @@ from llm_service.core.parameters import path_of
 
 from ..context import services
 from ..representation import output_json
-from . import generate, history, problems, status, templates
+from . import generate, history, numbers, problems, status, templates, usage
 from .forms import field_id, widget
 
-BLUEPRINTS = (generate.pages, history.pages, templates.pages, problems.pages, status.pages)
+BLUEPRINTS = (generate.pages, history.pages, templates.pages, usage.pages, problems.pages, status.pages)
 STATUS_LABELS = {
     Status.RUNNING: "running",
     Status.COMPLETED: "complete",
@@ -49,6 +49,14 @@ def register(app: Flask) -> None:
         seconds=seconds,
         status_label=STATUS_LABELS.get,
         widget=widget,
+    )
+    app.jinja_env.filters.update(
+        compact=numbers.compact,
+        exact_usd=numbers.exact_usd,
+        latency=numbers.milliseconds,
+        money_of=usage.money_of,
+        percent=numbers.percent,
+        usd=numbers.usd,
     )
     app.context_processor(_layout_context)
 

@@ -1,0 +1,92 @@
+"""Adding to the sums of usage: one row for each hour, owner, template, revision and model, its latencies beside it.
+
+Whatever stores an outcome calls `count` in its own transaction. A transaction runs inside `summed`, which at its end adds
+what was counted: fifty cache hits that are committed together are one change of one row.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from llm_service.core.model import Generation
+from llm_service.core.usage_sums import COUNTS, HOUR_MS, UsageSums, sums_of
+
+from .money import to_pico
+from .tables import usage_hours, usage_latencies
+
+SUMMED = (*COUNTS, "cost_picousd", "saved_picousd")
+KEY = ("owner", "hour", "template_id", "template_revision", "model")
+_COUNTED = "usage counted in this transaction"
+
+Key = tuple[str, int, str, str, str]
+
+
+def count(connection: Connection, generation: Generation, instead_of: Generation | None = None) -> None:
+    """Add a generation that is over; one that runs adds nothing yet.
+
+    `instead_of` is the same generation as it was counted before.
+    """
+    if generation.finished_ms is None:
+        return
+    counted: dict[Key, UsageSums] = connection.info[_COUNTED]
+    key = _key(generation)
+    sums = counted.get(key, UsageSums()).plus(sums_of(generation))
+    counted[key] = sums.plus(sums_of(instead_of), -1) if instead_of else sums
+
+
+@contextmanager
+def summed(connection: Connection) -> Iterator[None]:
+    """Around the work of a transaction."""
+    counted: dict[Key, UsageSums] = {}
+    connection.info[_COUNTED] = counted
+    yield
+    # Always in the same order, so that two transactions which change the same rows cannot block each other.
+    for key in sorted(counted):
+        _add(connection, key, counted[key])
+
+
+def _key(generation: Generation) -> Key:
+    return (
+        generation.owner,
+        generation.created_ms // HOUR_MS,
+        generation.template_id,
+        generation.template_revision,
+        generation.model,
+    )
+
+
+def _add(connection: Connection, key: Key, sums: UsageSums) -> None:
+    add_sums, add_latencies = _STATEMENTS[connection.dialect.name]
+    row = {**dict(zip(KEY, key, strict=True)), **{name: getattr(sums, name) for name in COUNTS}}
+    row |= {"cost_picousd": to_pico(sums.cost_usd), "saved_picousd": to_pico(sums.saved_usd)}
+    usage_id = connection.execute(add_sums, row).scalar_one()
+    latencies = [
+        {"usage_id": usage_id, "bucket": bucket, "answers": answers}
+        for bucket, answers in sorted(sums.latencies.items())
+        if answers
+    ]
+    if latencies:
+        connection.execute(add_latencies, latencies)
+
+
+def _adding(insert: Any, table: Table, key: tuple[str, ...], columns: tuple[str, ...]) -> Any:
+    """Insert a row, or add its columns to those of the row that has the key."""
+    statement = insert(table)
+    return statement.on_conflict_do_update(
+        index_elements=[table.c[name] for name in key],
+        set_={name: table.c[name] + statement.excluded[name] for name in columns},
+    )
+
+
+def _statements(insert: Any) -> tuple[Any, Any]:
+    return (
+        _adding(insert, usage_hours, KEY, SUMMED).returning(usage_hours.c.usage_id),
+        _adding(insert, usage_latencies, ("usage_id", "bucket"), ("answers",)),
+    )
+
+
+# Both databases say it in the same words, but SQLAlchemy has the clause in each dialect only.
+_STATEMENTS = {"sqlite": _statements(sqlite.insert), "postgresql": _statements(postgresql.insert)}

@@ -1,0 +1,71 @@
+"""The sums of usage, read. `counting` writes them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Integer, Row, Select, func, literal_column, select
+
+from llm_service.core.pricing import NOTHING
+from llm_service.core.usage_sums import COUNTS, GroupBy, UsageLine, UsageSums
+
+from .counting import SUMMED
+from .engine import Database
+from .money import from_pico
+from .tables import usage_hours, usage_latencies
+
+_hours, _latencies = usage_hours.c, usage_latencies.c
+# A literal: with a parameter PostgreSQL does not see that what is selected is what is grouped by.
+_DAY = _hours.hour // literal_column("24", Integer)
+_GROUPS: dict[GroupBy, tuple[Any, ...]] = {
+    GroupBy.HOUR: (_hours.hour,),
+    GroupBy.DAY: (_DAY,),
+    GroupBy.TEMPLATE: (_hours.template_id,),
+    GroupBy.REVISION: (_hours.template_id, _hours.template_revision),
+    GroupBy.MODEL: (_hours.model,),
+    GroupBy.OWNER: (_hours.owner,),
+}
+
+
+class SqlUsage:
+    """Satisfies `UsageStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def lines(
+        self, owner: str | None, group_by: GroupBy, since_hour: int | None, until_hour: int | None
+    ) -> Sequence[UsageLine]:
+        keys = _GROUPS[group_by]
+        sums = select(*keys, *(func.sum(_hours[name]).label(name) for name in SUMMED)).group_by(*keys)
+        latencies = select(*keys, _latencies.bucket, func.sum(_latencies.answers).label("answers"))
+        latencies = latencies.select_from(usage_latencies.join(usage_hours)).group_by(*keys, _latencies.bucket)
+
+        def work(connection: Connection) -> list[UsageLine]:
+            buckets: dict[tuple[Any, ...], dict[int, int]] = defaultdict(dict)
+            for row in connection.execute(_within(latencies, owner, since_hour, until_hour)):
+                buckets[tuple(row[: len(keys)])][row.bucket] = int(row.answers)
+            found = connection.execute(_within(sums, owner, since_hour, until_hour)).all()
+            return [UsageLine(key := tuple(row[: len(keys)]), _sums(row, buckets[key])) for row in found]
+
+        return self._database.read(work)
+
+
+def _within(query: Select[Any], owner: str | None, since_hour: int | None, until_hour: int | None) -> Select[Any]:
+    if owner is not None:
+        query = query.where(_hours.owner == owner)
+    if since_hour is not None:
+        query = query.where(_hours.hour >= since_hour)
+    if until_hour is not None:
+        query = query.where(_hours.hour < until_hour)
+    return query
+
+
+def _sums(row: Row[Any], latencies: dict[int, int]) -> UsageSums:
+    # PostgreSQL gives sums of big integers as decimals.
+    return UsageSums(
+        **{name: int(getattr(row, name)) for name in COUNTS},
+        cost_usd=from_pico(int(row.cost_picousd)) or NOTHING,
+        saved_usd=from_pico(int(row.saved_picousd)) or NOTHING,
+        latencies=latencies,
+    )

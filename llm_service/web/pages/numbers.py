@@ -1,0 +1,38 @@
+"""Numbers as the pages show them."""
+
+from decimal import Decimal
+
+
+def exact_usd(amount: Decimal | None) -> str:
+    """`$0.00015`; an unknown amount is a dash, never 0."""
+    return "–" if amount is None else f"${amount:,f}"
+
+
+def usd(amount: float | Decimal) -> str:
+    """`$1,234.50`, `$0.12`, `$0.00042`: to the cent, or to two digits of what is less than ten cents."""
+    value = Decimal(str(amount))
+    if not value:
+        return "$0"
+    decimals = max(2, 1 - value.adjusted())
+    whole, fraction = f"{value:,.{decimals}f}".split(".")
+    return f"${whole}.{fraction[:2]}{fraction[2:].rstrip('0')}"
+
+
+def compact(number: float) -> str:
+    """`980`, `1.2k`, `34M`."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            scaled = number / size
+            return (f"{scaled:.1f}".removesuffix(".0") if scaled < 100 else f"{scaled:.0f}") + unit
+    return f"{number:.1f}".removesuffix(".0")
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f}%"
+
+
+def milliseconds(duration_ms: float | None) -> str:
+    """`84 ms`, `1.2 s`."""
+    if duration_ms is None:
+        return "–"
+    return f"{duration_ms:.0f} ms" if duration_ms < 1000 else f"{duration_ms / 1000:.1f} s".replace(".0 s", " s")

@@ -1,0 +1,83 @@
+"""A history from before usage was summed is summed when the program is updated."""
+
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import MetaData, Table, create_engine, insert, text
+
+from llm_service.adapters.sql.engine import Database
+from llm_service.adapters.sql.history import SqlHistory
+from llm_service.adapters.sql.money import to_pico
+from llm_service.adapters.sql.schema import MIGRATIONS
+from llm_service.adapters.sql.usage import SqlUsage
+from llm_service.core.model import Generation, Status, Usage
+from llm_service.core.usage_sums import GroupBy, sums_of, total_of
+from tests.contracts.test_usage import MORNING, paid, spared
+
+OUTCOMES = [
+    paid(1),
+    paid(2, cost_usd=None, latency_ms=0),
+    paid(3, status=Status.INCOMPLETE, incomplete_reason="max_output_tokens", latency_ms=119_999),
+    paid(4, status=Status.FAILED, usage=Usage(), billed=Usage(), cost_usd=None, error="upstream-error"),
+    paid(5, status=Status.CANCELLED, usage=Usage(7), billed=Usage(7), cost_usd=None, error="cancelled"),
+    paid(6, status=Status.INTERRUPTED, usage=Usage(), billed=Usage(), cost_usd=None, latency_ms=None),
+    paid(7, created_ms=MORNING + 3_600_000, model="other", owner="bob"),
+    spared(8),
+    spared(9, saved_usd=None),
+    spared(10, cached=False, latency_ms=600),
+    spared(11, cached=False, status=Status.FAILED, usage=Usage(), saved_usd=Decimal(0)),
+    paid(12, status=Status.RUNNING, finished_ms=None, latency_ms=None, usage=Usage(), billed=Usage(), cost_usd=None),
+]
+
+
+def row_of(one: Generation) -> dict[str, Any]:
+    names = (
+        "request_id", "owner", "answer_id", "template_id", "template_revision", "model", "provider", "cached", "snippet",
+        "cache_key", "error", "incomplete_reason", "attempts", "latency_ms", "created_ms", "finished_ms",
+    )  # fmt: skip
+    counts = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "reasoning_tokens")
+    return {
+        **{name: getattr(one, name) for name in names},
+        **{name: getattr(one.usage, name) for name in counts},
+        "status": one.status.value,
+        "cost_picousd": to_pico(one.cost_usd),
+        "saved_picousd": to_pico(one.saved_usd),
+    }
+
+
+def old_database(url: str) -> None:
+    with create_engine(url).connect() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(text("DELETE FROM generations"))
+        answers = Table("answers", MetaData(), autoload_with=connection)
+        generations = Table("generations", MetaData(), autoload_with=connection)
+        for one in OUTCOMES:
+            texts = {"input": "x", "parameters": "{}", "system_prompt": "", "user_prompt": "x"}
+            connection.execute(insert(answers), {"answer_id": one.answer_id, **texts})
+            connection.execute(insert(generations), row_of(one))
+        connection.commit()
+
+
+def test_what_is_there_is_summed_as_it_would_have_been_counted(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/old.db"
+    old_database(url)
+    database = Database(url)
+    lines = SqlUsage(database).lines(None, GroupBy.HOUR, None, None)
+    expected = total_of(sums_of(one) for one in OUTCOMES if one.finished_ms is not None)
+    assert total_of(line.sums for line in lines) == expected
+    assert len(lines) == 2
+    bob = SqlUsage(database).lines("bob", GroupBy.MODEL, None, None)
+    assert [(line.key, line.sums) for line in bob] == [(("other",), sums_of(OUTCOMES[6]))]
+    history = SqlHistory(database)
+    for one in OUTCOMES:
+        found = history.get(one.owner, one.request_id)
+        assert found is not None
+        assert found.billed == replace(one.billed, total_tokens=None)
+    database.close()

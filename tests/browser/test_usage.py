@@ -1,0 +1,36 @@
+"""The usage page in a real browser: charts that are drawn, numbers for who does not see them, no script needed."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_journey import PHONE, generate
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.mark.parametrize("options", [{}, PHONE, {"java_script_enabled": False}, {"color_scheme": "dark"}])
+def test_usage_at_a_glance(open_page: OpenPage, options: dict[str, object]) -> None:
+    page = open_page()
+    generate(page, "What is usage?")
+    expect(page.locator("#output")).to_have_text("Answer to: What is usage?")
+
+    page = open_page("/", **options)
+    page.click(".nav >> text=Usage")
+    expect(page.locator(".nav [aria-current]")).to_have_text("Usage")
+    expect(page.locator(".ranges [aria-current]")).to_have_text("30 days")
+    page.click(".ranges >> text=24 hours")
+    expect(page.locator("[role=img]").first).to_be_visible()
+    requests = page.get_by_role("img", name="Requests")
+    assert (requests.bounding_box() or {})["height"] == 144
+    last = requests.locator("rect.tone-main").last
+    assert (last.bounding_box() or {})["height"] > 0
+    assert last.evaluate("bar => getComputedStyle(bar).fill") != "rgb(0, 0, 0)"
+
+    chart = page.locator(".chart", has=requests)
+    expect(chart.locator("table")).to_be_hidden()
+    chart.locator("summary").click()
+    expect(chart.locator("tbody tr")).to_have_count(24)
+    expect(page.locator(".breakdown").last).to_contain_text("normal")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing hangs out at the side"

@@ -1,0 +1,209 @@
+"""What the sums of usage promise, whatever store keeps them. A second database is one more param."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from llm_service.adapters.sql.engine import Database
+from llm_service.adapters.sql.history import SqlHistory
+from llm_service.adapters.sql.usage import SqlUsage
+from llm_service.core.model import NO_TOKENS, Generation, Status, Usage
+from llm_service.core.ports import HistoryStore, UsageStore
+from llm_service.core.usage_sums import HOUR_MS, GroupBy, UsageLine, UsageSums, bucket_of, total_of
+from tests.contracts.test_history import completed, generation
+
+USAGE = Usage(10, 20, 30, 4, 5)
+DAY_MS = 24 * HOUR_MS
+MORNING = 19_000 * 24 * HOUR_MS
+
+
+class Stores(NamedTuple):
+    history: HistoryStore
+    usage: UsageStore
+
+
+@pytest.fixture(name="stores", params=["sqlite"])
+def _stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
+    database = {"sqlite": lambda: Database(f"sqlite:///{tmp_path}/u.db")}[request.param]()
+    yield Stores(SqlHistory(database), SqlUsage(database))
+    database.close()
+
+
+def paid(number: int, **more: object) -> Generation:
+    made = generation(number, created_ms=MORNING)
+    known = {"usage": USAGE, "billed": USAGE, "cost_usd": Decimal("0.5"), "saved_usd": Decimal(0), "latency_ms": 700}
+    return completed(made, **{**known, **more})
+
+
+def spared(number: int, **more: object) -> Generation:
+    """A hit; with `cached=False`, one that shared a call."""
+    known = {"attempts": 0, "billed": NO_TOKENS, "cost_usd": Decimal(0), "saved_usd": Decimal("0.5")}
+    return paid(number, **{**known, "cached": True, "latency_ms": 1, **more})
+
+
+def store(stores: Stores, *outcomes: Generation) -> None:
+    """Each as the service does it: hits at once, others when they are over."""
+    for one in outcomes:
+        if one.cached:
+            stores.history.record_shared(one)
+        else:
+            stores.history.start(replace(one, status=Status.RUNNING, finished_ms=None, latency_ms=None))
+            stores.history.finish(one)
+
+
+def total(stores: Stores, owner: str | None = "alice") -> UsageSums:
+    return total_of(line.sums for line in stores.usage.lines(owner, GroupBy.DAY, None, None))
+
+
+def keys(lines: Sequence[UsageLine]) -> dict[tuple[str | int, ...], int]:
+    return {line.key: line.sums.requests for line in lines}
+
+
+def test_nothing_is_there_at_first(stores: Stores) -> None:
+    assert stores.usage.lines("alice", GroupBy.DAY, None, None) == []
+    assert total(stores) == UsageSums()
+
+
+def test_a_call_is_billed_and_a_hit_and_a_shared_call_are_saved(stores: Stores) -> None:
+    store(stores, paid(1), spared(2), spared(3, cached=False, latency_ms=600))
+    assert total(stores) == UsageSums(
+        requests=3, hits=1, joined=1, completed=3, input_tokens=10, cached_input_tokens=4, output_tokens=20,
+        reasoning_tokens=5, saved_input_tokens=20, saved_output_tokens=40, cost_usd=Decimal("0.5"),
+        saved_usd=Decimal("1.0"), latencies={bucket_of(600): 1, bucket_of(700): 1},
+    )  # fmt: skip
+
+
+def test_what_is_not_known_is_counted_and_never_zero(stores: Stores) -> None:
+    nothing = {"usage": Usage(), "billed": Usage(), "cost_usd": None}
+    store(
+        stores,
+        paid(1, status=Status.CANCELLED, **nothing),
+        paid(2, status=Status.FAILED, **nothing, error="x"),
+        paid(3, cost_usd=None),
+        spared(4, usage=Usage(5), saved_usd=None),
+        spared(5, saved_usd=None),
+    )
+    sums = total(stores)
+    assert (sums.cancelled, sums.failed, sums.unknown_usage, sums.unknown_price) == (1, 1, 3, 2)
+    assert (sums.input_tokens, sums.saved_input_tokens, sums.saved_output_tokens) == (10, 15, 20)
+    assert (sums.cost_usd, sums.saved_usd) == (0, 0)
+
+
+def test_a_failure_of_a_shared_call_is_nothing_unknown(stores: Stores) -> None:
+    store(stores, spared(1, cached=False, status=Status.FAILED, usage=Usage(), saved_usd=Decimal(0)))
+    assert total(stores) == UsageSums(requests=1, joined=1, failed=1)
+
+
+def test_failed_attempts_are_in_the_bill(stores: Stores) -> None:
+    store(stores, paid(1, billed=Usage(15, 21, 36, 4, 6), cost_usd=Decimal("0.75")))
+    sums = total(stores)
+    assert (sums.input_tokens, sums.output_tokens, sums.reasoning_tokens) == (15, 21, 6)
+    assert sums.cost_usd == Decimal("0.75")
+
+
+def test_money_is_exact(stores: Stores) -> None:
+    store(stores, *(paid(number, cost_usd=Decimal("0.000000000001")) for number in range(7)))
+    store(stores, paid(7, cost_usd=Decimal("123456.1")))
+    assert total(stores).cost_usd == Decimal("123456.100000000007")
+
+
+def test_lines_by_everything(stores: Stores) -> None:
+    store(
+        stores,
+        paid(1),
+        paid(2, created_ms=MORNING + DAY_MS - 1, model="other"),
+        paid(3, created_ms=MORNING + DAY_MS, template_revision="ba9876543210"),
+        paid(4, created_ms=MORNING + HOUR_MS, template_id="summarize_v1"),
+        paid(5, owner="bob"),
+    )
+    lines = {group: keys(stores.usage.lines("alice", group, None, None)) for group in GroupBy}
+    first = MORNING // HOUR_MS
+    assert lines == {
+        GroupBy.HOUR: {(first,): 1, (first + 23,): 1, (first + 24,): 1, (first + 1,): 1},
+        GroupBy.DAY: {(19_000,): 3, (19_001,): 1},
+        GroupBy.TEMPLATE: {("basic_chat_v1",): 3, ("summarize_v1",): 1},
+        GroupBy.REVISION: {
+            ("basic_chat_v1", "0123456789ab"): 2,
+            ("basic_chat_v1", "ba9876543210"): 1,
+            ("summarize_v1", "0123456789ab"): 1,
+        },
+        GroupBy.MODEL: {("gpt-4o-mini",): 3, ("other",): 1},
+        GroupBy.OWNER: {("alice",): 4},
+    }
+    assert keys(stores.usage.lines(None, GroupBy.OWNER, None, None)) == {("alice",): 4, ("bob",): 1}
+
+
+def test_a_time_begins_with_its_first_hour_and_ends_before_its_last(stores: Stores) -> None:
+    store(stores, *(paid(number, created_ms=MORNING + number * HOUR_MS) for number in range(4)))
+    first = MORNING // HOUR_MS
+    assert keys(stores.usage.lines("alice", GroupBy.HOUR, first + 1, first + 3)) == {(first + 1,): 1, (first + 2,): 1}
+    assert keys(stores.usage.lines("alice", GroupBy.HOUR, first + 3, None)) == {(first + 3,): 1}
+
+
+def test_latencies_are_those_of_their_line(stores: Stores) -> None:
+    slow = (paid(number, model="slow", latency_ms=9_000) for number in range(2, 4))
+    store(stores, paid(1, latency_ms=100), *slow, paid(4, status=Status.FAILED, latency_ms=5))
+    found = {line.key: line.sums.latencies for line in stores.usage.lines("alice", GroupBy.MODEL, None, None)}
+    assert found == {("gpt-4o-mini",): {bucket_of(100): 1}, ("slow",): {bucket_of(9_000): 2}}
+
+
+def test_sums_outlive_what_they_count(stores: Stores) -> None:
+    store(stores, paid(1), spared(2), paid(3))
+    before = total(stores)
+    stores.history.delete("alice", "id-1")
+    assert total(stores) == before
+    stores.history.delete_all("alice")
+    assert total(stores) == before
+
+
+def test_what_runs_is_not_counted_and_what_is_left_behind_is(stores: Stores) -> None:
+    stores.history.start(paid(1, status=Status.RUNNING, finished_ms=None, billed=Usage(), cost_usd=None))
+    assert total(stores) == UsageSums()
+    assert stores.history.interrupt_older_than(MORNING + 1, MORNING + 2) == 1
+    assert stores.history.interrupt_older_than(MORNING + 1, MORNING + 2) == 0
+    sums = total(stores)
+    assert (sums.requests, sums.interrupted, sums.unknown_usage, sums.input_tokens) == (1, 1, 1, 0)
+
+
+def test_an_outcome_after_all_takes_the_place_of_the_one_before(stores: Stores) -> None:
+    """A process that was given up comes back to life with an answer."""
+    outcome = paid(1)
+    stores.history.start(replace(outcome, status=Status.RUNNING, finished_ms=None, billed=Usage(), cost_usd=None))
+    stores.history.interrupt_older_than(MORNING + 1, MORNING + 2)
+    assert stores.history.finish(outcome)
+    store(stores, paid(2))
+    sums = total(stores)
+    assert (sums.requests, sums.interrupted, sums.completed, sums.unknown_usage) == (2, 0, 2, 0)
+    assert sums.cost_usd == 1
+
+
+def test_what_was_deleted_while_it_ran_is_counted_once(stores: Stores) -> None:
+    outcome = paid(1)
+    stores.history.start(replace(outcome, status=Status.RUNNING, finished_ms=None))
+    stores.history.delete("alice", "id-1")
+    assert not stores.history.finish(outcome)
+    assert (total(stores).requests, total(stores).input_tokens) == (1, 10)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_bill_that_comes_late_is_added(stores: Stores, deleted: bool) -> None:
+    was = paid(1, status=Status.CANCELLED, usage=Usage(), billed=Usage(), cost_usd=None, error="cancelled")
+    store(stores, was)
+    assert total(stores).unknown_usage == 1
+    if deleted:
+        stores.history.delete("alice", "id-1")
+    stores.history.bill_late(was, replace(was, billed=USAGE, cost_usd=Decimal("0.5"), price_version="p1"))
+    sums = total(stores)
+    assert (sums.requests, sums.cancelled, sums.unknown_usage, sums.input_tokens) == (1, 1, 0, 10)
+    assert sums.cost_usd == Decimal("0.5")
+    row = stores.history.get("alice", "id-1")
+    assert row is None if deleted else row and (row.billed.input_tokens, row.price_version) == (10, "p1")
+
+
+def test_a_shared_answer_whose_texts_are_gone_is_counted_once(stores: Stores) -> None:
+    assert stores.history.record_shared(spared(2, answer_id="gone")).answer_id == "id-2"
+    assert (total(stores).requests, total(stores).hits) == (1, 1)
