@@ -38,6 +38,8 @@ from llm_service.settings import EXIT_CONFIG, Settings
 
 make_id: MakeId = uuid7
 CHECKOUT = Path(__file__).resolve().parent.parent
+# Beside the database: the folder that is surely the service's own.
+KEPT_PROMPTS = "last_good_prompts.json"
 CHECKOUT_FOLDERS = ("templates_html", "static")
 # Between a generation's deadline and the moment when its row is surely nobody's any more.
 INTERRUPT_MARGIN_S = 10
@@ -77,11 +79,16 @@ def check_start(settings: Settings) -> None:
     migrate_database(settings)
 
 
-def load_library(settings: Settings, *, run_tests: bool = True) -> Library:
-    """Raises `StartError` with file, line and fault of each broken file, and of each test in one that fails."""
-    folder = PromptFolder(settings.prompts_dir, default_max_chars=settings.input_max_chars, run_tests=run_tests)
+def load_library(settings: Settings, *, run_tests: bool = True, kept: Path | None = None) -> Library:
+    """`kept`: where the last good set is, for a worker that starts while a file is broken.
+
+    Raises `StartError` with file, line and fault of each broken file, and of each test in one that fails.
+    """
+    folder = PromptFolder(
+        settings.prompts_dir, default_max_chars=settings.input_max_chars, run_tests=run_tests, kept=kept
+    )
     try:
-        return Library(folder, LogReporter())
+        return Library(folder, LogReporter(), falls_back=kept is not None)
     except TemplateFaults as error:
         raise StartError([str(fault) for fault in error.faults], 1) from error
 
@@ -134,9 +141,9 @@ def build_services(settings: Settings) -> Services:
 
     Raises `StartError`.
     """
-    library, prices = load_library(settings), load_prices(settings)
-    provider = RetryingProvider(build_provider(settings))
     database = open_database(settings)
+    library, prices = load_library(settings, kept=database.path.parent / KEPT_PROMPTS), load_prices(settings)
+    provider = RetryingProvider(build_provider(settings))
     store = SqlHistory(database)
     clock, spawn, reporter = SystemClock(), make_spawn(), LogReporter()
     cache = MemoryCache(ttl_s=settings.cache_ttl_s, max_entries=settings.cache_max_entries)

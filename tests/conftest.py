@@ -25,17 +25,21 @@ KEY_CANARY = "sk-canary-0123456789abcdef"
 
 
 class Heard:
-    """What a library reported: `changes` as ids, `refusals` as texts."""
+    """What a library reported: `changes` as ids, `refusals` as texts, `unkept` as errors."""
 
     def __init__(self) -> None:
         self.changes: list[list[str]] = []
         self.refusals: list[list[str]] = []
+        self.unkept: list[OSError] = []
 
     def templates_changed(self, templates: TemplateSet) -> None:
         self.changes.append(templates.ids)
 
     def templates_refused(self, faults: Sequence[TemplateFault]) -> None:
         self.refusals.append([fault.shown for fault in faults])
+
+    def templates_not_kept(self, error: OSError) -> None:
+        self.unkept.append(error)
 
 
 def library_of(folder: Path = ROOT / "prompts", heard: Heard | None = None) -> Library:

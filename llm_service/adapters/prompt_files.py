@@ -4,10 +4,14 @@ It is looked at again and again instead of being watched: a look costs one `stat
 which a file can change, works on every file system, and needs no thread beside the worker's own.
 """
 
+import json
+import os
 import stat
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import structlog
 
 from llm_service.core.library import TemplateFault, TemplateFaults
 from llm_service.core.template_tests import failures
@@ -16,19 +20,26 @@ from llm_service.core.templates import TEMPLATE_ID, Template, TemplateSet, versi
 from .prompty import parse_prompty
 from .prompty_yaml import PromptyError
 
+log = structlog.get_logger("llm_service")
+
 MAX_FILE_BYTES = 256 * 1024
 SUFFIX = ".prompty"
 
-# What changes when a file does: two writes within one tick of the clock differ in size or inode.
+# What changes when a file does. Only a second write of the same length in place, within one tick of the file system's
+# clock (some milliseconds) after a look, goes unseen.
 Stamp = tuple[int, int, int, int]
 
 
 class PromptFolder:
     """Satisfies `TemplateSource`. Files that did not change since they were good are not read again."""
 
-    def __init__(self, folder: Path, *, default_max_chars: int, run_tests: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, default_max_chars: int, run_tests: bool = True, kept: Path | None = None
+    ) -> None:
+        """`kept` is a file of the service's own that holds the last good set, for processes that start later."""
         self._folder = folder
         self._run_tests = run_tests
+        self._kept = kept
         self._default_max_chars = default_max_chars
         self._seen: Mapping[Path, Stamp] | None = None
         self._good: dict[Path, tuple[Stamp, Template]] = {}
@@ -55,6 +66,10 @@ class PromptFolder:
                 faults.append(TemplateFault(str(path), error.line or None, error.message))
             except TemplateFaults as error:
                 faults += error.faults
+            except Exception as error:  # a bug of the reader: one file must not keep all others from being read
+                log.error("bug", exc_info=error)
+                kind = type(error).__name__
+                faults.append(TemplateFault(str(path), None, f"cannot be read: an error of the service's own ({kind})"))
         if not self._seen:
             faults.append(TemplateFault(str(self._folder), None, f"holds no {SUFFIX} file that can be read"))
         faults += _same_versions(good)
@@ -62,6 +77,27 @@ class PromptFolder:
         if faults:
             raise TemplateFaults(faults)
         return TemplateSet({path.stem: template for path, (_, template) in good.items()})
+
+    def keep(self, templates: TemplateSet) -> None:
+        if self._kept is None:
+            return
+        sources = {template.template_id: template.source for template in templates}
+        fresh = self._kept.with_name(f"{self._kept.name}.{os.getpid()}")
+        fresh.write_text(json.dumps(sources))
+        fresh.chmod(0o600)
+        fresh.replace(self._kept)
+
+    def last_good(self) -> TemplateSet | None:
+        if self._kept is None or not self._kept.exists():
+            return None
+        sources = json.loads(self._kept.read_text())
+        chars = self._default_max_chars
+        try:
+            return TemplateSet(
+                {id_: parse_prompty(id_, text, default_max_chars=chars) for id_, text in sources.items()}
+            )
+        except PromptyError:
+            return None  # another version of the program kept it
 
     def _look(self) -> Mapping[Path, Stamp]:
         try:

@@ -78,9 +78,9 @@ class _Front:
         if node is None:
             return None, {}
         if isinstance(node.content, str):
-            return node.content, {}
+            return _model_id(node), {}
         keys = dict(node.mapping("model"))
-        model_id = text_of("model.id", keys.pop("id")) if "id" in keys else None
+        model_id = _model_id(keys.pop("id")) if "id" in keys else None
         options = dict(keys.pop("options").mapping("model.options")) if "options" in keys else {}
         refuse_keys("model", keys)
         known = {name: options.pop(name) for name in list(options) if name in _OPTIONS}
@@ -112,6 +112,13 @@ class _Front:
 
     def refuse_unknown(self) -> None:
         refuse_keys("", self._left)
+
+
+def _model_id(node: Node) -> str:
+    name = text_of("model.id", node)
+    if not name:
+        raise PromptyError("model.id is empty: leave it out for the service's default", node.line)
+    return name
 
 
 def _option(name: str, node: Node) -> Any:

@@ -1,18 +1,19 @@
 """The properties of a prompt file's inputs and outputs."""
 
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llm_service.core.errors import FieldError, InputError
+from llm_service.core.patterns import PatternError, check_pattern
 from llm_service.core.properties import Kind, Property, sample
 
 from .prompty_yaml import Node, PromptyError, refuse_keys, text_of
 
 # As deep as OpenAI's strict schemas go.
 MAX_DEPTH = 8
-INPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-OUTPUT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 # What Jinja2 reads as something else than a variable.
 _RESERVED = frozenset({"and", "else", "false", "for", "if", "in", "is", "loop", "none", "not", "or", "self", "true"})
 _NUMBERS = (Kind.INTEGER, Kind.FLOAT)
@@ -28,7 +29,18 @@ _BOUNDS: Mapping[str, tuple[str, tuple[Kind, ...], bool]] = {
 }
 _PAIRS = (("minimum", "maximum"), ("minLength", "maxLength"), ("minItems", "maxItems"))
 _KEYS = {"kind", "description", "enumValues", "example", "pattern", "items", "properties", *_BOUNDS}
-_EMPTY: Mapping[Kind, Callable[[], Any]] = {Kind.STRING: str, Kind.ARRAY: list, Kind.OBJECT: dict}
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What inputs and outputs differ in. `outer` and `inner` are keys of outermost properties and of those below them."""
+
+    names: re.Pattern[str]
+    letters: str
+    outer: frozenset[str]
+    inner: frozenset[str]
+    max_chars: int | None
+    must_be_whole: bool
 
 
 def read_inputs(node: Node, default_max_chars: int) -> tuple[Property, ...]:
@@ -36,22 +48,27 @@ def read_inputs(node: Node, default_max_chars: int) -> tuple[Property, ...]:
 
     Raises `PromptyError`, as everything here does.
     """
-    reader = _Reader(INPUT_NAME, {"name", "required", "default"}, default_max_chars)
-    return reader.properties(node, "", 1)
+    rules = _Rules(
+        names=re.compile(r"[a-z][a-z0-9_]{0,63}"),
+        letters="small letters",
+        outer=frozenset({"name", "required", "default"}),
+        inner=frozenset({"name", "required"}),
+        max_chars=default_max_chars,
+        must_be_whole=False,
+    )
+    return _Reader(rules).properties(node, "", 1)
 
 
 def read_outputs(node: Node) -> tuple[Property, ...]:
-    """The list of outputs. What is not required may be `null`."""
-    return _Reader(OUTPUT_NAME, {"name", "required", "nullable"}, None).properties(node, "", 1)
+    """The list of outputs. What is not required may be `null`; lists and objects must say what they hold."""
+    keys = frozenset({"name", "required", "nullable"})
+    names = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+    return _Reader(_Rules(names, "letters", keys, keys, None, must_be_whole=True)).properties(node, "", 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Reader:
-    """`names` and `keys` are those of the outermost properties; `max_chars` None = values have no bound by default."""
-
-    names: re.Pattern[str]
-    keys: set[str]
-    max_chars: int | None
+    rules: _Rules
 
     def properties(self, node: Node, where: str, depth: int) -> tuple[Property, ...]:
         if not isinstance(node.content, list) or not node.content:
@@ -61,7 +78,7 @@ class _Reader:
             one = self._named(item, where, depth)
             if one.name in found:
                 raise PromptyError(f"{where}{'.' if where else ''}{one.name} stands here twice", item.line)
-            if depth == 1 and one.required and any(one.check(sample(one), one.name)):
+            if depth == 1 and one.required and _faults(one, sample(one), one.name):
                 raise PromptyError(f"{one.name} needs an example: none that it allows can be made up", item.line)
             found[one.name] = one
         return tuple(found.values())
@@ -69,29 +86,27 @@ class _Reader:
     def _named(self, node: Node, where: str, depth: int) -> Property:
         keys = node.mapping("a property")
         name = keys["name"].content if "name" in keys else None
-        names = self.names if depth == 1 else OUTPUT_NAME
-        if not isinstance(name, str) or not names.fullmatch(name) or name.lower() in _RESERVED:
-            letters = "small letters" if names is INPUT_NAME else "letters"
-            raise PromptyError(f"a property needs a name of {letters}, digits and _", node.line)
+        if not isinstance(name, str) or not self.rules.names.fullmatch(name) or name.lower() in _RESERVED:
+            raise PromptyError(f"a property needs a name of {self.rules.letters}, digits and _", node.line)
         path = f"{where}.{name}" if where else name
-        own = self.keys if depth == 1 else {"name", "required", "nullable"} & (self.keys | {"required"})
-        return self._property(node, keys, path, name, own, depth)
+        return self._property(node, path, name, self.rules.outer if depth == 1 else self.rules.inner, depth)
 
-    def _property(
-        self, node: Node, keys: Mapping[str, Node], path: str, name: str, own: set[str], depth: int
-    ) -> Property:
+    def _property(self, node: Node, path: str, name: str, own: frozenset[str], depth: int) -> Property:
+        keys = node.mapping(path)
         refuse_keys(path, {key: value for key, value in keys.items() if key not in _KEYS | own})
         if depth > MAX_DEPTH:
             raise PromptyError(f"{path} is nested more than {MAX_DEPTH} levels deep", node.line)
         kind = _kind(path, node, keys)
-        required, nullable, default = self._presence(path, kind, keys, own)
+        required = _flag(path, "required", keys, "default" not in keys)
+        if required and "default" in keys:
+            raise PromptyError(f"{path}: what is required takes no default", keys["default"].line)
         one = Property(
             name=name,
             kind=kind,
             description=text_of("description", keys["description"]) if "description" in keys else "",
             required=required,
-            nullable=nullable,
-            default=default,
+            nullable="nullable" in own and _flag(path, "nullable", keys, not required),
+            default=keys["default"].value if "default" in keys else None,
             enum=_enum(path, kind, keys),
             example=keys["example"].value if "example" in keys else None,
             items=self._items(path, kind, node, keys, depth),
@@ -102,42 +117,25 @@ class _Reader:
         _check_own_values(one, path, keys)
         return one
 
-    def _presence(self, path: str, kind: Kind, keys: Mapping[str, Node], own: set[str]) -> tuple[bool, bool, Any]:
-        """Whether it must be there, whether it may be `null`, and what stands in for it."""
-        required = _flag(path, "required", keys, "default" not in keys)
-        if required and "default" in keys:
-            raise PromptyError(f"{path}: what is required takes no default", keys["default"].line)
-        default = keys["default"].value if "default" in keys else _EMPTY.get(kind, lambda: None)()
-        if "default" not in own:
-            default = None
-        nullable = "nullable" in own and _flag(path, "nullable", keys, not required)
-        return required, nullable, None if required else default
-
     def _items(self, path: str, kind: Kind, node: Node, keys: Mapping[str, Node], depth: int) -> Property | None:
         if kind is not Kind.ARRAY:
             _refuse_meaningless(path, kind, "items", keys)
-            return None
-        if "items" not in keys:
-            self._refuse_open(path, "an array needs items: what each of them is", node)
-            return None
-        inner = keys["items"]
-        return self._property(inner, inner.mapping("items"), f"{path}.items", "", set(), depth + 1)
+        elif "items" in keys:
+            return self._property(keys["items"], f"{path}.items", "", frozenset(), depth + 1)
+        elif self.rules.must_be_whole:
+            raise PromptyError(f"{path}: an array needs items: what each of them is", node.line)
+        return None
 
     def _nested(
         self, path: str, kind: Kind, node: Node, keys: Mapping[str, Node], depth: int
     ) -> tuple[Property, ...] | None:
         if kind is not Kind.OBJECT:
             _refuse_meaningless(path, kind, "properties", keys)
-            return None
-        if "properties" not in keys:
-            self._refuse_open(path, "an object needs properties: a list of its keys", node)
-            return None
-        return self.properties(keys["properties"], path, depth + 1)
-
-    def _refuse_open(self, path: str, needed: str, node: Node) -> None:
-        """Inputs may be any JSON; a strict schema of an answer says all."""
-        if "nullable" in self.keys:
-            raise PromptyError(f"{path}: {needed}", node.line)
+        elif "properties" in keys:
+            return self.properties(keys["properties"], path, depth + 1)
+        elif self.rules.must_be_whole:
+            raise PromptyError(f"{path}: an object needs properties: a list of its keys", node.line)
+        return None
 
     def _bounds(self, path: str, kind: Kind, keys: Mapping[str, Node], depth: int) -> dict[str, Any]:
         bounds: dict[str, Any] = {}
@@ -150,7 +148,7 @@ class _Reader:
             if low in keys and high in keys and keys[low].value > keys[high].value:
                 raise PromptyError(f"{path}: {low} is above {high}", keys[low].line)
         if depth == 1 and kind in _SIZED and "enumValues" not in keys:
-            bounds.setdefault("max_length", self.max_chars)
+            bounds.setdefault("max_length", self.rules.max_chars)
         return bounds
 
 
@@ -175,9 +173,10 @@ def _refuse_meaningless(path: str, kind: Kind, key: str, keys: Mapping[str, Node
 
 def _bound(path: str, key: str, node: Node, counts: bool) -> float:
     value = node.value
-    if isinstance(value, bool) or not isinstance(value, int if counts else int | float) or (counts and value < 0):
+    good = isinstance(value, int if counts else int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or (counts and value < 0):
         raise PromptyError(f"{path}: {key} must be {'an integer from 0 on' if counts else 'a number'}", node.line)
-    return value
+    return value  # type: ignore[no-any-return]
 
 
 def _pattern(path: str, kind: Kind, keys: Mapping[str, Node]) -> str | None:
@@ -187,8 +186,8 @@ def _pattern(path: str, kind: Kind, keys: Mapping[str, Node]) -> str | None:
         _refuse_meaningless(path, kind, "pattern", keys)
     pattern = text_of("pattern", keys["pattern"])
     try:
-        re.compile(pattern)
-    except re.error as error:
+        check_pattern(pattern)
+    except PatternError as error:
         raise PromptyError(f"{path}: pattern is not a regular expression: {error}", keys["pattern"].line) from error
     return pattern
 
@@ -196,13 +195,18 @@ def _pattern(path: str, kind: Kind, keys: Mapping[str, Node]) -> str | None:
 def _enum(path: str, kind: Kind, keys: Mapping[str, Node]) -> tuple[Any, ...]:
     if "enumValues" not in keys:
         return ()
-    values = keys["enumValues"].value
-    plain = Property("", kind)
+    node = keys["enumValues"]
+    if bound := next((key for key in ("pattern", *_BOUNDS) if key in keys), None):
+        raise PromptyError(f"{path}: {bound} says nothing beside enumValues", keys[bound].line)
+    values = node.value
     if not isinstance(values, list) or not values or kind in (Kind.ARRAY, Kind.OBJECT):
-        raise PromptyError(f"{path}: enumValues must be a list of plain values", keys["enumValues"].line)
+        raise PromptyError(f"{path}: enumValues must be a list of plain values", node.line)
+    plain = Property("", kind)
     for value in values:
-        for fault in plain.check(value, path):
-            raise PromptyError(f"{path}: {value!r} of enumValues {fault.message}", keys["enumValues"].line)
+        for fault in _faults(plain, value, path):
+            raise PromptyError(f"{path}: {value!r} of enumValues {fault.message}", node.line)
+        if values.count(value) > 1:
+            raise PromptyError(f"{path}: {value!r} stands in enumValues twice", node.line)
     return tuple(values)
 
 
@@ -210,5 +214,13 @@ def _check_own_values(one: Property, path: str, keys: Mapping[str, Node]) -> Non
     """A default or an example that the property itself would refuse is a fault of the file."""
     for key, value in (("default", one.default), ("example", one.example)):
         if key in keys and not (key == "default" and value is None):
-            for fault in one.check(value, path):
+            for fault in _faults(one, value, path):
                 raise PromptyError(f"{fault.field}: the {key} {fault.message}", keys[key].line)
+
+
+def _faults(one: Property, value: Any, path: str) -> list[FieldError]:
+    """As `Property.check`, and what it raises as well."""
+    try:
+        return list(one.check(value, path))
+    except InputError as error:
+        return list(error.fields)

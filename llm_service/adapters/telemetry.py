@@ -83,6 +83,10 @@ class LogReporter:
     def templates_refused(self, faults: Sequence[TemplateFault]) -> None:
         self._log.error("templates", state="refused", faults=[str(fault) for fault in faults])
 
+    def templates_not_kept(self, error: OSError) -> None:
+        # A worker that starts while a prompt file is broken will not have them.
+        self._log.warning("templates", state="not kept", cause=error.strerror)
+
     def bug(self, error: Exception, request_id: str | None = None) -> None:
         self._log.error("bug", exc_info=error, request_id=request_id)
 

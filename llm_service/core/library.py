@@ -55,6 +55,17 @@ class TemplateSource(Protocol):
         """
         ...
 
+    def keep(self, templates: TemplateSet) -> None:
+        """Keep a good set where processes that start later find it.
+
+        Raises `OSError`.
+        """
+        ...
+
+    def last_good(self) -> TemplateSet | None:
+        """The set that was kept last; None = there is none."""
+        ...
+
 
 class LibraryReporter(Protocol):
     """Who hears of changes."""
@@ -63,6 +74,8 @@ class LibraryReporter(Protocol):
 
     def templates_refused(self, faults: Sequence[TemplateFault]) -> None: ...
 
+    def templates_not_kept(self, error: OSError) -> None: ...
+
 
 class Library:
     """`current` is the last set that was good; who needs several templates of one set takes it once.
@@ -70,12 +83,24 @@ class Library:
     `faults` says what is wrong with the files as they are now; empty = `current` is what they hold.
     """
 
-    def __init__(self, source: TemplateSource, reporter: LibraryReporter) -> None:
-        """Raises `TemplateFaults`: there is no last good set yet."""
+    def __init__(self, source: TemplateSource, reporter: LibraryReporter, *, falls_back: bool = False) -> None:
+        """`falls_back`: begin with the set that was kept last where the files have faults now.
+
+        Raises `TemplateFaults` where there is no good set to begin with.
+        """
         self._source = source
         self._reporter = reporter
-        self.current = source.load()
         self.faults: tuple[TemplateFault, ...] = ()
+        try:
+            self.current = source.load()
+        except TemplateFaults as error:
+            last_good = source.last_good() if falls_back else None
+            if last_good is None:
+                raise
+            self.current = last_good
+            self._refuse(error)
+        else:
+            self._keep()
 
     def refresh(self) -> None:
         """Take over what changed; wants to be called about once a second."""
@@ -84,8 +109,18 @@ class Library:
         try:
             loaded = self._source.load()
         except TemplateFaults as error:
-            self.faults = error.faults
-            self._reporter.templates_refused(error.faults)
+            self._refuse(error)
         else:
             self.current, self.faults = loaded, ()
             self._reporter.templates_changed(loaded)
+            self._keep()
+
+    def _refuse(self, error: TemplateFaults) -> None:
+        self.faults = error.faults
+        self._reporter.templates_refused(error.faults)
+
+    def _keep(self) -> None:
+        try:
+            self._source.keep(self.current)
+        except OSError as error:
+            self._reporter.templates_not_kept(error)

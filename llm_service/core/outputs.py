@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
 
-from .errors import FieldError, InvalidCharacter, InvalidOutput
+from .errors import FieldError, InputError, InvalidOutput
 from .properties import Property, check_object, object_schema, sample
 
 # How many faults of an answer are told.
@@ -46,7 +46,7 @@ class Outputs:
     def _check(self, value: Mapping[str, Any]) -> Iterator[FieldError]:
         try:
             yield from check_object(self.properties, value, "output_json")
-        except InvalidCharacter as error:
+        except InputError as error:
             yield from error.fields
 
 

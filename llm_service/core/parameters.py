@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .errors import FieldError, InvalidInput
-from .properties import Property
+from .properties import Property, normal
 
 MAIN_INPUT = "input"
 
@@ -29,10 +29,10 @@ def check_values(inputs: Sequence[Property], text: str, parameters: Mapping[str,
     values: dict[str, Any] = {}
     for one in inputs:
         if one.name in given:
-            values[one.name] = given[one.name]
+            values[one.name] = normal(given[one.name])
             errors += _check(one, given[one.name])
         else:
-            values[one.name] = one.default
+            values[one.name] = normal(one.absent)
             if one.required:
                 errors.append(FieldError(path_of(one), "is required"))
     if errors:

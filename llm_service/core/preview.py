@@ -20,8 +20,8 @@ FRAME_TOKENS = 64
 class Preview:
     """`estimated_input_tokens` is an estimate: only the provider counts tokens.
 
-    `max_output_tokens` None = nothing bounds the answer. `max_cost_usd` is the most that the call can cost; None where
-    the price or the bound is not known.
+    `max_output_tokens` None = nothing bounds the answer. `max_cost_usd` is the most that one
+    call can cost, which a failed attempt that is billed comes on top of; None where the price or the bound is not known.
     """
 
     prepared: Prepared

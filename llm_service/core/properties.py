@@ -5,14 +5,15 @@ number.
 """
 
 import math
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from .errors import FieldError, InvalidInput
+from .patterns import is_found
 from .text import refuse_forbidden, repair
 
 # JSON numbers beyond this lose digits in JavaScript and in many other readers (RFC 8259, section 6).
@@ -34,7 +35,7 @@ JSON_TYPES = {Kind.FLOAT: "number"}
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """One declared value. `default` is used where `required` is False and no value came.
+    """One declared value. `default` stands in where `required` is False and no value came; None = none is declared.
 
     `max_length` bounds the characters of a string, or of an array's or object's JSON text. `items` declares an array's
     items (None = any JSON value), `properties` an object's keys (None = any). `nullable`: `null` is a value too.
@@ -58,6 +59,13 @@ class Property:
     items: "Property | None" = None
     properties: "tuple[Property, ...] | None" = None
 
+    @property
+    def absent(self) -> Any:
+        """What a template renders where no value came."""
+        if self.default is not None or self.required:
+            return self.default
+        return _EMPTY[self.kind]() if self.kind in _EMPTY else None
+
     def json_schema(self) -> dict[str, Any]:
         """As OpenAPI 3.1 has it: JSON Schema 2020-12."""
         json_type = JSON_TYPES.get(self.kind, self.kind.value)
@@ -65,7 +73,7 @@ class Property:
         text = self.kind is Kind.STRING
         for key, value in (
             ("description", self.description or None),
-            ("enum", ([*self.enum, None] if self.nullable else list(self.enum)) if self.enum else None),
+            ("enum", self._shown([*self.enum, None] if self.nullable else list(self.enum)) if self.enum else None),
             ("minimum", self.minimum),
             ("maximum", self.maximum),
             ("minLength", self.min_length if text else None),
@@ -74,15 +82,23 @@ class Property:
             ("minItems", self.min_items),
             ("maxItems", self.max_items),
             ("items", self.items.json_schema() if self.items else {} if self.kind is Kind.ARRAY else None),
-            ("default", None if self.required else self.default),
+            ("default", self._shown(self.default)),
         ):
             if value is not None:
                 schema[key] = value
         if self.properties is not None:
             schema.update(object_schema(self.properties))
         if self.example is not None:
-            schema["examples"] = [self.example]
+            schema["examples"] = [self._shown(self.example)]
         return schema
+
+    def _shown(self, value: Any) -> Any:
+        """Numbers of kind float look like ones: generators of clients take 1 for an integer."""
+        if self.kind is not Kind.FLOAT:
+            return value
+        return (
+            [self._shown(one) for one in value] if isinstance(value, list) else None if value is None else float(value)
+        )
 
     def check(self, value: Any, path: str) -> Iterator[FieldError]:
         """What is wrong with `value`, in words for the caller, each under its path below `path`.
@@ -106,14 +122,14 @@ class Property:
             yield FieldError(path, f"must have at most {self.max_length:,} characters, has {length:,}")
         elif self.min_length is not None and length < self.min_length:
             yield FieldError(path, f"must have at least {self.min_length:,} characters, has {length:,}")
-        elif self.pattern is not None and not re.search(self.pattern, value):
+        elif self.pattern is not None and not is_found(self.pattern, value):
             yield FieldError(path, f"must match the pattern {self.pattern}")
 
     def _check_number(self, value: float, path: str) -> Iterator[FieldError]:
         if self.minimum is not None and value < self.minimum:
-            yield FieldError(path, f"must be at least {self.minimum:g}")
+            yield FieldError(path, f"must be at least {plain_number(self.minimum)}")
         elif self.maximum is not None and value > self.maximum:
-            yield FieldError(path, f"must be at most {self.maximum:g}")
+            yield FieldError(path, f"must be at most {plain_number(self.maximum)}")
 
     def _check_list(self, value: list[Any], path: str) -> Iterator[FieldError]:
         if self.max_items is not None and len(value) > self.max_items:
@@ -139,6 +155,16 @@ class Property:
 
     def _too_long(self, path: str) -> FieldError:
         return FieldError(path, f"must have at most {self.max_length:,} characters as JSON")
+
+
+def plain_number(value: float) -> str:
+    """All of its digits, and no exponent: `0.00001`."""
+    return f"{Decimal(repr(value)):f}"
+
+
+def normal(value: Any) -> Any:
+    """1.0 and 1 are the same number in JSON: they render alike."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_INTEGER else value
 
 
 def object_schema(properties: Sequence[Property]) -> dict[str, Any]:
@@ -174,6 +200,9 @@ def sample(one: Property) -> Any:
     if one.enum:
         return one.enum[0]
     return _SAMPLES[one.kind](one)
+
+
+_EMPTY: Mapping[Kind, Callable[[], Any]] = {Kind.STRING: str, Kind.ARRAY: list, Kind.OBJECT: dict}
 
 
 def _sample_text(one: Property) -> str:

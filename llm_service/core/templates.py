@@ -133,7 +133,9 @@ class TemplateSet:
     def bare_name(self, template: Template) -> str | None:
         """The name without its version, where that means this template."""
         version = version_of(template.template_id)
-        return version[0] if version and self._latest[version[0]] is template else None
+        if version is None or version[0] in self._templates or self._latest[version[0]] is not template:
+            return None
+        return version[0]
 
 
 def _example(one: Property) -> Any:

@@ -1,15 +1,18 @@
 """The strict reader: what it takes, and for each fault the line that it names."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from llm_service.adapters import prompt_files
 from llm_service.adapters.prompt_files import MAX_FILE_BYTES, PromptFolder
 from llm_service.adapters.prompty import parse_prompty
 from llm_service.adapters.prompty_yaml import PromptyError
-from llm_service.core.library import TemplateFaults
+from llm_service.core.library import Library, TemplateFaults
 from llm_service.core.properties import Kind
+from tests.conftest import Heard, library_of
 
 GOOD = """---
 name: Test
@@ -96,6 +99,17 @@ def test_the_revision_follows_the_content_alone() -> None:
         (HEAD + "  - name: a\n    kind: string\n    pattern: '^[0-9]{4}$'\n---\nuser:\nx", 7, "needs an example"),
         (HEAD + "  - name: a\n    kind: integer\n    minimum: 3\n    maximum: 2\n---\nuser:\nx", 9, "is above"),
         (HEAD + "  - name: a\n    kind: integer\n    enumValues: [1, x]\n---\nuser:\nx", 9, "integer"),
+        (HEAD + "  - name: a\n    kind: string\n    default: \"a\\0b\"\n---\nuser:\nx", 9, "NUL"),
+        (HEAD + "  - name: a\n    kind: string\n    enumValues: [\"a\\0b\"]\n---\nuser:\nx", 9, "NUL"),
+        (HEAD + "  - name: a\n    kind: object\n    default: {x: .inf}\n---\nuser:\nx", 9, "finite"),
+        (HEAD + "  - name: a\n    kind: array\n    example: [.nan]\n---\nuser:\nx", 9, "finite"),
+        (HEAD + "outputs:\n  - {name: a, kind: string, example: \"a\\0b\"}\n---\nuser:\nx", 8, "NUL"),
+        (HEAD + "  - name: a\n    kind: float\n    maximum: .inf\n---\nuser:\nx", 9, "a number"),
+        (HEAD + "  - name: a\n    kind: string\n    pattern: '(?i)^x$'\n---\nuser:\nx", 9, "JavaScript"),
+        (HEAD + "  - name: a\n    kind: string\n    pattern: '(a)\\1'\n---\nuser:\nx", 9, "regular expression"),
+        (HEAD + "  - name: a\n    kind: string\n    enumValues: [b, b]\n---\nuser:\nx", 9, "twice"),
+        (HEAD + "  - name: a\n    kind: string\n    enumValues: [b]\n    maxLength: 3\n---\nuser:\nx", 10, "says nothing"),
+        (HEAD + "model: ''\n---\nuser:\nx", 7, "empty"),
         (HEAD + "  - name: loop\n    kind: integer\n---\nuser:\nx", 7, "needs a name"),
         (HEAD + "  - name: a\n    kind: string\n    items: {kind: string}\n---\nuser:\nx", 9, "no meaning"),
         (HEAD + "  - name: a\n    kind: array\n    minItems: -1\n---\nuser:\nx", 9, "from 0 on"),
@@ -227,3 +241,48 @@ def test_a_file_whose_own_test_fails_is_a_fault_of_its_line(tmp_path: Path) -> N
     (tmp_path / "a_v1.prompty").write_text(GOOD.replace("---\nsystem", tests))
     assert faults_of(tmp_path) == ["a_v1.prompty:20: its test 't' fails: the user message is 'Hi', expected was 'Bye'"]
     assert len(PromptFolder(tmp_path, default_max_chars=5000, run_tests=False).load()) == 1
+
+
+def test_an_error_of_the_readers_own_is_a_fault_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a_v1.prompty").write_text(GOOD)
+    (tmp_path / "b_v1.prompty").write_text("x")
+    monkeypatch.setattr(prompt_files, "parse_prompty", broken_reader)
+    with pytest.raises(TemplateFaults) as raised:
+        PromptFolder(tmp_path, default_max_chars=5000).load()
+    assert [fault.shown for fault in raised.value.faults] == [
+        f"{name}_v1.prompty: cannot be read: an error of the service's own (ZeroDivisionError)" for name in "ab"
+    ]
+
+
+def broken_reader(*_arguments: object, **_more: object) -> None:
+    raise ZeroDivisionError
+
+
+def test_the_last_good_set_outlives_the_process(tmp_path: Path) -> None:
+    folder, kept = tmp_path / "prompts", tmp_path / "kept.json"
+    folder.mkdir()
+    (folder / "a_v1.prompty").write_text(GOOD)
+    first = Library(PromptFolder(folder, default_max_chars=5000, kept=kept), Heard(), falls_back=True)
+    (folder / "a_v1.prompty").write_text("broken")
+    with pytest.raises(TemplateFaults):
+        library_of(folder)
+    heard = Heard()
+    later = Library(PromptFolder(folder, default_max_chars=5000, kept=kept), heard, falls_back=True)
+    assert later.current.get("a_v1").revision == first.current.get("a_v1").revision
+    assert [fault.shown for fault in later.faults] == [
+        "a_v1.prompty:1: must begin with front matter between two lines of ---"
+    ]
+    assert heard.refusals
+    (folder / "a_v1.prompty").write_text(GOOD.replace("lines.", "texts."))
+    later.refresh()
+    assert later.faults == ()
+    assert "texts" in json.loads(kept.read_text())["a_v1"]
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_where_nothing_can_be_kept_the_service_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "a_v1.prompty").write_text(GOOD)
+    heard = Heard()
+    folder = PromptFolder(tmp_path, default_max_chars=5000, kept=tmp_path / "nowhere" / "kept.json")
+    assert Library(folder, heard, falls_back=True).current.ids == ["a_v1"]
+    assert len(heard.unkept) == 1

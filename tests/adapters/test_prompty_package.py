@@ -8,7 +8,12 @@ import pytest
 from llm_service.core.templates import Template
 from tests.conftest import ROOT, TEST_PROMPTS, library_of
 
-TEMPLATES = [(folder, one) for folder in (ROOT / "prompts", TEST_PROMPTS) for one in library_of(folder).current]
+TEMPLATES = [
+    (folder, one)
+    for folder in (ROOT / "prompts", TEST_PROMPTS)
+    for one in library_of(folder).current
+    if all(declared.example is not None for declared in one.inputs)
+]
 
 
 @pytest.mark.parametrize(("folder", "template"), TEMPLATES, ids=[one.template_id for _, one in TEMPLATES])

@@ -142,6 +142,16 @@ def test_a_file_cannot_ask_for_endless_work(tmp_path: Path, text: str) -> None:
     assert fault_of(tmp_path, FRONT + f"---\nuser:\n{text}\n").startswith("bad_v1.prompty:7: ")
 
 
+def test_no_pair_of_pattern_and_text_holds_the_process_up(make_app: Any, tmp_path: Path) -> None:
+    inputs = FRONT + "  - {name: code, kind: string, pattern: '^(a+)+$', example: aaa, required: true}\n"
+    (tmp_path / "slow_v1.prompty").write_text(inputs + "---\nuser:\n{{ input }}{{ code }}\n")
+    client = make_app(APP_PROMPTS_DIR=str(tmp_path)).test_client()
+    body = {"template_id": "slow_v1", "input": "x", "parameters": {"code": "a" * 4000 + "b"}}
+    began = time.monotonic()
+    assert refused_fields(client.post(URL, json=body)) == ["parameters.code"]
+    assert time.monotonic() - began < 5, "a backtracking engine would take longer than the world exists"
+
+
 def test_values_cannot_make_a_message_without_end(make_app: Any, tmp_path: Path) -> None:
     inputs = (
         FRONT.replace("true}", "true, maxLength: 1000000}")

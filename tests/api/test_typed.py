@@ -1,5 +1,6 @@
 """Each template as an operation of its own: what it takes, what it answers, and how the document describes it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,19 @@ def test_every_shipped_template_has_an_operation_whose_example_works(client: Fla
     assert operation["operationId"] == template_id
     assert operation["summary"]
     assert len(operation["description"]) > 40
+    check_operation(client, document, template_id)
+
+
+@pytest.mark.parametrize("template_id", ["ticket_v1", "wishes_v1"])
+def test_and_so_has_one_with_everything_that_a_template_can_have(ticket: FlaskClient, template_id: str) -> None:
+    document = document_of(ticket)
+    validate(document)
+    check_operation(ticket, document, template_id)
+
+
+def check_operation(client: FlaskClient, document: dict[str, Any], template_id: str) -> None:
+    """Its example keeps its schema and works, and the answer is as documented."""
+    operation = operation_of(document, template_id)
     example = operation["requestBody"]["content"]["application/json"]["example"]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     jsonschema.validate(example, {**schema, "components": document["components"]})
@@ -48,6 +62,34 @@ def test_every_shipped_template_has_an_operation_whose_example_works(client: Fla
     assert response.status_code == 200, response.text
     answers = operation["responses"]["200"]["content"]["application/json"]["schema"]
     jsonschema.validate(response.get_json(), {**answers, "components": document["components"]})
+
+
+def test_no_default_stands_where_none_was_declared(ticket: FlaskClient) -> None:
+    schemas = document_of(ticket)["components"]["schemas"]["WishesV1Parameters"]
+    assert {name for name, one in schemas["properties"].items() if "default" in one} == {"style", "tags"}
+    assert "required" not in schemas
+    # A generator of clients takes 1 for an integer.
+    assert json.dumps(schemas["properties"]["share"]["enum"]) == "[0.5, 1.0, 2.0]"
+    answer = generate(ticket, "wishes", {"input": "x"}).get_json()
+    assert answer["user_prompt"] == "x||None|||||None|formal|a+b".replace("|||||None", "||||{}|None")
+
+
+def test_the_same_number_renders_alike(ticket: FlaskClient) -> None:
+    one, two = (generate(ticket, "wishes", {"input": "x", "parameters": {"share": value}}) for value in (1, 1.0))
+    assert "|1|" in one.get_json()["user_prompt"]
+    assert two.headers["Cache-Status"] == "llm-service; hit"
+
+
+@pytest.mark.parametrize("code", ["12345\n", "١٢٣٤٥", "1234", "x12345"])
+def test_a_pattern_means_what_the_document_says(ticket: FlaskClient, code: str) -> None:
+    response = generate(ticket, "wishes", {"input": "x", "parameters": {"code": code}})
+    assert [one["field"] for one in response.get_json()["errors"]] == ["parameters.code"]
+
+
+def test_bounds_are_told_to_the_last_digit(ticket: FlaskClient) -> None:
+    for value, words in ((1234568, "must be at most 1234567"), (0, "must be at least 0.00001")):
+        response = generate(ticket, "wishes", {"input": "x", "parameters": {"price": value}})
+        assert response.get_json()["errors"][0]["message"] == words
 
 
 def test_a_bare_name_means_the_highest_version(client: FlaskClient) -> None:
@@ -138,8 +180,8 @@ def test_other_methods_are_named(client: FlaskClient, method: str) -> None:
 
 def test_names_that_collide_stay_apart(make_app: Any, tmp_path: Path) -> None:
     text = (ROOT / "prompts/summarize_v1.prompty").read_text()
-    for name in ("generate", "a_1", "a1x", "a_1x", "a1"):
-        (tmp_path / f"{name.ljust(3, '_')}.prompty").write_text(text)
+    for name in ("generate", "generate_", "generate_template", "a_1", "a1x", "a_1x", "a1_"):
+        (tmp_path / f"{name}.prompty").write_text(text)
     document = document_of(make_app(APP_PROMPTS_DIR=str(tmp_path)).test_client())
     validate(document)
     ids = [
@@ -150,5 +192,5 @@ def test_names_that_collide_stay_apart(make_app: Any, tmp_path: Path) -> None:
         operation_of(document, path.stem)["requestBody"]["content"]["application/json"]["schema"]["$ref"]
         for path in tmp_path.glob("*.prompty")
     ]
-    assert len(used) == len(set(used)) == 5
+    assert len(used) == len(set(used)) == 7
     assert not any(one.endswith("/GenerateRequest") for one in used)

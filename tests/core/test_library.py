@@ -15,9 +15,16 @@ class Source:
         self.given = given
         self.reads = 0
         self.is_changed = False
+        self.kept: TemplateSet | None = None
 
     def changed(self) -> bool:
         return self.is_changed
+
+    def keep(self, templates: TemplateSet) -> None:
+        self.kept = templates
+
+    def last_good(self) -> TemplateSet | None:
+        return self.kept
 
     def load(self) -> TemplateSet:
         self.reads += 1

@@ -59,6 +59,7 @@ def error_of(page: str, name: str) -> str:
         (Property("a", Kind.FLOAT, minimum=0), "number"),
         (Property("a", Kind.FLOAT, minimum=0, maximum=1), "number"),
         (Property("a", Kind.FLOAT, minimum=0, maximum=1, required=False, default=0.5), "range"),
+        (Property("a", Kind.INTEGER, minimum=0, maximum=5000, required=False, default=1), "number"),
         (Property("a", Kind.BOOLEAN), "checkbox"),
         (WORDS, "list"),
         (Property("a", Kind.ARRAY), "list"),
@@ -75,7 +76,9 @@ def test_what_a_field_looks_like(one: Property, kind: str) -> None:
     [
         (WORDS, ["red", "light blue"], "red\nlight blue"),
         (WORDS, ["two\nlines"], '["two\\nlines"]'),
-        (WORDS, ["[x]"], '["[x]"]'),
+        (WORDS, ["[x] y"], "[x] y"),
+        (WORDS, ["[1]"], '["[1]"]'),
+        (WORDS, [" x", ""], '[" x", ""]'),
         (NUMBERS, [1, 2], "1\n2"),
         (Property("a", Kind.ARRAY), [{"b": 1}], '[{"b": 1}]'),
         (Property("a", Kind.OBJECT), {"b": "é"}, '{"b": "é"}'),
@@ -88,8 +91,49 @@ def test_values_survive_the_form(one: Property, value: object, typed: str) -> No
     assert from_text(one, typed) == value
 
 
+def wish(client: FlaskClient, **changes: str) -> dict[str, Any]:
+    """What is asked when the form is sent as a browser shows it, with these changes."""
+    shown = {"p.style": "formal", "p.tags": "a\r\nb"}
+    blank = dict.fromkeys(("p.color", "p.size", "p.code", "p.motto", "p.stops", "p.guest", "p.share", "p.price"), "")
+    form = {"template_id": "wishes_v1", "template_shown": "wishes_v1", "input": "Hi", **blank, **shown}
+    form.update({f"p.{name}": value for name, value in changes.items()})
+    response = client.post("/", data=form, headers=OWN_PAGE)
+    assert response.status_code == 303, response.text
+    return client.get(f"/api/v1/history/{response.headers['Location'].split('from=')[1]}").get_json()  # type: ignore[no-any-return]
+
+
+def test_a_form_that_nobody_touched_chooses_nothing(client: FlaskClient) -> None:
+    page = client.get("/?template=wishes").text
+    for name in ("color", "size", "share"):
+        assert '<option value="">–</option>' in field(page, name)
+        assert " selected" not in field(page, name)
+    assert wish(client)["parameters"] == {"quick": False, "style": "formal", "tags": ["a", "b"]}
+
+
+def test_what_was_emptied_is_empty(client: FlaskClient) -> None:
+    asked = wish(client, style="", tags="")
+    assert (asked["parameters"]["style"], asked["parameters"]["tags"]) == ("", [])
+
+
+def test_options_and_lines_keep_their_spaces(client: FlaskClient) -> None:
+    assert 'value=" blue"' in field(client.get("/?template=wishes").text, "color")
+    asked = wish(client, color="a  b", stops="[URGENT] Rome\r\nParis")
+    assert asked["parameters"]["color"] == "a  b"
+    assert asked["parameters"]["stops"] == ["[URGENT] Rome", "Paris"]
+
+
+def test_a_text_of_several_lines_never_stands_in_one(client: FlaskClient) -> None:
+    body = {"input": "Hi", "parameters": {"style": "one\ntwo"}}
+    request_id = client.post("/api/v1/templates/wishes/generate", json=body).get_json()["request_id"]
+    assert re.search(r"<textarea[^>]*>\none\ntwo</textarea>", field(client.get(f"/?from={request_id}").text, "style"))
+
+
+def test_a_list_names_its_choices(client: FlaskClient) -> None:
+    assert "One per line, of: a, b." in field(client.get("/?template=wishes").text, "tags")
+
+
 def test_each_kind_of_field_is_drawn(client: FlaskClient) -> None:
-    page = client.get("/").text
+    page = client.get("/?template=ticket").text
     assert '<input type="text"' in field(page, "queue")
     assert 'data-max="40"' in field(page, "queue")
     assert 'data-count="field-parameters-queue"' in field(page, "queue")
@@ -98,6 +142,7 @@ def test_each_kind_of_field_is_drawn(client: FlaskClient) -> None:
     assert 'class="required"' in field(page, "labels")
     slider = field(page, "urgency")
     assert re.search(r'type="range" .* value="3" min="1" max="5" step="1"', slider)
+    assert re.search(r'<noscript><input type="number" name="p.urgency" value="3" min="1" max="5"', slider)
     assert 'data-value-of="field-parameters-urgency"' in slider
     assert re.search(r'type="number" .* min="0"', field(page, "budget"))
     assert re.search(r'type="checkbox" .* checked', field(page, "polite"))

@@ -27,7 +27,9 @@ def text_of(page: str, element_id: str) -> str:
 def test_the_form_is_drawn_from_the_template(client: FlaskClient) -> None:
     page = client.get("/").text
     assert re.search(
-        r'<select id="field-parameters-tone" name="p.tone".*?<option selected>neutral</option>', page, re.DOTALL
+        r'<select id="field-parameters-tone" name="p.tone".*?<option value="neutral" selected>neutral</option>',
+        page,
+        re.DOTALL,
     )
     assert 'data-max="5000"' in page
     assert "No model is connected" in page

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,13 @@ def call(server: Server, path: str, body: object = None) -> Any:
     request = urllib.request.Request(server.base_url + path, data, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=WAIT_S) as response:
         return json.load(response)
+
+
+def readiness(server: Server) -> str:
+    try:
+        return str(call(server, "/api/v1/ready")["status"])
+    except urllib.error.HTTPError as error:
+        return str(json.load(error)["status"])
 
 
 @contextmanager
@@ -117,9 +125,23 @@ def test_a_fault_keeps_the_last_good_set_and_is_told(server: Server, prompts: Pa
     assert call(server, "/api/v1/templates") == before, "the good new file waits for the broken one"
     assert call(server, "/api/v1/templates/summarize/generate", {"input": "Hi"})["status"] == "completed"
     (prompts / "summarize_v1.prompty").write_text(SUMMARIZE)
-    until(lambda: in_every_worker(server, lambda: call(server, "/api/v1/ready")["status"]) == ["ready"] * 2)
+    until(lambda: in_every_worker(server, lambda: readiness(server)) == ["ready"] * 2)
     assert len(call(server, "/api/v1/templates")["items"]) == 2
     assert str(prompts) in server.log.read_text(), "the operator's log names the whole path"
+
+
+def test_a_worker_that_dies_comes_back_with_the_last_good_set(server: Server, prompts: Path) -> None:
+    before = call(server, "/api/v1/templates/summarize")["revision"]
+    (prompts / "summarize_v1.prompty").write_text("broken")
+    until(lambda: all(in_every_worker(server, lambda: call(server, "/api/v1/status")["template_faults"])))
+    victim = server.workers()[0]
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: len(server.workers()) == 2 and victim not in server.workers())
+    until(lambda: readiness(server) == "degraded")
+    assert in_every_worker(server, lambda: call(server, "/api/v1/templates/summarize")["revision"]) == [before] * 2
+    assert server.process.poll() is None
+    (prompts / "summarize_v1.prompty").write_text(SUMMARIZE)
+    until(lambda: in_every_worker(server, lambda: readiness(server)) == ["ready"] * 2)
 
 
 def test_a_generation_keeps_the_revision_that_it_began_with(server: Server, prompts: Path) -> None:

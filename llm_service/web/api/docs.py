@@ -27,7 +27,7 @@ class OpenApi:
 
     def text(self, templates: TemplateSet, models: AllowedModels) -> str:
         if templates is not self._templates:
-            self._text = json.dumps(with_templates(self._frame(), templates, models), indent=2)
+            self._text = json.dumps(with_templates(self._frame(), templates, models), indent=2, allow_nan=False)
             self._templates = templates
         return self._text
 

@@ -253,7 +253,8 @@ class PreviewSchema(ma.Schema):
         required=True,
         allow_none=True,
         metadata=meta(
-            "The most that the call can cost, in US dollars; null where the price or a bound of the answer is not known.",
+            "The most that one call to the model can cost, in US dollars (a failed attempt that the provider bills comes on "
+            "top); null where the price or a bound of the answer is not known.",
             "0.00065",
         ),
     )

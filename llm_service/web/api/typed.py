@@ -66,8 +66,8 @@ def _in_place_of_pattern(paths: Document, operations: Document) -> dict[str, Any
 
 def _operation(template: Template, name: str, bare: str | None, pattern: Document) -> dict[str, Any]:
     return {
-        # `generate` alone is the operation that takes any template.
-        "operationId": template.template_id + "_template" * (template.template_id == "generate"),
+        # `generate` alone is the operation that takes any template; no template's id has a hyphen.
+        "operationId": "generate-template" if template.template_id == "generate" else template.template_id,
         "summary": template.name,
         "description": _description(template, bare),
         "tags": pattern["tags"],
@@ -128,7 +128,7 @@ def _request(template: Template, name: str, models: AllowedModels) -> dict[str, 
     properties["model"] = {
         "type": "string",
         "enum": sorted(models.allowed_for(template)),
-        "description": f"Left out = {models.choose(None, template)}.",
+        "description": f"Left out = {models.default_for(template)}.",
     }
     properties["stream"] = {
         "type": "boolean",

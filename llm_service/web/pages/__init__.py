@@ -15,6 +15,7 @@ from flask import Flask, current_app, g, url_for
 
 from llm_service.core.model import Status
 from llm_service.core.parameters import path_of
+from llm_service.core.properties import plain_number
 
 from ..context import services
 from ..representation import output_json
@@ -45,6 +46,7 @@ def register(app: Flask) -> None:
         number=number,
         output_json=output_json,
         path_of=path_of,
+        plain_number=plain_number,
         pretty_json=pretty_json,
         seconds=seconds,
         status_label=STATUS_LABELS.get,

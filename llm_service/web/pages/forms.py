@@ -10,7 +10,7 @@ from werkzeug.datastructures import MultiDict
 
 from llm_service.core.errors import FieldError, InvalidInput, ServiceError
 from llm_service.core.model import CacheMode, GenerateRequest
-from llm_service.core.properties import Kind, Property
+from llm_service.core.properties import Kind, Property, normal
 from llm_service.core.templates import Template
 
 from ..errors import EdgeError
@@ -19,6 +19,8 @@ from ..strict_json import parse_json, refuse_surrogates
 PREFIX = "p."
 # A text that may be longer is written in a field of several lines.
 LINE_CHARS = 300
+# With more steps a slider's are too small to be hit.
+MAX_STEPS = 1000
 _FIELD_ID = re.compile(r"[^a-z0-9_]")
 
 
@@ -36,7 +38,7 @@ class Form:
 
     def value_of(self, one: Property) -> Any:
         """What the field shows: what was typed, else the default."""
-        return self.values.get(one.name, as_text(one, one.default))
+        return self.values.get(one.name, as_text(one, normal(one.default)))
 
     def request(self) -> GenerateRequest:
         """Raises `InvalidInput` where the typed text is no value of its type at all."""
@@ -65,7 +67,7 @@ class Form:
         parameters = {}
         for one in self.template.parameters:
             typed = self.value_of(one)
-            if typed != "" or one.kind is Kind.BOOLEAN:
+            if typed != "" or one.kind is Kind.BOOLEAN or _means_empty(one):
                 parameters[one.name] = from_text(one, typed)
         return parameters
 
@@ -117,8 +119,9 @@ def widget(one: Property) -> str:
         return "select"
     if one.kind in (Kind.INTEGER, Kind.FLOAT):
         # A slider always has a value: where there is none to begin with, it would make one up.
-        bounded = one.minimum is not None and one.maximum is not None
-        return "range" if bounded and one.default is not None else "number"
+        span = None if one.minimum is None or one.maximum is None else one.maximum - one.minimum
+        few = span is not None and (one.kind is Kind.FLOAT or span <= MAX_STEPS)
+        return "range" if few and one.default is not None else "number"
     if one.kind is Kind.ARRAY:
         return "list" if one.items is None or one.items.kind not in (Kind.ARRAY, Kind.OBJECT) else "json"
     if one.kind is Kind.OBJECT:
@@ -132,8 +135,10 @@ def as_text(one: Property, value: Any) -> Any:
         return bool(value)
     if value is None:
         return ""
-    if widget(one) == "list" and isinstance(value, list) and not any(_needs_json(item) for item in value):
-        return "\n".join(item if isinstance(item, str) else json.dumps(item) for item in value)
+    if widget(one) == "list" and isinstance(value, list):
+        lines = "\n".join(item if isinstance(item, str) else json.dumps(item) for item in value)
+        if from_text(one, lines) == value:
+            return lines
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -141,15 +146,15 @@ def from_text(one: Property, typed: Any) -> Any:
     """The value that was meant; the text itself where it is none, so that the core's check can say so."""
     if one.kind in (Kind.STRING, Kind.BOOLEAN):
         return typed
-    if widget(one) == "list" and not typed.lstrip().startswith("["):
+    if widget(one) == "list" and not isinstance(_value(typed), list):
         lines = [line.strip() for line in typed.split("\n") if line.strip()]
         return [_value(line) for line in lines] if one.items and one.items.kind is not Kind.STRING else lines
     return _value(typed)
 
 
 def field_id(path: str) -> str:
-    """The id of a field's element, from its path."""
-    return "field-" + _FIELD_ID.sub("-", path)
+    """The id of a field's element, from a path: what is inside a list or an object stands at the whole."""
+    return "field-" + _FIELD_ID.sub("-", ".".join(path.split(".")[:2]))
 
 
 def _value(typed: str) -> Any:
@@ -159,11 +164,9 @@ def _value(typed: str) -> Any:
         return typed
 
 
-def _needs_json(item: Any) -> bool:
-    """Whether an item would not come back from a line of its own."""
-    if isinstance(item, str):
-        return not item or item != item.strip() or "\n" in item or item.startswith("[")
-    return isinstance(item, list | dict)
+def _means_empty(one: Property) -> bool:
+    """Whether a field that was emptied says so: of a text or a list, where else the default would stand in."""
+    return one.kind in (Kind.STRING, Kind.ARRAY) and not one.enum and bool(one.default)
 
 
 def _by_field(error: ServiceError) -> dict[str, str]:
