@@ -11,8 +11,10 @@ import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
 
+from llm_service.adapters.clock import SystemClock
 from llm_service.core.errors import ServiceError
-from llm_service.core.model import GenerateRequest, Status
+from llm_service.core.model import Filters, GenerateRequest, Generation, Status
+from llm_service.core.ports import HistoryStore
 from llm_service.core.template_tests import failures
 from llm_service.core.usage_sums import GroupBy
 from llm_service.settings import Settings
@@ -26,11 +28,14 @@ from llm_service.wiring import (
     load_library,
     make_id,
     migrate_database,
+    open_history,
+    prune_before_ms,
     usage_reports,
 )  # fmt: skip
 
 templates = AppGroup("templates", help="The prompt files.")
 db = AppGroup("db", help="The database.")
+history = AppGroup("history", help="What was asked and answered.")
 openapi = AppGroup("openapi", help="The API's document.")
 
 
@@ -39,6 +44,7 @@ def register_commands(app: Flask) -> None:
     app.cli.add_command(db)
     # In place of flask-smorest's own, which knows nothing of the templates' operations.
     app.cli.add_command(openapi)
+    app.cli.add_command(history)
     app.cli.add_command(generate)
     app.cli.add_command(usage)
 
@@ -180,6 +186,67 @@ def upgrade_db() -> None:
     with told():
         changed = migrate_database(_settings())
     click.echo("The database was migrated." if changed else "The database is up to date.")
+
+
+@history.command("prune")
+def prune_history() -> None:
+    """Delete what is older than APP_HISTORY_DAYS, and take all that was ever deleted out of the file's bytes.
+
+    The service may run meanwhile.
+    """
+    with told():
+        store = open_history(_settings())
+        try:
+            deleted = store.prune(prune_before_ms(_settings(), SystemClock().now_ms()))
+            store.scrub()
+        finally:
+            store.close()
+    click.echo(f"{deleted:,} generations were deleted.")
+
+
+@history.command("export")
+@click.option("--format", type=click.Choice(["json", "jsonl", "csv"]), default="jsonl", show_default=True)
+@click.option(
+    "--output",
+    type=click.File("w", encoding="utf-8", lazy=False),
+    default="-",
+    help="File; left out = standard output.",
+)
+@click.option("--owner", default=LOCAL_OWNER, show_default=True, help="Whose.")
+@click.option("--q", help='Words, "phrases", begin*, -not.')
+@click.option("--template-id", help="The whole id of a template.")
+@click.option("--model", help="The model that was asked.")
+@click.option("--status", help="The state.")
+@click.option("--cached", help="true or false: whether the cache answered.")
+@click.option("--since", help="The first moment, such as 2026-11-23 or 2026-11-23T20:15:00Z.")
+@click.option("--until", help="The first moment that is not meant any more.")
+def export_history(format: str, output: Any, owner: str, **filters: str | None) -> None:
+    """Write the history, newest first, with a progress bar on standard error."""
+    from llm_service.web.download import chunked, export_pieces
+    from llm_service.web.filters import read_filters
+
+    with told():
+        chosen = read_filters(filters)
+        store = open_history(_settings())
+        try:
+            rows = _with_progress(store, owner, chosen)
+            for chunk in chunked(export_pieces(rows, SystemClock(), format)):
+                output.write(chunk)
+        finally:
+            store.close()
+
+
+def _with_progress(store: HistoryStore, owner: str, filters: Filters) -> Iterator[Generation]:
+    """The rows; the bar goes through their time, because to count them would be to read them."""
+    newest, oldest = store.newest(owner, 1, filters=filters), store.newest(owner, 1, after=0, filters=filters)
+    if not newest or not oldest:
+        return
+    here_ms = newest[0][1].created_ms
+    with click.progressbar(length=max(1, here_ms - oldest[0][1].created_ms), label="Exporting", file=sys.stderr) as bar:
+        for generation in store.export(owner, filters):
+            yield generation
+            bar.update(max(0, here_ms - generation.created_ms))
+            here_ms = min(here_ms, generation.created_ms)
 
 
 @click.command("usage")

@@ -64,6 +64,8 @@ class Settings:
     grace_s: float = 30
     max_output_tokens: int = 0
     prices_file: Path | None = None
+    history: str = "full"
+    history_days: int = 30
     proxy_hops: int = 0
     trusted_hosts: tuple[str, ...] = LOOPBACK_HOSTS
     warnings: tuple[str, ...] = field(default=(), repr=False)
@@ -136,8 +138,6 @@ def loopback_refusal(where: str) -> str:
 # Known settings whose function is not built: their default is accepted, anything else is refused by name.
 NOT_YET = {
     "APP_AUTH": "auto",
-    "APP_HISTORY": "full",
-    "APP_HISTORY_DAYS": "30",
     "REDIS_URL": "",
     "SECRET_KEY": "",
     "SECRET_KEY_FILE": "",
@@ -146,8 +146,8 @@ _KNOWN = {
     "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "APP_MODELS", "APP_PROVIDER", "HOST", "PORT",
     "WEB_CONCURRENCY", "APP_NAME", "APP_ENV", "APP_LOG_LEVEL", "APP_PROMPTS_DIR", "DATABASE_URL", "APP_CACHE_TTL_S",
     "APP_CACHE_MAX_ENTRIES", "APP_CACHE_SCOPE", "APP_INPUT_MAX_CHARS", "APP_DEADLINE_S", "APP_IDLE_TIMEOUT_S",
-    "APP_UPSTREAM_SLOTS", "APP_ABANDON_GRACE_S", "APP_GRACE_S", "APP_MAX_OUTPUT_TOKENS",
-    "APP_PRICES_FILE", "APP_PROXY_HOPS", "APP_TRUSTED_HOSTS", *NOT_YET,
+    "APP_UPSTREAM_SLOTS", "APP_ABANDON_GRACE_S", "APP_GRACE_S", "APP_MAX_OUTPUT_TOKENS", "APP_PRICES_FILE",
+    "APP_HISTORY", "APP_HISTORY_DAYS", "APP_PROXY_HOPS", "APP_TRUSTED_HOSTS", *NOT_YET,
 }  # fmt: skip
 SECRETS = {"OPENAI_API_KEY", "SECRET_KEY"}
 NAMES = frozenset(_KNOWN | {f"{name}_FILE" for name in SECRETS})
@@ -192,6 +192,8 @@ class _Reader:
             grace_s=self._number("APP_GRACE_S", 30, 1, 86_400),
             max_output_tokens=self._integer("APP_MAX_OUTPUT_TOKENS", 0, 0, 1_000_000),
             prices_file=self._path("APP_PRICES_FILE"),
+            history=self._choice("APP_HISTORY", "full", ("full", "metadata", "off")),
+            history_days=self._integer("APP_HISTORY_DAYS", 30, 1, 36_500),
             proxy_hops=self._integer("APP_PROXY_HOPS", 0, 0, 10),
             trusted_hosts=self._list("APP_TRUSTED_HOSTS", LOOPBACK_HOSTS),
             warnings=tuple(self._warnings),

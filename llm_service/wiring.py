@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from llm_service.adapters.cache_memory import MemoryCache
@@ -14,20 +14,24 @@ from llm_service.adapters.openai_responses import OpenAIProvider
 from llm_service.adapters.prices import ModelPrices, PricesFileError, read_prices
 from llm_service.adapters.prompt_files import PromptFolder
 from llm_service.adapters.retry import RetryingProvider
-from llm_service.adapters.sql.engine import Database, migrate
+from llm_service.adapters.spool_file import FileSpool
+from llm_service.adapters.sql.engine import Database, migrate, sqlite_path
 from llm_service.adapters.sql.errors import DatabaseFault
 from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.sql.idempotency import LIFETIME_MS
+from llm_service.adapters.sql.unkept import UnkeptHistory
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.adapters.tasks import Ticker, make_spawn
 from llm_service.adapters.telemetry import LogReporter
 from llm_service.core.allowed_models import AllowedModels
 from llm_service.core.calls import Calls, Slots
+from llm_service.core.errors import StorageError
 from llm_service.core.generate import Generate
 from llm_service.core.history import History
 from llm_service.core.library import Library, TemplateFaults
 from llm_service.core.live import Live
 from llm_service.core.model import UpstreamState
+from llm_service.core.outcomes import Outcomes
 from llm_service.core.ports import HistoryStore, MakeId, Provider
 from llm_service.core.prepare import Limits, Prepare
 from llm_service.core.preview import Previews
@@ -50,6 +54,8 @@ SWEEP_S = 20
 # Edited prompt files are in use within two seconds, also on a busy machine.
 LOOK_S = 0.5
 PRUNE_S = 600
+REPLAY_S = 2
+DAY_S = 24 * 3600
 # After the runs were interrupted: for their upstream calls to end.
 HANG_UP_S = 1
 
@@ -144,18 +150,22 @@ def build_services(settings: Settings) -> Services:
     database = open_database(settings)
     library, prices = load_library(settings, kept=database.path.parent / KEPT_PROMPTS), load_prices(settings)
     provider = RetryingProvider(build_provider(settings))
-    store = SqlHistory(database)
+    store = history_of(settings, database)
     clock, spawn, reporter = SystemClock(), make_spawn(), LogReporter()
-    cache = MemoryCache(ttl_s=settings.cache_ttl_s, max_entries=settings.cache_max_entries)
+    # No text outlives in the cache what the history may keep.
+    ttl_s = min(settings.cache_ttl_s, settings.history_days * DAY_S)
+    cache = MemoryCache(ttl_s=ttl_s, max_entries=settings.cache_max_entries)
     slots = Slots(settings.upstream_slots)
     runs = Runs(
         history=store, clock=clock, reporter=reporter, make_id=make_id, abandon_grace_s=settings.abandon_grace_s
     )
+    outcomes = Outcomes(store, open_spool(settings), clock, reporter)
     calls = Calls(
         provider=provider,
         prices=prices,
         cache=cache,
         history=store,
+        outcomes=outcomes,
         clock=clock,
         runs=runs,
         slots=slots,
@@ -167,6 +177,7 @@ def build_services(settings: Settings) -> Services:
         deadline_s=settings.deadline_s,
         max_output_tokens=settings.max_output_tokens,
         share_cache=settings.cache_scope == "shared",
+        can_repeat=settings.history == "full",
     )
     prepare = Prepare(library, models, provider.identity, limits)
     generate = Generate(
@@ -182,7 +193,7 @@ def build_services(settings: Settings) -> Services:
     )
     live = Live(runs, store, clock)
     ticker = Ticker(spawn, reporter)
-    keep_house(ticker, settings, runs, store, clock)
+    keep_house(ticker, settings, runs, store, outcomes, clock)
     ticker.every(LOOK_S, library.refresh)
 
     def upstream_state() -> UpstreamState:
@@ -209,7 +220,7 @@ def build_services(settings: Settings) -> Services:
         models=models,
         generate=generate,
         preview=Previews(prepare, cache, prices),
-        history=History(store, cache, live),
+        history=History(store, cache, live, keeps=settings.history),
         usage=UsageReports(SqlUsage(database)),
         live=live,
         runs=runs,
@@ -225,17 +236,54 @@ def build_services(settings: Settings) -> Services:
     )
 
 
-def keep_house(ticker: Ticker, settings: Settings, runs: Runs, store: HistoryStore, clock: SystemClock) -> None:
+def open_history(settings: Settings) -> HistoryStore:
+    """The history alone, for a command.
+
+    Raises `StartError`.
+    """
+    return history_of(settings, open_database(settings))
+
+
+def history_of(settings: Settings, database: Database) -> HistoryStore:
+    """As much of it as the operator wants to keep; it closes the database."""
+    if settings.history == "off":
+        return UnkeptHistory(database)
+    return SqlHistory(database, keeps_texts=settings.history == "full")
+
+
+def open_spool(settings: Settings) -> FileSpool:
+    """Beside the database: on the disk that the operator gave to what must last."""
+    path = sqlite_path(settings.database_url)
+    return FileSpool(path.with_name(f"{path.name}.spool"), keeps_texts=settings.history == "full")
+
+
+def prune_before_ms(settings: Settings, now_ms: int) -> int:
+    """What began before is kept no longer."""
+    return now_ms - settings.history_days * DAY_S * 1000
+
+
+def keep_house(
+    ticker: Ticker, settings: Settings, runs: Runs, store: HistoryStore, outcomes: Outcomes, clock: SystemClock
+) -> None:
     """What a process does now and then, whoever calls."""
+
+    def replay() -> None:
+        # A database that is still out of reach is no news.
+        with suppress(StorageError):
+            outcomes.replay()
 
     def sweep() -> None:
         now_ms = clock.now_ms()
         store.interrupt_older_than(now_ms - round((settings.deadline_s + INTERRUPT_MARGIN_S) * 1000), now_ms)
 
+    # First what was paid for: the sweep takes it for interrupted.
+    replay()
     sweep()
     ticker.every(TICK_S, runs.tick)
+    ticker.every(REPLAY_S, replay)
     ticker.every(SWEEP_S, sweep)
     ticker.every(PRUNE_S, lambda: store.prune_keys(clock.now_ms() - LIFETIME_MS))
+    ticker.every(PRUNE_S, lambda: store.prune(prune_before_ms(settings, clock.now_ms())))
 
 
 def build_models(settings: Settings) -> AllowedModels:

@@ -55,7 +55,7 @@ def test_vendored_files_are_the_ones_that_were_recorded() -> None:
 
 
 def test_decisions_are_short_and_numbered() -> None:
-    for number, path in enumerate(sorted((ROOT / "docs/decisions").glob("*.md")), 1):
+    for path in (ROOT / "docs/decisions").glob("*.md"):
         text = path.read_text()
-        assert text.startswith(f"# {number}. "), path.name
+        assert text.startswith(f"# {int(path.name[:4])}. "), path.name
         assert len(text.splitlines()) <= 16, path.name

@@ -23,6 +23,7 @@ from .errors import (
     UpstreamModelUnknown,
 )
 from .model import CachedAnswer, Delta, Done, Landing, ProviderCall, Retrying, Status, Usage
+from .outcomes import Outcomes
 from .ports import Cache, Clock, Flight, HistoryStore, Prices, Provider, Reporter, Spawn
 from .pricing import Bill
 from .runs import OVERDUE_S, Call, Finished, Run, Runs
@@ -61,6 +62,7 @@ class Calls:
         prices: Prices,
         cache: Cache,
         history: HistoryStore,
+        outcomes: Outcomes,
         clock: Clock,
         runs: Runs,
         slots: Slots,
@@ -71,6 +73,7 @@ class Calls:
         self._prices = prices
         self._cache = cache
         self._history = history
+        self._outcomes = outcomes
         self._clock = clock
         self._runs = runs
         self.slots = slots
@@ -161,7 +164,7 @@ class Calls:
             upstream_request_id=done.upstream_request_id,
             **({} if invalid else self._saved(run, done)),
         )
-        kept = self._history.finish(generation)
+        kept = self._outcomes.finish(generation)
         run.stored = generation
         if invalid:
             self._reporter.ended(generation)

@@ -12,7 +12,16 @@ from contextlib import closing
 from typing import Any
 
 from .calls import Calls
-from .errors import Cancelled, Failure, IdempotencyConflict, IdempotencyMismatch, ServiceError, ShuttingDown
+from .errors import (
+    Cancelled,
+    Failure,
+    FieldError,
+    IdempotencyConflict,
+    IdempotencyMismatch,
+    InvalidInput,
+    ServiceError,
+    ShuttingDown,
+)
 from .listeners import Listener, Replay, RunListener, is_over
 from .model import (
     CachedAnswer,
@@ -117,6 +126,9 @@ class Generate:
 
     def _claim(self, owner: str, key: IdempotencyKey, request_id: str) -> Listener | None:
         """None if the key is this request's now; else the answer that it stands for."""
+        if not self._limits.can_repeat:
+            message = "cannot be kept here: this service keeps no answers that it could repeat. Leave it out"
+            raise InvalidInput.of([FieldError("Idempotency-Key", message)])
         holder = self._history.claim_key(owner, key, request_id, self._clock.now_ms())
         if holder is None:
             return None
@@ -135,7 +147,7 @@ class Generate:
         watch.lap("cache")
         if answer is not None:
             return self._replay(prepared, request_id, answer, watch)
-        about = _about(prepared.request)
+        about = _about(prepared)
         flight = self._flights.board(prepared.cache_key if shareable else None, request_id, about)
         if shown:
             flight.mark_shown()
@@ -153,8 +165,10 @@ class Generate:
 
     def _replay(self, prepared: Prepared, request_id: str, answer: CachedAnswer, watch: Stopwatch) -> Listener:
         """Serve a stored answer. It costs nothing; its token counts are those of the answer, whose cost is saved."""
-        # The same prompts can come from other values: then the history keeps what was typed this time.
-        same = (answer.input, answer.parameters) == (prepared.request.input, prepared.request.parameters)
+        # The same prompts can come from other values: then the history keeps what was typed this time. And texts have one
+        # owner, whoever shares the cache: each deletes and searches their own.
+        asked = (prepared.owner, prepared.request.input, prepared.request.parameters)
+        same = (answer.owner, answer.input, answer.parameters) == asked
         generation = self._generation(
             prepared,
             request_id,
@@ -191,7 +205,7 @@ class Generate:
 
     def _join(self, prepared: Prepared, request_id: str, flight: Flight, watch: Stopwatch, kept: bool) -> Listener:
         """Share a call that is under way. It costs nothing; the one who began it pays."""
-        answer_id = flight.flight_id if flight.about == _about(prepared.request) else request_id
+        answer_id = flight.flight_id if flight.about == _about(prepared) else request_id
         try:
             running = self._generation(prepared, request_id, status=Status.RUNNING, answer_id=answer_id)
             running = self._history.record_shared(running)
@@ -240,9 +254,10 @@ class Generate:
         )
 
 
-def _about(request: GenerateRequest) -> str:
-    """Tells generations apart whose prompts are the same although other values were typed."""
-    typed = json.dumps([request.input, dict(request.parameters)], sort_keys=True, separators=(",", ":"))
+def _about(prepared: Prepared) -> str:
+    """Tells generations apart whose prompts are the same although other values were typed, or by someone else."""
+    asked = [prepared.owner, prepared.request.input, dict(prepared.request.parameters)]
+    typed = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(typed.encode()).hexdigest()
 
 

@@ -5,37 +5,45 @@ from collections.abc import Iterator
 
 from .errors import FieldError, InvalidInput, NotFound
 from .live import Live
-from .model import Generation, Page
+from .model import EVERYTHING, Filters, Generation, Page
 from .ports import Cache, HistoryStore
+from .search import Search, parse_search
 
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
+MAX_SEARCH_CHARS = 500
 _CURSOR = re.compile(r"([bn])([0-9]{1,18})", re.ASCII)
 
 
 class History:
     """The history of generations. A deleted one is gone from the cache too, and stopped first if it still runs."""
 
-    def __init__(self, store: HistoryStore, cache: Cache, live: Live) -> None:
+    def __init__(self, store: HistoryStore, cache: Cache, live: Live, *, keeps: str = "full") -> None:
+        """`keeps`: `full`, `metadata` (no texts), or `off`."""
+        self.keeps = keeps
         self._store = store
         self._cache = cache
         self._live = live
 
-    def page(self, owner: str, cursor: str | None = None, limit: int = DEFAULT_PAGE) -> Page:
-        """One page, newest first. `cursor` is another page's `next` or `prev`.
+    def page(
+        self, owner: str, cursor: str | None = None, limit: int = DEFAULT_PAGE, filters: Filters = EVERYTHING
+    ) -> Page:
+        """One page, newest first. `cursor` is the `next` or `prev` of another page with the same filters.
 
         Raises `InvalidInput` for a cursor that no page gave, or a limit outside 1..200.
         """
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInput.of([FieldError("limit", f"must be between 1 and {MAX_PAGE}")])
         back, position = _read_cursor(cursor) if cursor is not None else (False, None)
+        if _finds_nothing(filters):
+            return Page(items=[], next=None, prev=None)
         # One row more than asked for tells whether there is another page.
         if back:
-            rows = list(self._store.newest(owner, limit + 1, after=position))
+            rows = list(self._store.newest(owner, limit + 1, after=position, filters=filters))
             more_newer, more_older = len(rows) > limit, True
             rows = rows[-limit:]
         else:
-            rows = list(self._store.newest(owner, limit + 1, before=position))
+            rows = list(self._store.newest(owner, limit + 1, before=position, filters=filters))
             more_newer, more_older = position is not None, len(rows) > limit
             rows = rows[:limit]
         return Page(
@@ -51,9 +59,9 @@ class History:
             raise _not_found()
         return generation
 
-    def export(self, owner: str) -> Iterator[Generation]:
-        """All of the owner's generations, newest first."""
-        return self._store.export(owner)
+    def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:
+        """The owner's generations, newest first."""
+        return iter(()) if _finds_nothing(filters) else self._store.export(owner, filters)
 
     def delete(self, owner: str, request_id: str) -> None:
         """Raises `NotFound`."""
@@ -69,6 +77,22 @@ class History:
         deleted = self._store.delete_all(owner)
         self._cache.discard_owner(owner)
         return deleted
+
+
+def read_search(field: str, text: str | None) -> Search | None:
+    """What somebody typed as a search; None where that is nothing.
+
+    Raises `InvalidInput`, which names `field`, only where it is too long.
+    """
+    if text is None or not text.strip():
+        return None
+    if len(text) > MAX_SEARCH_CHARS:
+        raise InvalidInput.of([FieldError(field, f"must have at most {MAX_SEARCH_CHARS} characters")])
+    return parse_search(text)
+
+
+def _finds_nothing(filters: Filters) -> bool:
+    return filters.search is not None and not filters.search.has_words
 
 
 def _not_found() -> NotFound:

@@ -33,9 +33,9 @@ class Live:
     def cancel(self, owner: str, request_id: str) -> Generation:
         """The generation as it is then; one that is over stays as it was."""
         run = self._runs.get(owner, request_id)
-        if run is not None:
-            self._runs.cancel(run)
-        elif not is_over(self._get(owner, request_id)):
+        if run is not None and (ended := self._runs.cancel(run)) is not None:
+            return ended
+        if run is None and not is_over(self._get(owner, request_id)):
             self._cancel_elsewhere(owner, request_id)
         return self._get(owner, request_id)
 

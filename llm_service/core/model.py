@@ -1,12 +1,13 @@
 """The words of the service as frozen values: what is asked, what is sent, what is answered and kept."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from .errors import Failure
+from .search import Search
 
 SNIPPET_CHARS = 160
 
@@ -187,7 +188,7 @@ class GenerationSummary:
 
     `usage` is that of the answer, whoever paid for it. `cost_usd` is what this request cost, `saved_usd` what it would have
     cost without the cache and without sharing a call; None = unknown. `created_ms` is Unix time in milliseconds;
-    `latency_ms` None while it runs.
+    `latency_ms` None while it runs. `match`: the words around the place that a search found.
     """
 
     request_id: str
@@ -203,6 +204,7 @@ class GenerationSummary:
     latency_ms: int | None
     created_ms: int
     error: str | None = None
+    match: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +232,30 @@ class Generation(GenerationSummary):
     attempts: int = 0
     upstream_request_id: str | None = None
     finished_ms: int | None = None
+
+    @property
+    def has_texts(self) -> bool:
+        """False where the history keeps none; no request has an empty input."""
+        return self.input != ""
+
+    def without_texts(self) -> "Generation":
+        return replace(self, snippet="", input="", parameters={}, prompts=Prompts("", ""), output=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which generations a list shows; None = whatever they have. `since_ms` is the first moment, `until_ms` the first after."""
+
+    search: Search | None = None
+    template_id: str | None = None
+    model: str | None = None
+    status: Status | None = None
+    cached: bool | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+EVERYTHING = Filters()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,10 @@ from typing import Protocol
 
 from .control import CallControl
 from .model import (
+    EVERYTHING,
     CachedAnswer,
     CacheStats,
+    Filters,
     Generation,
     GenerationSummary,
     IdempotencyKey,
@@ -188,6 +190,18 @@ class Reporter(Protocol):
         ...
 
 
+class Spool(Protocol):
+    """Answers that the store did not take, until it does."""
+
+    def add(self, generation: Generation) -> None:
+        """When it returns, the answer survives the process."""
+        ...
+
+    def replay(self, store: Callable[[Generation], None]) -> None:
+        """Give all to `store`, oldest first, and forget them; where it raises, all are kept and given again later."""
+        ...
+
+
 class HistoryStore(Protocol):
     """The stored generations. Every method that takes an owner sees that owner's rows only.
 
@@ -240,16 +254,23 @@ class HistoryStore(Protocol):
     def get(self, owner: str, request_id: str) -> Generation | None: ...
 
     def newest(
-        self, owner: str, limit: int, *, before: int | None = None, after: int | None = None
+        self,
+        owner: str,
+        limit: int,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        filters: Filters = EVERYTHING,
     ) -> Sequence[tuple[int, GenerationSummary]]:
         """Up to `limit` rows, newest first, each with its position; `before`/`after` are exclusive positions.
 
-        With `after`, the rows are those next to it, so that paging back shows no gap.
+        With `after`, the rows are those next to it, so that paging back shows no gap. A search finds the texts of
+        generations that are over; each row then has its `match`.
         """
         ...
 
-    def export(self, owner: str) -> Iterator[Generation]:
-        """All of the owner's generations, newest first, in constant memory."""
+    def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:
+        """The owner's generations, newest first, in constant memory; no reader keeps a writer waiting."""
         ...
 
     def delete(self, owner: str, request_id: str) -> str | None:
@@ -257,7 +278,15 @@ class HistoryStore(Protocol):
         ...
 
     def delete_all(self, owner: str) -> int:
-        """Delete the owner's rows and texts; how many rows."""
+        """Delete the rows and texts that the owner has now; how many rows. In small steps, as `prune`."""
+        ...
+
+    def prune(self, before_ms: int) -> int:
+        """Delete what began before, of every owner, but what runs; how many rows. No writer waits for long meanwhile."""
+        ...
+
+    def scrub(self) -> None:
+        """Take what was deleted out of the bytes of the files, too."""
         ...
 
     def interrupt_older_than(self, created_ms: int, now_ms: int) -> int:

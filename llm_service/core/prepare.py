@@ -13,11 +13,15 @@ from .templates import Template
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`deadline_s` is the wall clock of a whole generation; `max_output_tokens` 0 = the provider's own."""
+    """`deadline_s` is the wall clock of a whole generation; `max_output_tokens` 0 = the provider's own.
+
+    `can_repeat`: answers are kept, so that an idempotency key can stand for one.
+    """
 
     deadline_s: float = 120.0
     max_output_tokens: int = 0
     share_cache: bool = False
+    can_repeat: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,9 +169,14 @@ class Runs:
     def of_owner(self, owner: str) -> list[Run]:
         return [run for run in tuple(self._runs.values()) if run.generation.owner == owner]
 
-    def cancel(self, run: Run) -> None:
-        """End it with what it has; returns when that is stored. The flight goes on if others share it."""
-        self._end_early(run, Status.CANCELLED, Cancelled("The generation was stopped before its answer was whole."))
+    def cancel(self, run: Run) -> Generation | None:
+        """End it with what it has; returns when that is stored. The flight goes on if others share it.
+
+        None: it had ended otherwise, or is about to.
+        """
+        return self._end_early(
+            run, Status.CANCELLED, Cancelled("The generation was stopped before its answer was whole.")
+        )
 
     def shut_down(self, interrupt_at: float) -> None:
         """No new generations from now on; what runs at `interrupt_at` (monotonic) is interrupted then."""
@@ -219,10 +224,10 @@ class Runs:
         for request_id in mine.keys() - self._history.running_ids():
             self.cancel(mine[request_id])
 
-    def _end_early(self, run: Run, status: Status, error: Ended) -> None:
+    def _end_early(self, run: Run, status: Status, error: Ended) -> Generation | None:
         if not run.claim_end():
             run.wait(OVERDUE_S)
-            return
+            return None
         text = run.flight.text_after(0)
         run.cut = len(text)
         shares = run.collapsed or run.flight.members > 1
@@ -239,6 +244,7 @@ class Runs:
             return error
 
         self.conclude(run, store)
+        return generation
 
     def conclude(self, run: Run, store: Callable[[], Finished | ServiceError]) -> None:
         """End a run with the outcome that `store` gives when it is stored, or with what went wrong there.
@@ -262,7 +268,7 @@ class Runs:
                 if call.flight is run.flight:
                     call.control.stop()
 
-    def _guarded(self, function: Callable[[], None]) -> None:
+    def _guarded(self, function: Callable[[], object]) -> None:
         try:
             function()
         except Exception as error:

@@ -19,6 +19,8 @@ USAGE_KEYS = {
     GroupBy.OWNER: ("owner",),
 }
 
+TEXTS = ("input", "parameters", "system_prompt", "user_prompt", "output")
+
 
 def rfc3339(milliseconds: int) -> str:
     """`2026-11-23T20:15:00.123Z`."""
@@ -86,8 +88,8 @@ def preview_json(preview: Preview) -> dict[str, Any]:
 
 
 def whole_json(generation: Generation) -> dict[str, Any]:
-    """An entry of the history, whole: the answer and what was asked."""
-    return {
+    """An entry of the history, whole: the answer and what was asked; its texts null where none are kept."""
+    entry = {
         **answer_json(generation),
         "input": generation.input,
         "parameters": dict(generation.parameters),
@@ -104,6 +106,7 @@ def whole_json(generation: Generation) -> dict[str, Any]:
         "cache_key": generation.cache_key,
         "finished_at": None if generation.finished_ms is None else rfc3339(generation.finished_ms),
     }
+    return entry if generation.has_texts else {**entry, **dict.fromkeys(TEXTS)}
 
 
 def summary_json(summary: GenerationSummary) -> dict[str, Any]:
@@ -125,6 +128,7 @@ def summary_json(summary: GenerationSummary) -> dict[str, Any]:
         "latency_ms": summary.latency_ms,
         "created_at": rfc3339(summary.created_ms),
         "error": summary.error,
+        "match": summary.match,
     }
 
 

@@ -121,7 +121,13 @@ HEADERS = {
 
 
 def addresses(app: Flask) -> list[str]:
-    values = {"template_id": "basic_chat_v1", "request_id": "missing", "error": "not-found", "filename": "css/app.css"}
+    values = {
+        "template_id": "basic_chat_v1",
+        "request_id": "missing",
+        "error": "not-found",
+        "filename": "css/app.css",
+        "format": "json",
+    }
     return [rule.build({name: values[name] for name in rule.arguments})[1] for rule in app.url_map.iter_rules()]  # type: ignore[index]
 
 

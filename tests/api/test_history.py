@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 
 import pytest
@@ -5,6 +7,7 @@ from flask.testing import FlaskClient
 
 from tests.api.test_generate import BODY, FIELDS
 from tests.api.test_generate import URL as GENERATE
+from tests.core.test_search import NASTY
 
 URL = "/api/v1/history"
 MISSING = "019ab3f0-5f1e-7c3a-9d55-3d1c0a7b2e11"
@@ -97,6 +100,51 @@ def test_output_as_a_file(client: FlaskClient) -> None:
     assert client.get(f"{URL}/{request_id}/output.txt", headers={"Range": "bytes=99999-"}).status_code == 200
 
 
+def test_filters_and_search(client: FlaskClient) -> None:
+    first, second = ask(client, 2)
+    hit = ask(client)[0]
+    for query, found in [
+        ("q=text", [hit, second, first]), ("q=%22text+1%22", [second]), ("q=model+1", [second]), ("q=-1", [hit, first]),
+        ("q=", [hit, second, first]), ("q=!!!", []), ("q=%F0%9F%98%80", []), ("cached=true", [hit]), ("cached=false&q=0", [first]),
+        ("template_id=summarize_v1", []), ("model=echo&status=completed", [hit, second, first]), ("status=failed", []),
+        ("since=2020-01-01", [hit, second, first]), ("until=2020-01-01T00:00:00%2B02:00", []), ("since=2020-01-01&until=9999-01-01", [hit, second, first]),
+    ]:  # fmt: skip
+        items = client.get(f"{URL}?{query}").get_json()["items"]
+        assert [one["request_id"] for one in items] == found, query
+    (item,) = client.get(f"{URL}?q=%22text+1%22").get_json()["items"]
+    assert (item["match"], item["snippet"]) == ("Text 1", "Text 1")
+    assert client.get(URL).get_json()["items"][0]["match"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [("q=" + "a" * 501, "q"), ("status=done", "status"), ("cached=yes", "cached"), ("since=yesterday", "since"), ("until=2026-02-30", "until"),
+     ("since=2026-11-01T00:00:00+00:00", "since"), ("since=20261101", "since"),
+     ("model=" + "m" * 201, "model"), ("template_id=%00", "template_id"), ("q=a&q=b", "q"), ("page=1", "page")],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["", "/export"])
+def test_bad_filters_are_named(client: FlaskClient, path: str, query: str, field: str) -> None:
+    response = client.get(f"{URL}{path}?{query}")
+    assert response.status_code == 422
+    assert [one["field"] for one in response.get_json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize("text", [text for text in NASTY if len(text) <= 500 and "\ud800" not in text])
+def test_no_search_breaks_it(client: FlaskClient, text: str) -> None:
+    ask(client)
+    assert client.get(URL, query_string={"q": text}).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["q=%00", "q=%ff", "q=';DROP TABLE answers", "q=%25", "q=_", "q=a%00b"])
+def test_odd_bytes_are_searched_for_literally(client: FlaskClient, query: str) -> None:
+    ask(client)
+    assert client.get(f"{URL}?{query}").get_json()["items"] == []
+
+
+def test_a_search_of_100_kB_is_refused(client: FlaskClient) -> None:
+    assert client.get(URL, query_string={"q": "a" * 100_000}).status_code == 422
+
+
 def test_export(client: FlaskClient) -> None:
     ids = ask(client, 3)
     for address in (f"{URL}/export", f"{URL}/export?format=json"):
@@ -106,8 +154,55 @@ def test_export(client: FlaskClient) -> None:
         assert document["items"][0]["output"] == "Echo (no model was asked): Text 2"
         assert response.headers["Content-Disposition"] == 'attachment; filename="history.json"'
     assert client.get(f"{URL}/export?format=xml").status_code == 422
+    assert [one["request_id"] for one in json.loads(client.get(f"{URL}/export?q=1").data)["items"]] == [ids[1]]
     client.delete(URL)
     assert json.loads(client.get(f"{URL}/export").data)["items"] == []
+    assert client.get(f"{URL}/export?format=jsonl").data == b""
+
+
+def test_export_as_lines(client: FlaskClient) -> None:
+    ids = ask(client, 3)
+    response = client.get(f"{URL}/export?format=jsonl")
+    assert (response.mimetype, response.headers["Content-Disposition"]) == (
+        "application/jsonl",
+        'attachment; filename="history.jsonl"',
+    )
+    lines = [json.loads(line) for line in response.text.splitlines()]
+    assert [one["request_id"] for one in lines] == ids[::-1]
+    assert lines[0] == client.get(f"{URL}/{ids[2]}").get_json()
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1", "＋1", "－1", "＠1", '=HYPERLINK("http://x";"y")']
+)
+def test_a_csv_runs_no_formulas(client: FlaskClient, text: str) -> None:
+    client.post(GENERATE, json={**BODY, "input": text})
+    response = client.get(f"{URL}/export?format=csv")
+    head, row = csv.reader(io.StringIO(response.text, newline=""))
+    assert dict(zip(head, row, strict=True))["input"] == f"'{text}"
+    exact = client.get(f"{URL}/export?format=jsonl").get_json(force=True)
+    assert exact["input"] == text
+
+
+def test_a_csv_is_rfc_4180(client: FlaskClient) -> None:
+    text = 'a "quoted", word\r\nand a line'
+    answer = client.post(GENERATE, json={**BODY, "input": text}).get_json()
+    response = client.get(f"{URL}/export?format=csv")
+    assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert response.headers["Content-Disposition"] == 'attachment; filename="history.csv"'
+    assert b'"a ""quoted"", word\r\nand a line"' in response.data
+    assert response.data.endswith(b"\r\n")
+    head, row = csv.reader(io.StringIO(response.text, newline=""))
+    entry = client.get(f"{URL}/{answer['request_id']}").get_json()
+    billed = {f"billed_{name}" for name in entry.pop("billed")}
+    assert set(head) == set(entry) | billed, "a column for each member"
+    values = dict(zip(head, row, strict=True))
+    assert (values["input"], values["parameters"], values["cost_usd"], values["cached"]) == (
+        text,
+        '{"tone": "simple"}',
+        "",
+        "false",
+    )
 
 
 @pytest.mark.parametrize("path", ["", "/export", f"/{MISSING}", f"/{MISSING}/output.txt"])

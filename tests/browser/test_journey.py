@@ -1,6 +1,7 @@
 """The main job as a person does it, with and without JavaScript."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -301,3 +302,37 @@ def test_an_answer_in_json_is_a_table(open_page: OpenPage, options: dict[str, ob
     expect(page.locator("#output")).to_contain_text('"actions"')
     width = page.evaluate("document.documentElement.scrollWidth") if options != {"java_script_enabled": False} else 0
     assert width <= 1280
+
+
+def test_the_history_is_searched_as_one_types(open_page: OpenPage) -> None:
+    page = open_page()
+    for text in ("A needle <b>here</b>", "Only hay"):
+        generate(page, text)
+        expect(page.locator("#output")).to_have_text(f"Answer to: {text}")
+    page.goto("/history")
+    page.locator("#filter-q").focus()
+    page.keyboard.type("needle")
+    expect(page.locator(".rows mark").first).to_have_text("needle")
+    expect(page.locator(".rows")).not_to_contain_text("hay")
+    expect(page).to_have_url(re.compile(r"/history\?q=needle$"))
+    page.click("#filters summary")
+    page.select_option("#filter-status", "failed")
+    expect(page.locator("#rows")).to_contain_text("Nothing found")
+    page.click(".chip:has-text('failed')")
+    expect(page).to_have_url(re.compile(r"/history\?q=needle$"))
+    expect(page.locator(".rows mark").first).to_have_text("needle")
+    assert page.locator(".exports a").nth(2).get_attribute("href") == "/history/export.csv?q=needle"
+    page.reload()
+    expect(page.locator("#filter-q")).to_have_value("needle")
+
+
+def test_the_history_is_searched_without_javascript(open_page: OpenPage) -> None:
+    page = open_page(java_script_enabled=False)
+    page.fill("#field-input", "A thimble")
+    page.click("#generate-button")
+    page.goto("/history")
+    page.fill("#filter-q", "thim*")
+    page.keyboard.press("Enter")
+    expect(page.locator(".rows mark").first).to_have_text("thimble")
+    page.click("text=Show all")
+    expect(page).to_have_url(re.compile("/history$"))

@@ -1,5 +1,6 @@
 """What every history store promises. A second database is one more param."""
 
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -17,6 +18,7 @@ from llm_service.core.live import Live
 from llm_service.core.model import (
     CachedAnswer,
     CacheStats,
+    Filters,
     Generation,
     IdempotencyKey,
     KeyHolder,
@@ -26,11 +28,18 @@ from llm_service.core.model import (
 )  # fmt: skip
 from llm_service.core.ports import HistoryStore
 from llm_service.core.runs import Runs
+from llm_service.core.search import parse_search
+from tests.core.test_search import NASTY
 
 
-@pytest.fixture(name="store", params=["sqlite"])
+@pytest.fixture(name="store", params=["sqlite", "sqlite that walks"])
 def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HistoryStore]:
-    store = {"sqlite": lambda: SqlHistory(Database(f"sqlite:///{tmp_path}/h.db"))}[request.param]()
+    """The second goes through its documents in order for every search, as the first does where it finds many."""
+    makers = {
+        "sqlite": lambda: SqlHistory(Database(f"sqlite:///{tmp_path}/h.db")),
+        "sqlite that walks": lambda: SqlHistory(Database(f"sqlite:///{tmp_path}/h.db"), few_documents=0),
+    }
+    store = makers[request.param]()
     yield store
     store.close()
 
@@ -351,3 +360,205 @@ def test_a_row_may_be_marked_for_the_process_that_runs_it(store: HistoryStore) -
     row = store.get("alice", "id-1")
     assert row
     assert (row.status, row.finished_ms, store.running_ids()) == (Status.CANCELLED, None, set())
+
+
+def ids(store: HistoryStore, owner: str = "alice", limit: int = 100, **filters: object) -> list[str]:
+    if isinstance(text := filters.pop("q", None), str):
+        filters["search"] = parse_search(text)
+    return [row.request_id for _, row in store.newest(owner, limit, filters=Filters(**filters))]  # type: ignore[arg-type]
+
+
+def said(store: HistoryStore, number: int, text: str, answer: str | None = "out", **more: object) -> Generation:
+    made = generation(number, input=text, **more)
+    store.start(made)
+    done = completed(made, output=answer)
+    assert store.finish(done)
+    return done
+
+
+def test_a_search_finds_inputs_and_outputs(store: HistoryStore) -> None:
+    said(store, 1, "The quarterly report", "Net income rose")
+    said(store, 2, "An e-mail about Ärger", "Income net of tax")
+    said(store, 3, "Third", None)
+    for text, found in [
+        ("report", [1]), ("REPORT income", [1]), ("income", [2, 1]), ('"net income"', [1]), ("inc*", [2, 1]), ("in*", []),
+        ("income -report", [2]), ("-income", [3]), ("e-mail", [2]), ("mail", [2]), ("arger", [2]), ("rep", []),
+        ("income nothing", []), ('-"net income"', [3, 2]),
+    ]:  # fmt: skip
+        assert ids(store, q=text) == [f"id-{number}" for number in found], text
+    ((_, row),) = store.newest("alice", 5, filters=Filters(search=parse_search('"net income"')))
+    assert (row.match, row.snippet) == ("Net income rose", "input 1")
+    assert store.newest("alice", 5)[0][1].match is None
+
+
+@pytest.mark.parametrize("text", NASTY, ids=range(len(NASTY)))
+def test_no_search_breaks_the_store(store: HistoryStore, text: str) -> None:
+    said(store, 1, "a b c", "漢字 漢")
+    ids(store, q=text[:2000])
+
+
+def test_random_searches_break_nothing(store: HistoryStore) -> None:
+    said(store, 1, "a b ab AND", "input owner é")
+    dice = random.Random(3)
+    pieces = [
+        "a",
+        "b",
+        "*",
+        "-",
+        '"',
+        " ",
+        "AND",
+        "OR",
+        "NEAR(",
+        ")",
+        "^",
+        ":",
+        "input",
+        "{",
+        "}",
+        "+",
+        "'",
+        "\x00",
+        "é",
+        "😀",
+        "漢",
+    ]
+    for _ in range(300):
+        ids(store, q="".join(dice.choices(pieces, k=dice.randrange(1, 12))))
+
+
+def test_what_runs_is_found_when_it_is_over_however_it_ends(store: HistoryStore) -> None:
+    store.start(generation(1, input="first"))
+    store.start(generation(2, input="second"))
+    store.start(generation(3, input="third"))
+    assert ids(store, q="first") == []
+    store.finish(replace(generation(1, input="first"), status=Status.FAILED, output="partial", finished_ms=5))
+    store.finish_apart(replace(generation(2, input="second"), status=Status.CANCELLED, output="some"), "texts-2")
+    store.interrupt_older_than(1_700_000_000_100, 7)
+    assert [ids(store, q=text) for text in ("first partial", "second some", "third")] == [["id-1"], ["id-2"], ["id-3"]]
+    store.finish(completed(generation(3, input="third"), output="late"))
+    assert [ids(store, q=text) for text in ("third late", "third -late")] == [["id-3"], []]
+
+
+def test_a_search_finds_all_who_share_an_answer(store: HistoryStore) -> None:
+    first = said(store, 1, "shared words")
+    said(store, 2, "between")
+    store.record_shared(hit_of(first, 3))
+    store.start(generation(4, input="joined words"))
+    joined = store.record_shared(generation(5, answer_id="id-4", input="joined words"))
+    store.finish(completed(joined, output="whole"))
+    store.finish(completed(generation(4, input="joined words"), output="whole"))
+    assert ids(store, q="words") == ["id-5", "id-4", "id-3", "id-1"]
+    assert ids(store, q="whole") == ["id-5", "id-4"]
+    store.delete("alice", "id-1")
+    store.delete("alice", "id-5")
+    assert ids(store, q="words") == ["id-4", "id-3"]
+    store.delete("alice", "id-3")
+    assert ids(store, q="shared") == []
+
+
+def test_an_answer_for_those_who_shared_with_one_that_was_interrupted_is_found_once(store: HistoryStore) -> None:
+    store.start(generation(1, input="shared"))
+    late = generation(500, answer_id="id-1", input="shared")
+    store.record_shared(late)
+    store.interrupt_older_than(1_700_000_000_100, 7)
+    store.finish(completed(late, output="whole"))
+    assert [ids(store, q=text) for text in ("shared whole", "shared -whole")] == [["id-500", "id-1"], []]
+    assert store.delete_all("alice") == 2
+    assert ids(store, q="shared") == []
+
+
+def test_what_is_too_old_is_pruned_with_its_texts_but_not_what_runs_or_is_shared(store: HistoryStore) -> None:
+    first = said(store, 1, "old and shared")
+    said(store, 2, "old")
+    store.start(generation(3, input="old and running"))
+    store.record_shared(replace(hit_of(first, 4), created_ms=first.created_ms + 1000))
+    said(store, 1000, "young")
+    assert store.prune(1_700_000_000_500) == 2
+    assert ids(store) == ["id-1000", "id-4", "id-3"]
+    assert ids(store, q="old") == ["id-4"]
+    store.scrub()
+    assert ids(store, q="old") == ["id-4"]
+    assert store.prune(1_700_000_000_500) == 0
+
+
+def test_deleting_all_happens_in_batches_and_means_what_there_is(store: HistoryStore) -> None:
+    for number in range(250):
+        store.start(generation(number))
+    stored(store, 999, "bob")
+    assert store.delete_all("alice") == 250
+    assert (ids(store), ids(store, "bob")) == ([], ["id-999"])
+
+
+def test_nobody_finds_what_others_wrote(store: HistoryStore) -> None:
+    said(store, 1, "secret", owner="alice")
+    said(store, 2, "secret", owner="bob")
+    assert (ids(store, "bob", q="secret"), ids(store, "bob", q="alice")) == (["id-2"], [])
+
+
+def test_filters(store: HistoryStore) -> None:
+    said(store, 1, "one", template_id="summarize_v1")
+    first = said(store, 2, "two", model="other")
+    store.record_shared(hit_of(first, 3))
+    store.start(generation(4))
+    begin = 1_700_000_000_000
+    for filters, found in [
+        ({"template_id": "summarize_v1"}, [1]), ({"model": "other"}, [3, 2]), ({"status": Status.RUNNING}, [4]),
+        ({"cached": True}, [3]), ({"cached": False}, [4, 2, 1]), ({"since_ms": begin + 3}, [4, 3]),
+        ({"until_ms": begin + 2}, [1]), ({"since_ms": begin + 2, "until_ms": begin + 3}, [2]), ({"q": "two", "cached": False}, [2]),
+        ({"q": "two", "since_ms": begin + 3}, [3]), ({"template_id": "nope"}, []), ({"q": "one", "model": "other"}, []),
+    ]:  # fmt: skip
+        expected = [f"id-{number}" for number in found]
+        assert ids(store, **filters) == expected, filters
+        exported = (
+            Filters(**{"search": parse_search(str(filters["q"]))} | {k: v for k, v in filters.items() if k != "q"})
+            if "q" in filters
+            else Filters(**filters)
+        )  # type: ignore[arg-type]
+        assert [one.request_id for one in store.export("alice", exported)] == expected
+
+
+def test_any_search_agrees_with_reading_everything_page_by_page_both_ways(store: HistoryStore) -> None:
+    dice = random.Random(11)
+    vocabulary = ["common", "frequent", "seldom", "rare"]
+    texts = [" ".join(word for word, share in zip(vocabulary, (0.9, 0.5, 0.1, 0.02), strict=True) if dice.random() < share) or "none" for _ in range(120)]  # fmt: skip
+    made: list[Generation] = []
+    for number, text in enumerate(texts):
+        if made and dice.random() < 0.4:
+            made.append(store.record_shared(hit_of(dice.choice(made), number)))
+        else:
+            made.append(said(store, number, text, model=dice.choice(["m1", "m2"])))
+    for one in dice.sample(made, 15):
+        store.delete("alice", one.request_id)
+    history = history_of(store, NoCache())
+    for text in ("common", "frequent -seldom", "rare", '"common frequent"', "sel*", "-common"):
+        for model in (None, "m1"):
+            filters = Filters(search=parse_search(text), model=model)
+            everything = [one for one in store.export("alice") if model in (None, one.model) and matches(text, one)]
+            expected = [one.request_id for one in everything]
+            assert [one.request_id for one in store.export("alice", filters)] == expected
+            assert both_ways(history, filters) == (expected, expected), (text, model)
+
+
+def matches(text: str, one: Generation) -> bool:
+    words = f"{one.input} {one.output}".split()
+    has = {
+        "common": "common" in words, "frequent -seldom": "frequent" in words and "seldom" not in words,
+        "rare": "rare" in words, '"common frequent"': "common frequent" in one.input, "sel*": "seldom" in words,
+        "-common": "common" not in words,
+    }  # fmt: skip
+    return has[text]
+
+
+def both_ways(history: History, filters: Filters) -> tuple[list[str], list[str]]:
+    """All pages there, and all pages back."""
+    page = history.page("alice", None, 7, filters)
+    there = [one.request_id for one in page.items]
+    while page.next:
+        page = history.page("alice", page.next, 7, filters)
+        there += [one.request_id for one in page.items]
+    back = [one.request_id for one in page.items]
+    while page.prev:
+        page = history.page("alice", page.prev, 7, filters)
+        back = [one.request_id for one in page.items] + back
+    return there, back

@@ -38,6 +38,7 @@ from llm_service.core.model import (
     Status,
     Usage,
 )  # fmt: skip
+from llm_service.core.outcomes import Outcomes
 from llm_service.core.prepare import Limits, Prepare
 from llm_service.core.pricing import Price, per_million
 from llm_service.core.runs import Finished, Runs
@@ -169,6 +170,13 @@ class Heard:
         self.bugs.append(error)
 
 
+class NoSpool:
+    def add(self, generation: Generation) -> None:
+        raise AssertionError("the store takes everything")
+
+    def replay(self, store: Callable[[Generation], None]) -> None: ...
+
+
 class World:
     """A generate service and its surroundings; its background work runs in threads."""
 
@@ -199,6 +207,7 @@ class World:
             prices=Prices(),
             cache=self.cache,
             history=self.history,
+            outcomes=Outcomes(self.history, NoSpool(), Clock(), self.heard),
             clock=Clock(),
             runs=self.runs,
             slots=self.slots,

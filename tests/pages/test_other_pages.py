@@ -1,3 +1,4 @@
+import html
 import json
 
 import pytest
@@ -26,6 +27,35 @@ def test_history_pages(client: FlaskClient) -> None:
     newer = second.split('rel="prev" href="')[1].split('"')[0]
     assert client.get(newer).text.count("Text number 59") == 1
     assert client.get("/history?cursor=x").status_code == 422
+
+
+def test_the_history_is_searched(client: FlaskClient) -> None:
+    for number in range(60):
+        ask(client, f"Text number {number} <b>")
+    page = client.get("/history?q=number+<b>&status=completed").text
+    assert "<mark>number</mark>" in page
+    assert "&lt;<mark>b</mark>&gt;" in page
+    older = html.unescape(page.split('rel="next" href="')[1].split('"')[0])
+    assert older.startswith("/history?q=number+%3Cb%3E&status=completed&cursor=")
+    assert client.get(older).text.count('class="words"') == 10
+    assert "/history/export.csv?q=number+%3Cb%3E&amp;status=completed" in page
+    assert 'href="/history?status=completed"' in page, "a chip takes its filter away"
+    rows = client.get("/history/rows?q=%22number+59%22").text
+    assert (rows.count('class="words"'), "<html" in rows) == (1, False)
+    assert "Nothing found" in client.get("/history?q=nowhere").text
+    assert "Nothing to search for" in client.get("/history?q=!!!").text
+    assert client.get("/history?q=&status=&since=").text.count('class="words"') == 50
+    assert client.get("/history?status=nope").status_code == 422
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl", "csv"])
+def test_exports_keep_the_filters(client: FlaskClient, format: str) -> None:
+    ask(client, "first words")
+    ask(client, "second words")
+    export = client.get(f"/history/export.{format}?q=second")
+    assert export.headers["Content-Disposition"] == f'attachment; filename="history.{format}"'
+    assert ("second words" in export.text, "first words" in export.text) == (True, False)
+    assert client.get("/history/export.xml").status_code == 404
 
 
 def test_an_entry(client: FlaskClient) -> None:

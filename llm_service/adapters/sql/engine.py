@@ -2,8 +2,10 @@
 
 import fcntl
 import os
+import sqlite3
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,10 +13,11 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from llm_service.core.errors import StorageFull
+from llm_service.core.errors import StorageBusy, StorageFull
 
 from .counting import summed
-from .errors import DatabaseFault, mapped
+from .errors import DatabaseFault, mapped, sqlite_code
+from .file_system import owners, refuse_network
 from .native import NativeThreads
 from .schema import check_schema
 from .writer import GroupWriter
@@ -76,6 +79,20 @@ class Database:
         if space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
             raise StorageFull("The disk of the database is nearly full. Tell the operator.", retry_after_s=60)
 
+    def truncate_log(self) -> None:
+        """Bring the write-ahead log into the file and empty it; what was deleted stands in neither then.
+
+        Raises `StorageBusy` where somebody reads all the time.
+        """
+
+        def work() -> bool:
+            with closing(sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S)) as connection:
+                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return bool(busy)
+
+        if self._native.run(work):
+            raise StorageBusy("The database's log is in use and could not be emptied. Try again.", retry_after_s=1)
+
     def close(self) -> None:
         self._writer.close()
         while self._idle:
@@ -91,6 +108,7 @@ def migrate(url: str) -> bool:
     path = sqlite_path(url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        refuse_network(path)
         lock = os.open(path.parent / f".{path.name}.migrate", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -132,7 +150,11 @@ def _engine(path: Path, *, begin: str, query_only: bool = False) -> Engine:
 
 def _fault(path: Path, error: Exception) -> DatabaseFault:
     reason = str(getattr(error, "orig", None) or error)
+    code = sqlite_code(error)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        remedy = f"Move it away and restore the last backup: cp BACKUP {path}"
+    else:
+        remedy = "Check its owner and rights and the free space, or restore it from a backup."
     return DatabaseFault(
-        f"DATABASE_URL: the SQLite file {path} cannot be used: {reason}. "
-        "It was left as it is. Check its owner and rights and the free space, or restore it from a backup."
+        f"DATABASE_URL: the SQLite file {path} cannot be used: {reason}. It was left as it is. {owners(path)} {remedy}"
     )

@@ -1,15 +1,17 @@
 """The history of generations in SQL."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from llm_service.core.model import (
+    EVERYTHING,
+    Filters,
     Generation,
     GenerationSummary,
     IdempotencyKey,
@@ -18,15 +20,19 @@ from llm_service.core.model import (
     Status,
     Usage,
 )  # fmt: skip
+from llm_service.core.search import Search, excerpt
 
-from . import idempotency
+from . import idempotency, lists, texts
 from .counting import count
 from .engine import Database
 from .money import from_pico, to_pico
+from .search import FEW_DOCUMENTS, merge
 from .tables import answers, generations, idempotency_keys
 from .writer import InsertRow
 
 EXPORT_BATCH = 200
+DELETE_BATCH = 100
+MERGE_PAGES = 500
 
 _USAGE = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "reasoning_tokens")
 _BILLED = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
@@ -38,21 +44,24 @@ _SUMMARY = (
     "request_id", "template_id", "template_revision", "model", "status", "cached", "snippet", *_USAGE,
     "cost_picousd", "saved_picousd", "latency_ms", "created_ms", "error",
 )  # fmt: skip
-_LIST = select(generations.c.position, *(generations.c[name] for name in _SUMMARY))
+_LIST = select(generations.c.position, generations.c.answer_id, *(generations.c[name] for name in _SUMMARY))
 _WHOLE = select(
     generations,
     answers.c.input, answers.c.parameters, answers.c.system_prompt, answers.c.user_prompt, answers.c.output,
     answers.c.structured,
 ).join(answers, answers.c.answer_id == generations.c.answer_id)  # fmt: skip
 _INSERT_ANSWER = insert(answers)
-_INSERT_GENERATION = insert(generations)
+# A row that shares texts which are indexed already is found with them.
+_others = generations.alias()
+_INSERT_GENERATION = insert(generations).values(
+    document=select(_others.c.document).where(_others.c.answer_id == bindparam("shares")).limit(1).scalar_subquery()
+)
 _FINISH = (
     update(generations)
     .where(generations.c.request_id == bindparam("id"), generations.c.owner == bindparam("of"))
     .values({name: bindparam(name) for name in _OUTCOME})
 )
 _SET_OUTPUT = update(answers).where(answers.c.answer_id == bindparam("id")).values(output=bindparam("output"))
-_ADD_OUTPUT = _SET_OUTPUT.where(answers.c.output.is_(None))
 _MOVE = (
     update(generations)
     .where(generations.c.request_id == bindparam("id"), generations.c.owner == bindparam("of"))
@@ -69,48 +78,57 @@ _ANSWERED = (Status.COMPLETED, Status.INCOMPLETE)
 class SqlHistory:
     """Satisfies `HistoryStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, keeps_texts: bool = True, few_documents: int = FEW_DOCUMENTS) -> None:
+        """`few_documents`: up to so many found texts are looked up one by one; more are walked through in order."""
         self._database = database
+        self._kept: Callable[[Generation], Generation] = _whole if keeps_texts else Generation.without_texts
+        self._listed = partial(lists.rows, few_documents=few_documents)
 
     def start(self, generation: Generation) -> None:
-        row, texts = _row(generation), _texts(generation)
+        kept = self._kept(generation)
+        row, answer = _row(kept), _answer(kept)
 
         def work(connection: Connection) -> None:
-            connection.execute(_INSERT_ANSWER, texts)
+            connection.execute(_INSERT_ANSWER, answer)
             connection.execute(_INSERT_GENERATION, row)
             count(connection, generation)
+            if kept.status is not Status.RUNNING:
+                texts.index(connection, kept)
 
         self._database.write(work)
 
     def finish(self, generation: Generation) -> bool:
+        generation = self._kept(generation)
         outcome = _outcome(generation)
-        texts = {"id": generation.answer_id, "output": generation.output}
+        output = {"id": generation.answer_id, "output": generation.output}
         owns = generation.answer_id == generation.request_id
 
         def work(connection: Connection) -> bool:
             _count_outcome(connection, generation)
             if not connection.execute(_FINISH, outcome).rowcount:
                 return False
-            if owns:
-                connection.execute(_SET_OUTPUT, texts)
-            elif generation.status in _ANSWERED:
-                # Texts that others share have the whole answer or none.
-                connection.execute(_ADD_OUTPUT, texts)
+            # Texts that others share have the whole answer or none.
+            if owns or (generation.status in _ANSWERED and texts.lack_output(connection, generation.answer_id)):
+                document = texts.unindex(connection, generation.owner, generation.answer_id)
+                connection.execute(_SET_OUTPUT, output)
+                texts.index(connection, generation, document)
             return True
 
         return self._database.write(work)
 
     def finish_apart(self, generation: Generation, answer_id: str) -> bool:
-        outcome, texts = _outcome(generation), _texts(replace(generation, answer_id=answer_id))
+        generation = self._kept(generation)
+        outcome, answer = _outcome(generation), _answer(replace(generation, answer_id=answer_id))
         move = {"id": generation.request_id, "of": generation.owner, "to": answer_id}
 
         def work(connection: Connection) -> bool:
             _count_outcome(connection, generation)
             if not connection.execute(_FINISH, outcome).rowcount:
                 return False
-            connection.execute(_INSERT_ANSWER, texts)
+            connection.execute(_INSERT_ANSWER, answer)
             connection.execute(_MOVE, move)
-            connection.execute(delete(answers).where(answers.c.answer_id == generation.answer_id, ~_shared()))
+            texts.index(connection, replace(generation, answer_id=answer_id))
+            texts.delete_unshared(connection, generation.owner, [generation.answer_id])
             return True
 
         return self._database.write(work)
@@ -128,7 +146,7 @@ class SqlHistory:
         if generation.answer_id == generation.request_id:
             self.start(generation)
             return generation
-        row = _row(generation)
+        row = _row(self._kept(generation))
         try:
             self._database.write(InsertRow(_INSERT_GENERATION, row, partial(count, generation=generation)))
         except IntegrityError:
@@ -170,44 +188,63 @@ class SqlHistory:
         return None if row is None else _generation(row)
 
     def newest(
-        self, owner: str, limit: int, *, before: int | None = None, after: int | None = None
+        self,
+        owner: str,
+        limit: int,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        filters: Filters = EVERYTHING,
     ) -> Sequence[tuple[int, GenerationSummary]]:
-        rows = self._rows(_LIST.where(generations.c.owner == owner), limit, before, after)
-        return [(row.position, _summary(dict(row._mapping))) for row in rows]
+        def work(connection: Connection) -> tuple[Sequence[Row[Any]], dict[str, list[str]]]:
+            rows = self._listed(connection, _LIST, owner, filters, limit, before, after)
+            return rows, lists.beginnings(connection, rows) if filters.search else {}
 
-    def export(self, owner: str) -> Iterator[Generation]:
+        rows, beginnings = self._database.read(work)
+        return [(row.position, _summary(row, filters.search, beginnings.get(row.answer_id, ()))) for row in rows]
+
+    def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:
         # Page by page: no transaction stays open while a slow reader takes its time.
-        before = None
+        before: int | None = None
         while True:
-            rows = self._rows(_WHOLE.where(generations.c.owner == owner), EXPORT_BATCH, before)
+            batch = partial(self._listed, query=_WHOLE, owner=owner, filters=filters, limit=EXPORT_BATCH, before=before)
+            rows = self._database.read(batch)
             yield from map(_generation, rows)
             if len(rows) < EXPORT_BATCH:
                 return
             before = rows[-1].position
 
     def delete(self, owner: str, request_id: str) -> str | None:
-        mine = and_(generations.c.owner == owner, generations.c.request_id == request_id)
-        find = select(generations.c.answer_id, generations.c.cache_key).where(mine)
-
-        def work(connection: Connection) -> str | None:
-            row = connection.execute(find).one_or_none()
-            if row is None:
-                return None
-            connection.execute(delete(idempotency_keys).where(idempotency_keys.c.request_id == request_id))
-            connection.execute(delete(generations).where(mine))
-            connection.execute(delete(answers).where(answers.c.answer_id == row.answer_id, ~_shared()))
-            return str(row.cache_key)
-
-        return self._database.write(work)
+        mine = texts.GOING.where(generations.c.owner == owner, generations.c.request_id == request_id)
+        rows = self._database.write(lambda connection: texts.delete_rows(connection, mine))
+        return str(rows[0].cache_key) if rows else None
 
     def delete_all(self, owner: str) -> int:
-        def work(connection: Connection) -> int:
-            connection.execute(delete(idempotency_keys).where(idempotency_keys.c.owner == owner))
-            deleted = connection.execute(delete(generations).where(generations.c.owner == owner)).rowcount
-            connection.execute(delete(answers).where(~_shared()))
-            return deleted
+        newest = self.newest(owner, 1)
+        if not newest:
+            return 0
+        # What begins meanwhile is not meant.
+        last, _ = newest[0]
+        mine = texts.GOING.where(generations.c.owner == owner, generations.c.position <= last)
+        return self._delete_in_batches(mine.order_by(generations.c.position))
 
-        return self._database.write(work)
+    def prune(self, before_ms: int) -> int:
+        old = texts.GOING.where(generations.c.created_ms < before_ms, generations.c.status != Status.RUNNING.value)
+        return self._delete_in_batches(old.order_by(generations.c.created_ms))
+
+    def _delete_in_batches(self, query: Select[Any]) -> int:
+        """Each batch is a transaction of its own, so that nobody waits for long."""
+        deleted = 0
+        while rows := self._database.write(lambda connection: texts.delete_rows(connection, query.limit(DELETE_BATCH))):
+            deleted += len(rows)
+        return deleted
+
+    def scrub(self) -> None:
+        # What was deleted stays in the index's older parts until they are merged: here to the end, step by step.
+        pages = -MERGE_PAGES
+        while self._database.write(partial(merge, pages=pages)):
+            pages = MERGE_PAGES
+        self._database.truncate_log()
 
     def interrupt_older_than(self, created_ms: int, now_ms: int) -> int:
         left = and_(generations.c.status == Status.RUNNING.value, generations.c.created_ms < created_ms)
@@ -215,9 +252,12 @@ class SqlHistory:
         mark = update(generations).where(left).values(status=status.value, error=status.value, finished_ms=now_ms)
 
         def work(connection: Connection) -> int:
-            for row in connection.execute(_WHOLE.where(left)):
-                count(connection, replace(_generation(row), status=status, finished_ms=now_ms))
-            return connection.execute(mark).rowcount
+            rows = [_generation(row) for row in connection.execute(_WHOLE.where(left))]
+            connection.execute(mark)
+            for row in rows:
+                count(connection, replace(row, status=status, finished_ms=now_ms))
+                texts.index_once(connection, row)
+            return len(rows)
 
         return self._database.write(work)
 
@@ -227,16 +267,9 @@ class SqlHistory:
     def close(self) -> None:
         self._database.close()
 
-    def _rows(self, query: Select[Any], limit: int, before: int | None, after: int | None = None) -> Sequence[Row[Any]]:
-        position = generations.c.position
-        if before is not None:
-            query = query.where(position < before)
-        if after is not None:
-            query = query.where(position > after).order_by(position)
-        else:
-            query = query.order_by(position.desc())
-        rows = self._database.read(lambda connection: connection.execute(query.limit(limit)).all())
-        return rows[::-1] if after is not None else rows
+
+def _whole(generation: Generation) -> Generation:
+    return generation
 
 
 def _count_outcome(connection: Connection, generation: Generation) -> None:
@@ -250,12 +283,7 @@ def _count_outcome(connection: Connection, generation: Generation) -> None:
     count(connection, generation, instead_of=_generation(over) if over else None)
 
 
-def _shared() -> Any:
-    """Whether any generation still points to an answer."""
-    return exists().where(generations.c.answer_id == answers.c.answer_id)
-
-
-def _texts(generation: Generation) -> dict[str, Any]:
+def _answer(generation: Generation) -> dict[str, Any]:
     return {
         "answer_id": generation.answer_id,
         "input": generation.input,
@@ -273,6 +301,7 @@ def _row(generation: Generation) -> dict[str, Any]:
         "request_id": generation.request_id,
         "owner": generation.owner,
         "answer_id": generation.answer_id,
+        "shares": generation.answer_id,
         "template_id": generation.template_id,
         "template_revision": generation.template_revision,
         "model": generation.model,
@@ -327,8 +356,9 @@ def _generation(row: Row[Any]) -> Generation:
     )
 
 
-def _summary(values: Mapping[str, Any]) -> GenerationSummary:
-    return GenerationSummary(**_summary_values(values))
+def _summary(row: Row[Any], search: Search | None, texts: Sequence[str]) -> GenerationSummary:
+    match = excerpt(search, texts) if search else None
+    return GenerationSummary(**_summary_values(dict(row._mapping)), match=match)
 
 
 def _summary_values(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from .errors import DatabaseFault
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Oldest first; the last is this program's. Kept here so that a start with nothing to migrate need not load Alembic.
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 
 
 def check_schema(connection: Connection) -> bool:
@@ -26,7 +26,7 @@ def check_schema(connection: Connection) -> bool:
     if current is not None and current not in REVISIONS:
         raise DatabaseFault(
             f"DATABASE_URL: the database has the schema {current}, which is newer than this program's "
-            f"{REVISIONS[-1]}. Update the program, or restore the backup made before the update."
+            f"{REVISIONS[-1]}. Update the program and run `flask db upgrade`, or restore the backup made before the update."
         )
     _upgrade(connection)
     return True

@@ -43,6 +43,8 @@ answers = Table(
     Column("user_prompt", Text, nullable=False),
     Column("output", Text, comment="NULL while it runs and where nothing came"),
     Column("structured", Boolean, nullable=False, server_default=false(), comment="whether the output is to be JSON"),
+    Column("document", BigInteger, comment="of the search index; NULL while it runs"),
+    Index(None, "document", "answer_id", unique=True),
 )
 
 generations = Table(
@@ -79,9 +81,18 @@ generations = Table(
     Column("latency_ms", BigInteger),
     Column("created_ms", BigInteger, nullable=False, comment="Unix time, UTC"),
     Column("finished_ms", BigInteger),
-    Index(None, "owner", "position"),
+    Column("document", BigInteger, comment="that of its answer: the position of the row whose end completed the texts"),
     sqlite_autoincrement=True,  # a deleted row's position is never given again: cursors stay right
 )
+# Lists go through it by position and look at what filters ask for without touching the rows.
+listed = Index(
+    "ix_generations_listed",
+    *(
+        generations.c[name]
+        for name in ("owner", "position", "document", "created_ms", "status", "cached", "template_id", "model")
+    ),
+)
+Index("ix_generations_created_ms", generations.c.created_ms)
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

@@ -6,6 +6,7 @@ from flask import Response
 
 from ..context import owner, services
 from ..download import export_file, output_file
+from ..filters import read_filters
 from ..representation import summary_json, whole_json
 from .events import join_generation, last_event_id
 from .schemas import (
@@ -25,14 +26,15 @@ blp = Blueprint("history", __name__, url_prefix="/api/v1/history", description="
 @blp.route("")
 @blp.query(HistoryQuerySchema)
 @blp.response(200, HistoryPageSchema)
-@blp.problems("not-authenticated", "invalid-input", "storage-unavailable")
+@blp.problems("not-authenticated", "invalid-input", "invalid-character", "storage-unavailable")
 @blp.doc(operationId="listHistory")
 def index(query: dict[str, Any]) -> Response:
     """A page of your history
 
-    Newest first, without texts beyond the first words of the input.
+    Newest first, without texts beyond the first words of the input and, with `q`, the words around what was found. A
+    search finds what is over, by its input and output. `next` and `prev` want the same filters again.
     """
-    page = services().history.page(owner(), query["cursor"], query["limit"])
+    page = services().history.page(owner(), query["cursor"], query["limit"], read_filters(query))
     return json_response({"items": [summary_json(item) for item in page.items], "next": page.next, "prev": page.prev})
 
 
@@ -51,14 +53,16 @@ def clear() -> Response:
 @blp.route("/export")
 @blp.query(ExportQuerySchema)
 @blp.response(200, ExportSchema)
-@blp.problems("not-authenticated", "invalid-input", "storage-unavailable")
+@blp.problems("not-authenticated", "invalid-input", "invalid-character", "storage-unavailable")
 @blp.doc(operationId="exportHistory")
 def export(query: dict[str, Any]) -> Response:
-    """Your whole history as a file
+    """Your history as a file
 
-    Streamed, so that its size does not matter.
+    All of it, or what the filters leave; newest first. Streamed, so that its size does not matter. `json` is one object,
+    `jsonl` one object a line, `csv` has a line of names and RFC 4180's quotes; a `'` stands in front of texts that a
+    spreadsheet would take for a formula.
     """
-    return export_file(services().history.export(owner()), services().clock)
+    return export_file(services().history.export(owner(), read_filters(query)), services().clock, query["format"])
 
 
 @blp.route("/<request_id>")

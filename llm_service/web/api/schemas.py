@@ -5,6 +5,8 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from ..download import EXPORT_FORMATS
+
 UUID_EXAMPLE = "019ab3f0-5f1e-7c3a-9d55-3d1c0a7b2e11"
 STATES = ["running", "completed", "incomplete", "failed", "cancelled", "interrupted"]
 
@@ -296,8 +298,16 @@ class BilledSchema(ma.Schema):
 class HistoryItemSchema(GenerationSchema):
     """An entry of the history, whole."""
 
-    input = fields.String(required=True, metadata=meta("The main text as it was sent."))
-    parameters = fields.Dict(required=True, metadata=meta("The parameters as they were sent."))
+    input = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=meta("The main text as it was sent. Null, as all other texts, where the service keeps none."),
+    )
+    parameters = fields.Dict(required=True, allow_none=True, metadata=meta("The parameters as they were sent."))
+    system_prompt = fields.String(
+        required=True, allow_none=True, metadata=meta("The rendered system message; empty = none was sent.")
+    )
+    user_prompt = fields.String(required=True, allow_none=True, metadata=meta("The rendered user message."))
     provider = fields.String(required=True, metadata=meta("`openai` or `echo`.", "openai"))
     error = fields.String(required=True, allow_none=True, metadata=meta("The problem's code, where it failed."))
     attempts = fields.Integer(required=True, metadata=meta("Calls made to the provider for it; 0 on a cache hit.", 1))
@@ -331,6 +341,13 @@ class HistorySummarySchema(ma.Schema):
     latency_ms = fields.Integer(required=True, allow_none=True, metadata=meta("Milliseconds."))
     created_at = fields.DateTime(required=True, metadata=meta("UTC.", "2026-11-23T20:15:00.123Z"))
     error = fields.String(required=True, allow_none=True, metadata=meta("The problem's code, where it failed."))
+    match = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=meta(
+            "With `q`: the words around the place that was found; null without, and where it lies far inside."
+        ),
+    )
 
 
 class HistoryPageSchema(ma.Schema):
@@ -339,16 +356,36 @@ class HistoryPageSchema(ma.Schema):
     prev = fields.String(required=True, allow_none=True, metadata=meta("Cursor of the page with newer entries."))
 
 
-class HistoryQuerySchema(ma.Schema):
+class FiltersSchema(ma.Schema):
+    """Checked as one by `web.filters`, for pages and commands too."""
+
+    q = fields.String(
+        metadata=meta(
+            'Searches inputs and outputs: words, all of which must be there, `"phrases in quotes"`, `prefix*` of at '
+            "least three characters, and `-not`. Capitals and accents make no difference. At most 500 characters.",
+            'report "net income" -draft',
+        )
+    )
+    template_id = fields.String(metadata=meta("The whole id of a template.", "basic_chat_v1"))
+    model = fields.String(metadata=meta("The model that was asked.", "gpt-4o-mini"))
+    status = fields.String(metadata=meta("The state.", enum=STATES))
+    cached = fields.String(metadata=meta("Whether the cache answered.", type="boolean"))
+    since = fields.String(
+        metadata=meta("The first moment: RFC 3339, or a day, which means its beginning in UTC.", "2026-11-01")
+    )
+    until = fields.String(metadata=meta("The first moment that is not meant any more.", "2026-12-01T00:00:00Z"))
+
+
+class HistoryQuerySchema(FiltersSchema):
     cursor = fields.String(
         load_default=None, validate=validate.Length(1, 64), metadata=meta("A page's `next` or `prev`.")
     )
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 200), metadata=meta("Entries on a page.", 50))
 
 
-class ExportQuerySchema(ma.Schema):
+class ExportQuerySchema(FiltersSchema):
     format = fields.String(
-        load_default="json", validate=validate.OneOf(["json"]), metadata=meta("Format of the export.")
+        load_default="json", validate=validate.OneOf(list(EXPORT_FORMATS)), metadata=meta("Format of the export.")
     )
 
 

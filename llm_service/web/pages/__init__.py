@@ -13,24 +13,17 @@ from typing import Any
 
 from flask import Flask, current_app, g, url_for
 
-from llm_service.core.model import Status
 from llm_service.core.parameters import path_of
 from llm_service.core.properties import plain_number
+from llm_service.core.search import marked
 
 from ..context import services
 from ..representation import output_json
 from . import generate, history, numbers, problems, status, templates, usage
 from .forms import field_id, widget
+from .labels import STATUS_LABELS
 
 BLUEPRINTS = (generate.pages, history.pages, templates.pages, usage.pages, problems.pages, status.pages)
-STATUS_LABELS = {
-    Status.RUNNING: "running",
-    Status.COMPLETED: "complete",
-    Status.INCOMPLETE: "incomplete",
-    Status.FAILED: "failed",
-    Status.CANCELLED: "stopped",
-    Status.INTERRUPTED: "interrupted",
-}
 
 
 def register(app: Flask) -> None:
@@ -42,6 +35,7 @@ def register(app: Flask) -> None:
     app.jinja_env.filters.update(
         age_ms=age_ms,
         field_id=field_id,
+        marked=lambda text, search: marked(search, text),
         moment=moment,
         number=number,
         output_json=output_json,

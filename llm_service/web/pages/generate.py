@@ -46,6 +46,8 @@ def submit() -> BaseResponse:
     except ServiceError as error:
         report(error)
         return Response(_page(form.with_error(error), error=error), status_of(error))
+    if services().history.keeps != "full":
+        return Response(_page(form, generation))  # no other page could show it
     return redirect(f"{url_for('.show')}?from={generation.request_id}", 303)
 
 

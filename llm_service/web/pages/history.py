@@ -1,6 +1,8 @@
 """The history as pages."""
 
 import json
+from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
@@ -8,18 +10,34 @@ from werkzeug.wrappers import Response as BaseResponse
 from llm_service.core.errors import UnknownTemplate
 
 from ..context import owner, services
-from ..download import export_file, output_file
+from ..download import EXPORT_FORMATS, export_file, output_file
+from ..filters import FILTER_NAMES, read_filters
 from ..problems import PROBLEMS
+from .labels import STATUS_LABELS
 
 pages = Blueprint("history_page", __name__, url_prefix="/history")
 PAGE = 50
+FILTER_LABELS = {
+    "q": "Words",
+    "template_id": "Template",
+    "model": "Model",
+    "status": "State",
+    "cached": "Cached",
+    "since": "From",
+    "until": "Before",
+}
 
 
 @pages.route("")
 def index() -> str:
-    """`?cursor=` is a page's own link to older or newer entries."""
-    page = services().history.page(owner(), request.args.get("cursor"), PAGE)
-    return render_template("history/index.html", page=page)
+    """`?cursor=` is a page's own link to older or newer entries; the filters are those of the API."""
+    return render_template("history/index.html", **_list(), **_choices())
+
+
+@pages.route("/rows")
+def rows() -> str:
+    """The list alone, for a script."""
+    return render_template("history/_rows.html", **_list())
 
 
 @pages.route("/<request_id>")
@@ -39,9 +57,10 @@ def output(request_id: str) -> Response:
     return output_file(services().history.get(owner(), request_id))
 
 
-@pages.route("/export.json")
-def export() -> Response:
-    return export_file(services().history.export(owner()), services().clock)
+@pages.route(f"/export.<any({', '.join(EXPORT_FORMATS)}):format>")
+def export(format: str) -> Response:
+    """With the filters of the list."""
+    return export_file(services().history.export(owner(), read_filters(request.args)), services().clock, format)
 
 
 @pages.route("/<request_id>/delete", methods=["POST"])
@@ -60,6 +79,37 @@ def cancel(request_id: str) -> BaseResponse:
 def clear() -> BaseResponse:
     services().history.delete_all(owner())
     return redirect(url_for(".index"), 303)
+
+
+def address(path: str, given: dict[str, str], **changes: str | None) -> str:
+    """A link that keeps what was asked for, but for the changes; None leaves a name out."""
+    query = {name: value for name, value in {**given, **changes}.items() if value}
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def _list() -> dict[str, Any]:
+    given = {name: text for name in FILTER_NAMES if (text := request.args.get(name, "").strip())}
+    filters = read_filters(given)
+    page = services().history.page(owner(), request.args.get("cursor"), PAGE, filters)
+    return {
+        "page": page,
+        "given": given,
+        "search": filters.search,
+        "address": address,
+        "filter_labels": FILTER_LABELS,
+        "formats": list(EXPORT_FORMATS),
+    }
+
+
+def _choices() -> dict[str, Any]:
+    """What the form offers: what there is now, and what an older entry may be looked for by."""
+    chosen = {name: [text] if (text := request.args.get(name, "").strip()) else [] for name in ("template_id", "model")}
+    models = [services().models.stand_in or services().models.default, *services().models.allowed]
+    return {
+        "template_ids": [(name, name) for name in sorted({*services().templates.ids, *chosen["template_id"]})],
+        "model_names": [(name, name) for name in dict.fromkeys([*models, *chosen["model"]])],
+        "states": [(status.value, label) for status, label in STATUS_LABELS.items()],
+    }
 
 
 def _exists(template_id: str) -> bool:

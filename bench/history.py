@@ -1,0 +1,134 @@
+"""The history at its size, over the API: pages, filters, searches, an export beside other requests; hits with and without it.
+
+.venv/bin/python -m bench.history PATH...    databases that bench.seed made
+.venv/bin/python -m bench.history hits       hits per second, APP_HISTORY full against off
+"""
+
+import http.client
+import json
+import statistics
+import sys
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.hits import SCRIPT
+from bench.load import percentile
+from bench.rig import Load, machine, median, ours, tree_rss_mb, wrk
+from bench.seed import COMMON_WORD, RARE_WORD
+
+HISTORY = "/api/v1/history"
+ROUNDS = 100
+BODY = json.dumps({"template_id": "basic_chat_v1", "input": "asked again and again"}).encode()
+
+
+class Client:
+    """One connection that is kept."""
+
+    def __init__(self, base: str) -> None:
+        self.connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=600)
+
+    def get(self, path: str) -> dict[str, object]:
+        self.connection.request("GET", path)
+        response = self.connection.getresponse()
+        body = json.load(response)
+        assert response.status == 200, body
+        return body  # type: ignore[no-any-return]
+
+    def hit_ms(self) -> float:
+        started = time.perf_counter()
+        self.connection.request("POST", "/api/v1/generate", BODY, {"Content-Type": "application/json"})
+        response = self.connection.getresponse()
+        response.read()
+        assert response.status == 200
+        return (time.perf_counter() - started) * 1000
+
+    def times_ms(self, path: str) -> list[float]:
+        times = []
+        for _ in range(ROUNDS):
+            started = time.perf_counter()
+            self.get(path)
+            times.append((time.perf_counter() - started) * 1000)
+        return times
+
+
+def pages(base: str, rows: int) -> None:
+    client = Client(base)
+    for name, query in [
+        ("first page", ""),
+        ("page in the middle", f"cursor=b{rows // 2}"),
+        ("filtered page", "template_id=review_v2&status=failed"),
+        ("filtered in time", "since=2020-01-01&model=o3"),
+        ("rare word", f"q={RARE_WORD}"),
+        ("common word", f"q={COMMON_WORD}"),
+        ("common word, in the middle", f"q={COMMON_WORD}&cursor=b{rows // 2}"),
+        ("two words, one not", f"q={COMMON_WORD}+-{RARE_WORD}"),
+        ("common word, cached only", f"q={COMMON_WORD}&cached=true"),
+        ("no such model", "model=nope"),
+    ]:
+        found = len(client.get(f"{HISTORY}?{query}")["items"])  # type: ignore[arg-type]
+        times = client.times_ms(f"{HISTORY}?{query}")
+        print(
+            f"{rows:>9,}  {name:28} {found:3} rows  p50 {statistics.median(times):7.1f} ms  p95 {percentile(times, 95):7.1f} ms"
+        )
+
+
+def export(base: str, rows: int, master: int) -> None:
+    """One client reads the whole export as fast as it comes; another asks for cache hits meanwhile."""
+    hits = Client(base)
+    hits.hit_ms()
+    quiet = [hits.hit_ms() for _ in range(300)]
+    over, meanwhile = threading.Event(), []
+
+    def ask() -> None:
+        while not over.is_set():
+            meanwhile.append(hits.hit_ms())
+            time.sleep(0.02)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    started = time.perf_counter()
+    connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=600)
+    connection.request("GET", f"{HISTORY}/export?format=jsonl")
+    response, lines, size = connection.getresponse(), 0, 0
+    while chunk := response.read(1 << 16):
+        lines += chunk.count(b"\n")
+        size += len(chunk)
+    seconds = time.perf_counter() - started
+    over.set()
+    asking.join()
+    print(
+        f"{rows:>9,}  export of {lines:,} rows, {size / 2**20:,.0f} MiB in {seconds:.0f} s; worker and master "
+        f"{tree_rss_mb(master):.0f} MiB at most; hits p50 {statistics.median(meanwhile):.1f} p99 {percentile(meanwhile, 99):.1f} ms "
+        f"(without: {statistics.median(quiet):.1f} and {percentile(quiet, 99):.1f})"
+    )
+
+
+def hits_with_and_without() -> None:
+    loads: dict[str, list[Load]] = {"full": [], "off": []}
+    with ours(APP_PROVIDER="echo") as (full, _), ours(APP_PROVIDER="echo", APP_HISTORY="off") as (off, _):
+        for _ in range(5):
+            for name, base in (("full", full), ("off", off)):
+                loads[name].append(wrk(base + "/api/v1/generate", SCRIPT, connections=32, seconds=5))
+    middle = {name: median(found) for name, found in loads.items()}
+    for name, load in middle.items():
+        print(f"history {name:5} {load.rps:7.0f} hits/s  p99 {load.p99_ms:6.1f} ms  errors {load.errors}")
+    ratios = [one.rps / other.rps for one, other in zip(loads["full"], loads["off"], strict=True)]
+    print(f"ratio {statistics.median(ratios):.2f} (of pairs: {', '.join(f'{ratio:.2f}' for ratio in ratios)})")
+
+
+def main() -> None:
+    print(machine())
+    if sys.argv[1:] == ["hits"]:
+        hits_with_and_without()
+        return
+    for path in map(Path, sys.argv[1:]):
+        with ours(DATABASE_URL=f"sqlite:///{path}", APP_PROVIDER="echo", APP_HISTORY_DAYS="36500") as (base, master):
+            rows = int(str(Client(base).get(f"{HISTORY}?limit=1")["next"])[1:])
+            pages(base, rows)
+            export(base, rows, master)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Full-text search, with all that is there already, and an index that lists are filtered in."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from llm_service.adapters.sql import search
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    for table in ("answers", "generations"):
+        op.add_column(table, sa.Column("document", sa.BigInteger))
+    op.execute(search.CREATE_INDEX)
+    _index_what_is_there(op.get_bind())
+    op.create_index("ix_answers_document_answer_id", "answers", ["document", "answer_id"], unique=True)
+    op.drop_index("ix_generations_owner_position", "generations")
+    columns = ["owner", "position", "document", "created_ms", "status", "cached", "template_id", "model"]
+    op.create_index("ix_generations_listed", "generations", columns)
+    op.create_index("ix_generations_created_ms", "generations", ["created_ms"])
+
+
+def _index_what_is_there(connection: sa.Connection) -> None:
+    """What runs is left to its end, or to the sweep that marks it as interrupted."""
+    over = connection.execute(
+        sa.text(
+            "SELECT min(g.position) AS document, g.owner, a.answer_id, a.input, a.output FROM answers a "
+            "JOIN generations g ON g.answer_id = a.answer_id GROUP BY a.answer_id "
+            "HAVING sum(g.status = 'running') = 0"
+        )
+    )
+    number = {
+        table: sa.text(f"UPDATE {table} SET document = :document WHERE answer_id = :answer_id")  # noqa: S608
+        for table in ("answers", "generations")
+    }
+    for row in over.yield_per(500):
+        search.write(connection, row.document, row.owner, row.input, row.output)
+        for statement in number.values():
+            connection.execute(statement, {"document": row.document, "answer_id": row.answer_id})

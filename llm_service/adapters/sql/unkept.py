@@ -1,0 +1,91 @@
+"""The history of a service that keeps none (`APP_HISTORY=off`). Its usage is counted all the same."""
+
+from collections.abc import Iterator, Sequence, Set
+from functools import partial
+
+from llm_service.core.model import EVERYTHING, Filters, Generation, GenerationSummary, IdempotencyKey, KeyHolder, Status
+
+from .counting import count
+from .engine import Database
+
+
+class UnkeptHistory:
+    """Satisfies `HistoryStore` with no rows: it knows what runs in this process, and forgets it at its end."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._running: dict[str, Generation] = {}
+
+    def start(self, generation: Generation) -> None:
+        if generation.status is Status.RUNNING:
+            self._running[generation.request_id] = generation
+        else:
+            self._count(generation)
+
+    def finish(self, generation: Generation) -> bool:
+        self._count(generation)
+        return self._running.pop(generation.request_id, None) is not None
+
+    def finish_apart(self, generation: Generation, answer_id: str) -> bool:
+        return self.finish(generation)
+
+    def bill_late(self, was: Generation, now: Generation) -> None:
+        self._count(now, instead_of=was)
+
+    def _count(self, generation: Generation, instead_of: Generation | None = None) -> None:
+        self._database.write(partial(count, generation=generation, instead_of=instead_of))
+
+    def record_shared(self, generation: Generation) -> Generation:
+        self.start(generation)
+        return generation
+
+    def claim_key(self, owner: str, key: IdempotencyKey, request_id: str, now_ms: int) -> KeyHolder | None:
+        return None
+
+    def release_key(self, owner: str, key: IdempotencyKey, request_id: str) -> None: ...
+
+    def prune_keys(self, before_ms: int) -> int:
+        return 0
+
+    def ask_to_cancel(self, owner: str, request_id: str) -> None: ...
+
+    def running_ids(self) -> Set[str]:
+        return set(self._running)
+
+    def get(self, owner: str, request_id: str) -> Generation | None:
+        found = self._running.get(request_id)
+        return found if found is not None and found.owner == owner else None
+
+    def newest(
+        self,
+        owner: str,
+        limit: int,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        filters: Filters = EVERYTHING,
+    ) -> Sequence[tuple[int, GenerationSummary]]:
+        return []
+
+    def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:
+        return iter(())
+
+    def delete(self, owner: str, request_id: str) -> str | None:
+        return None
+
+    def delete_all(self, owner: str) -> int:
+        return 0
+
+    def prune(self, before_ms: int) -> int:
+        return 0
+
+    def scrub(self) -> None: ...
+
+    def interrupt_older_than(self, created_ms: int, now_ms: int) -> int:
+        return 0
+
+    def check(self) -> None:
+        self._database.check()
+
+    def close(self) -> None:
+        self._database.close()

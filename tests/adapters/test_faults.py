@@ -1,0 +1,249 @@
+"""What goes wrong with the SQLite file, on real files: locks, full and read-only disks, damage, and what is kept aside."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from llm_service.adapters.spool_file import FileSpool
+from llm_service.adapters.sql.engine import Database, migrate
+from llm_service.adapters.sql.errors import DatabaseFault
+from llm_service.adapters.sql.file_system import type_at
+from llm_service.app import services_of
+from llm_service.core.model import Generation
+from tests.api.test_generate import BODY
+from tests.api.test_generate import URL as GENERATE
+from tests.cli.test_commands import flask
+from tests.contracts.test_history import completed, generation
+from tests.processes import serving
+from tests.system.test_server import ask, get, provider, until
+from tests.upstream import Upstream
+
+HISTORY = "/api/v1/history"
+MakeApp = Callable[..., Flask]
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another process holds the write lock."""
+    program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read()"
+    holder = subprocess.Popen([sys.executable, "-c", program, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout
+    assert holder.stdout.readline() == b"held\n"
+    try:
+        yield
+    finally:
+        holder.communicate()
+
+
+@pytest.fixture(name="small_disk")
+def _small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 80 MiB of its own."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if done.returncode:
+        message = "a small disk can be mounted only as root with CAP_SYS_ADMIN"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_full_disk_is_said_before_anything_is_paid_and_reading_goes_on(
+    make_app: MakeApp, small_disk: Path, upstream: Upstream
+) -> None:
+    app = make_app(
+        DATABASE_URL=f"sqlite:///{small_disk}/h.db", OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal"
+    )
+    client = app.test_client()
+    stored = client.post(GENERATE, json=BODY).get_json()
+    with pytest.raises(OSError, match="No space"):
+        (small_disk / "filler").write_bytes(b"x" * 100 * 2**20)
+    calls = len(upstream.calls)
+    response = client.post(GENERATE, json={**BODY, "input": "x" * 4000})
+    assert (response.status_code, response.get_json()["error"]) == (503, "storage-full")
+    assert response.headers["Retry-After"] == "60"
+    assert len(upstream.calls) == calls
+    assert client.get(f"{HISTORY}/{stored['request_id']}").get_json()["output"] == stored["output"]
+    assert client.get("/api/v1/ready").status_code == 503
+    (small_disk / "filler").unlink()
+    assert client.post(GENERATE, json={**BODY, "input": "again"}).status_code == 200
+
+
+def test_a_read_only_disk_stops_the_start_with_path_and_owner(tmp_path: Path, small_disk: Path) -> None:
+    migrate(f"sqlite:///{small_disk}/h.db")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    done = flask(tmp_path, "db", "upgrade", DATABASE_URL=f"sqlite:///{small_disk}/h.db")
+    assert done.returncode == 1
+    assert f"{small_disk}/h.db" in done.stderr
+    assert "belongs to root" in done.stderr
+
+
+def test_a_file_that_turns_read_only_refuses_generations_and_is_read(make_app: MakeApp, tmp_path: Path) -> None:
+    """As SQLite sees it when the file was replaced under it."""
+    app = make_app()
+    client = app.test_client()
+    stored = client.post(GENERATE, json=BODY).get_json()
+    services_of(app).store._database._writer._connection.exec_driver_sql("PRAGMA query_only=ON")
+    response = client.post(GENERATE, json={**BODY, "input": "new"})
+    assert (response.status_code, response.get_json()["error"]) == (503, "storage-unavailable")
+    assert client.get(f"{HISTORY}/{stored['request_id']}").status_code == 200
+
+
+@pytest.mark.parametrize("damage", ["no database", "damaged"])
+def test_a_damaged_file_is_kept_and_the_way_back_is_said(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "h.db"
+    if damage == "damaged":
+        migrate(f"sqlite:///{path}")
+        content = path.read_bytes()
+        path.write_bytes(content[:100] + os.urandom(8000) + content[8100:])
+    else:
+        path.write_bytes(b"my notes " * 1000)
+    before = path.read_bytes()
+    done = flask(tmp_path, "db", "upgrade", DATABASE_URL=f"sqlite:///{path}")
+    assert (done.returncode, f"cp BACKUP {path}" in done.stderr, "left as it is" in done.stderr) == (1, True, True)
+    assert "Traceback" not in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_newer_schema_is_refused_with_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "h.db"
+    migrate(f"sqlite:///{path}")
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    done = flask(tmp_path, "db", "upgrade", DATABASE_URL=f"sqlite:///{path}")
+    assert (done.returncode, "newer" in done.stderr, "flask db upgrade" in done.stderr) == (1, True, True)
+
+
+MOUNTS = """overlay / overlay rw 0 0
+tmpfs /run tmpfs rw 0 0
+server:/export /mnt/nfs nfs4 rw 0 0
+//nas/share /mnt/with\\040space cifs rw 0 0
+/dev/sdb /mnt/nfs/local ext4 rw 0 0
+broken
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/srv/h.db", "overlay"), ("/mnt/nfs/h.db", "nfs4"), ("/mnt/nfsx/h.db", "overlay"), ("/mnt/nfs/local/h.db", "ext4"),
+     ("/mnt/with space/h.db", "cifs")],
+)  # fmt: skip
+def test_the_file_system_of_a_path(path: str, kind: str) -> None:
+    assert type_at(Path(path), MOUNTS) == kind
+    assert type_at(Path(path), "") is None
+
+
+def test_a_lock_that_is_held_too_long_is_busy_and_costs_nothing(
+    make_app: MakeApp, tmp_path: Path, upstream: Upstream
+) -> None:
+    client = make_app(OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal").test_client()
+    calls = len(upstream.calls)
+    with locked(tmp_path / "test.db"):
+        response = client.post(GENERATE, json=BODY)
+    assert (response.status_code, response.get_json()["error"], response.headers["Retry-After"]) == (
+        503,
+        "storage-busy",
+        "1",
+    )
+    assert len(upstream.calls) == calls
+
+
+def entry_status(server: object, request_id: str) -> str | None:
+    try:
+        return str(get(server, f"history/{request_id}")["status"])  # type: ignore[arg-type]
+    except OSError:
+        return None
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["released", "killed between"])
+def test_a_paid_answer_is_kept_aside_and_comes_into_the_history(
+    tmp_path: Path, upstream: Upstream, killed: bool
+) -> None:
+    settings = provider(upstream, "slow-1")
+    results: list[tuple[int, dict[str, object]]] = []
+    spool = tmp_path / "service.db.spool"
+    with serving(tmp_path, **settings) as server:
+        asking = threading.Thread(target=lambda: results.append(ask(server, model="slow-1", input="Paid for")))
+        asking.start()
+        until(lambda: get(server, "history")["items"])
+        with locked(tmp_path / "service.db"):
+            asking.join(30)
+            status, problem = results[0]
+            assert (status, problem["error"]) == (503, "storage-unavailable")
+            assert "Paid for" in spool.read_text()
+            assert oct(spool.stat().st_mode & 0o777) == "0o600"
+            if killed:
+                for pid in [*server.workers(), server.process.pid]:
+                    os.kill(pid, 9)
+                server.process.wait()
+        request_id = str(problem["request_id"])
+        if not killed:
+            until(lambda: entry_status(server, request_id) == "completed", 20)
+    with serving(tmp_path, **settings) as server:
+        entry = get(server, f"history/{request_id}")
+        assert (entry["status"], entry["output"]) == ("completed", "Answer to: Paid for")
+        assert [one["request_id"] for one in get(server, "history?q=paid")["items"]] == [request_id]
+    assert spool.read_bytes() == b""
+
+
+def test_what_is_kept_aside_comes_back_as_it_was(tmp_path: Path) -> None:
+    spool = FileSpool(tmp_path / "h.spool")
+    kept = [completed(generation(number, input="é\n\u2028😀"), output="x\ny") for number in range(3)]
+    for one in kept:
+        spool.add(one)
+    with (tmp_path / "h.spool").open("ab") as file:
+        file.write(b'{"request_id": "half a li')
+    found: list[Generation] = []
+
+    def failing(one: Generation) -> None:
+        if len(found) == 1:
+            raise DatabaseFault("away")
+        found.append(one)
+
+    with pytest.raises(DatabaseFault):
+        spool.replay(failing)
+    found.clear()
+    spool.replay(found.append)
+    assert found == kept
+    found.clear()
+    spool.replay(found.append)
+    assert found == []
+
+
+def test_deleting_much_holds_no_writer_up(tmp_path: Path) -> None:
+    from llm_service.adapters.sql.history import SqlHistory
+
+    store = SqlHistory(Database(f"sqlite:///{tmp_path}/h.db"))
+    for number in range(2000):
+        store.start(generation(number))
+    waits: list[float] = []
+    over = threading.Event()
+
+    def write() -> None:
+        number = 10_000
+        while not over.is_set():
+            started = time.perf_counter()
+            store.start(generation(number, owner="bob"))
+            waits.append(time.perf_counter() - started)
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert store.delete_all("alice") == 2000
+    over.set()
+    writer.join()
+    store.close()
+    assert len(waits) > 5
+    assert max(waits) < 1

@@ -1,0 +1,90 @@
+"""The search language: every text is a search, and what a word is."""
+
+import random
+
+import pytest
+
+from llm_service.core.search import EXCERPT_CHARS, Search, Term, excerpt, marked, parse_search, words_of
+
+NASTY = [
+    "", " ", '"', '""', '"""', "'", "*", "-", "--", "---a", '-"', '-"a b', "a AND b", "a OR b", "NOT", "NEAR(a b, 2)", "AND OR NOT",
+    "^a", "input:a", "owner : b", "{input} : a", "a + b", "(a", "a)", "((((", "a*b*c*", "\x00", "a\x00b", "\ud800", "😀", "👨‍👩‍👧", "-a -b",
+    "-", "%", "_", "a_b", "';DROP TABLE answers; --", "\\", "a\\", "\u202eabc", "e\u0301", "ß", "ﬁ", "½", "⑴", "İ", "漢字", "ค้นหา", "हिन्दी",
+    "a" * 100_000, '"' * 100_000, "-" * 100_000, "a " * 50_000, "a* " * 30_000, '"a b" ' * 20_000, "*" * 100_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "search"),
+    [
+        ("report", Search((Term(("report",)),))),
+        ("Net  INCOME", Search((Term(("net",)), Term(("income",))))),
+        ('"net income" -draft', Search((Term(("net", "income")),), (Term(("draft",)),))),
+        ("rep*", Search((Term(("rep",), is_prefix=True),))),
+        ("re*", Search((Term(("re",)),))),
+        ('"rep*"', Search((Term(("rep",)),))),
+        ("e-mail", Search((Term(("e", "mail")),))),
+        ("foo-bar*", Search((Term(("foo", "bar"), is_prefix=True),))),
+        ('-"a b', Search((), (Term(("a", "b")),))),
+        ("AND or NOT", Search((Term(("and",)), Term(("or",)), Term(("not",))))),
+        ("a a", Search((Term(("a",)),))),
+        ("!!! 😀", Search()),
+        ("漢字", Search((Term(("漢", "字")),))),
+    ],
+)
+def test_the_language(text: str, search: Search) -> None:
+    assert parse_search(text) == search
+    assert search.has_words is (search != Search())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Ärger, arger ARGER", ["arger", "arger", "arger"]),
+        ("e\u0301t\u00e9", ["ete"]),
+        ("Straße", ["strasse"]),
+        ("ﬁne Ⅷ ㎒", ["fine", "viii", "mhz"]),
+        ("snake_case 3.14", ["snake", "case", "3", "14"]),
+        ("Ｆｕｌｌ", ["full"]),
+        ("日本go", ["日", "本", "go"]),
+    ],
+)
+def test_words(text: str, words: list[str]) -> None:
+    assert words_of(text) == words
+
+
+@pytest.mark.parametrize("text", NASTY, ids=range(len(NASTY)))
+def test_no_text_breaks_it(text: str) -> None:
+    search = parse_search(text)
+    for term in (*search.wanted, *search.unwanted):
+        assert term.words
+        assert all(word.isalnum() for word in term.words)
+    assert "".join(piece for piece, _ in marked(search, text[:2000])) == text[:2000]
+    found = excerpt(search, [text])
+    assert found is None or len(found) <= EXCERPT_CHARS + 4
+
+
+def test_random_texts_break_nothing() -> None:
+    dice = random.Random(7)
+    alphabet = "ab*-\"' \x00()^:+{}éß漢😀\u0301\u202e\ud800"
+    for _ in range(3000):
+        text = "".join(dice.choices(alphabet, k=dice.randrange(30)))
+        search = parse_search(text)
+        assert all(word.isalnum() for term in (*search.wanted, *search.unwanted) for word in term.words)
+        assert "".join(piece for piece, _ in marked(search, text)) == text
+
+
+def test_the_excerpt_shows_the_place() -> None:
+    text = "word " * 100 + "the Needle\nin it " + "word " * 100
+    found = excerpt(parse_search("needle"), ["nothing", text])
+    assert found
+    assert found.startswith("… word")
+    assert "the Needle in it" in found
+    assert found.endswith(" …")
+    assert [piece for piece, is_found in marked(parse_search("needle wor*"), "A needle, words") if is_found] == [
+        "needle",
+        "wor",
+    ]
+    assert excerpt(parse_search("need"), [text]) is None, "a word, not a part of one"
+    assert excerpt(parse_search("-needle"), [text]) is None
+    assert excerpt(parse_search("arger"), ["Viel Ärger"]) == "Viel Ärger"
