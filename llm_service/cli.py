@@ -12,6 +12,7 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from llm_service.adapters.clock import SystemClock
+from llm_service.core.access import LOCAL, LOCAL_OWNER
 from llm_service.core.errors import ServiceError
 from llm_service.core.model import Filters, GenerateRequest, Generation, Status
 from llm_service.core.ports import HistoryStore
@@ -19,7 +20,6 @@ from llm_service.core.template_tests import failures
 from llm_service.core.usage_sums import GroupBy
 from llm_service.settings import Settings
 from llm_service.web.api.docs import EXTENSION as OPENAPI
-from llm_service.web.auth import LOCAL_OWNER
 from llm_service.wiring import (
     StartError,
     build_models,
@@ -108,7 +108,7 @@ def generate(template_id: str, source: Any, pairs: tuple[str, ...], model: str |
             parameters = _parameters(pairs, services.templates.get(template_id))
             text = source.read().removesuffix("\n")
             asked = GenerateRequest(template_id, text, parameters, model)
-            done = services.generate.run(asked, LOCAL_OWNER, make_id()).generation
+            done = services.generate.run(asked, LOCAL, make_id()).generation
         finally:
             services.close()
     click.echo(json.dumps(answer_json(done), ensure_ascii=False, indent=2) if as_json else done.output or "")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+from .access import Caller
 from .calls import Calls
 from .errors import (
     Cancelled,
@@ -75,7 +76,7 @@ class Generate:
     def run(
         self,
         request: GenerateRequest,
-        owner: str,
+        caller: Caller,
         request_id: str,
         *,
         kept: bool = False,
@@ -86,7 +87,7 @@ class Generate:
 
         Raises `ServiceError`.
         """
-        with closing(self.begin(request, owner, request_id, kept=kept, key=key, shown=False)) as listener:
+        with closing(self.begin(request, caller, request_id, kept=kept, key=key, shown=False)) as listener:
             while (finished := listener.result(LOOK_S)) is None:
                 if gone():
                     raise Cancelled("The caller left before the answer came.")
@@ -95,7 +96,7 @@ class Generate:
     def begin(
         self,
         request: GenerateRequest,
-        owner: str,
+        caller: Caller,
         request_id: str,
         *,
         kept: bool = False,
@@ -110,18 +111,18 @@ class Generate:
         Raises `ServiceError`; then nothing was asked of the provider, and nothing is stored.
         """
         watch = Stopwatch(self._clock)
-        prepared = self._prepare(request, owner)
+        prepared = self._prepare(request, caller)
         watch.lap("render")
         if self._runs.closing:
             raise ShuttingDown("The service is stopping and begins nothing new.", retry_after_s=5)
         if key is None:
             return self._begin(prepared, request_id, watch, kept, shown)
-        if (replay := self._claim(owner, key, request_id)) is not None:
+        if (replay := self._claim(caller.owner, key, request_id)) is not None:
             return replay
         try:
             return self._begin(prepared, request_id, watch, kept=True, shown=shown)
         except ServiceError:
-            self._history.release_key(owner, key, request_id)
+            self._history.release_key(caller.owner, key, request_id)
             raise
 
     def _claim(self, owner: str, key: IdempotencyKey, request_id: str) -> Listener | None:
@@ -167,7 +168,7 @@ class Generate:
         """Serve a stored answer. It costs nothing; its token counts are those of the answer, whose cost is saved."""
         # The same prompts can come from other values: then the history keeps what was typed this time. And texts have one
         # owner, whoever shares the cache: each deletes and searches their own.
-        asked = (prepared.owner, prepared.request.input, prepared.request.parameters)
+        asked = (prepared.caller.owner, prepared.request.input, prepared.request.parameters)
         same = (answer.owner, answer.input, answer.parameters) == asked
         generation = self._generation(
             prepared,
@@ -238,7 +239,7 @@ class Generate:
         }
         return Generation(
             request_id=request_id,
-            owner=prepared.owner,
+            owner=prepared.caller.owner,
             template_id=prepared.template.template_id,
             template_revision=prepared.template.revision,
             model=prepared.call.model,
@@ -256,7 +257,7 @@ class Generate:
 
 def _about(prepared: Prepared) -> str:
     """Tells generations apart whose prompts are the same although other values were typed, or by someone else."""
-    asked = [prepared.owner, prepared.request.input, dict(prepared.request.parameters)]
+    asked = [prepared.caller.owner, prepared.request.input, dict(prepared.request.parameters)]
     typed = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(typed.encode()).hexdigest()
 

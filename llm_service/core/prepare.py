@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .access import Caller
 from .allowed_models import AllowedModels
 from .cache_key import cache_key, key_parts
 from .library import Library
@@ -32,7 +33,7 @@ class Prepared:
     """
 
     request: GenerateRequest
-    owner: str
+    caller: Caller
     template: Template
     call: ProviderCall
     cache_key: str
@@ -47,21 +48,21 @@ class Prepare:
         self._provider = provider
         self._limits = limits
 
-    def __call__(self, request: GenerateRequest, owner: str) -> Prepared:
+    def __call__(self, request: GenerateRequest, caller: Caller) -> Prepared:
         """Raises `InputError`s that name what is wrong."""
         template = self._library.current.get(request.template_id)
         prompts = template.render(request.input, request.parameters)
         model = self._models.choose(request.model, template)
         call = ProviderCall(model, prompts, self._options(template), template.output_format)
-        key = cache_key(call, provider=self._provider, scope=self._scope(owner))
-        return Prepared(request, owner, template, call, key)
+        key = cache_key(call, provider=self._provider, scope=self._scope(caller))
+        return Prepared(request, caller, template, call, key)
 
     def key_parts(self, prepared: Prepared) -> dict[str, Any]:
         """What the cache key is the hash of."""
-        return key_parts(prepared.call, provider=self._provider, scope=self._scope(prepared.owner))
+        return key_parts(prepared.call, provider=self._provider, scope=self._scope(prepared.caller))
 
-    def _scope(self, owner: str) -> str:
-        return "*" if self._limits.share_cache else owner
+    def _scope(self, caller: Caller) -> str:
+        return "*" if self._limits.share_cache else caller.owner
 
     def _options(self, template: Template) -> Mapping[str, Any]:
         options = dict(template.options)

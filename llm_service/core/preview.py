@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from .access import Caller
 from .model import GenerateRequest, ProviderCall
 from .ports import Cache, Prices
 from .prepare import Prepare, Prepared
@@ -41,9 +42,9 @@ class Previews:
         self._cache = cache
         self._prices = prices
 
-    def __call__(self, request: GenerateRequest, owner: str) -> Preview:
+    def __call__(self, request: GenerateRequest, caller: Caller) -> Preview:
         """Raises `InputError`s that name what is wrong."""
-        prepared = self._prepare(request, owner)
+        prepared = self._prepare(request, caller)
         size = _size(prepared.call)
         limit = prepared.call.options.get("max_output_tokens")
         price = self._prices.of(prepared.call.model)

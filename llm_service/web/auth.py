@@ -11,9 +11,10 @@ from functools import lru_cache
 
 from flask import Flask, current_app, g, request
 
+from llm_service.core.access import LOCAL
+
 from .errors import Csrf, NotAuthenticated, UntrustedHost
 
-LOCAL_OWNER = "local"
 OPEN_ENDPOINTS = frozenset({"static", "health.health", "health.ready", "problems.show"})
 # As WSGI spells X-Forwarded-For, X-Forwarded-Host, X-Forwarded-Proto, X-Real-IP, Forwarded and Via.
 FORWARDING_HEADERS = frozenset(
@@ -48,8 +49,8 @@ def _is_under(name: str, trusted: str) -> bool:
 
 
 def _check_access() -> None:
-    g.owner = LOCAL_OWNER if _is_open() else None
-    if g.owner is None and request.endpoint not in OPEN_ENDPOINTS:
+    g.caller = LOCAL if _is_open() else None
+    if g.caller is None and request.endpoint not in OPEN_ENDPOINTS:
         raise NotAuthenticated("This service is open to clients on its own machine only.")
 
 

@@ -5,6 +5,7 @@ from typing import cast
 
 from flask import current_app, g
 
+from llm_service.core.access import Caller
 from llm_service.core.services import Services
 
 EXTENSION = "llm_service"
@@ -15,7 +16,12 @@ def services() -> Services:
     return get()
 
 
+def caller() -> Caller:
+    """Whom this request is from; only views behind the access check may ask."""
+    assert g.caller is not None, "a view of an open endpoint asked for its caller"
+    return cast(Caller, g.caller)
+
+
 def owner() -> str:
-    """The owner of this request's rows; only views behind the access check may ask."""
-    assert g.owner is not None, "a view of an open endpoint asked for an owner"
-    return cast(str, g.owner)
+    """The owner of this request's rows."""
+    return caller().owner

@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from llm_service.adapters.sql.engine import Database
 from llm_service.app import services_of
+from llm_service.core.access import LOCAL
 from llm_service.core.model import Delta, GenerateRequest
 from llm_service.wiring import make_id
 from tests.api.test_generate import BODY
@@ -114,7 +115,7 @@ def test_a_key_needs_an_answer_to_repeat(make_app: MakeApp, mode: str) -> None:
 def test_one_that_is_stopped_comes_back_with_its_text(make_app: MakeApp, upstream: Upstream, mode: str) -> None:
     app = make_app(APP_HISTORY=mode, OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="tokens-200-20")
     asked = GenerateRequest("basic_chat_v1", "Hello")
-    with closing(services_of(app).generate.begin(asked, "local", make_id())) as listener:
+    with closing(services_of(app).generate.begin(asked, LOCAL, make_id())) as listener:
         assert isinstance(listener.next(5), Delta)
         stopped = app.test_client().post(f"{URL}/{listener.generation.request_id}/cancel").get_json()
     assert stopped["status"] == "cancelled"

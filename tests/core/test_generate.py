@@ -15,6 +15,7 @@ from llm_service.adapters.echo import EchoProvider
 from llm_service.adapters.flights_memory import MemoryFlights
 from llm_service.adapters.tasks import make_spawn
 from llm_service.core import errors
+from llm_service.core.access import LOCAL
 from llm_service.core.allowed_models import AllowedModels
 from llm_service.core.calls import Calls, Slots
 from llm_service.core.control import CallControl
@@ -231,10 +232,10 @@ class World:
         )
 
     def run(self, asked: GenerateRequest = ASKED, owner: str = "local") -> Finished:
-        return self.generate.run(asked, owner, f"id-{next(self.ids)}")
+        return self.generate.run(asked, replace(LOCAL, owner=owner), f"id-{next(self.ids)}")
 
     def begin(self, asked: GenerateRequest = ASKED, *, kept: bool = False) -> Listener:
-        return self.generate.begin(asked, "local", f"id-{next(self.ids)}", kept=kept)
+        return self.generate.begin(asked, LOCAL, f"id-{next(self.ids)}", kept=kept)
 
 
 def heard(listener: Listener) -> tuple[str, Finished]:

@@ -1,11 +1,13 @@
 """What would be sent and what it could cost, before anything is paid."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from llm_service.adapters.cache_memory import MemoryCache
+from llm_service.core.access import LOCAL
 from llm_service.core.allowed_models import AllowedModels
 from llm_service.core.cache_key import cache_key
 from llm_service.core.errors import InvalidInput, UnknownModel
@@ -27,7 +29,7 @@ class OnePrice:
 
 
 def preview(asked: GenerateRequest = ASKED, *, max_output_tokens: int = 100, folder: Path | None = None) -> Preview:
-    return previews(max_output_tokens, folder)[0](asked, "local")
+    return previews(max_output_tokens, folder)[0](asked, LOCAL)
 
 
 def previews(max_output_tokens: int = 100, folder: Path | None = None) -> tuple[Previews, MemoryCache]:
@@ -73,10 +75,10 @@ def test_text_counts_by_its_bytes() -> None:
 
 def test_it_knows_what_the_cache_has_and_counts_no_lookup() -> None:
     look, cache = previews()
-    prepared = look(ASKED, "local").prepared
+    prepared = look(ASKED, LOCAL).prepared
     cache.put(prepared.cache_key, CachedAnswer("local", "id", "Hello", {}, "out", "m1", Usage()))
-    assert look(ASKED, "local").would_hit
-    assert not look(ASKED, "somebody else").would_hit
+    assert look(ASKED, LOCAL).would_hit
+    assert not look(ASKED, replace(LOCAL, owner="bob")).would_hit
     assert (cache.stats().hits, cache.stats().misses) == (0, 0)
 
 

@@ -12,7 +12,7 @@ from llm_service.core.model import CacheMode, GenerateRequest, IdempotencyKey
 from llm_service.core.runs import Finished
 
 from ..caller import caller_gone
-from ..context import owner, services
+from ..context import caller, services
 from ..errors import InvalidIdempotencyKey
 from ..representation import answer_json
 from .events import stream_generation
@@ -126,7 +126,7 @@ def answer(*, key: IdempotencyKey | None, stream: bool, **asked: Any) -> Respons
     wanted = GenerateRequest(**asked, cache_mode=cache_mode(request.headers.get("Cache-Control", "")))
     if stream:
         return _streamed(wanted, key)
-    finished = services().generate.run(wanted, owner(), g.request_id, key=key, gone=caller_gone())
+    finished = services().generate.run(wanted, caller(), g.request_id, key=key, gone=caller_gone())
     g.quiet = finished.generation.cached
     headers = {
         **_how(wanted.cache_mode, finished, stored=finished.stored_in_cache),
@@ -136,7 +136,7 @@ def answer(*, key: IdempotencyKey | None, stream: bool, **asked: Any) -> Respons
 
 
 def _streamed(asked: GenerateRequest, key: IdempotencyKey | None) -> Response:
-    listener = services().generate.begin(asked, owner(), g.request_id, key=key)
+    listener = services().generate.begin(asked, caller(), g.request_id, key=key)
     g.quiet = listener.generation.cached
     return stream_generation(listener, _how(asked.cache_mode, listener))
 

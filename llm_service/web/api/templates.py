@@ -8,7 +8,7 @@ from llm_service.core.errors import UnknownTemplate
 from llm_service.core.model import GenerateRequest
 from llm_service.core.templates import Template
 
-from ..context import owner, services
+from ..context import caller, services
 from ..representation import preview_json
 from .generate import PROBLEMS, answer, documented, idempotency_key
 from .schemas import (
@@ -78,7 +78,7 @@ def preview(body: dict[str, Any], template_id: str) -> Response:
     """
     g.quiet = True
     asked = GenerateRequest(template_id=_named(template_id).template_id, **body)
-    return json_response(preview_json(services().preview(asked, owner())))
+    return json_response(preview_json(services().preview(asked, caller())))
 
 
 def _named(template_id: str) -> Template:

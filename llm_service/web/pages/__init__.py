@@ -97,7 +97,7 @@ def seconds(milliseconds: int | None) -> str:
 def _layout_context() -> dict[str, Any]:
     """What the frame of every page shows; nothing of it for those who are not let in."""
     frame: dict[str, Any] = {"service_name": current_app.config["SERVICE_NAME"], "frame": None}
-    if g.get("owner") is not None:
+    if g.get("caller") is not None:
         has = services()
         frame["frame"] = {
             "env": current_app.config["SERVICE_ENV"],

@@ -13,7 +13,7 @@ from llm_service.core.runs import Finished
 from llm_service.core.templates import Template
 
 from ..caller import caller_gone
-from ..context import owner, services
+from ..context import caller, owner, services
 from ..errors import report, status_of
 from ..problems import PROBLEMS
 from ..streaming import PING, event_stream, happenings, json_message, message
@@ -60,7 +60,7 @@ def answer() -> Response:
     """
     form = read_form(_template(request.form.get("template_id")), request.form)
     try:
-        listener = services().generate.begin(form.request(), owner(), g.request_id, kept=True)
+        listener = services().generate.begin(form.request(), caller(), g.request_id, kept=True)
     except ServiceError as error:
         report(error)
         html = render_template("generate/_answered.html", **_context(form.with_error(error), None, error))
@@ -115,7 +115,7 @@ def recent() -> str:
 
 
 def _run(form: Form) -> Generation:
-    finished = services().generate.run(form.request(), owner(), g.request_id, kept=True)
+    finished = services().generate.run(form.request(), caller(), g.request_id, kept=True)
     g.quiet = finished.generation.cached
     return finished.generation
 
@@ -157,7 +157,7 @@ def _page(form: Form, generation: Generation | None = None, error: ServiceError 
 
 def _previewed(form: Form) -> dict[str, Any]:
     try:
-        return {"preview": services().preview(form.request(), owner()), "preview_error": None}
+        return {"preview": services().preview(form.request(), caller()), "preview_error": None}
     except InputError as error:
         return {"preview": None, "preview_error": error}
 
