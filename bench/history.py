@@ -10,8 +10,9 @@ import statistics
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from bench.hits import SCRIPT
 from bench.load import percentile
@@ -69,9 +70,19 @@ def pages(base: str, rows: int) -> None:
     ]:
         found = len(client.get(f"{HISTORY}?{query}")["items"])  # type: ignore[arg-type]
         times = client.times_ms(f"{HISTORY}?{query}")
-        print(
-            f"{rows:>9,}  {name:28} {found:3} rows  p50 {statistics.median(times):7.1f} ms  p95 {percentile(times, 95):7.1f} ms"
-        )
+        show(rows, name, f"{found} rows", times)
+    since = datetime.now(UTC) - timedelta(days=30)
+    for group_by in ("day", "template", "model"):
+        query = urlencode({"group_by": group_by, "since": since.isoformat(timespec="seconds")})
+        requests = client.get(f"/api/v1/usage?{query}")["total"]["requests"]  # type: ignore[index]
+        times = client.times_ms(f"/api/v1/usage?{query}")
+        show(rows, f"usage of 30 days by {group_by}", f"{requests:,} requests", times)
+
+
+def show(rows: int, name: str, found: str, times: list[float]) -> None:
+    print(
+        f"{rows:>9,}  {name:28} {found:>17}  p50 {statistics.median(times):6.1f} ms  p95 {percentile(times, 95):6.1f} ms"
+    )
 
 
 def export(base: str, rows: int, master: int) -> None:

@@ -3,6 +3,7 @@
 .venv/bin/python -m bench.seed PATH ROWS
 """
 
+import importlib
 import random
 import sqlite3
 import sys
@@ -14,7 +15,8 @@ from typing import Any
 
 from llm_service.adapters.clock import uuid7
 from llm_service.adapters.sql import search
-from llm_service.adapters.sql.engine import migrate
+from llm_service.adapters.sql.engine import Database, migrate
+from llm_service.adapters.sql.tables import usage_hours, usage_latencies
 from llm_service.core.model import snippet_of
 from llm_service.core.search import words_of
 
@@ -108,6 +110,15 @@ def seed(path: Path, count: int) -> None:
         connection.execute("COMMIT")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
+    sum_usage(f"sqlite:///{path}")
+
+
+def sum_usage(url: str) -> None:
+    """As the migration does that brings the sums to a history which is there already."""
+    migration = importlib.import_module("llm_service.adapters.sql.migrations.versions.0004_usage")
+    database = Database(url)
+    database.write(lambda connection: migration.sum_what_is_there(connection, usage_hours, usage_latencies))
+    database.close()
 
 
 def main() -> None:

@@ -111,7 +111,7 @@ def _pattern(search: Search) -> re.Pattern[str] | None:
 
 def _term_pattern(term: Term) -> str:
     alone = not re.match(f"[{_CJK}]", term.words[0])
-    begin, end = (r"(?<![^\W_])", "" if term.is_prefix else r"(?![^\W_])") if alone else ("", "")
+    begin, end = (r"(?<![^\W_])", r"[^\W_]*" if term.is_prefix else r"(?![^\W_])") if alone else ("", "")
     return begin + r"[\W_]*".join(map(re.escape, term.words)) + end
 
 

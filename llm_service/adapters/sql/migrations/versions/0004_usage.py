@@ -44,12 +44,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("usage_id", "bucket", name="pk_usage_latencies"),
         sa.ForeignKeyConstraint(["usage_id"], ["usage_hours.usage_id"], name="fk_usage_latencies_usage_id_usage_hours"),
     )
-    _sum_what_is_there(hours, latencies)
+    sum_what_is_there(op.get_bind(), hours, latencies)
 
 
-def _sum_what_is_there(hours: sa.Table, latencies: sa.Table) -> None:
-    op.execute(f"INSERT INTO usage_hours ({', '.join((*KEY, *SUMMED))}) {_SUMS}")
-    connection = op.get_bind()
+def sum_what_is_there(connection: sa.Connection, hours: sa.Table, latencies: sa.Table) -> None:
+    connection.execute(sa.text(f"INSERT INTO {hours.name} ({', '.join((*KEY, *SUMMED))}) {_SUMS}"))
     answers: dict[tuple[int, int], int] = {}
     for usage_id, latency_ms, count in connection.execute(sa.text(_LATENCIES)):
         bucket = 0 if latency_ms < 1 else 1 + math.floor(4 * math.log2(latency_ms))
