@@ -37,7 +37,9 @@ def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HistorySt
     """The second goes through its documents in order for every search, as the first does where it finds many."""
     makers = {
         "sqlite": lambda: SqlHistory(Database(f"sqlite:///{tmp_path}/h.db")),
-        "sqlite that walks": lambda: SqlHistory(Database(f"sqlite:///{tmp_path}/h.db"), few_documents=0),
+        "sqlite that walks": lambda: SqlHistory(
+            Database(f"sqlite:///{tmp_path}/h.db"), few_documents=0, first_window=3
+        ),
     }
     store = makers[request.param]()
     yield store

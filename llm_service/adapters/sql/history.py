@@ -26,7 +26,7 @@ from . import idempotency, lists, texts
 from .counting import count
 from .engine import Database
 from .money import from_pico, to_pico
-from .search import FEW_DOCUMENTS, merge
+from .search import FEW_DOCUMENTS, FIRST_WINDOW, merge
 from .tables import answers, generations, idempotency_keys
 from .writer import InsertRow
 
@@ -78,11 +78,20 @@ _ANSWERED = (Status.COMPLETED, Status.INCOMPLETE)
 class SqlHistory:
     """Satisfies `HistoryStore`."""
 
-    def __init__(self, database: Database, *, keeps_texts: bool = True, few_documents: int = FEW_DOCUMENTS) -> None:
-        """`few_documents`: up to so many found texts are looked up one by one; more are walked through in order."""
+    def __init__(
+        self,
+        database: Database,
+        *,
+        keeps_texts: bool = True,
+        few_documents: int = FEW_DOCUMENTS,
+        first_window: int = FIRST_WINDOW,
+    ) -> None:
+        """`few_documents`: up to so many found texts are looked up one by one; more are walked through in order, in
+        windows of positions of which the first is `first_window` wide.
+        """
         self._database = database
         self._kept: Callable[[Generation], Generation] = _whole if keeps_texts else Generation.without_texts
-        self._listed = partial(lists.rows, few_documents=few_documents)
+        self._listed = partial(lists.rows, few_documents=few_documents, first_window=first_window)
 
     def start(self, generation: Generation) -> None:
         kept = self._kept(generation)

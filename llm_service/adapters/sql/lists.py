@@ -1,7 +1,6 @@
 """Pages of the history: which rows, in which order, and the words around what a search found."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
@@ -25,12 +24,22 @@ def rows(
     after: int | None = None,
     *,
     few_documents: int,
+    first_window: int,
 ) -> Sequence[Row[Any]]:
     """Newest first; with `after`, those next to it."""
     query = query.where(*_conditions(filters))
     if filters.search is not None:
-        matching = partial(search.matching_rows, connection, query, owner, filters.search, limit, few_documents)
-        rows = matching(before=before, after=after)
+        rows = search.matching_rows(
+            connection,
+            query,
+            owner,
+            filters.search,
+            limit,
+            few_documents=few_documents,
+            first_window=first_window,
+            before=before,
+            after=after,
+        )
     else:
         mine = query.where(generations.c.owner == owner)
         ordered = search.in_order(mine, generations.c.position, before, after)

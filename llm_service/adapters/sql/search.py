@@ -8,7 +8,7 @@ stands in each document as a word: nobody searches through what others wrote.
 Cache hits and joined calls share a document and have positions of their own, mostly shortly after it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -36,8 +36,10 @@ CREATE_INDEX = (
     "CREATE VIRTUAL TABLE search_index USING fts5("
     "owner, input, output, content='', columnsize=0, prefix='3', tokenize='ascii')"
 )
-# Up to so many documents are looked up one by one; more are walked through in order.
+# Up to so many documents are looked up one by one; more are walked through in order, at first in so many positions.
 FEW_DOCUMENTS = 5000
+FIRST_WINDOW = 4000
+WINDOW_GROWTH = 4
 
 _index = table("search_index", column("rowid"), column("search_index"))
 _WRITE = text("INSERT INTO search_index (rowid, owner, input, output) VALUES (:document, :owner, :input, :output)")
@@ -77,8 +79,9 @@ def matching_rows(
     owner: str,
     search: Search,
     limit: int,
-    few_documents: int = FEW_DOCUMENTS,
     *,
+    few_documents: int,
+    first_window: int,
     before: int | None,
     after: int | None,
 ) -> Sequence[Row[Any]]:
@@ -89,20 +92,65 @@ def matching_rows(
     found = _documents(owner, search)
     few = connection.execute(select(func.count()).select_from(found.limit(few_documents + 1).subquery())).scalar_one()
     if few <= few_documents:
-        rows = _rows_of(query.where(_fetched_owner == owner), found)
-        return connection.execute(in_order(rows, _fetched_position, before, after).limit(limit)).all()
+        all_rows = _rows_of(query.where(_fetched_owner == owner), found)
+        return connection.execute(in_order(all_rows, _fetched_position, before, after).limit(limit)).all()
+    rows: list[Row[Any]] = []
+    for low, high in _windows(connection, first_window, before, after):
+        within = _rows_within(
+            connection, query, owner, search, limit - len(rows), low, high, newest_first=after is None
+        )
+        rows.extend(within)
+        if len(rows) == limit:
+            break
+    return rows
+
+
+def _windows(connection: Connection, size: int, before: int | None, after: int | None) -> Iterator[tuple[int, int]]:
+    """The positions of the history in ranges (without their ends), each larger than the one before.
+
+    So a page is full after a small part of it, also where another condition leaves out most of what a search finds.
+    """
+    end = connection.execute(select(func.max(_position))).scalar_one() or 0
+    if after is not None:
+        low = after
+        while low < end:
+            yield low, low + size + 1
+            low, size = low + size, size * WINDOW_GROWTH
+    else:
+        high = end + 1 if before is None else before
+        while high > 1:
+            yield high - size - 1, high
+            high, size = high - size, size * WINDOW_GROWTH
+
+
+def _rows_within(
+    connection: Connection,
+    query: Select[Any],
+    owner: str,
+    search: Search,
+    limit: int,
+    low: int,
+    high: int,
+    *,
+    newest_first: bool,
+) -> Sequence[Row[Any]]:
     makers = query.select_from(_index.join(generations, _position == _index.c.rowid)).where(
-        _matches(owner, search), _fetched_owner == owner
+        _matches(owner, search), _fetched_owner == owner, _index.c.rowid > low, _index.c.rowid < high
     )
-    made = connection.execute(in_order(makers, _index.c.rowid, before, after).limit(limit)).all()
-    # Who shares a document may stand anywhere, but is wanted only within the page that is full without.
-    edge = made[-1].position if len(made) == limit else None
-    window = _between(edge, before) if after is None else _between(after, edge)
-    shared = _sharers(connection, query, owner, found, window)
-    both = (
-        connection.execute(in_order(shared, _position, before, after).limit(limit)).all() if shared is not None else []
-    )
-    return sorted([*made, *both], key=lambda row: row.position, reverse=after is None)[:limit]
+    made = connection.execute(_directed(makers, _index.c.rowid, newest_first).limit(limit)).all()
+    if len(made) == limit:
+        # Who shares a document is wanted only within the page that is full without.
+        low, high = (made[-1].position, high) if newest_first else (low, made[-1].position)
+    window = (_position > low, _position < high)
+    shared = _sharers(connection, query, owner, _documents(owner, search), window)
+    if shared is None:
+        return made
+    both = connection.execute(_directed(shared, _position, newest_first).limit(limit)).all()
+    return sorted([*made, *both], key=lambda row: row.position, reverse=newest_first)[:limit]
+
+
+def _directed(query: Select[Any], place: ColumnElement[int], newest_first: bool) -> Select[Any]:
+    return query.order_by(place.desc() if newest_first else place)
 
 
 def in_order(query: Select[Any], place: ColumnElement[int], before: int | None, after: int | None) -> Select[Any]:
@@ -133,13 +181,6 @@ def _sharers(
         return None
     near = found.where(_index.c.rowid >= lowest, _index.c.rowid <= highest)
     return query.where(shares, _document.in_(near))
-
-
-def _between(low: int | None, high: int | None) -> list[ColumnElement[bool]]:
-    return [
-        *([] if low is None else [_position > low]),
-        *([] if high is None else [_position < high]),
-    ]
 
 
 def _documents(owner: str, search: Search) -> Select[Any]:
