@@ -208,7 +208,7 @@ def prune_history() -> None:
 @click.option("--format", type=click.Choice(["json", "jsonl", "csv"]), default="jsonl", show_default=True)
 @click.option(
     "--output",
-    type=click.File("w", encoding="utf-8", lazy=False),
+    type=click.File("w", encoding="utf-8", lazy=True),
     default="-",
     help="File; left out = standard output.",
 )

@@ -32,7 +32,7 @@ from llm_service.core.library import Library, TemplateFaults
 from llm_service.core.live import Live
 from llm_service.core.model import UpstreamState
 from llm_service.core.outcomes import Outcomes
-from llm_service.core.ports import HistoryStore, MakeId, Provider
+from llm_service.core.ports import HistoryStore, MakeId, Provider, Reporter
 from llm_service.core.prepare import Limits, Prepare
 from llm_service.core.preview import Previews
 from llm_service.core.runs import Runs
@@ -156,10 +156,15 @@ def build_services(settings: Settings) -> Services:
     ttl_s = min(settings.cache_ttl_s, settings.history_days * DAY_S)
     cache = MemoryCache(ttl_s=ttl_s, max_entries=settings.cache_max_entries)
     slots = Slots(settings.upstream_slots)
-    runs = Runs(
-        history=store, clock=clock, reporter=reporter, make_id=make_id, abandon_grace_s=settings.abandon_grace_s
-    )
     outcomes = Outcomes(store, open_spool(settings), clock, reporter)
+    runs = Runs(
+        history=store,
+        outcomes=outcomes,
+        clock=clock,
+        reporter=reporter,
+        make_id=make_id,
+        abandon_grace_s=settings.abandon_grace_s,
+    )
     calls = Calls(
         provider=provider,
         prices=prices,
@@ -193,7 +198,7 @@ def build_services(settings: Settings) -> Services:
     )
     live = Live(runs, store, clock)
     ticker = Ticker(spawn, reporter)
-    keep_house(ticker, settings, runs, store, outcomes, clock)
+    keep_house(ticker, settings, runs, store, outcomes, clock, reporter)
     ticker.every(LOOK_S, library.refresh)
 
     def upstream_state() -> UpstreamState:
@@ -263,14 +268,24 @@ def prune_before_ms(settings: Settings, now_ms: int) -> int:
 
 
 def keep_house(
-    ticker: Ticker, settings: Settings, runs: Runs, store: HistoryStore, outcomes: Outcomes, clock: SystemClock
+    ticker: Ticker,
+    settings: Settings,
+    runs: Runs,
+    store: HistoryStore,
+    outcomes: Outcomes,
+    clock: SystemClock,
+    reporter: Reporter,
 ) -> None:
     """What a process does now and then, whoever calls."""
 
     def replay() -> None:
         # A database that is still out of reach is no news.
-        with suppress(StorageError):
-            outcomes.replay()
+        try:
+            with suppress(StorageError):
+                outcomes.replay()
+        except OSError as error:
+            # Nor does a file that cannot be read keep the service from starting.
+            reporter.bug(error)
 
     def sweep() -> None:
         now_ms = clock.now_ms()

@@ -5,13 +5,14 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from llm_service.core.errors import StorageError
 from llm_service.core.model import Generation, Prompts, Status, Usage
 
 _MONEY = ("cost_usd", "saved_usd")
@@ -29,35 +30,63 @@ class FileSpool:
         kept = generation if self._keeps_texts else generation.without_texts()
         line = json.dumps(asdict(kept), default=str, ensure_ascii=True) + "\n"
         with self._opened(os.O_CREAT | os.O_APPEND | os.O_RDWR) as file:
-            os.write(file, line.encode())
-            os.fsync(file)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
+            _append(file, line.encode())
+        with _closing(os.open(self._path.parent, os.O_RDONLY)) as folder:
             os.fsync(folder)
-        finally:
-            os.close(folder)
 
-    def replay(self, store: Callable[[Generation], None]) -> None:
+    def replay(self, store: Callable[[Generation], None]) -> Sequence[Exception]:
         if not self._path.exists() or not self._path.stat().st_size:
-            return
+            return ()
+        faults = []
         with self._opened(os.O_RDWR) as file:
             # A last line without its end was being written when the process died: nobody was told that it is kept.
             for line in self._path.read_bytes().split(b"\n")[:-1]:
-                store(_generation(json.loads(line)))
+                try:
+                    store(_generation(json.loads(line)))
+                except StorageError:
+                    raise
+                except Exception as error:
+                    self._put_away(line)
+                    faults.append(error)
             os.ftruncate(file, 0)
             os.fsync(file)
+        return faults
+
+    def _put_away(self, line: bytes) -> None:
+        """One line that cannot be stored must not keep the others from it."""
+        path = self._path.with_name(f"{self._path.name}.bad")
+        with _closing(os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600)) as file:
+            _append(file, line + b"\n")
 
     @contextmanager
     def _opened(self, flags: int) -> Iterator[int]:
         """The file, locked. A greenlet may hold it while it waits for the database: only it may wait, not its process."""
-        with self._lock:
-            file = os.open(self._path, flags, 0o600)
-            try:
-                while not _locks(file):
-                    time.sleep(0.05)
-                yield file
-            finally:
-                os.close(file)
+        with self._lock, _closing(os.open(self._path, flags, 0o600)) as file:
+            while not _locks(file):
+                time.sleep(0.05)
+            yield file
+
+
+@contextmanager
+def _closing(file: int) -> Iterator[int]:
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _append(file: int, line: bytes) -> None:
+    """Whole and on the disk, or not at all (`OSError`)."""
+    size = os.fstat(file).st_size
+    # A line that a dying process left without its end stays one of its own.
+    rest = memoryview(b"\n" + line if size and os.pread(file, 1, size - 1) != b"\n" else line)
+    try:
+        while rest:
+            rest = rest[os.write(file, rest) :]
+        os.fsync(file)
+    except OSError:
+        os.ftruncate(file, size)
+        raise
 
 
 def _locks(file: int) -> bool:

@@ -181,7 +181,7 @@ class Calls:
         status = Status.CANCELLED if isinstance(error, Cancelled) else Status.FAILED
         text = run.flight.text_after(0) or None
         generation = run.ended(self._clock.now_ms(), status=status, error=error.code, output=text)
-        self._history.finish(generation)
+        self._outcomes.finish(generation)
         run.stored = generation
         self._reporter.ended(generation)
         return error

@@ -146,26 +146,32 @@ class Generate:
         shareable = prepared.request.cache_mode is CacheMode.DEFAULT
         answer = self._cache.get(prepared.cache_key) if shareable else None
         watch.lap("cache")
-        if answer is not None:
-            return self._replay(prepared, request_id, answer, watch)
+        if answer is not None and (replay := self._replay(prepared, request_id, answer, watch)) is not None:
+            return replay
         about = _about(prepared)
         flight = self._flights.board(prepared.cache_key if shareable else None, request_id, about)
         if shown:
             flight.mark_shown()
         if flight.flight_id != request_id:
             return self._join(prepared, request_id, flight, watch, kept)
-        if shareable and (answer := self._cache.get(prepared.cache_key, counted=False)) is not None:
-            # It landed between the look into the cache and boarding. Whoever has boarded since gets the same.
-            _land_at_once(flight, answer)
-            return self._replay(prepared, request_id, answer, watch)
         try:
+            if shareable and (answer := self._cache.get(prepared.cache_key, counted=False)) is not None:
+                # It landed between the look into the cache and boarding.
+                replay = self._replay(prepared, request_id, answer, watch)
+                if replay is not None:
+                    # Whoever has boarded since gets the same.
+                    _land_at_once(flight, answer)
+                    return replay
             return self._lead(prepared, request_id, flight, watch, kept)
         except Exception as error:
             flight.land(Landing(failure=Failure.of(error)))
             raise
 
-    def _replay(self, prepared: Prepared, request_id: str, answer: CachedAnswer, watch: Stopwatch) -> Listener:
-        """Serve a stored answer. It costs nothing; its token counts are those of the answer, whose cost is saved."""
+    def _replay(self, prepared: Prepared, request_id: str, answer: CachedAnswer, watch: Stopwatch) -> Listener | None:
+        """Serve a stored answer. It costs nothing; its token counts are those of the answer, whose cost is saved.
+
+        None: it was deleted, and this process's cache did not know.
+        """
         # The same prompts can come from other values: then the history keeps what was typed this time. And texts have one
         # owner, whoever shares the cache: each deletes and searches their own.
         asked = (prepared.caller.owner, prepared.request.input, prepared.request.parameters)
@@ -185,9 +191,11 @@ class Generate:
             latency_ms=round(watch.total_ms()),
             finished_ms=self._clock.now_ms(),
         )
-        stored = self._history.record_shared(generation)
+        if not self._history.record_hit(generation, answer.answer_id):
+            self._cache.discard(prepared.cache_key)
+            return None
         watch.lap("store")
-        return Replay(Finished(stored, watch.laps_ms))
+        return Replay(Finished(generation, watch.laps_ms))
 
     def _lead(self, prepared: Prepared, request_id: str, flight: Flight, watch: Stopwatch, kept: bool) -> Listener:
         self._calls.slots.take()

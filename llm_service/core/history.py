@@ -46,11 +46,21 @@ class History:
             rows = list(self._store.newest(owner, limit + 1, before=position, filters=filters))
             more_newer, more_older = position is not None, len(rows) > limit
             rows = rows[:limit]
+        if not rows and position is not None:
+            return self._way_back(owner, back, position, filters)
         return Page(
             items=[summary for _, summary in rows],
             next=_write_cursor("b", rows[-1][0]) if rows and more_older else None,
             prev=_write_cursor("n", rows[0][0]) if rows and more_newer else None,
         )
+
+    def _way_back(self, owner: str, back: bool, position: int, filters: Filters) -> Page:
+        """The rows that a cursor leads to are gone: an empty page, which leads to those that are left."""
+        if back:
+            left = self._store.newest(owner, 1, before=position + 1, filters=filters)
+            return Page(items=[], next=_write_cursor("b", position + 1) if left else None, prev=None)
+        left = self._store.newest(owner, 1, after=position - 1, filters=filters)
+        return Page(items=[], next=None, prev=_write_cursor("n", max(0, position - 1)) if left else None)
 
     def get(self, owner: str, request_id: str) -> Generation:
         """Raises `NotFound`, for another owner's generation too."""

@@ -1,10 +1,13 @@
 """Storing how answers end, also when the database cannot be written just then.
 
 An answer was paid for. Where its row cannot be written it is tried again for two seconds, and then kept aside; nobody
-gets an answer that is not in the history, and none is lost. This is the one place that answers go through to the store.
+gets an answer that is not in the history, and none is lost. This is the one place that outcomes of calls go through to the
+store: whole answers, failures, and what was stopped.
 """
 
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 
 from .errors import StorageError, StorageUnavailable
 from .model import Generation
@@ -23,15 +26,31 @@ class Outcomes:
         self._clock = clock
         self._reporter = reporter
 
-    def finish(self, generation: Generation) -> bool:
-        """As the store's own.
+    def finish(self, generation: Generation, *, patient: bool = True) -> bool:
+        """As the store's own. `patient`: there is time to try again.
 
-        Raises `StorageUnavailable` when the answer is only kept aside: it comes into the history with `replay`.
+        Raises `StorageUnavailable` when the outcome is only kept aside: it comes into the history with `replay`.
         """
+        return self._stored(lambda: self._history.finish(generation), generation, patient)
+
+    def finish_apart(self, generation: Generation, answer_id: str, *, patient: bool = True) -> bool:
+        """As `finish`, and as the store's own."""
+        apart = replace(generation, answer_id=answer_id)
+        return self._stored(lambda: self._history.finish_apart(generation, answer_id), apart, patient)
+
+    def replay(self) -> None:
+        """Store what was kept aside, oldest first.
+
+        Raises `StorageError` while the database still cannot be written.
+        """
+        for error in self._spool.replay(self._store_late):
+            self._reporter.bug(error)
+
+    def _stored(self, store: Callable[[], bool], generation: Generation, patient: bool) -> bool:
         gives_up_at: float | None = None
-        for pause_s in (*PAUSES_S, None):
+        for pause_s in (*(PAUSES_S if patient else ()), None):
             try:
-                return self._history.finish(generation)
+                return store()
             except StorageError as error:
                 now = self._clock.monotonic()
                 gives_up_at = gives_up_at or now + PATIENCE_S
@@ -41,23 +60,24 @@ class Outcomes:
                     break
             threading.Event().wait(pause_s)
         raise StorageUnavailable(
-            "The answer is paid for but could not be stored. It will be in the history, under this request's id, as soon "
-            "as the database can be written again.",
+            "How this generation ended could not be stored just now. It will be in the history, under this request's id, "
+            "as soon as the database can be written again.",
             retry_after_s=5,
         )
 
-    def replay(self) -> None:
-        """Store what was kept aside, oldest first.
-
-        Raises `StorageError` while the database still cannot be written.
-        """
-        self._spool.replay(self._store_late)
-
     def _keep_aside(self, generation: Generation, error: StorageError) -> None:
         self._reporter.bug(error, generation.request_id)
-        self._spool.add(generation)
+        try:
+            self._spool.add(generation)
+        except OSError as worse:
+            self._reporter.bug(worse, generation.request_id)
+            raise error from worse
 
     def _store_late(self, generation: Generation) -> None:
         row = self._history.get(generation.owner, generation.request_id)
-        if row is not None and (row.status, row.finished_ms) != (generation.status, generation.finished_ms):
+        if row is None or (row.status, row.finished_ms) == (generation.status, generation.finished_ms):
+            return
+        if row.answer_id == generation.answer_id:
             self._history.finish(generation)
+        else:
+            self._history.finish_apart(replace(generation, answer_id=row.answer_id), generation.answer_id)

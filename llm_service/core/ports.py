@@ -194,11 +194,13 @@ class Spool(Protocol):
     """Answers that the store did not take, until it does."""
 
     def add(self, generation: Generation) -> None:
-        """When it returns, the answer survives the process."""
+        """When it returns, the answer survives the process. Raises `OSError`."""
         ...
 
-    def replay(self, store: Callable[[Generation], None]) -> None:
-        """Give all to `store`, oldest first, and forget them; where it raises, all are kept and given again later."""
+    def replay(self, store: Callable[[Generation], None]) -> Sequence[Exception]:
+        """Give all to `store`, oldest first, and forget them; where it raises a `StorageError`, all are kept and given
+        again later. What cannot be read, or stored for any other reason, is put away, and why is returned.
+        """
         ...
 
 
@@ -222,6 +224,13 @@ class HistoryStore(Protocol):
 
     def bill_late(self, was: Generation, now: Generation) -> None:
         """Store a bill that came after the outcome was stored (`was`), also if the row was deleted meanwhile."""
+        ...
+
+    def record_hit(self, generation: Generation, answer_id: str) -> bool:
+        """Store a generation that the cache answered with the answer that is stored as `answer_id`.
+
+        False, and nothing is stored: that answer was deleted meanwhile, perhaps in another process.
+        """
         ...
 
     def record_shared(self, generation: Generation) -> Generation:

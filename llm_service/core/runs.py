@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any
 
 from .control import CallControl
-from .errors import Cancelled, Ended, Failure, ServiceError, ShuttingDown
+from .errors import Cancelled, Ended, Failure, ServiceError, ShuttingDown, StorageError
 from .model import Generation, Status
+from .outcomes import Outcomes
 from .outputs import Outputs
 from .ports import Clock, Flight, HistoryStore, MakeId, Reporter, Waker
 from .pricing import NO_BILL, NOTHING, Bill
@@ -130,10 +131,18 @@ class Runs:
     """All runs of this process. `tick` wants to be called about twice a second."""
 
     def __init__(
-        self, *, history: HistoryStore, clock: Clock, reporter: Reporter, make_id: MakeId, abandon_grace_s: float | None
+        self,
+        *,
+        history: HistoryStore,
+        outcomes: Outcomes,
+        clock: Clock,
+        reporter: Reporter,
+        make_id: MakeId,
+        abandon_grace_s: float | None,
     ) -> None:
         """`abandon_grace_s` None = a run whose callers left goes on to its end."""
         self._history = history
+        self._outcomes = outcomes
         self._clock = clock
         self._reporter = reporter
         self._make_id = make_id
@@ -172,7 +181,7 @@ class Runs:
     def cancel(self, run: Run) -> Generation | None:
         """End it with what it has; returns when that is stored. The flight goes on if others share it.
 
-        None: it had ended otherwise, or is about to.
+        None: it had ended otherwise, or is about to. Raises `StorageError` where it has ended, but could not be stored.
         """
         return self._end_early(
             run, Status.CANCELLED, Cancelled("The generation was stopped before its answer was whole.")
@@ -235,19 +244,24 @@ class Runs:
         generation = run.ended(self._clock.now_ms(), status=status, error=error.code, output=text or None)
         self._reporter.ended(generation)
 
+        # A process that stops has no time for a store that is busy.
+        patient = status is not Status.INTERRUPTED
+
         def store() -> ServiceError:
             if shares:
-                self._history.finish_apart(generation, self._make_id())
+                self._outcomes.finish_apart(generation, self._make_id(), patient=patient)
             else:
-                self._history.finish(generation)
+                self._outcomes.finish(generation, patient=patient)
             run.stored = generation
             return error
 
-        self.conclude(run, store)
+        outcome = self.conclude(run, store)
+        if isinstance(outcome, StorageError):
+            raise outcome
         return generation
 
-    def conclude(self, run: Run, store: Callable[[], Finished | ServiceError]) -> None:
-        """End a run with the outcome that `store` gives when it is stored, or with what went wrong there.
+    def conclude(self, run: Run, store: Callable[[], Finished | ServiceError]) -> Finished | ServiceError:
+        """End a run with the outcome that `store` gives when it is stored, or with what went wrong there; that outcome.
 
         Whatever happens, who listens gets an end.
         """
@@ -259,6 +273,7 @@ class Runs:
             outcome = Failure.of(error).error()
         run.end(outcome)
         self.remove(run)
+        return outcome
 
     def _leave(self, run: Run) -> None:
         """Ends the upstream call at once if this process makes it and nobody else shares it."""

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 # A shorter prefix would stand for a large part of all words: its star is passed over.
 MIN_PREFIX_CHARS = 3
@@ -66,23 +67,35 @@ def parse_search(text: str) -> Search:
 
 def excerpt(search: Search, texts: Sequence[str]) -> str | None:
     """The words around the first place where one of the texts has what is wanted, on one line; None = no such place."""
-    pattern = _pattern(search)
-    if pattern is None:
-        return None
     for text in texts:
-        if found := pattern.search(_flat(text)):
-            return _cut(text, found.start())
+        for start, _ in _places(search, text):
+            return _cut(text, start)
     return None
 
 
 def marked(search: Search, text: str) -> Iterator[tuple[str, bool]]:
     """The text in pieces, each with whether it is what was searched for."""
-    pattern, end = _pattern(search), 0
-    for found in () if pattern is None else pattern.finditer(_flat(text)):
-        yield text[end : found.start()], False
-        yield text[found.start() : found.end()], True
-        end = found.end()
-    yield text[end:], False
+    last = 0
+    for start, end in _places(search, text):
+        yield text[last:start], False
+        yield text[start:end], True
+        last = end
+    yield text[last:], False
+
+
+def _places(search: Search, text: str) -> Iterator[tuple[int, int]]:
+    """Where the text has what is wanted."""
+    pattern = _pattern(search)
+    if pattern is None:
+        return
+    folded, origins = _flat(text)
+    last = 0
+    for found in pattern.finditer(folded):
+        # Up to the next character that counts: an accent that is a character of its own belongs to its letter.
+        start, end = origins[found.start()], max(origins[found.end()], origins[found.end() - 1] + 1)
+        if start >= last:
+            yield start, end
+            last = end
 
 
 def _term(text: str, *, can_be_prefix: bool) -> Term | None:
@@ -110,20 +123,31 @@ def _pattern(search: Search) -> re.Pattern[str] | None:
 
 
 def _term_pattern(term: Term) -> str:
-    alone = not re.match(f"[{_CJK}]", term.words[0])
-    begin, end = (r"(?<![^\W_])", r"[^\W_]*" if term.is_prefix else r"(?![^\W_])") if alone else ("", "")
-    return begin + r"[\W_]*".join(map(re.escape, term.words)) + end
+    begin = "" if _is_cjk(term.words[0]) else r"(?<![^\W_])"
+    end = "" if _is_cjk(term.words[-1]) else r"[^\W_]*" if term.is_prefix else r"(?![^\W_])"
+    pattern = re.escape(term.words[0])
+    for before, word in pairwise(term.words):
+        # Only Chinese and Japanese words touch each other.
+        pattern += (r"[\W_]*" if _is_cjk(before) or _is_cjk(word) else r"[\W_]+") + re.escape(word)
+    return begin + pattern + end
 
 
-def _flat(text: str) -> str:
-    """Folded character by character, so that places in it are places in the text."""
-    return text.lower() if text.isascii() else "".join(map(_flat_character, text))
+def _is_cjk(word: str) -> bool:
+    return re.match(f"[{_CJK}]", word) is not None
+
+
+def _flat(text: str) -> tuple[str, Sequence[int]]:
+    """The text folded, and for each of its characters, and for its end, the place in the text that it comes from."""
+    if text.isascii():
+        return text.lower(), range(len(text) + 1)
+    pieces = list(map(_folded_character, text))
+    origins = [place for place, piece in enumerate(pieces) for _ in piece]
+    return "".join(pieces), [*origins, len(text)]
 
 
 @lru_cache(maxsize=4096)
-def _flat_character(character: str) -> str:
-    folded = _folded(character)
-    return folded[0] if folded else "\u00ad"
+def _folded_character(character: str) -> str:
+    return _folded(character)
 
 
 def _folded(text: str) -> str:

@@ -10,6 +10,9 @@ from .errors import FieldError, InvalidInput
 from .ports import UsageStore
 from .usage_sums import GroupBy, UsageLine, UsageSums, total_of
 
+# The last that can be written: 9999-12-31T23:00:00Z.
+LAST_HOUR = 70_389_527
+
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _MOMENT = re.compile(
     rf"{_DATE}(T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}(\.[0-9]{{1,6}})?(Z|[+-][0-9]{{2}}:[0-9]{{2}}))?", re.ASCII
@@ -74,4 +77,5 @@ def _hour(name: str, text: str | None, *, up: bool = False) -> int | None:
         since_1970_s = None
     if since_1970_s is None or since_1970_s < 0:
         raise InvalidInput.of([FieldError(name, "must be a date (2026-11-24) or a time (2026-11-24T08:00:00Z), UTC")])
-    return math.ceil(since_1970_s / 3600) if up else math.floor(since_1970_s / 3600)
+    hour = math.ceil(since_1970_s / 3600) if up else math.floor(since_1970_s / 3600)
+    return min(hour, LAST_HOUR)

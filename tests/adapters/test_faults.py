@@ -15,13 +15,14 @@ from flask import Flask
 
 from llm_service.adapters.spool_file import FileSpool
 from llm_service.adapters.sql.engine import Database, migrate
-from llm_service.adapters.sql.errors import DatabaseFault
 from llm_service.adapters.sql.file_system import type_at
 from llm_service.app import services_of
+from llm_service.core.errors import StorageBusy
 from llm_service.core.model import Generation
 from tests.api.test_generate import BODY
 from tests.api.test_generate import URL as GENERATE
 from tests.cli.test_commands import flask
+from tests.conftest import ROOT
 from tests.contracts.test_history import completed, generation
 from tests.processes import serving
 from tests.system.test_server import ask, get, provider, until
@@ -209,10 +210,10 @@ def test_what_is_kept_aside_comes_back_as_it_was(tmp_path: Path) -> None:
 
     def failing(one: Generation) -> None:
         if len(found) == 1:
-            raise DatabaseFault("away")
+            raise StorageBusy("away")
         found.append(one)
 
-    with pytest.raises(DatabaseFault):
+    with pytest.raises(StorageBusy):
         spool.replay(failing)
     found.clear()
     spool.replay(found.append)
@@ -220,6 +221,52 @@ def test_what_is_kept_aside_comes_back_as_it_was(tmp_path: Path) -> None:
     found.clear()
     spool.replay(found.append)
     assert found == []
+
+
+def test_what_cannot_be_read_is_put_away_and_holds_nothing_up(tmp_path: Path) -> None:
+    path = tmp_path / "h.spool"
+    path.write_bytes(b'{"request_id": "from another version"}\nhalf a li')
+    spool = FileSpool(path)
+    kept = [completed(generation(number)) for number in range(2)]
+    for one in kept:
+        spool.add(one)
+    found: list[Generation] = []
+    assert [type(fault).__name__ for fault in spool.replay(found.append)] == ["KeyError", "JSONDecodeError"]
+    assert (found, path.read_bytes()) == (kept, b"")
+    bad = tmp_path / "h.spool.bad"
+    assert bad.read_bytes() == b'{"request_id": "from another version"}\nhalf a li\n'
+    assert oct(bad.stat().st_mode & 0o777) == "0o600"
+
+
+def test_a_line_that_does_not_fit_is_not_kept_by_half(tmp_path: Path) -> None:
+    """A limit of the process stands for a full disk; it is set in a process of its own."""
+    program = f"""
+import resource, signal
+from pathlib import Path
+from llm_service.adapters.spool_file import FileSpool
+from tests.contracts.test_history import completed, generation
+spool = FileSpool(Path({str(tmp_path / "h.spool")!r}))
+spool.add(completed(generation(1)))
+size = Path({str(tmp_path / "h.spool")!r}).stat().st_size
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, size + 100))
+try:
+    spool.add(completed(generation(2)))
+except OSError as error:
+    print(type(error).__name__)
+found = []
+assert not spool.replay(found.append)
+print([one.request_id for one in found])
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("OSError\n['id-1']\n", "")
+
+
+def test_a_service_starts_with_a_damaged_spool(tmp_path: Path) -> None:
+    (tmp_path / "service.db.spool").write_bytes(b"half a li\n")
+    with serving(tmp_path) as server:
+        assert get(server, "history")["items"] == []
+    assert (tmp_path / "service.db.spool").read_bytes() == b""
 
 
 def test_deleting_much_holds_no_writer_up(tmp_path: Path) -> None:

@@ -93,6 +93,16 @@ def test_off_keeps_nothing(make_app: MakeApp, tmp_path: Path) -> None:
     assert files_with(tmp_path, CANARY) == []
 
 
+def test_off_still_deletes_what_was_kept_before(make_app: MakeApp, tmp_path: Path) -> None:
+    ask(make_app().test_client())
+    client = make_app(APP_HISTORY="off").test_client()
+    assert files_with(tmp_path, CANARY) != []
+    assert client.delete(URL).get_json() == {"deleted": 1}
+    url = f"sqlite:///{tmp_path}/test.db"
+    assert flask(tmp_path, "history", "prune", DATABASE_URL=url, APP_HISTORY="off").returncode == 0
+    assert files_with(tmp_path, CANARY) == []
+
+
 @pytest.mark.parametrize("mode", ["full", "metadata", "off"])
 def test_usage_is_counted_in_every_mode(make_app: MakeApp, upstream: Upstream, mode: str) -> None:
     client = make_app(APP_HISTORY=mode, OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="gpt-4o-mini").test_client()

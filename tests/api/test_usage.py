@@ -115,3 +115,10 @@ def test_deleting_the_history_keeps_the_sums(client: FlaskClient) -> None:
     before = client.get(URL).get_json()
     client.delete("/api/v1/history")
     assert client.get(URL).get_json() == before
+
+
+def test_the_end_of_time(client: FlaskClient) -> None:
+    for query in ("until=9999-12-31T23:59:59Z", "since=9999-12-31T23:59:59-23:59"):
+        response = client.get(f"/api/v1/usage?{query}")
+        assert response.status_code == 200
+        assert "9999-12-31T23:00:00Z" in (response.get_json()["since"], response.get_json()["until"])

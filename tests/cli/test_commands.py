@@ -136,3 +136,11 @@ def test_usage(tmp_path: Path) -> None:
     done = flask(tmp_path, "usage", "--until", "tomorrow")
     assert (done.returncode, done.stdout) == (1, "")
     assert "until: must be a date" in done.stderr
+
+
+def test_a_refused_export_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "kept.jsonl"
+    file.write_text("kept")
+    done = flask(tmp_path, "history", "export", "--output", str(file), "--since", "yesterday")
+    assert done.returncode != 0
+    assert file.read_text() == "kept"

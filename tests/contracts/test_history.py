@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from llm_service.adapters.clock import SystemClock, uuid7
+from llm_service.adapters.spool_file import FileSpool
 from llm_service.adapters.sql.engine import Database
 from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.telemetry import LogReporter
@@ -26,6 +27,7 @@ from llm_service.core.model import (
     Status,
     Usage,
 )  # fmt: skip
+from llm_service.core.outcomes import Outcomes
 from llm_service.core.ports import HistoryStore
 from llm_service.core.runs import Runs
 from llm_service.core.search import parse_search
@@ -48,7 +50,9 @@ def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HistorySt
 
 def history_of(store: HistoryStore, cache: "NoCache") -> History:
     clock = SystemClock()
-    runs = Runs(history=store, clock=clock, reporter=LogReporter(), make_id=uuid7, abandon_grace_s=None)
+    reporter = LogReporter()
+    outcomes = Outcomes(store, FileSpool(Path("never.spool")), clock, reporter)
+    runs = Runs(history=store, outcomes=outcomes, clock=clock, reporter=reporter, make_id=uuid7, abandon_grace_s=None)
     return History(store, cache, Live(runs, store, clock))
 
 
@@ -162,6 +166,24 @@ def test_pages_lead_through_all_rows_both_ways(store: HistoryStore) -> None:
     stored(store, 8)
     assert [one.request_id for one in history.page("alice", second.prev, 3).items] == ["id-7", "id-6", "id-5"]
     assert history.page("alice", second.prev, 3).prev is not None, "there is a newer one now"
+
+
+def test_a_cursor_whose_rows_are_gone_leads_back(store: HistoryStore) -> None:
+    for number in range(1, 6):
+        stored(store, number)
+    history = history_of(store, NoCache())
+    newest = history.page("alice", limit=2)
+    middle = history.page("alice", newest.next, 2)
+    for number in (1, 5, 4):
+        store.delete("alice", f"id-{number}")
+    older = history.page("alice", middle.next, 2)
+    newer = history.page("alice", middle.prev, 2)
+    assert (list(older.items), older.next, list(newer.items), newer.prev) == ([], None, [], None)
+    for cursor in (older.prev, newer.next):
+        assert {one.request_id for one in history.page("alice", cursor, 2).items} == {"id-3", "id-2"}
+    store.delete_all("alice")
+    gone = history.page("alice", middle.next, 2)
+    assert (list(gone.items), gone.next, gone.prev) == ([], None, None)
 
 
 def test_an_empty_page(store: HistoryStore) -> None:
@@ -346,6 +368,45 @@ def test_one_that_ends_apart_takes_its_texts_along(store: HistoryStore) -> None:
     assert first.input == "input 1"
 
 
+def test_one_who_ends_apart_after_the_answer_is_there_is_found_with_its_own_text(store: HistoryStore) -> None:
+    store.start(generation(1, input="hello"))
+    joined = store.record_shared(generation(2, answer_id="id-1", input="hello"))
+    store.finish(completed(generation(1, input="hello"), output="whole zebra"))
+    store.finish_apart(replace(joined, status=Status.CANCELLED, output="whole", finished_ms=5), "texts-2")
+    assert ids(store, q="zebra") == ["id-1"]
+    assert ids(store, q="hello whole") == ["id-2", "id-1"]
+    store.delete("alice", "id-2")
+    assert ids(store, q="hello") == ["id-1"]
+
+
+def test_a_hit_needs_the_answer_that_it_repeats(store: HistoryStore) -> None:
+    first = stored(store, 1)
+    own_texts = replace(hit_of(first, 2), answer_id="id-2")
+    assert store.record_hit(hit_of(first, 3), "id-1") is True
+    assert store.record_hit(own_texts, "id-1") is True
+    store.delete("alice", "id-1")
+    assert store.record_hit(hit_of(first, 4), "id-1") is True, "another row still has the texts"
+    for number in (3, 4):
+        store.delete("alice", f"id-{number}")
+    assert store.record_hit(hit_of(first, 5), "id-1") is False
+    assert store.record_hit(replace(hit_of(first, 6), answer_id="id-6"), "id-1") is False
+    assert ids(store) == ["id-2"]
+
+
+def test_texts_that_come_to_an_end_twice_can_be_deleted(tmp_path: Path) -> None:
+    """Interrupted while all was kept, completed late when texts were kept no more."""
+    full = SqlHistory(Database(f"sqlite:///{tmp_path}/h.db"))
+    full.start(generation(1))
+    full.interrupt_older_than(1_800_000_000_000, 7)
+    full.close()
+    bare = SqlHistory(Database(f"sqlite:///{tmp_path}/h.db"), keeps_texts=False)
+    bare.finish(completed(generation(1)))
+    bare.delete("alice", "id-1")
+    stored(bare, 2)
+    assert bare.prune(1_800_000_000_000) == 1
+    bare.close()
+
+
 def test_the_last_who_ends_apart_leaves_nothing_behind(store: SqlHistory) -> None:
     store.start(generation(1))
     store.finish_apart(replace(generation(1), status=Status.CANCELLED, output="a"), "texts-1")
@@ -362,6 +423,10 @@ def test_a_row_may_be_marked_for_the_process_that_runs_it(store: HistoryStore) -
     row = store.get("alice", "id-1")
     assert row
     assert (row.status, row.finished_ms, store.running_ids()) == (Status.CANCELLED, None, set())
+    assert store.interrupt_older_than(row.created_ms + 1, 7) == 1, "that process may have died"
+    row = store.get("alice", "id-1")
+    assert row
+    assert (row.status, row.finished_ms) == (Status.CANCELLED, 7)
 
 
 def ids(store: HistoryStore, owner: str = "alice", limit: int = 100, **filters: object) -> list[str]:

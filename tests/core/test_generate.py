@@ -55,6 +55,8 @@ class ListHistory:
         self.rows: dict[str, Generation] = {}
         self.writes: list[tuple[str, Status]] = []
         self.deleted_meanwhile = False
+        self.deleted: set[str] = set()
+        self.away = False
 
     def start(self, generation: Generation) -> None:
         self._write("start", generation)
@@ -70,6 +72,12 @@ class ListHistory:
     def bill_late(self, was: Generation, now: Generation) -> None:
         assert self.rows[was.request_id].billed == was.billed
         self._write("bill late", now)
+
+    def record_hit(self, generation: Generation, answer_id: str) -> bool:
+        if answer_id in self.deleted:
+            return False
+        self._write("hit", generation)
+        return True
 
     def record_shared(self, generation: Generation) -> Generation:
         self._write("shared", generation)
@@ -89,6 +97,8 @@ class ListHistory:
         return {row.request_id for row in self.rows.values() if row.status is Status.RUNNING}
 
     def _write(self, kind: str, generation: Generation) -> None:
+        if self.away:
+            raise errors.StorageBusy("busy")
         self.rows[generation.request_id] = generation
         self.writes.append((kind, generation.status))
 
@@ -171,11 +181,17 @@ class Heard:
         self.bugs.append(error)
 
 
-class NoSpool:
-    def add(self, generation: Generation) -> None:
-        raise AssertionError("the store takes everything")
+class ListSpool:
+    def __init__(self) -> None:
+        self.kept: list[Generation] = []
 
-    def replay(self, store: Callable[[Generation], None]) -> None: ...
+    def add(self, generation: Generation) -> None:
+        self.kept.append(generation)
+
+    def replay(self, store: Callable[[Generation], None]) -> Sequence[Exception]:
+        for one in self.kept:
+            store(one)
+        return ()
 
 
 class World:
@@ -196,8 +212,11 @@ class World:
         self.heard = Heard()
         self.slots = Slots(slots)
         self.ids = count(1)
+        self.spool = ListSpool()
+        self.outcomes = Outcomes(self.history, self.spool, Clock(), self.heard)
         self.runs = Runs(
             history=self.history,
+            outcomes=self.outcomes,
             clock=Clock(),
             reporter=self.heard,
             make_id=lambda: f"texts-{next(self.ids)}",
@@ -208,7 +227,7 @@ class World:
             prices=Prices(),
             cache=self.cache,
             history=self.history,
-            outcomes=Outcomes(self.history, NoSpool(), Clock(), self.heard),
+            outcomes=self.outcomes,
             clock=Clock(),
             runs=self.runs,
             slots=self.slots,
@@ -273,7 +292,7 @@ def test_a_miss_then_a_hit() -> None:
     assert second.generation.output == "ab"
     assert second.generation.answer_id == first.generation.request_id != second.generation.request_id
     assert len(world.provider.calls) == 1  # type: ignore[attr-defined]
-    assert world.history.writes == [("start", "running"), ("finish", "completed"), ("shared", "completed")]
+    assert world.history.writes == [("start", "running"), ("finish", "completed"), ("hit", "completed")]
 
 
 def test_the_row_is_there_before_the_call_and_the_outcome_before_the_end() -> None:
@@ -641,3 +660,31 @@ def test_whoever_listens_gets_an_end_also_when_storing_it_breaks(early: bool) ->
     assert raised.value.code == "internal-error"
     assert [type(bug) for bug in world.heard.bugs] == [ZeroDivisionError]
     until(lambda: len(world.runs) == 0)
+
+
+def test_an_answer_that_was_deleted_in_another_process_is_no_hit() -> None:
+    world = World(EchoProvider())
+    first = world.run().generation
+    world.history.deleted.add(first.request_id)
+    again = world.run()
+    assert (again.generation.cached, again.stored_in_cache) == (False, True)
+    assert world.run().generation.cached
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_what_is_stopped_while_the_store_is_away_is_kept_aside_and_said_so(members: int) -> None:
+    world = World(ScriptedProvider(Delta("some text"), threading.Event()))
+    listeners = [world.begin(kept=True) for _ in range(members)]
+    assert all(isinstance(listener.next(5), Delta) for listener in listeners)
+    world.history.away = True
+    with pytest.raises(errors.StorageUnavailable, match="could not be stored just now"):
+        world.runs.cancel(world.runs.of_owner("local")[0])
+    (kept,) = world.spool.kept
+    assert (kept.status, kept.output) == (Status.CANCELLED, "some text")
+    world.history.away = False
+    world.outcomes.replay()
+    row = world.history.rows[kept.request_id]
+    assert (row.status, row.output, row.answer_id) == (Status.CANCELLED, "some text", kept.answer_id)
+    assert (row.answer_id != row.request_id) is (members == 2), "texts that are shared stay as they are"
+    for listener in listeners:
+        listener.close()

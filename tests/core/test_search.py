@@ -88,3 +88,24 @@ def test_the_excerpt_shows_the_place() -> None:
     assert excerpt(parse_search("need"), [text]) is None, "a word, not a part of one"
     assert excerpt(parse_search("-needle"), [text]) is None
     assert excerpt(parse_search("arger"), ["Viel Ärger"]) == "Viel Ärger"
+
+
+@pytest.mark.parametrize(
+    ("search", "text", "found"),
+    [
+        ("한국어", "저는 한국어 합니다", ["한국어"]),
+        ("が", "これがいい", ["が"]),
+        ("fine", "a ﬁne day", ["ﬁne"]),
+        ("arger", "A\u0308rger!", ["A\u0308rger"]),
+        ("strasse", "eine Straße", ["Straße"]),
+        ('"a b"', "ab a-b", ["a-b"]),
+        ("e-mail", "email e-mail E mail", ["e-mail", "E mail"]),
+        ("漢字", "漢字かな", ["漢字"]),
+        ("İstanbul", "in İstanbul", ["İstanbul"]),
+    ],
+)
+def test_what_is_found_is_marked_in_every_script(search: str, text: str, found: list[str]) -> None:
+    pieces = list(marked(parse_search(search), text))
+    assert [piece for piece, is_found in pieces if is_found] == found
+    assert "".join(piece for piece, _ in pieces) == text
+    assert excerpt(parse_search(search), [text]) is not None

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from llm_service.core.model import (
@@ -65,13 +65,15 @@ _SET_OUTPUT = update(answers).where(answers.c.answer_id == bindparam("id")).valu
 _MOVE = (
     update(generations)
     .where(generations.c.request_id == bindparam("id"), generations.c.owner == bindparam("of"))
-    .values(answer_id=bindparam("to"))
+    .values(answer_id=bindparam("to"), document=None)
 )
 _OVER = _WHOLE.where(
     generations.c.request_id == bindparam("id"),
     generations.c.owner == bindparam("of"),
     generations.c.finished_ms.is_not(None),
 )
+_UNFINISHED = generations.c.finished_ms.is_(None)
+_LEFT = _WHOLE.where(_UNFINISHED, generations.c.created_ms < bindparam("before"))
 _ANSWERED = (Status.COMPLETED, Status.INCOMPLETE)
 
 
@@ -151,6 +153,27 @@ class SqlHistory:
 
         self._database.write(work)
 
+    def record_hit(self, generation: Generation, answer_id: str) -> bool:
+        kept = self._kept(generation)
+        row = _row(kept)
+        if generation.answer_id == answer_id:
+            try:
+                self._database.write(InsertRow(_INSERT_GENERATION, row, partial(count, generation=generation)))
+            except IntegrityError:
+                return False
+            return True
+
+        def work(connection: Connection) -> bool:
+            if not texts.are_there(connection, answer_id):
+                return False
+            connection.execute(_INSERT_ANSWER, _answer(kept))
+            connection.execute(_INSERT_GENERATION, row)
+            count(connection, generation)
+            texts.index(connection, kept)
+            return True
+
+        return self._database.write(work)
+
     def record_shared(self, generation: Generation) -> Generation:
         if generation.answer_id == generation.request_id:
             self.start(generation)
@@ -188,7 +211,7 @@ class SqlHistory:
         self._database.write(lambda connection: connection.execute(statement))
 
     def running_ids(self) -> Set[str]:
-        query = select(generations.c.request_id).where(generations.c.status == Status.RUNNING.value)
+        query = select(generations.c.request_id).where(_UNFINISHED, generations.c.status == Status.RUNNING.value)
         return self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
     def get(self, owner: str, request_id: str) -> Generation | None:
@@ -256,15 +279,14 @@ class SqlHistory:
         self._database.truncate_log()
 
     def interrupt_older_than(self, created_ms: int, now_ms: int) -> int:
-        left = and_(generations.c.status == Status.RUNNING.value, generations.c.created_ms < created_ms)
-        status = Status.INTERRUPTED
-        mark = update(generations).where(left).values(status=status.value, error=status.value, finished_ms=now_ms)
-
         def work(connection: Connection) -> int:
-            rows = [_generation(row) for row in connection.execute(_WHOLE.where(left))]
-            connection.execute(mark)
+            rows = [_generation(row) for row in connection.execute(_LEFT, {"before": created_ms})]
             for row in rows:
-                count(connection, replace(row, status=status, finished_ms=now_ms))
+                # Who was asked to cancel it may have died before it did.
+                status = Status.INTERRUPTED if row.status is Status.RUNNING else row.status
+                over = replace(row, status=status, error=status.value, finished_ms=now_ms)
+                connection.execute(_FINISH, _outcome(over))
+                count(connection, over)
                 texts.index_once(connection, row)
             return len(rows)
 

@@ -103,12 +103,12 @@ idempotency_keys = Table(
     Column("request_id", String(36), nullable=False, index=True, comment="the generation that has the key"),
     Column("created_ms", BigInteger, nullable=False, index=True, comment="Unix time, UTC"),
 )
-# Few rows run at a time: finding what a dead process left behind must not scan the table.
-running = Index(
-    "ix_generations_running",
+# Few rows are under way at a time: finding what a dead process left behind must not scan the table.
+unfinished = Index(
+    "ix_generations_unfinished",
     generations.c.created_ms,
-    sqlite_where=generations.c.status == "running",
-    postgresql_where=generations.c.status == "running",
+    sqlite_where=generations.c.finished_ms.is_(None),
+    postgresql_where=generations.c.finished_ms.is_(None),
 )
 
 usage_hours = Table(

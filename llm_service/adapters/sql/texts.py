@@ -34,6 +34,13 @@ def index_once(connection: Connection, generation: Generation) -> None:
         index(connection, generation)
 
 
+def are_there(connection: Connection, answer_id: str) -> bool:
+    return (
+        connection.execute(select(answers.c.answer_id).where(answers.c.answer_id == answer_id)).one_or_none()
+        is not None
+    )
+
+
 def lack_output(connection: Connection, answer_id: str) -> bool:
     lacking = select(answers.c.answer_id).where(answers.c.answer_id == answer_id, answers.c.output.is_(None))
     return connection.execute(lacking).one_or_none() is not None
@@ -45,6 +52,8 @@ def unindex(connection: Connection, owner: str, answer_id: str) -> int | None:
     if row is None:
         return None
     search.remove(connection, row.document, owner, row.input, row.output)
+    for table in (answers, generations):
+        connection.execute(update(table).where(table.c.answer_id == answer_id).values(document=None))
     return int(row.document)
 
 

@@ -1,4 +1,7 @@
-"""The history of a service that keeps none (`APP_HISTORY=off`). Its usage is counted all the same."""
+"""The history of a service that keeps none (`APP_HISTORY=off`). Its usage is counted all the same.
+
+What was kept before is shown no more, but grows old and is deleted as it would be otherwise.
+"""
 
 from collections.abc import Iterator, Sequence, Set
 from functools import partial
@@ -7,6 +10,7 @@ from llm_service.core.model import EVERYTHING, Filters, Generation, GenerationSu
 
 from .counting import count
 from .engine import Database
+from .history import SqlHistory
 
 
 class UnkeptHistory:
@@ -14,6 +18,7 @@ class UnkeptHistory:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._before = SqlHistory(database)
         self._running: dict[str, Generation] = {}
 
     def start(self, generation: Generation) -> None:
@@ -35,6 +40,10 @@ class UnkeptHistory:
     def _count(self, generation: Generation, instead_of: Generation | None = None) -> None:
         self._database.write(partial(count, generation=generation, instead_of=instead_of))
 
+    def record_hit(self, generation: Generation, answer_id: str) -> bool:
+        self.start(generation)
+        return True
+
     def record_shared(self, generation: Generation) -> Generation:
         self.start(generation)
         return generation
@@ -45,7 +54,7 @@ class UnkeptHistory:
     def release_key(self, owner: str, key: IdempotencyKey, request_id: str) -> None: ...
 
     def prune_keys(self, before_ms: int) -> int:
-        return 0
+        return self._before.prune_keys(before_ms)
 
     def ask_to_cancel(self, owner: str, request_id: str) -> None: ...
 
@@ -71,18 +80,19 @@ class UnkeptHistory:
         return iter(())
 
     def delete(self, owner: str, request_id: str) -> str | None:
-        return None
+        return self._before.delete(owner, request_id)
 
     def delete_all(self, owner: str) -> int:
-        return 0
+        return self._before.delete_all(owner)
 
     def prune(self, before_ms: int) -> int:
-        return 0
+        return self._before.prune(before_ms)
 
-    def scrub(self) -> None: ...
+    def scrub(self) -> None:
+        self._before.scrub()
 
     def interrupt_older_than(self, created_ms: int, now_ms: int) -> int:
-        return 0
+        return self._before.interrupt_older_than(created_ms, now_ms)
 
     def check(self) -> None:
         self._database.check()

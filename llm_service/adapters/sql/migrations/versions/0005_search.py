@@ -19,6 +19,11 @@ def upgrade() -> None:
     columns = ["owner", "position", "document", "created_ms", "status", "cached", "template_id", "model"]
     op.create_index("ix_generations_listed", "generations", columns)
     op.create_index("ix_generations_created_ms", "generations", ["created_ms"])
+    op.drop_index("ix_generations_running", "generations")
+    unfinished = sa.text("finished_ms IS NULL")
+    op.create_index(
+        "ix_generations_unfinished", "generations", ["created_ms"], sqlite_where=unfinished, postgresql_where=unfinished
+    )
 
 
 def _index_what_is_there(connection: sa.Connection) -> None:
