@@ -19,7 +19,7 @@ from gunicorn import glogging
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from llm_service.adapters.telemetry import configure_logging
-from llm_service.settings import EXIT_CONFIG, Settings, SettingsError, is_loopback, loopback_refusal
+from llm_service.settings import EXIT_CONFIG, Settings, SettingsError, is_loopback, needs_key_at
 
 try:
     settings = Settings.load(os.environ)
@@ -75,12 +75,11 @@ logger_class = Logger
 def on_starting(server):
     """In the master, before it forks: refuse what must not start, and migrate the database once for all workers."""
     addresses = [address for address in server.cfg.address if not isinstance(address, str)]
-    for host, *_ in addresses:
-        if not is_loopback(host):
-            sys.stderr.write(loopback_refusal(f"HOST: {host}") + "\n")
-            sys.exit(EXIT_CONFIG)
+    # An address that was given by hand (--bind) counts as HOST does.
+    foreign = next((host for host, *_ in addresses if not is_loopback(host)), None)
+    needs_key = None if foreign is None else needs_key_at(f"HOST: {foreign}")
     # In a process of its own: the master must not import what its workers patch.
-    check = "from llm_service.cli import check_start_or_exit; check_start_or_exit()"
+    check = f"from llm_service.cli import check_start_or_exit; check_start_or_exit({needs_key!r})"
     code = subprocess.run([sys.executable, "-c", check], check=False).returncode  # noqa: S603
     if code:
         sys.exit(code)

@@ -9,6 +9,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from llm_service.cli import register_commands
+from llm_service.cli_admin import register_admin_commands
 from llm_service.core.services import Services
 from llm_service.settings import Settings
 from llm_service.web import api, pages
@@ -32,6 +33,7 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
         SERVICE_NAME=settings.name,
         SERVICE_ENV=settings.env,
         PROXY_HOPS=settings.proxy_hops,
+        OPEN_ON_LOOPBACK=settings.needs_key is None,
         TRUSTED_NAMES=list(settings.trusted_hosts),
         MAKE_ID=make_id,
         STARTED_MONOTONIC=time.monotonic(),
@@ -51,6 +53,7 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
     api.register(app)
     pages.register(app)
     register_commands(app)
+    register_admin_commands(app)
     return app
 
 

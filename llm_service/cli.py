@@ -49,10 +49,10 @@ def register_commands(app: Flask) -> None:
     app.cli.add_command(usage)
 
 
-def check_start_or_exit() -> None:
+def check_start_or_exit(needs_key: str | None = None) -> None:
     """What gunicorn's master runs in a process of its own before it forks; exits with the code of what is wrong."""
     with told():
-        check_start(Settings.load(os.environ))
+        check_start(Settings.load(os.environ), needs_key)
 
 
 @contextmanager

@@ -16,6 +16,20 @@ LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # EX_CONFIG of sysexits.h: something is wrong with the configuration.
 EXIT_CONFIG = 78
+MIN_SECRET_CHARS = 32
+# What manuals and examples show for a secret, whatever surrounds it.
+PLACEHOLDERS = (
+    "change",
+    "secret",
+    "example",
+    "placeholder",
+    "default",
+    "password",
+    "your",
+    "todo",
+    "xxxx",
+    "1234567890",
+)
 
 
 class SettingsError(Exception):
@@ -68,6 +82,8 @@ class Settings:
     history_days: int = 30
     proxy_hops: int = 0
     trusted_hosts: tuple[str, ...] = LOOPBACK_HOSTS
+    auth: str = "auto"
+    secret_key: Secret | None = None
     warnings: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
@@ -102,7 +118,14 @@ class Settings:
 
     def secrets(self) -> list[str]:
         """Values that no log may show."""
-        return [self.openai_api_key.value] if self.openai_api_key else []
+        return [secret.value for secret in (self.openai_api_key, self.secret_key) if secret]
+
+    @property
+    def needs_key(self) -> str | None:
+        """Why a server with these settings must have an API key to let anyone in; None = it is open on loopback."""
+        if self.auth == "required":
+            return "APP_AUTH: required"
+        return None if is_loopback(self.host) else needs_key_at(f"HOST: {self.host}")
 
     def refusals(self) -> list[str]:
         """Why a server must not start with these settings, one line each; commands work all the same."""
@@ -113,8 +136,6 @@ class Settings:
             refusals.append(
                 "OPENAI_API_KEY: APP_PROVIDER=openai needs it (or OPENAI_BASE_URL of a server without keys)."
             )
-        if not is_loopback(self.host):
-            refusals.append(loopback_refusal(f"HOST: {self.host}"))
         return refusals
 
 
@@ -128,26 +149,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def loopback_refusal(where: str) -> str:
-    return (
-        f"{where} is not a loopback address. Without API keys, which this version does not have, the service is open "
-        "to loopback clients only: use HOST=127.0.0.1."
-    )
+def needs_key_at(where: str) -> str:
+    return f"{where} is not a loopback address"
 
 
 # Known settings whose function is not built: their default is accepted, anything else is refused by name.
 NOT_YET = {
-    "APP_AUTH": "auto",
     "REDIS_URL": "",
-    "SECRET_KEY": "",
-    "SECRET_KEY_FILE": "",
 }
 _KNOWN = {
     "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "APP_MODELS", "APP_PROVIDER", "HOST", "PORT",
     "WEB_CONCURRENCY", "APP_NAME", "APP_ENV", "APP_LOG_LEVEL", "APP_PROMPTS_DIR", "DATABASE_URL", "APP_CACHE_TTL_S",
     "APP_CACHE_MAX_ENTRIES", "APP_CACHE_SCOPE", "APP_INPUT_MAX_CHARS", "APP_DEADLINE_S", "APP_IDLE_TIMEOUT_S",
     "APP_UPSTREAM_SLOTS", "APP_ABANDON_GRACE_S", "APP_GRACE_S", "APP_MAX_OUTPUT_TOKENS", "APP_PRICES_FILE",
-    "APP_HISTORY", "APP_HISTORY_DAYS", "APP_PROXY_HOPS", "APP_TRUSTED_HOSTS", *NOT_YET,
+    "APP_HISTORY", "APP_HISTORY_DAYS", "APP_PROXY_HOPS", "APP_TRUSTED_HOSTS", "APP_AUTH", "SECRET_KEY", *NOT_YET,
 }  # fmt: skip
 SECRETS = {"OPENAI_API_KEY", "SECRET_KEY"}
 NAMES = frozenset(_KNOWN | {f"{name}_FILE" for name in SECRETS})
@@ -196,6 +211,8 @@ class _Reader:
             history_days=self._integer("APP_HISTORY_DAYS", 30, 1, 36_500),
             proxy_hops=self._integer("APP_PROXY_HOPS", 0, 0, 10),
             trusted_hosts=self._list("APP_TRUSTED_HOSTS", LOOPBACK_HOSTS),
+            auth=self._choice("APP_AUTH", "auto", ("auto", "required")),
+            secret_key=self._signing_secret("SECRET_KEY"),
             warnings=tuple(self._warnings),
         )
         if settings.models and settings.openai_model not in settings.models:
@@ -278,6 +295,20 @@ class _Reader:
             self._fault(name, "must be printable ASCII")
             return None
         return Secret(value) if value else None
+
+    def _signing_secret(self, name: str) -> Secret | None:
+        """A secret of our own: anyone who guesses it can forge what it signs."""
+        secret = self._secret(name)
+        if secret is None:
+            return None
+        value = secret.value.lower()
+        if len(value) < MIN_SECRET_CHARS or len(set(value)) < 8 or any(word in value for word in PLACEHOLDERS):
+            self._fault(
+                name,
+                f"must be at least {MIN_SECRET_CHARS} characters that nobody can guess, not one of an example: "
+                'python3 -c "import secrets; print(secrets.token_hex(32))"; or leave it out, and one is made',
+            )
+        return secret
 
     def _base_url(self, name: str) -> str | None:
         value = self._raw(name)

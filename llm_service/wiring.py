@@ -1,5 +1,6 @@
 """The one place that chooses adapters, and that closes them."""
 
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,20 +15,26 @@ from llm_service.adapters.openai_responses import OpenAIProvider
 from llm_service.adapters.prices import ModelPrices, PricesFileError, read_prices
 from llm_service.adapters.prompt_files import PromptFolder
 from llm_service.adapters.retry import RetryingProvider
+from llm_service.adapters.secret_file import SecretFileError, read_or_make
 from llm_service.adapters.spool_file import FileSpool
 from llm_service.adapters.sql.engine import Database, migrate, sqlite_path
 from llm_service.adapters.sql.errors import DatabaseFault
 from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.sql.idempotency import LIFETIME_MS
+from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
+from llm_service.adapters.sql.marks import SqlAttempts, SqlMarks
 from llm_service.adapters.sql.unkept import UnkeptHistory
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.adapters.tasks import Ticker, make_spawn
 from llm_service.adapters.telemetry import LogReporter
 from llm_service.core.allowed_models import AllowedModels
+from llm_service.core.attempts import Attempts
 from llm_service.core.calls import Calls, Slots
+from llm_service.core.clearing import CacheClearing
 from llm_service.core.errors import StorageError
 from llm_service.core.generate import Generate
 from llm_service.core.history import History
+from llm_service.core.keyring import Keyring
 from llm_service.core.library import Library, TemplateFaults
 from llm_service.core.live import Live
 from llm_service.core.model import UpstreamState
@@ -37,6 +44,7 @@ from llm_service.core.prepare import Limits, Prepare
 from llm_service.core.preview import Previews
 from llm_service.core.runs import Runs
 from llm_service.core.services import Services
+from llm_service.core.sessions import Sessions
 from llm_service.core.usage import UsageReports
 from llm_service.settings import EXIT_CONFIG, Settings
 
@@ -44,6 +52,8 @@ make_id: MakeId = uuid7
 CHECKOUT = Path(__file__).resolve().parent.parent
 # Beside the database: the folder that is surely the service's own.
 KEPT_PROMPTS = "last_good_prompts.json"
+SIGNING_FILE = "secret_key"
+MAKE_A_KEY = "Make one: flask keys create NAME --scope generate,history,usage"
 CHECKOUT_FOLDERS = ("templates_html", "static")
 # Between a generation's deadline and the moment when its row is surely nobody's any more.
 INTERRUPT_MARGIN_S = 10
@@ -55,6 +65,9 @@ SWEEP_S = 20
 LOOK_S = 0.5
 PRUNE_S = 600
 REPLAY_S = 2
+# A cache is empty everywhere within a second, and a key's last use is known to the minute.
+CLEARED_LOOK_S = 0.8
+KEY_USES_S = 20
 DAY_S = 24 * 3600
 # After the runs were interrupted: for their upstream calls to end.
 HANG_UP_S = 1
@@ -69,9 +82,10 @@ class StartError(Exception):
         self.exit_code = exit_code
 
 
-def check_start(settings: Settings) -> None:
+def check_start(settings: Settings, needs_key: str | None = None) -> None:
     """Everything that can be refused before a worker starts; migrates the database.
 
+    `needs_key`: why it cannot be open to everyone where it listens, beyond what the settings say.
     Raises `StartError`.
     """
     if refusals := settings.refusals():
@@ -83,6 +97,30 @@ def check_start(settings: Settings) -> None:
     load_library(settings)
     load_prices(settings)
     migrate_database(settings)
+    signing_secret(settings)
+    refuse_to_be_open(settings, needs_key or settings.needs_key)
+
+
+def refuse_to_be_open(settings: Settings, needs_key: str | None) -> None:
+    """Raises `StartError` with the command that makes a key, where one is needed and there is none."""
+    if needs_key is None:
+        return
+    with keyring(settings) as keys:
+        if not keys.has_usable():
+            raise StartError([f"{needs_key}, and there is no usable API key yet. {MAKE_A_KEY}"], EXIT_CONFIG)
+
+
+def signing_secret(settings: Settings) -> bytes:
+    """The one that is set, or one that is made beside the database at the first start.
+
+    Raises `StartError`.
+    """
+    if settings.secret_key is not None:
+        return settings.secret_key.value.encode()
+    try:
+        return read_or_make(sqlite_path(settings.database_url).with_name(SIGNING_FILE)).encode()
+    except SecretFileError as error:
+        raise StartError([str(error)], EXIT_CONFIG) from error
 
 
 def load_library(settings: Settings, *, run_tests: bool = True, kept: Path | None = None) -> Library:
@@ -127,6 +165,31 @@ def open_database(settings: Settings) -> Database:
         return Database(settings.database_url)
     except DatabaseFault as error:
         raise StartError([str(error)], 1) from error
+
+
+@contextmanager
+def keyring(settings: Settings) -> Iterator[Keyring]:
+    """The keys alone, for a command.
+
+    Raises `StartError`.
+    """
+    database = open_database(settings)
+    try:
+        yield Keyring(SqlKeys(database), SystemClock(), secrets.token_bytes)
+    finally:
+        database.close()
+
+
+def tell_to_clear_caches(settings: Settings) -> None:
+    """Every process empties its cache within a second.
+
+    Raises `StartError`.
+    """
+    database = open_database(settings)
+    try:
+        CacheClearing(MemoryCache(ttl_s=1, max_entries=0), SqlMarks(database)).clear()
+    finally:
+        database.close()
 
 
 @contextmanager
@@ -197,9 +260,17 @@ def build_services(settings: Settings) -> Services:
         limits=limits,
     )
     live = Live(runs, store, clock)
+    clearing = CacheClearing(cache, SqlMarks(database))
+    keyring = Keyring(SqlKeys(database), clock, secrets.token_bytes)
+    sessions = Sessions(SqlSessions(database), keyring, clock, secrets.token_bytes, signing_secret(settings))
+    attempts = Attempts(SqlAttempts(database), clock)
     ticker = Ticker(spawn, reporter)
     keep_house(ticker, settings, runs, store, outcomes, clock, reporter)
     ticker.every(LOOK_S, library.refresh)
+    ticker.every(CLEARED_LOOK_S, clearing.look)
+    ticker.every(KEY_USES_S, keyring.keep_uses)
+    ticker.every(PRUNE_S, sessions.prune)
+    ticker.every(PRUNE_S, attempts.prune)
 
     def upstream_state() -> UpstreamState:
         return UpstreamState(slots.taken, slots.size, provider.breaker.state, provider.budget.taken)
@@ -218,6 +289,9 @@ def build_services(settings: Settings) -> Services:
             time.sleep(0.01)
         ticker.close()
         provider.close()
+        # A database that is out of reach at the end keeps no last use.
+        with suppress(StorageError):
+            keyring.keep_uses()
         store.close()
 
     return Services(
@@ -231,6 +305,10 @@ def build_services(settings: Settings) -> Services:
         runs=runs,
         store=store,
         cache=cache,
+        clearing=clearing,
+        keyring=keyring,
+        sessions=sessions,
+        attempts=attempts,
         provider=provider,
         prices=prices,
         clock=clock,

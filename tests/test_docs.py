@@ -59,3 +59,10 @@ def test_decisions_are_short_and_numbered() -> None:
         text = path.read_text()
         assert text.startswith(f"# {int(path.name[:4])}. "), path.name
         assert len(text.splitlines()) <= 16, path.name
+
+
+def test_every_test_that_the_security_page_names_is_there() -> None:
+    named = re.findall(r"`(tests/[a-z_/]+\.py)::(test_\w+)`", (ROOT / "docs/security.md").read_text())
+    assert len(named) >= 25
+    for path, test in named:
+        assert f"def {test}(" in (ROOT / path).read_text(), (path, test)

@@ -51,6 +51,12 @@ def test_defaults() -> None:
         ("DATABASE_URL", "postgresql://x/y", "SQLite only"),
         ("DATABASE_URL", "sqlite://", "sqlite:///path"),
         ("DATABASE_URL", "mysql://x", "sqlite:///path"),
+        ("APP_AUTH", "none", "one of: auto, required"),
+        ("SECRET_KEY", "short", "at least 32"),
+        ("SECRET_KEY", "dev-secret-key-change-me-in-production", "not one of an example"),
+        ("SECRET_KEY", "your-secret-key-goes-here-please-now", "not one of an example"),
+        ("SECRET_KEY", "a" * 64, "nobody can guess"),
+        ("SECRET_KEY_FILE", "/does/not/exist", "cannot be read"),
         *((name, "something", "does not have that function yet") for name in NOT_YET),
     ],
 )
@@ -97,14 +103,27 @@ def test_an_unknown_name_is_a_fault_in_the_file_and_a_warning_in_the_environment
     [
         ({"APP_ENV": "prod"}, "never uses the echo"),
         ({"APP_PROVIDER": "openai"}, "needs it"),
-        ({"HOST": "0.0.0.0"}, "not a loopback address"),
-        ({"HOST": "::"}, "not a loopback address"),
-        ({"HOST": "192.168.1.5"}, "not a loopback address"),
     ],
 )
 def test_what_a_server_must_not_start_with(environ: dict[str, str], words: str) -> None:
     (refusal,) = Settings.from_env(environ).refusals()
     assert words in refusal
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({}, None),
+        ({"HOST": "localhost"}, None),
+        ({"HOST": "0.0.0.0"}, "HOST: 0.0.0.0 is not a loopback address"),
+        ({"HOST": "::"}, "HOST: :: is not a loopback address"),
+        ({"HOST": "192.168.1.5"}, "HOST: 192.168.1.5 is not a loopback address"),
+        ({"APP_AUTH": "required"}, "APP_AUTH: required"),
+        ({"APP_AUTH": "auto", "HOST": "example.org"}, "HOST: example.org is not a loopback address"),
+    ],
+)
+def test_when_a_key_is_needed(environ: dict[str, str], reason: str | None) -> None:
+    assert Settings.from_env(environ).needs_key == reason
 
 
 @pytest.mark.parametrize(("host", "loopback"), [("localhost", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True),

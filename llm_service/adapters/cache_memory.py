@@ -51,6 +51,12 @@ class MemoryCache:
             for key in [key for key, answer in self._entries.items() if answer.owner == owner]:
                 del self._entries[key]
 
+    def clear(self) -> int:
+        with self._lock:
+            entries = len(self._entries)
+            self._entries.clear()
+            return entries
+
     def stats(self) -> CacheStats:
         with self._lock:
             self._entries.expire()

@@ -26,6 +26,9 @@ class Allowance:
     tokens_per_day: int | None = None
 
 
+UNLIMITED = Allowance()
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """`owner` is whom rows belong to; `key_id` None = let in without a key. `models` None = all of the service's."""
@@ -34,10 +37,15 @@ class Caller:
     scopes: frozenset[Scope]
     key_id: str | None = None
     models: frozenset[str] | None = None
-    allowance: Allowance = Allowance()
+    allowance: Allowance = UNLIMITED
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    @property
+    def sees_everyone(self) -> bool:
+        """Other owners' rows too. Not who was let in without a key: they are all one owner."""
+        return self.key_id is not None and Scope.ADMIN in self.scopes
 
 
 # Whoever is on this machine, where the service is open to it.

@@ -177,7 +177,7 @@ class Calls:
         assert landing.failure is not None
         error = landing.failure.error()
         if isinstance(error, UpstreamModelUnknown) and run.model_chosen:
-            error = UnknownModel(run.generation.model, ())
+            error = UnknownModel(run.generation.model, None)
         status = Status.CANCELLED if isinstance(error, Cancelled) else Status.FAILED
         text = run.flight.text_after(0) or None
         generation = run.ended(self._clock.now_ms(), status=status, error=error.code, output=text)

@@ -87,9 +87,12 @@ class UnknownTemplate(InputError):
 class UnknownModel(InputError):
     code = "unknown-model"
 
-    def __init__(self, model: str, allowed: Sequence[str]) -> None:
-        """`allowed` is empty where the provider itself does not know the model."""
-        known = f"must be one of: {', '.join(allowed)}" if allowed else "is not known to the model provider"
+    def __init__(self, model: str, allowed: Sequence[str] | None) -> None:
+        """`allowed` None: the provider itself does not know the model. Empty: the caller's key opens none."""
+        if allowed is None:
+            known = "is not known to the model provider"
+        else:
+            known = f"must be one of: {', '.join(allowed) or 'none that this key opens'}"
         super().__init__(f"The model {model[:100]!r} {known}.", fields=[FieldError("model", known)])
 
 

@@ -1,9 +1,11 @@
 """What the core needs from the world, in the core's words. Adapters satisfy these without importing this module."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence, Set
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Protocol
 
 from .control import CallControl
+from .keys import Key
 from .model import (
     EVERYTHING,
     CachedAnswer,
@@ -91,6 +93,10 @@ class Cache(Protocol):
     def discard(self, key: str) -> None: ...
 
     def discard_owner(self, owner: str) -> None: ...
+
+    def clear(self) -> int:
+        """Forget everything; how many answers."""
+        ...
 
     def stats(self) -> CacheStats: ...
 
@@ -262,6 +268,10 @@ class HistoryStore(Protocol):
 
     def get(self, owner: str, request_id: str) -> Generation | None: ...
 
+    def owner_of(self, request_id: str) -> str | None:
+        """Whose generation it is, for those who may see everybody's; None = there is none."""
+        ...
+
     def newest(
         self,
         owner: str,
@@ -319,4 +329,85 @@ class UsageStore(Protocol):
 
         `owner` None = everybody's. Raises `StorageError`.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key with the SHA-256 of its whole text."""
+
+    key: Key
+    digest: bytes
+
+
+class KeyStore(Protocol):
+    """The keys that were made. When a method returns, its change is durable and seen by every process.
+
+    All raise `StorageError`.
+    """
+
+    def add(self, key: Key, digest: bytes) -> None: ...
+
+    def find(self, key_id: str) -> StoredKey | None:
+        """Revoked and expired ones too."""
+        ...
+
+    def all(self) -> Sequence[Key]:
+        """Oldest first."""
+        ...
+
+    def revoke(self, key_id: str, now_ms: int) -> Key | None:
+        """The key as it is then, its sessions removed; one that was revoked before stays as it was. None = no such key."""
+        ...
+
+    def mark_used(self, last_used_ms: Mapping[str, int]) -> None:
+        """By key_id; a time never goes back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """`session_id` is the hash of what the browser has; the key is as it is now."""
+
+    session_id: str
+    key: Key
+    created_ms: int
+    seen_ms: int
+
+
+class SessionStore(Protocol):
+    """Sign-ins of browsers, each with its key. All methods raise `StorageError`."""
+
+    def add(self, session_id: str, key_id: str, now_ms: int) -> None: ...
+
+    def find(self, session_id: str) -> StoredSession | None: ...
+
+    def mark_seen(self, session_id: str, now_ms: int) -> None: ...
+
+    def remove(self, session_id: str) -> None: ...
+
+    def remove_older(self, *, created_ms: int, seen_ms: int) -> None:
+        """What was created, or last seen, before."""
+        ...
+
+
+class AttemptStore(Protocol):
+    """Wrong keys by address. All methods raise `StorageError`."""
+
+    def count(self, address: str, now_ms: int, window_ms: int) -> tuple[int, int]:
+        """One more; when the address's window began (it lasts `window_ms`), and how many it has now."""
+        ...
+
+    def remove_older(self, since_ms: int) -> None:
+        """Windows that began before."""
+        ...
+
+
+class Marks(Protocol):
+    """Counters that all processes see, each under a name; 0 at first. All methods raise `StorageError`."""
+
+    def get(self, name: str) -> int: ...
+
+    def advance(self, name: str) -> int:
+        """One more; the new value."""
         ...

@@ -52,7 +52,7 @@ class Prepare:
         """Raises `InputError`s that name what is wrong."""
         template = self._library.current.get(request.template_id)
         prompts = template.render(request.input, request.parameters)
-        model = self._models.choose(request.model, template)
+        model = self._models.of(caller).choose(request.model, template)
         call = ProviderCall(model, prompts, self._options(template), template.output_format)
         key = cache_key(call, provider=self._provider, scope=self._scope(caller))
         return Prepared(request, caller, template, call, key)

@@ -4,14 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .allowed_models import AllowedModels
+from .attempts import Attempts
+from .clearing import CacheClearing
 from .generate import Generate
 from .history import History
+from .keyring import Keyring
 from .library import Library
 from .live import Live
 from .model import UpstreamState
 from .ports import Cache, Clock, HistoryStore, Prices, Provider
 from .preview import Previews
 from .runs import Runs
+from .sessions import Sessions
 from .templates import TemplateSet
 from .usage import UsageReports
 
@@ -35,6 +39,10 @@ class Services:
     runs: Runs
     store: HistoryStore
     cache: Cache
+    clearing: CacheClearing
+    keyring: Keyring
+    sessions: Sessions
+    attempts: Attempts
     provider: Provider
     prices: Prices
     clock: Clock

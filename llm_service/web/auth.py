@@ -1,44 +1,55 @@
-"""Who is let in.
+"""The door: which Host, who, whether they may, and whether it was meant.
 
-Until there are API keys, the service is open on loopback only: the client, the Host that it names and the address
-that the server listens on must all be this machine's own, and no proxy may stand in between unless `APP_PROXY_HOPS`
-accounts for it. Everyone let in is the one owner `local`. Everything is closed but what `OPEN_ENDPOINTS` names.
+Everything is closed but what `web.scopes` says: a route that is not in its table opens for nobody.
 """
 
-import ipaddress
-import re
-from functools import lru_cache
+from urllib.parse import urlsplit
 
-from flask import Flask, current_app, g, request
+import structlog
+from flask import Flask, Response, current_app, g, redirect, request, url_for
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
 
-from llm_service.core.access import LOCAL
+from llm_service.core.access import Scope
+from llm_service.core.errors import ServiceError, StorageUnavailable
 
-from .errors import Csrf, NotAuthenticated, UntrustedHost
+from .errors import Csrf, NotAllowed, NotAuthenticated, UntrustedHost
+from .identity import NOT_LET_IN, drop_cookie, identify
+from .loopback import host_name
+from .scopes import NEEDS, Need
+from .security_log import record
 
-OPEN_ENDPOINTS = frozenset({"static", "health.health", "health.ready", "problems.show"})
-# As WSGI spells X-Forwarded-For, X-Forwarded-Host, X-Forwarded-Proto, X-Real-IP, Forwarded and Via.
-FORWARDING_HEADERS = frozenset(
-    f"HTTP_{name}"
-    for name in ("X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_REAL_IP", "FORWARDED", "VIA")
-)
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?")
+log = structlog.get_logger("llm_service")
+
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+CSRF_FIELD, CSRF_HEADER = "csrf_token", "X-CSRF-Token"
+MAX_ADDRESS_CHARS = 2000
 
 
 def register_access(app: Flask) -> None:
     app.config["TRUSTED_NAMES"] = [name.lower().strip("[]") for name in app.config["TRUSTED_NAMES"]]
+    app.config["NEEDS"] = dict(NEEDS)
     app.before_request(_check)
+    app.after_request(drop_cookie)
 
 
-def _check() -> None:
+def _check() -> BaseResponse | None:
+    g.caller = g.sign_in = None
     _check_host()
-    _check_access()
+    need = current_app.config["NEEDS"].get(request.endpoint)
+    if need is not Need.UNASKED:
+        _look_who(need)
+        if need is not Need.OPEN:
+            if g.caller is None:
+                return _ask_who()
+            _check_scope(need)
     _check_origin()
+    return None
 
 
 def _check_host() -> None:
     """Against DNS rebinding: a foreign page can make a browser call 127.0.0.1, but not under one of our names."""
-    name = _host_name(request.environ.get("HTTP_HOST", ""))
+    name = host_name(request.environ.get("HTTP_HOST", ""))
     if not name or not any(_is_under(name, trusted) for trusted in current_app.config["TRUSTED_NAMES"]):
         raise UntrustedHost("The Host header does not name this service.")
 
@@ -48,63 +59,93 @@ def _is_under(name: str, trusted: str) -> bool:
     return name == trusted or (trusted.startswith(".") and f".{name}".endswith(trusted))
 
 
-def _check_access() -> None:
-    g.caller = LOCAL if _is_open() else None
-    if g.caller is None and request.endpoint not in OPEN_ENDPOINTS:
-        raise NotAuthenticated("This service is open to clients on its own machine only.")
+def _look_who(need: Scope | Need | None) -> None:
+    """Set `g.caller`. Whatever goes wrong with that lets nobody in."""
+    try:
+        g.caller = identify()
+    except ServiceError as error:
+        if need is not Need.OPEN:
+            raise
+        log.info("open to strangers", error=error.code)
+    except Exception as error:
+        log.error("bug", exc_info=error)
+        raise StorageUnavailable("Who is asking could not be found out. Try again shortly.") from error
 
 
-def _is_open() -> bool:
-    """Peer, named client and Host are all loopback. `ProxyFix` has put the named client into `remote_addr`."""
-    hops = current_app.config["PROXY_HOPS"]
-    client = request.remote_addr
-    peer = client
-    if hops:
-        peer = request.environ["werkzeug.proxy_fix.orig"]["REMOTE_ADDR"]
-        named = [part for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
-        if len(named) < hops:
-            return False
-    elif not FORWARDING_HEADERS.isdisjoint(request.environ):
-        return False
-    return _is_loopback(peer) and _is_loopback(client) and _names_loopback(request.environ["HTTP_HOST"])
+def _ask_who() -> BaseResponse:
+    """To a browser's page the way to sign in, to a program 401."""
+    shown_a_key = "HTTP_AUTHORIZATION" in request.environ
+    if shown_a_key or request.path.startswith("/api/") or request.endpoint == "docs.document":
+        record("denied", reason="no key")
+        raise NotAuthenticated(NOT_LET_IN)
+    if "HX-Request" in request.headers:
+        # A fragment is no page to come back to: the page that asked for it is.
+        there = urlsplit(request.headers.get("HX-Current-URL", ""))
+        address = _login(f"{there.path}?{there.query}" if there.query else there.path)
+        return Response(status=401, headers={"HX-Redirect": address, "WWW-Authenticate": "Bearer"})
+    return redirect(_login(request.full_path.removesuffix("?") if request.method in SAFE_METHODS else ""))
 
 
-def _names_loopback(host: str) -> bool:
-    name = _host_name(host)
-    return name == "localhost" or _is_loopback(name)
+def _login(address: str) -> str:
+    wanted = local_address(address)
+    return url_for("login.show", next=wanted) if wanted and wanted != "/" else url_for("login.show")
+
+
+def local_address(text: str) -> str | None:
+    """The text, if it is the address of a page of this service that one may come back to."""
+    if not text.startswith("/") or text.startswith("//") or len(text) > MAX_ADDRESS_CHARS:
+        return None
+    if "\\" in text or not text.isprintable():
+        return None
+    adapter = current_app.create_url_adapter(request)
+    assert adapter is not None
+    try:
+        endpoint, _ = adapter.match(urlsplit(text).path, method="GET")
+    except (HTTPException, ValueError):
+        return None
+    is_page = not text.startswith(("/api/", "/static/")) and not endpoint.startswith("login.")
+    return text if is_page else None
+
+
+def _check_scope(need: Scope | Need | None) -> None:
+    """No route at all goes on to its 404 or 405."""
+    if request.endpoint is None or need is Need.SOMEBODY:
+        return
+    if not isinstance(need, Scope):
+        raise ServiceError("This address says nowhere who may use it.")
+    if not g.caller.may(need):
+        record("denied", reason="scope", needs=need.value)
+        raise NotAllowed(f"Your key does not have the scope {need.value}.")
 
 
 def _check_origin() -> None:
     """A changing request must come from our own page, or from no browser at all.
 
     Browsers say so in `Sec-Fetch-Site`, older ones in `Origin`. A page's form that says neither is refused; a program
-    that calls the API says neither.
+    that calls the API says neither. A signed-in browser must also bring its session's token. Who sends a key in a header
+    is none of this: no browser adds that by itself.
     """
-    if request.method in SAFE_METHODS:
+    if request.method in SAFE_METHODS or "HTTP_AUTHORIZATION" in request.environ:
         return
+    if not _is_same_origin() or not _has_token():
+        record("denied", reason="csrf")
+        raise Csrf("This request was sent from another site's page, or from one that is too old: reload it.")
+
+
+def _is_same_origin() -> bool:
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site is not None:
-        good = site == "same-origin" or (site == "none" and not origin)
-    elif origin is not None:
-        good = origin == f"{request.scheme}://{request.host}"
-    else:
-        good = request.path.startswith("/api/")
-    if not good:
-        raise Csrf("This request was sent from another site's page.")
+        return site == "same-origin" or (site == "none" and not origin)
+    if origin is not None:
+        return origin == f"{request.scheme}://{request.host}"
+    return request.path.startswith("/api/") and g.sign_in is None
 
 
-@lru_cache(maxsize=1024)
-def _is_loopback(address: str | None) -> bool:
-    try:
-        ip = ipaddress.ip_address(address or "")
-    except ValueError:
-        return False
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return (mapped or ip).is_loopback
-
-
-@lru_cache(maxsize=1024)
-def _host_name(host: str) -> str:
-    """The name in a Host header, without port and brackets, in small letters; empty where it is no such header."""
-    match = _HOST.fullmatch(host.lower())
-    return match[1].strip("[]") if match else ""
+def _has_token() -> bool:
+    """To sign in anew needs none: the page may be older than the session."""
+    if g.sign_in is None or request.endpoint == "login.sign_in":
+        return True
+    token = request.headers.get(CSRF_HEADER)
+    if token is None and not request.path.startswith("/api/"):
+        token = request.form.get(CSRF_FIELD)
+    return token is not None and g.sign_in.has_token(token)

@@ -59,6 +59,19 @@ class NotAuthenticated(EdgeError):
     code = "not-authenticated"
 
 
+class NotAllowed(EdgeError):
+    """It is known who asks, and they may not."""
+
+    code = "not-allowed"
+
+
+class TooManyAttempts(EdgeError):
+    """Wrong keys, too many of them in a minute; `retry_after_s` is set."""
+
+    code = "rate-limited"
+    retryable = True
+
+
 class Csrf(EdgeError):
     code = "csrf"
 

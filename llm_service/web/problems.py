@@ -47,13 +47,18 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "not-authenticated": Problem(
         401, "You are not let in",
-        "Without API keys the service is open only to clients on its own machine that come over a loopback address and name it so in Host; a forwarding header ends that.",
-        "Call it from the same machine at http://127.0.0.1. Behind a proxy, set APP_PROXY_HOPS to the number of proxies.",
+        "There is no API key in the request, or the one that is there opens nothing: it is mistyped, unknown, revoked or expired. Without a key the service is open at most to clients on its own machine.",
+        "Send the key as Authorization: Bearer llms_..., and nowhere else, or sign in at /login. Operators: flask keys create. Behind a proxy, set APP_PROXY_HOPS to the number of proxies.",
+    ),
+    "not-allowed": Problem(
+        403, "Your key does not open this",
+        "The key is good, but it was made without the scope that this address needs.",
+        "Use a key with that scope, or ask for one. Operators: flask keys create NAME --scope generate,history,usage,admin.",
     ),
     "csrf": Problem(
         403, "The request came from another site",
-        "A browser sent this changing request from a page that is not the service's own, or did not say where it came from.",
-        "Open the service's own page and send the form from there.",
+        "A browser sent this changing request from a page that is not the service's own, did not say where it came from, or did not bring the token of its session.",
+        "Open the service's own page anew and send the form from there. Programs send a key as Authorization: Bearer.",
     ),
     "not-found": Problem(
         404, "There is nothing at this address",
@@ -105,9 +110,14 @@ PROBLEMS: Mapping[str, Problem] = {
         "NUL and halves of surrogate pairs cannot be stored as text.",
         "Remove the character that errors names.",
     ),
+    "rate-limited": Problem(
+        429, "Too many requests",
+        "Too much was asked in a short time, or too many wrong keys came from this address.",
+        "Try again after the time in Retry-After. A good key is never refused for another's wrong ones.",
+    ),
     "unknown-model": Problem(
         422, "This model may not be used here",
-        "The model is not in the service's list, or the model provider does not know it.",
+        "The model is not in the service's list or not in that of the key, or the model provider does not know it.",
         "Leave model out to use the default, or choose one of the list. Operators: APP_MODELS.",
     ),
     "idempotency-mismatch": Problem(

@@ -10,12 +10,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.adapters.telemetry import configure_logging
+from llm_service.web.scopes import Need
 from tests.api.test_generate import BODY
 from tests.api.test_generate import URL as GENERATE
 from tests.conftest import KEY_CANARY
 
 STATUS = "/api/v1/status"
-OPEN = ["/api/v1/health", "/api/v1/ready", "/problems/not-found", "/static/css/app.css"]
+OPEN = ["/api/v1/health", "/api/v1/ready", "/login", "/problems/not-found", "/static/css/app.css"]
 CLOSED = [
     "/",
     "/history",
@@ -50,7 +51,9 @@ def get(client: FlaskClient, path: str, peer: str = "127.0.0.1", **headers: str)
     ],
 )
 def test_whoever_is_not_local_is_refused(client: FlaskClient, path: str, headers: dict[str, str]) -> None:
-    assert get(client, path, **headers)[0] == 401
+    """A program is told 401, and a browser where to sign in."""
+    is_page = not path.startswith(("/api/", "/openapi.json"))
+    assert get(client, path, **headers)[0] == (302 if is_page else 401)
 
 
 @pytest.mark.parametrize("path", OPEN)
@@ -221,6 +224,7 @@ def test_a_bug_is_a_plain_500(app: Flask, log_lines: list[str]) -> None:
 
     app.add_url_rule("/api/v1/broken", view_func=broken)
     app.add_url_rule("/broken", view_func=broken, endpoint="broken_page")
+    app.config["NEEDS"].update(broken=Need.SOMEBODY, broken_page=Need.SOMEBODY)
     client = app.test_client()
     for address, kind in (("/api/v1/broken", "application/problem+json"), ("/broken", "text/html")):
         response = client.get(address)

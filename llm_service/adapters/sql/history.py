@@ -219,6 +219,10 @@ class SqlHistory:
         row = self._database.read(lambda connection: connection.execute(query).one_or_none())
         return None if row is None else _generation(row)
 
+    def owner_of(self, request_id: str) -> str | None:
+        query = select(generations.c.owner).where(generations.c.request_id == request_id)
+        return self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
+
     def newest(
         self,
         owner: str,

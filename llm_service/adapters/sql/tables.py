@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -129,4 +130,43 @@ usage_latencies = Table(
     Column("usage_id", Position, ForeignKey("usage_hours.usage_id"), primary_key=True, autoincrement=False),
     Column("bucket", Integer, primary_key=True, autoincrement=False),
     Column("answers", BigInteger, nullable=False, comment="that a model gave within that time"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("key_id", String(12), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False, comment="SHA-256 of the whole key"),
+    Column("scopes", String(100), nullable=False, comment="names, by blanks"),
+    Column("models", Text, comment="names, by blanks; NULL = every one"),
+    Column("generations_per_minute", Integer),
+    Column("concurrent", Integer),
+    Column("picousd_per_day", BigInteger, comment="1e-12 USD"),
+    Column("tokens_per_day", BigInteger),
+    Column("created_ms", BigInteger, nullable=False, comment="Unix time, UTC, as all of these"),
+    Column("expires_ms", BigInteger),
+    Column("revoked_ms", BigInteger),
+    Column("last_used_ms", BigInteger, comment="to the minute"),
+)
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_id", String(64), primary_key=True, comment="SHA-256 of what the cookie holds, in hex"),
+    Column("key_id", String(12), ForeignKey("keys.key_id"), nullable=False, index=True),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False, comment="to the minute"),
+)
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("address", String(64), primary_key=True, comment="a client's, or its network's"),
+    Column("since_ms", BigInteger, nullable=False, index=True),
+    Column("wrong", Integer, nullable=False, comment="keys since then"),
+)
+marks = Table(
+    "marks",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", BigInteger, nullable=False, comment="grows by one; processes look whether it is another"),
 )

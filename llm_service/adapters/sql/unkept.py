@@ -65,6 +65,10 @@ class UnkeptHistory:
         found = self._running.get(request_id)
         return found if found is not None and found.owner == owner else None
 
+    def owner_of(self, request_id: str) -> str | None:
+        found = self._running.get(request_id)
+        return None if found is None else found.owner
+
     def newest(
         self,
         owner: str,

@@ -8,7 +8,7 @@ from flask import Response, current_app
 from llm_service import __version__
 from llm_service.core.errors import StorageError
 
-from ..context import services
+from ..context import caller, services
 from .schemas import HealthSchema, ReadySchema, StatusSchema
 from .spec import Blueprint, json_response
 
@@ -63,7 +63,7 @@ def status_json() -> dict[str, Any]:
         "env": current_app.config["SERVICE_ENV"],
         "version": __version__,
         "model": has.models.stand_in or has.models.default,
-        "models": list(has.models.allowed),
+        "models": has.models.of(caller()).listed,
         "provider": has.provider.name,
         "templates": has.templates.ids,
         "template_faults": [fault.shown for fault in has.library.faults],

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Response
 
+from ..across import owner_named, owner_of
 from ..context import owner, services
 from ..download import export_file, output_file
 from ..filters import read_filters
@@ -34,7 +35,7 @@ def index(query: dict[str, Any]) -> Response:
     Newest first, without texts beyond the first words of the input and, with `q`, the words around what was found. A
     search finds what is over, by its input and output. `next` and `prev` want the same filters again.
     """
-    page = services().history.page(owner(), query["cursor"], query["limit"], read_filters(query))
+    page = services().history.page(owner_named(query["owner"]), query["cursor"], query["limit"], read_filters(query))
     return json_response({"items": [summary_json(item) for item in page.items], "next": page.next, "prev": page.prev})
 
 
@@ -62,7 +63,9 @@ def export(query: dict[str, Any]) -> Response:
     `jsonl` one object a line, `csv` has a line of names and RFC 4180's quotes; a `'` stands in front of texts that a
     spreadsheet would take for a formula.
     """
-    return export_file(services().history.export(owner(), read_filters(query)), services().clock, query["format"])
+    return export_file(
+        services().history.export(owner_named(query["owner"]), read_filters(query)), services().clock, query["format"]
+    )
 
 
 @blp.route("/<request_id>")
@@ -72,9 +75,9 @@ def export(query: dict[str, Any]) -> Response:
 def show(request_id: str) -> Response:
     """One entry, whole
 
-    Another owner's entry is 404.
+    Another owner's entry is 404, but for a key of scope `admin`.
     """
-    return json_response(whole_json(services().history.get(owner(), request_id)))
+    return json_response(whole_json(services().history.get(owner_of(request_id), request_id)))
 
 
 @blp.route("/<request_id>", methods=["DELETE"])
@@ -86,7 +89,7 @@ def delete(request_id: str) -> Response:
 
     One that runs is cancelled first. Its texts go with the last entry that shares them.
     """
-    services().history.delete(owner(), request_id)
+    services().history.delete(owner_of(request_id), request_id)
     return Response(status=204)
 
 
@@ -99,7 +102,7 @@ def output(request_id: str) -> Response:
 
     404 where the generation has no output.
     """
-    return output_file(services().history.get(owner(), request_id))
+    return output_file(services().history.get(owner_of(request_id), request_id))
 
 
 @blp.route("/<request_id>/events")
@@ -122,7 +125,7 @@ def events(request_id: str) -> Response:
     The events are those of a streamed generate call. Nothing is asked of the model for it. A generation that another
     process of the service runs gives its text at its end.
     """
-    return join_generation(services().live.listen(owner(), request_id, last_event_id()))
+    return join_generation(services().live.listen(owner_of(request_id), request_id, last_event_id()))
 
 
 @blp.route("/<request_id>/cancel", methods=["POST"])
@@ -135,4 +138,4 @@ def cancel(request_id: str) -> Response:
     The call to the model is closed, unless other requests share it, and what came of the answer is kept. Who waits for
     it gets `cancelled`. A generation that has ended is returned unchanged.
     """
-    return json_response(whole_json(services().live.cancel(owner(), request_id)))
+    return json_response(whole_json(services().live.cancel(owner_of(request_id), request_id)))

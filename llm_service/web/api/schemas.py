@@ -376,14 +376,22 @@ class FiltersSchema(ma.Schema):
     until = fields.String(metadata=meta("The first moment that is not meant any more.", "2026-12-01T00:00:00Z"))
 
 
-class HistoryQuerySchema(FiltersSchema):
+class OwnerSchema(ma.Schema):
+    owner = fields.String(
+        load_default=None,
+        validate=validate.Length(1, 64),
+        metadata=meta("Whose; left out = your own. Another owner's needs the scope `admin`.", "ci"),
+    )
+
+
+class HistoryQuerySchema(FiltersSchema, OwnerSchema):
     cursor = fields.String(
         load_default=None, validate=validate.Length(1, 64), metadata=meta("A page's `next` or `prev`.")
     )
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 200), metadata=meta("Entries on a page.", 50))
 
 
-class ExportQuerySchema(FiltersSchema):
+class ExportQuerySchema(FiltersSchema, OwnerSchema):
     format = fields.String(
         load_default="json", validate=validate.OneOf(list(EXPORT_FORMATS)), metadata=meta("Format of the export.")
     )
@@ -394,11 +402,15 @@ class ExportSchema(ma.Schema):
     items = fields.List(fields.Nested(HistoryItemSchema), required=True, metadata=meta("Newest first."))
 
 
+class ClearedSchema(ma.Schema):
+    cleared = fields.Integer(required=True, metadata=meta("Answers that the process that answers has forgotten.", 12))
+
+
 class DeletedSchema(ma.Schema):
     deleted = fields.Integer(required=True, metadata=meta("How many entries were deleted.", 12))
 
 
-class UsageQuerySchema(ma.Schema):
+class UsageQuerySchema(OwnerSchema):
     group_by = fields.String(
         load_default="day",
         validate=validate.OneOf(["day", "template", "revision", "model", "owner"]),

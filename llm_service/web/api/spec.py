@@ -18,6 +18,7 @@ from ..errors import NotAcceptable, fields_of
 from ..problems import PROBLEMS, STATUS_IN_PATH
 from ..strict_json import read_json
 from .schemas import ProblemSchema
+from .security import SCHEMES
 
 V = TypeVar("V", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
@@ -30,6 +31,9 @@ token counts are the provider's. A count or an amount that is not known is `null
 
 **Errors** are problem documents (RFC 9457). `error` is a stable code, explained at `/problems/<error>`; `errors` names
 the fields at fault; `request_id` finds the request in the log.
+
+**Keys.** `Authorization: Bearer llms_...`. Each operation names the scope that its key needs: `generate`, `history`, `usage`, or
+`admin`, which opens them all. On its own machine the service may be open without a key.
 
 **Every response** carries `X-Request-ID`: your own, if you sent one of the form `[A-Za-z0-9._-]{1,64}`, else ours.
 """
@@ -77,6 +81,8 @@ class Blueprint(SmorestBlueprint):
 
     def problems(self, *codes: str, in_path: bool = False) -> Callable[[V], V]:
         """Document the errors of a view, grouped by status. `in_path`: the template's id comes from the path."""
+        if "not-authenticated" in codes:  # the door has three answers
+            codes = tuple(dict.fromkeys((*codes, "not-allowed", "rate-limited")))
         status_of = {code: PROBLEMS[code].status for code in codes} | (STATUS_IN_PATH if in_path else {})
 
         def decorate(view: V) -> V:
@@ -136,6 +142,7 @@ def make_api(app: Flask) -> ServiceApi:
         API_SPEC_OPTIONS={
             "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
             "servers": [{"url": "/", "description": "This server"}],
+            "components": {"securitySchemes": SCHEMES},
         },
     )
     return ServiceApi(app)

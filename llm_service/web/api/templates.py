@@ -95,7 +95,7 @@ def summary_json(template: Template) -> dict[str, Any]:
         "name": template.name,
         "description": template.description,
         "revision": template.revision,
-        "model": services().models.choose(None, template),
+        "model": services().models.shown_for(template),
         "inputs": template.input_schema(),
         "outputs": template.outputs.schema if template.outputs else None,
     }

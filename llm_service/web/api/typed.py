@@ -81,6 +81,7 @@ def _operation(template: Template, name: str, bare: str | None, pattern: Documen
                 }
             },
         },
+        **({"security": pattern["security"]} if "security" in pattern else {}),
         "responses": {
             status: {"$ref": f"{RESPONSES}Generate{status}"} if _is_shared(status, one) else one
             for status, one in {

@@ -6,7 +6,8 @@ from flask import Response
 
 from llm_service.core.usage_sums import GroupBy
 
-from ..context import owner, services
+from ..across import usage_of
+from ..context import services
 from ..representation import usage_json
 from .schemas import UsageQuerySchema, UsageSchema
 from .spec import Blueprint, json_response
@@ -24,7 +25,8 @@ blp = Blueprint(
 def index(query: dict[str, Any]) -> Response:
     """Your usage in sums
 
-    By day, template, revision, model or owner, of your own generations, by the time when they began. Sums are kept by the
+    By day, template, revision, model or owner, of your own generations, by the time when they began. A key of scope `admin`
+    may name an owner, and sums by owner are then everybody's. Sums are kept by the
     hour and stay when the history is deleted.
 
     `input_tokens`, `output_tokens` and what is part of them are what the provider bills: every attempt that reported its
@@ -32,5 +34,7 @@ def index(query: dict[str, Any]) -> Response:
     that came from the cache or from another request's call. A sum holds what is known; `unknown_usage` and `unknown_price`
     count the requests of which it does not know all.
     """
-    report = services().usage.report(owner(), GroupBy(query["group_by"]), query["since"], query["until"])
+    group_by = GroupBy(query["group_by"])
+    owner = usage_of(query["owner"], of_all=group_by is GroupBy.OWNER)
+    report = services().usage.report(owner, group_by, query["since"], query["until"])
     return json_response(usage_json(report))

@@ -12,18 +12,30 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, current_app, g, url_for
+from markupsafe import Markup
 
+from llm_service.core.access import Caller, Scope
 from llm_service.core.parameters import path_of
 from llm_service.core.properties import plain_number
 from llm_service.core.search import marked
 
+from ..auth import CSRF_FIELD
 from ..context import services
 from ..representation import output_json
-from . import generate, history, numbers, problems, status, templates, usage
+from . import generate, history, login, numbers, problems, status, templates, usage
 from .forms import field_id, widget
 from .labels import STATUS_LABELS
 
-BLUEPRINTS = (generate.pages, history.pages, templates.pages, usage.pages, problems.pages, status.pages)
+BLUEPRINTS = (
+    generate.pages, history.pages, templates.pages, usage.pages, problems.pages, status.pages, login.pages
+)  # fmt: skip
+NAVIGATION = (
+    ("/", "Generate", Scope.GENERATE),
+    ("/templates", "Templates", None),
+    ("/history", "History", Scope.HISTORY),
+    ("/usage", "Usage", Scope.USAGE),
+    ("/docs", "API docs", None),
+)
 
 
 def register(app: Flask) -> None:
@@ -31,7 +43,7 @@ def register(app: Flask) -> None:
         app.register_blueprint(pages)
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals["asset"] = asset
+    app.jinja_env.globals.update(asset=asset, may=may, csrf_token=csrf_token, csrf_field=csrf_field)
     app.jinja_env.filters.update(
         age_ms=age_ms,
         field_id=field_id,
@@ -94,10 +106,29 @@ def seconds(milliseconds: int | None) -> str:
     return f"{milliseconds} ms" if milliseconds < 100 else f"{milliseconds / 1000:.2f} s"
 
 
+def may(scope: str) -> bool:
+    """Whether whoever looks at the page may do that."""
+    caller: Caller | None = g.get("caller")
+    return caller is not None and caller.may(Scope(scope))
+
+
+def csrf_token() -> str:
+    """What changing requests of a signed-in browser must bring; empty where nobody is signed in."""
+    sign_in = g.get("sign_in")
+    return sign_in.token if sign_in is not None else ""
+
+
+def csrf_field() -> Markup:
+    """The token as a hidden field, for forms."""
+    token = csrf_token()
+    return Markup('<input type="hidden" name="{}" value="{}">').format(CSRF_FIELD, token) if token else Markup("")
+
+
 def _layout_context() -> dict[str, Any]:
     """What the frame of every page shows; nothing of it for those who are not let in."""
     frame: dict[str, Any] = {"service_name": current_app.config["SERVICE_NAME"], "frame": None}
-    if g.get("caller") is not None:
+    caller: Caller | None = g.get("caller")
+    if caller is not None:
         has = services()
         frame["frame"] = {
             "env": current_app.config["SERVICE_ENV"],
@@ -107,5 +138,9 @@ def _layout_context() -> dict[str, Any]:
             "templates": len(has.templates),
             "faults": has.library.faults,
             "cache": has.cache.stats(),
+            "nav": [(address, label) for address, label, scope in NAVIGATION if scope is None or caller.may(scope)],
+            "home": login.landing(caller),
+            "signed_in": caller.owner if g.get("sign_in") is not None else None,
+            "key_id": caller.key_id,
         }
     return frame

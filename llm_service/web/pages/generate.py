@@ -6,6 +6,8 @@ from typing import Any
 from flask import Blueprint, Response, g, redirect, render_template, request, stream_with_context, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from llm_service.core.access import Scope
+from llm_service.core.allowed_models import AllowedModels
 from llm_service.core.errors import InputError, NotFound, ServiceError, UnknownTemplate
 from llm_service.core.listeners import Listener
 from llm_service.core.model import Delta, Generation, Status
@@ -46,7 +48,7 @@ def submit() -> BaseResponse:
     except ServiceError as error:
         report(error)
         return Response(_page(form.with_error(error), error=error), status_of(error))
-    if services().history.keeps != "full":
+    if services().history.keeps != "full" or not caller().may(Scope.HISTORY):
         return Response(_page(form, generation))  # no other page could show it
     return redirect(f"{url_for('.show')}?from={generation.request_id}", 303)
 
@@ -89,7 +91,7 @@ def fields() -> str:
     """The fields of another template, with what was typed so far."""
     g.quiet = True
     form = read_form(_template(request.form.get("template_id")), request.form)
-    return render_template("generate/_fields.html", form=form, models=services().models)
+    return render_template("generate/_fields.html", form=form, models=_models())
 
 
 @pages.route("/generate/preview", methods=["POST"])
@@ -167,13 +169,17 @@ def _context(form: Form, generation: Generation | None, error: ServiceError | No
         **_shown(generation, error),
         "form": form,
         "templates": list(services().templates),
-        "models": services().models,
+        "models": _models(),
         "recent": _recent(),
     }
 
 
 def _recent() -> Any:
-    return services().history.page(owner(), limit=RECENT).items
+    return services().history.page(owner(), limit=RECENT).items if caller().may(Scope.HISTORY) else []
+
+
+def _models() -> AllowedModels:
+    return services().models.of(caller())
 
 
 def _template(template_id: str | None) -> Template:
@@ -187,7 +193,7 @@ def _template(template_id: str | None) -> Template:
 
 
 def _generation(request_id: str | None) -> Generation | None:
-    if not request_id:
+    if not request_id or not caller().may(Scope.HISTORY):
         return None
     try:
         return services().history.get(owner(), request_id)

@@ -7,9 +7,10 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from llm_service.core.access import Scope
 from llm_service.core.errors import UnknownTemplate
 
-from ..context import owner, services
+from ..context import caller, owner, services
 from ..download import EXPORT_FORMATS, export_file, output_file
 from ..filters import FILTER_NAMES, read_filters
 from ..problems import PROBLEMS
@@ -72,7 +73,8 @@ def delete(request_id: str) -> BaseResponse:
 @pages.route("/<request_id>/cancel", methods=["POST"])
 def cancel(request_id: str) -> BaseResponse:
     services().live.cancel(owner(), request_id)
-    return redirect(url_for(".show", request_id=request_id), 303)
+    shows = caller().may(Scope.HISTORY)
+    return redirect(url_for(".show", request_id=request_id) if shows else url_for("generate_page.show"), 303)
 
 
 @pages.route("/clear", methods=["POST"])
@@ -104,7 +106,8 @@ def _list() -> dict[str, Any]:
 def _choices() -> dict[str, Any]:
     """What the form offers: what there is now, and what an older entry may be looked for by."""
     chosen = {name: [text] if (text := request.args.get(name, "").strip()) else [] for name in ("template_id", "model")}
-    models = [services().models.stand_in or services().models.default, *services().models.allowed]
+    has = services().models.of(caller())
+    models = [has.stand_in or has.default, *has.listed]
     return {
         "template_ids": [(name, name) for name in sorted({*services().templates.ids, *chosen["template_id"]})],
         "model_names": [(name, name) for name in dict.fromkeys([*models, *chosen["model"]])],

@@ -30,7 +30,7 @@ def show(template_id: str) -> str:
         template=template,
         bare=templates.bare_name(template),
         faults=[fault for fault in has.library.faults if fault.template_id == template.template_id],
-        model=has.models.choose(None, template),
+        model=has.models.shown_for(template),
         example=json.dumps(template.example(), ensure_ascii=False, indent=2),
         address=request.host_url.rstrip("/"),
     )

@@ -1,0 +1,61 @@
+"""Signing in with a key, and out again."""
+
+from flask import Blueprint, Response, g, redirect, render_template, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from llm_service.core.access import Caller, Scope
+from llm_service.core.keys import KEY_CHARS, Key
+
+from ..auth import local_address
+from ..context import services
+from ..identity import can_keep_cookie, cookie, count_wrong, set_cookie
+from ..security_log import record
+
+pages = Blueprint("login", __name__)
+# Where one lands who wanted nothing else: the first that the key opens.
+LANDINGS = ((Scope.GENERATE, "/"), (Scope.HISTORY, "/history"), (Scope.USAGE, "/usage"))
+
+
+@pages.route("/login")
+def show() -> BaseResponse:
+    """`?next=` is the page to come back to."""
+    if g.sign_in is not None:
+        return redirect(local_address(request.args.get("next", "")) or landing(g.caller))
+    return Response(_form())
+
+
+@pages.route("/login", methods=["POST"])
+def sign_in() -> BaseResponse:
+    """A new session each time, so that nobody can be given one that another knows."""
+    if not can_keep_cookie():
+        return Response(_form("Signing in needs https, or a browser on the service's own machine."), 403)
+    found = services().keyring.find(request.form.get("key", "").strip()[: KEY_CHARS + 1])
+    if not isinstance(found, Key):
+        wait_s = count_wrong(found, "sign-in failed")
+        if wait_s is not None:
+            message = f"Too many wrong keys came from your address. Try again in {round(wait_s)} seconds."
+            return Response(_form(message), 429, {"Retry-After": str(round(wait_s))})
+        return Response(_form("This key does not open anything. Check that you pasted the whole of it."), 401)
+    g.caller = found.caller()
+    response = redirect(local_address(request.form.get("next", "")) or landing(g.caller), 303)
+    set_cookie(response, services().sessions.begin(found, instead_of=cookie()))
+    record("signed in")
+    return response
+
+
+@pages.route("/logout", methods=["POST"])
+def sign_out() -> BaseResponse:
+    if g.sign_in is not None:
+        services().sessions.end(cookie() or "")
+        g.drop_cookie = True
+        record("signed out")
+    return redirect("/login", 303)
+
+
+def landing(caller: Caller) -> str:
+    return next((address for scope, address in LANDINGS if caller.may(scope)), "/templates")
+
+
+def _form(error: str | None = None) -> str:
+    wanted = local_address(request.values.get("next", ""))
+    return render_template("login/index.html", error=error, next=wanted, can_keep=can_keep_cookie())

@@ -1,0 +1,279 @@
+"""Keys over HTTP: what lets in, what does not, and that nobody can tell why."""
+
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from llm_service.adapters.telemetry import configure_logging
+from llm_service.app import services_of
+from llm_service.core.keys import make_key, with_checksum
+from llm_service.web.identity import NOT_LET_IN
+from tests.api.test_generate import BODY
+from tests.api.test_generate import URL as GENERATE
+from tests.conftest import OWN_PAGE
+from tests.keys import Calls, bearer, signed_in, token_of
+from tests.keys import make_key as key_of
+
+STATUS = "/api/v1/status"
+
+
+@pytest.fixture(name="closed")
+def _closed(make_app: Callable[..., Flask]) -> Flask:
+    """Open to nobody without a key, its own machine's clients neither."""
+    return make_app(APP_AUTH="required")
+
+
+def test_a_key_lets_in_from_anywhere(app: Flask) -> None:
+    text, _ = key_of(app, "ci")
+    away = {"REMOTE_ADDR": "192.168.1.7"}
+    for name in ("Bearer", "bearer", "BEARER"):
+        answer = app.test_client().post(
+            GENERATE, json=BODY, headers={"Authorization": f"{name} {text}"}, environ_base=away
+        )
+        assert answer.status_code == 200
+    services_of(app).keyring.keep_uses()
+    assert services_of(app).keyring.all()[0].last_used_ms is not None
+    assert services_of(app).store.newest("ci", 10)
+    assert services_of(app).store.newest("local", 10) == []
+
+
+def wrongs(text: str) -> dict[str, dict[str, str]]:
+    """Everything that is no way in, as headers; the key itself is good."""
+    guess = with_checksum(text[:17] + "_" + "0" * 43)
+    return {
+        "missing": {},
+        "no scheme": {"Authorization": text},
+        "no key": {"Authorization": "Bearer"},
+        "empty": {"Authorization": ""},
+        "blank": {"Authorization": "Bearer "},
+        "two blanks": {"Authorization": f"Bearer  {text}"},
+        "1 MB": {"Authorization": "Bearer " + "x" * 1_000_000},
+        "8 kB": {"Authorization": "Bearer " + text * 110},
+        "non-ASCII": {"Authorization": "Bearer schlüssel"},
+        "digits of another script": {"Authorization": "Bearer " + text[:-1] + "²"},
+        "NUL": {"Authorization": f"Bearer {text[:-1]}\0"},
+        "two headers": {"Authorization": f"Bearer {text},Bearer {text}"},
+        "two schemes": {"Authorization": f"Basic eDp5, Bearer {text}"},
+        "Basic": {"Authorization": "Basic " + text},
+        "other scheme": {"Authorization": f"Token {text}"},
+        "bad checksum": {"Authorization": f"Bearer {text[:-1]}{'0' if text[-1] != '0' else '1'}"},
+        "wrong secret": {"Authorization": f"Bearer {guess}"},
+        "unknown": {"Authorization": f"Bearer {make_key(lambda size: bytes(range(size)))[0]}"},
+        "SQL": {"Authorization": "Bearer ' OR 1=1 --"},
+        "SQL union": {"Authorization": "Bearer ' UNION SELECT * FROM keys --"},
+        "X-Api-Key": {"X-Api-Key": text},
+        "Api-Key": {"Api-Key": text},
+        "Cookie": {"Cookie": f"session={text}"},
+        "Proxy-Authorization": {"Proxy-Authorization": f"Bearer {text}"},
+    }
+
+
+def told(app: Flask, headers: dict[str, str], number: int, address: str = STATUS) -> tuple[int, Any, Any]:
+    """Status, body but for the request's id, and the challenge."""
+    peer = {"REMOTE_ADDR": f"10.1.{number // 200}.{number % 200}"}
+    with app.test_client(use_cookies=False).get(address, headers=headers, environ_base=peer, buffered=True) as response:
+        body = response.get_json(silent=True) or {}
+        body.pop("request_id", None)
+        return response.status_code, body, response.headers.get("WWW-Authenticate")
+
+
+def test_every_wrong_way_is_told_the_same(closed: Flask) -> None:
+    text, _ = key_of(closed)
+    expired, _ = key_of(closed, expires_ms=1)
+    revoked, key = key_of(closed)
+    services_of(closed).keyring.revoke(key.key_id)
+    cases = {**wrongs(text), "expired": bearer(expired), "revoked": bearer(revoked)}
+    for number, (name, headers) in enumerate(cases.items()):
+        status, body, challenge = told(closed, headers, number)
+        assert (status, challenge) == (401, 'Bearer realm="llm-api-service"'), name
+        assert body == {
+            "type": "/problems/not-authenticated",
+            "title": "You are not let in",
+            "status": 401,
+            "detail": NOT_LET_IN,
+            "instance": STATUS,
+            "error": "not-authenticated",
+        }, name
+    for number, address in enumerate(
+        (f"{STATUS}?api_key={text}", f"{STATUS}?token={text}&key={text}", f"{STATUS}?{text}")
+    ):
+        assert told(closed, {}, 300 + number, address)[1]["detail"] == NOT_LET_IN
+    answer = closed.test_client().post(GENERATE, json={**BODY, "api_key": text}, headers={"Sec-Fetch-Site": "none"})
+    assert answer.status_code == 401
+    assert told(closed, bearer(text), 400)[0] == 200
+
+
+def test_where_it_is_open_a_wrong_key_is_still_refused(app: Flask) -> None:
+    """Whoever shows a key wants to be its owner: to take them for somebody else would mix up histories."""
+    client = app.test_client()
+    assert client.get(STATUS).status_code == 200
+    assert client.get(STATUS, headers={"Authorization": "Bearer nonsense"}).status_code == 401
+    assert client.get("/", headers={"Authorization": "Bearer nonsense"}).status_code == 401
+
+
+def test_what_comes_from_a_caller_is_a_bound_parameter(closed: Flask, tmp_path: Path) -> None:
+    """CVE-2026-42208: the statements that reach SQLite hold a question mark where the id stands."""
+    text, key = key_of(closed)
+    statements: list[str] = []
+
+    def keep(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
+        if "FROM keys" in statement:
+            statements.append(statement)
+            assert parameters == (key.key_id,)
+
+    event.listen(Engine, "before_cursor_execute", keep)
+    try:
+        Calls(closed, text)("GET", STATUS)
+        closed.test_client().get(STATUS, headers=bearer("' OR 1=1 --"))
+    finally:
+        event.remove(Engine, "before_cursor_execute", keep)
+    assert len(statements) == 1, "what has no key's form does not even get there"
+    assert "keys.key_id = ?" in statements[0]
+    assert key.key_id not in statements[0]
+
+
+def test_a_revoked_key_opens_nothing_at_once(closed: Flask) -> None:
+    text, key = key_of(closed)
+    call = Calls(closed, text)
+    assert call("GET", STATUS).status_code == 200
+    services_of(closed).keyring.revoke(key.key_id)
+    assert call("GET", STATUS).status_code == 401
+
+
+def test_a_door_that_breaks_lets_nobody_in(make_app: Callable[..., Flask], tmp_path: Path) -> None:
+    """CVE-2026-12773: an error while somebody is looked up made them somebody else."""
+    app = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/broken.db")
+    text, _ = key_of(app)
+    assert Calls(app, text)("GET", STATUS).status_code == 200
+    with sqlite3.connect(tmp_path / "broken.db") as connection:
+        connection.execute("ALTER TABLE keys RENAME TO elsewhere")
+    connection.close()
+    time.sleep(0.6)  # longer than a good key is remembered
+    answer = Calls(app, text)("GET", STATUS)
+    assert (answer.status_code, answer.get_json()["error"]) == (503, "storage-unavailable")
+    answer = Calls(app, text)("GET", "/history")
+    assert answer.status_code == 503
+    assert app.test_client(use_cookies=False).get(STATUS, headers={"Cookie": "session=" + "0" * 64}).status_code == 503
+    assert app.test_client().get("/login").status_code == 200, "nobody is let in by it"
+
+
+def test_a_bug_at_the_door_lets_nobody_in(app: Flask) -> None:
+    """A row that this program cannot read."""
+    text, _ = key_of(app)
+    path = app.config["SETTINGS"].database_url.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE keys SET scopes = 'root'")
+    connection.close()
+    answer = Calls(app, text)("GET", STATUS)
+    assert (answer.status_code, answer.get_json()["error"]) == (503, "storage-unavailable")
+    assert "root" not in answer.text
+
+
+def test_wrong_keys_from_one_address_are_told_to_wait_and_good_ones_never(closed: Flask) -> None:
+    text, _ = key_of(closed)
+    client = closed.test_client()
+
+    def status(headers: dict[str, str], peer: str = "10.0.0.9") -> int:
+        return client.get(STATUS, headers=headers, environ_base={"REMOTE_ADDR": peer}).status_code
+
+    guesses = [bearer(make_key(lambda size, n=number: bytes([n]) * size)[0]) for number in range(1, 101)]
+    assert [status(guess) for guess in guesses] == [401] * 5 + [429] * 95
+    assert status(bearer(text)) == 200
+    assert status({}) == 401, "to say nothing is no guess"
+    assert status(guesses[0], peer="10.0.0.10") == 401
+    answer = client.get(STATUS, headers=guesses[0], environ_base={"REMOTE_ADDR": "10.0.0.9"})
+    assert answer.get_json()["error"] == "rate-limited"
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+
+
+@pytest.mark.parametrize("wanted", ["other", "third"])
+def test_a_key_s_models_are_kept_to_through_every_entry(
+    make_app: Callable[..., Flask], wanted: str, tmp_path: Path
+) -> None:
+    """CVE-2026-44563: one entry that forgets the list is as good as none."""
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    source = "---\nname: T\n{}inputs:\n  - {{name: input, kind: string, required: true}}\n---\nuser:\n{{{{ input }}}}\n"
+    (prompts / "plain_v1.prompty").write_text(source.format(""))
+    (prompts / "own_v1.prompty").write_text(source.format("model:\n  id: third\n"))
+    app = make_app(APP_PROMPTS_DIR=str(prompts), OPENAI_MODEL="first", APP_MODELS="first,other", APP_AUTH="required")
+    text, _ = key_of(app, models=frozenset({"first"}))
+    call, browser = Calls(app, text), signed_in(app, text)
+    template = "own_v1" if wanted == "third" else "plain_v1"
+    asked = {"input": "Hi"} if wanted == "third" else {"input": "Hi", "model": wanted}
+    answers = [
+        call("POST", GENERATE, json={"template_id": template, **asked}),
+        call("POST", GENERATE, json={"template_id": template, **asked, "stream": True}),
+        call("POST", f"/api/v1/templates/{template}/generate", json=asked),
+        call("POST", f"/api/v1/templates/{template}/preview", json=asked),
+    ]
+    assert [(answer.status_code, answer.get_json()["error"]) for answer in answers] == [(422, "unknown-model")] * 4
+    form = {"template_id": template, **asked, "csrf_token": token_of(browser)}
+    for address in ("/", "/generate/answer"):
+        answer = browser.post(address, data=form, headers=OWN_PAGE)
+        assert answer.status_code == 422, address
+        assert "must be one of" in answer.text
+    assert "must be one of" in browser.post("/generate/preview", data=form, headers=OWN_PAGE).text
+    assert browser.get(f"/?template={template}").status_code == 200
+    assert "other" not in browser.get(f"/?template={template}").text.split('id="field-model"')[-1].split("</select>")[0]
+    assert services_of(app).store.newest("alice", 10) == []
+    assert call("POST", GENERATE, json={"template_id": "plain_v1", "input": "Hi"}).status_code == 200
+    assert call("GET", STATUS).get_json()["models"] == ["first"]
+
+
+@pytest.fixture(name="events")
+def _events() -> Any:
+    """What the security log says, as the real formatter writes it."""
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    configure_logging("INFO", [])
+    root = logging.getLogger()
+    keep = Keep()
+    keep.setFormatter(root.handlers[0].formatter)
+    root.handlers = [keep]
+    yield lines
+    root.handlers = []
+
+
+def test_what_happens_at_the_doors_is_logged_with_ids_and_without_secrets(closed: Flask, events: list[str]) -> None:
+    text, key = key_of(closed, "ci", ("generate",))
+    wrong = with_checksum(text[:18] + "z" * 43)
+    client = closed.test_client()
+    client.get(STATUS)
+    for _ in range(6):
+        client.get(STATUS, headers=bearer(wrong))
+    Calls(closed, text)("GET", "/api/v1/usage")
+    client.post("/login", data={"key": wrong}, headers=OWN_PAGE)
+    browser = signed_in(closed, text)
+    browser.post("/logout", headers={"Sec-Fetch-Site": "cross-site"})
+    browser.post("/logout", data={"csrf_token": token_of(browser)}, headers=OWN_PAGE)
+    said = [json.loads(line) for line in events]
+    mine = [one for one in said if one["logger"] == "llm_service.security"]
+    summary = [(one["event"], one.get("reason"), one["key_id"]) for one in mine]
+    assert summary == [
+        ("denied", "no key", None),
+        *[("denied", "wrong-secret", key.key_id)] * 6,
+        ("limited", "wrong keys", key.key_id),
+        ("denied", "scope", key.key_id),
+        ("sign-in failed", "wrong-secret", key.key_id),
+        ("limited", "wrong keys", key.key_id),
+        ("signed in", None, key.key_id),
+        ("denied", "csrf", key.key_id),
+        ("signed out", None, key.key_id),
+    ]
+    assert all(one["client"] == "127.0.0.1" and one["request_id"] and one["route"] for one in mine)
+    for secret in (text, wrong, text[18:61]):
+        assert [line for line in events if secret in line] == []

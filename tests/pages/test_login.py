@@ -1,0 +1,302 @@
+"""Signing in and out, and what a session in a browser is worth."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from llm_service.app import services_of
+from tests.conftest import OWN_PAGE
+from tests.keys import make_key, signed_in, token_of
+
+AWAY = {"REMOTE_ADDR": "10.0.0.1"}
+
+
+@pytest.fixture(name="closed")
+def _closed(make_app: Callable[..., Flask]) -> Flask:
+    return make_app(APP_AUTH="required")
+
+
+def cookie_of(client: FlaskClient, name: str = "session") -> str | None:
+    found = client.get_cookie(name)
+    return found.value if found else None
+
+
+def post_login(client: FlaskClient, text: str, **more: Any) -> Any:
+    return client.post("/login", data={"key": text, **more}, headers=OWN_PAGE)
+
+
+def test_the_page_needs_no_script_and_no_key(closed: Flask) -> None:
+    page = closed.test_client().get("/login")
+    assert page.status_code == 200
+    assert '<form method="post" action="/login">' in page.text
+    assert '<label for="field-key">' in page.text
+    assert 'type="password"' in page.text
+    assert "flask keys create NAME --scope" in page.text
+    assert "<nav" not in page.text
+
+
+def test_one_lands_where_one_wanted_to_go(closed: Flask) -> None:
+    text, _ = make_key(closed)
+    client = closed.test_client()
+    sent = client.get("/history?q=a+b&status=completed")
+    assert (sent.status_code, sent.headers["Location"]) == (
+        302,
+        "/login?next=/history?q%3Da%2Bb%26status%3Dcompleted",
+    )
+    page = client.get(sent.headers["Location"])
+    wanted = re.search(r'name="next" value="([^"]+)"', page.text)
+    assert wanted
+    landed = post_login(client, f"  {text}\n", next=wanted[1].replace("&amp;", "&"))
+    assert (landed.status_code, landed.headers["Location"]) == (303, "/history?q=a+b&status=completed")
+    assert client.get(landed.headers["Location"]).status_code == 200
+    assert client.get("/login").headers["Location"] == "/", "one is in already"
+
+
+@pytest.mark.parametrize(
+    ("scopes", "landing"),
+    [(("generate",), "/"), (("history", "usage"), "/history"), (("usage",), "/usage"), (("admin",), "/")],
+)
+def test_else_one_lands_on_what_the_key_opens(closed: Flask, scopes: tuple[str, ...], landing: str) -> None:
+    answer = post_login(closed.test_client(), make_key(closed, "x", scopes)[0])
+    assert answer.headers["Location"] == landing
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "//evil.example", "///evil", "/\\evil", "\\\\evil", "https://evil.example/", "javascript:alert(1)", "evil",
+        "/\t/evil", "/\n/evil", "/%0d%0aSet-Cookie:x", "/\x00", "http:/history", "/nowhere", "/static/css/app.css",
+        "/api/v1/status", "/login", "/logout", "/" + "a" * 3000, "/history/../../evil", " /history", "",
+    ],
+)  # fmt: skip
+def test_no_other_address_is_gone_to(closed: Flask, address: str) -> None:
+    text, _ = make_key(closed)
+    client = closed.test_client()
+    assert 'name="next"' not in client.get("/login", query_string={"next": address}).text
+    assert post_login(client, text, next=address).headers["Location"] == "/"
+    assert client.get("/login", query_string={"next": address}).headers["Location"] == "/"
+
+
+def test_the_cookie_on_this_machine(closed: Flask) -> None:
+    answer = post_login(closed.test_client(), make_key(closed)[0])
+    header = answer.headers["Set-Cookie"]
+    assert re.fullmatch(
+        r"session=[0-9a-f]{64}; Expires=[^;]+; Max-Age=604800; HttpOnly; Path=/; SameSite=Lax", header
+    ), header
+
+
+def test_the_cookie_over_https(make_app: Callable[..., Flask]) -> None:
+    app = make_app(APP_PROXY_HOPS="1", APP_TRUSTED_HOSTS="llm.example.org")
+    text, _ = make_key(app)
+    client = app.test_client()
+    headers = {**OWN_PAGE, "Host": "llm.example.org", "X-Forwarded-For": "10.0.0.7", "X-Forwarded-Proto": "https"}
+    answer = client.post("/login", data={"key": text}, headers=headers)
+    header = answer.headers["Set-Cookie"]
+    assert re.fullmatch(
+        r"__Host-session=[0-9a-f]{64}; Expires=[^;]+; Max-Age=604800; Secure; HttpOnly; Path=/; SameSite=Lax", header
+    ), header
+    reference = header.split(";")[0]
+    closed_client = app.test_client(use_cookies=False)
+    assert closed_client.get("/history", headers={**headers, "Cookie": reference}).status_code == 200
+    plain = reference.replace("__Host-session", "session")
+    assert closed_client.get("/history", headers={**headers, "Cookie": plain}).status_code == 302
+    assert "max-age" in answer.headers["Strict-Transport-Security"]
+
+
+def test_no_key_travels_in_the_open(make_app: Callable[..., Flask]) -> None:
+    app = make_app(APP_TRUSTED_HOSTS="llm.example.org", APP_AUTH="required")
+    text, _ = make_key(app)
+    client = app.test_client()
+    headers = {**OWN_PAGE, "Host": "llm.example.org"}
+    page = client.get("/login", headers=headers)
+    assert "needs https" in page.text
+    assert "<input" not in page.text
+    answer = client.post("/login", data={"key": text}, headers=headers)
+    assert answer.status_code == 403
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_the_page_says_who_is_signed_in_and_offers_to_leave(closed: Flask, app: Flask) -> None:
+    text, key = make_key(closed, "alice")
+    client = signed_in(closed, text)
+    page = client.get("/templates").text
+    assert "alice</span>" in page
+    assert key.key_id in page
+    assert "Sign out" in page
+    assert text not in page
+    assert "Sign out" not in app.test_client().get("/templates").text, "nobody signed in"
+
+
+def test_signing_out_ends_it(closed: Flask) -> None:
+    client = signed_in(closed, make_key(closed)[0])
+    reference = cookie_of(client)
+    assert reference
+    answer = client.post("/logout", data={"csrf_token": token_of(client)}, headers=OWN_PAGE)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/login")
+    assert "session=;" in answer.headers["Set-Cookie"]
+    assert cookie_of(client) is None
+    client.set_cookie("session", reference)
+    assert client.get("/templates").status_code == 302
+    assert client.get("/logout").status_code in (302, 405)
+
+
+def test_each_sign_in_is_a_new_session_and_the_old_one_ends(closed: Flask) -> None:
+    """Nobody can be given a session that another knows."""
+    text, _ = make_key(closed)
+    client = closed.test_client()
+    client.set_cookie("session", "a" * 64)
+    post_login(client, text)
+    first = cookie_of(client)
+    assert first not in (None, "a" * 64)
+    post_login(client, text)
+    second = cookie_of(client)
+    assert second != first
+    client.set_cookie("session", str(first))
+    assert client.get("/templates").status_code == 302
+    client.set_cookie("session", str(second))
+    assert client.get("/templates").status_code == 200
+
+
+@pytest.mark.parametrize("value", ["x", "a" * 64, "a" * 63, "a" * 8192, "../../etc", "%00", "e30.abc.def", "ä"])
+def test_a_cookie_that_is_none_is_as_good_as_absent_and_cleared(closed: Flask, value: str) -> None:
+    client = closed.test_client(use_cookies=False)
+    answer = client.get("/history", headers={"Cookie": f"session={value}"})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/login?next=/history")
+    assert re.match(r"session=; Expires=Thu, 01 Jan 1970", answer.headers["Set-Cookie"])
+    assert client.get("/api/v1/history", headers={"Cookie": f"session={value}"}).status_code == 401
+
+
+def test_a_tampered_cookie_is_absent(closed: Flask) -> None:
+    client = signed_in(closed, make_key(closed)[0])
+    reference = str(cookie_of(client))
+    for wrong in (reference[:-1], reference.upper(), reference[:-1] + ("0" if reference[-1] != "0" else "1")):
+        client.set_cookie("session", wrong)
+        assert client.get("/templates").status_code == 302
+
+
+def test_a_revoked_key_ends_its_sessions_at_once(closed: Flask) -> None:
+    text, key = make_key(closed)
+    client, other = signed_in(closed, text), signed_in(closed, make_key(closed)[0])
+    services_of(closed).keyring.revoke(key.key_id)
+    assert client.get("/templates").status_code == 302
+    assert other.get("/templates").status_code == 200
+
+
+def test_htmx_is_sent_to_the_page_by_a_header(closed: Flask) -> None:
+    client = closed.test_client()
+    headers = {**OWN_PAGE, "HX-Request": "true", "HX-Current-URL": "http://localhost/history?q=x"}
+    answer = client.get("/history/rows", headers=headers)
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/login?next=/history?q%3Dx")
+    answer = client.post("/generate/answer", headers={**headers, "HX-Current-URL": "https://evil.example//evil"})
+    assert answer.headers["HX-Redirect"] == "/login"
+    assert client.post("/history/clear", headers=OWN_PAGE).headers["Location"] == "/login"
+
+
+FORMS = [
+    "/",
+    "/generate/answer",
+    "/generate/form",
+    "/generate/preview",
+    "/generate/payload",
+    "/history/clear",
+    "/logout",
+]
+
+
+@pytest.mark.parametrize("address", FORMS)
+def test_a_changing_request_brings_the_session_s_token(closed: Flask, address: str) -> None:
+    text, _ = make_key(closed)
+    client, other = signed_in(closed, text), signed_in(closed, text)
+    good = token_of(client)
+    form = {"template_id": "basic_chat_v1", "input": "Hi"}
+
+    def status(token: str | None = None, header: str | None = None, **headers: str) -> int:
+        sent = {**form, **({} if token is None else {"csrf_token": token})}
+        named = {**OWN_PAGE, **({} if header is None else {"X-CSRF-Token": header}), **headers}
+        response = client.post(address, data=sent, headers={k.replace("_", "-"): v for k, v in named.items() if v})
+        response.close()
+        return response.status_code
+
+    assert status() == 403
+    assert status("") == 403
+    assert status(token_of(other)) == 403
+    assert status(good[:-1]) == 403
+    assert status(header="nonsense") == 403
+    assert status(good, Sec_Fetch_Site="cross-site") == 403
+    assert status(good, Sec_Fetch_Site="same-site") == 403
+    assert status(good, **{"Sec-Fetch-Site": "", "Origin": "null"}) == 403
+    assert status(good, **{"Sec-Fetch-Site": "", "Origin": "http://evil.example"}) == 403
+    assert status(good, **{"Sec-Fetch-Site": ""}) == 403, "neither Origin nor Sec-Fetch-Site"
+    assert status(good, **{"Sec-Fetch-Site": "", "Origin": "http://localhost"}) in (200, 303)
+    if address == "/logout":
+        return
+    assert status(good) in (200, 303)
+    assert status(header=good) in (200, 303)
+
+
+def test_the_api_by_cookie_needs_the_token_too(closed: Flask) -> None:
+    client = signed_in(closed, make_key(closed)[0])
+    good = token_of(client)
+    assert client.get("/api/v1/history").status_code == 200
+    body = {"template_id": "basic_chat_v1", "input": "Hi"}
+
+    def error(**headers: str) -> str | None:
+        answer = client.post("/api/v1/generate", json=body, headers=headers)
+        return (answer.get_json() or {}).get("error")
+
+    assert error() == "csrf"
+    assert error(**OWN_PAGE) == "csrf"
+    assert error(**{"X-CSRF-Token": good}) == "csrf", "without a word where it comes from"
+    assert error(**{"X-CSRF-Token": good, "Sec-Fetch-Site": "cross-site"}) == "csrf"
+    assert error(**{"X-CSRF-Token": good, **OWN_PAGE}) is None
+    assert client.get("/docs").text.count(f'data-csrf="{good}"') == 1
+
+
+def test_every_form_of_every_page_has_the_token(closed: Flask) -> None:
+    client = signed_in(closed, make_key(closed)[0])
+    form = {"template_id": "basic_chat_v1", "input": "Hi", "csrf_token": token_of(client)}
+    client.post("/", data=form, headers=OWN_PAGE)
+    (_, row), *_ = services_of(closed).store.newest("alice", 1)
+    forms = 0
+    for page in ("/", "/history", f"/history/{row.request_id}", "/templates", "/usage", "/docs"):
+        html = client.get(page).text
+        for found in re.findall(r'<form[^>]*method="post".*?</form>', html, re.DOTALL):
+            forms += 1
+            assert 'name="csrf_token"' in found, page
+        if page != "/docs":
+            assert 'hx-headers:inherited=\'{"X-CSRF-Token": "' in html
+    assert forms >= 9
+
+
+def test_a_foreign_page_cannot_sign_anyone_in(closed: Flask) -> None:
+    text, _ = make_key(closed)
+    client = closed.test_client()
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"}, {"Origin": "null"}, {}):
+        answer = client.post("/login", data={"key": text}, headers=headers)
+        assert answer.status_code == 403
+        assert "Set-Cookie" not in answer.headers
+
+
+def test_a_hundred_wrong_keys(closed: Flask) -> None:
+    text, _ = make_key(closed)
+    client = closed.test_client()
+    answers = [post_login(client, f"wrong-{number}") for number in range(100)]
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 95
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
+    assert "Too many wrong keys" in answers[-1].text
+    assert "does not open anything" in answers[0].text
+    assert "wrong-0" not in answers[0].text
+    other = client.post("/login", data={"key": "wrong"}, headers=OWN_PAGE, environ_base=AWAY)
+    assert other.status_code == 401
+    assert post_login(client, text).status_code == 303, "a good key is never refused"
+
+
+@pytest.mark.parametrize("key", ["", " ", "x" * 1_000_000, "\0", "schlüssel", "' OR 1=1 --", "llms_" + "0" * 62])
+def test_what_is_no_key(closed: Flask, key: str) -> None:
+    answer = post_login(closed.test_client(), key)
+    assert answer.status_code == 401
+    assert "Set-Cookie" not in answer.headers
