@@ -7,6 +7,7 @@ from .allowed_models import AllowedModels
 from .generate import Generate
 from .history import History
 from .library import Library
+from .limiter import Limiter
 from .live import Live
 from .model import UpstreamState
 from .ports import Cache, Clock, HistoryStore, Prices, Provider
@@ -31,6 +32,7 @@ class Services:
     preview: Previews
     history: History
     usage: UsageReports
+    limiter: Limiter
     live: Live
     runs: Runs
     store: HistoryStore

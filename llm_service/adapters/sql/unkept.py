@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence, Set
 from functools import partial
 
+from llm_service.core.limits import Hold, Taken
 from llm_service.core.model import EVERYTHING, Filters, Generation, GenerationSummary, IdempotencyKey, KeyHolder, Status
 
 from .counting import count
 from .engine import Database
+from .holding import take
 
 
 class UnkeptHistory:
@@ -16,11 +18,15 @@ class UnkeptHistory:
         self._database = database
         self._running: dict[str, Generation] = {}
 
-    def start(self, generation: Generation) -> None:
+    def start(self, generation: Generation, hold: Hold | None = None) -> Taken | None:
+        taken = self._database.write(lambda connection: take(connection, hold)) if hold else None
+        if taken and taken.refused:
+            return taken
         if generation.status is Status.RUNNING:
             self._running[generation.request_id] = generation
         else:
             self._count(generation)
+        return taken
 
     def finish(self, generation: Generation) -> bool:
         self._count(generation)
