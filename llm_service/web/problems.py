@@ -50,6 +50,11 @@ PROBLEMS: Mapping[str, Problem] = {
         "Without API keys the service is open only to clients on its own machine that come over a loopback address and name it so in Host; a forwarding header ends that.",
         "Call it from the same machine at http://127.0.0.1. Behind a proxy, set APP_PROXY_HOPS to the number of proxies.",
     ),
+    "budget-exhausted": Problem(
+        402, "The budget of the day has no room for this",
+        "Before a call, the most that it can cost is reserved. Your budget for the day, or that of the whole service, has not so much left.",
+        "Ask again after the time in Retry-After, ask for a shorter answer, or ask the operator for a higher budget. Cached answers are still given. GET /api/v1/limits shows what is left.",
+    ),
     "csrf": Problem(
         403, "The request came from another site",
         "A browser sent this changing request from a page that is not the service's own, or did not say where it came from.",
@@ -107,8 +112,8 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "unknown-model": Problem(
         422, "This model may not be used here",
-        "The model is not in the service's list, or the model provider does not know it.",
-        "Leave model out to use the default, or choose one of the list. Operators: APP_MODELS.",
+        "The model is not in the service's list, the model provider does not know it, or a budget in US dollars applies and it has no known price.",
+        "Leave model out to use the default, or choose one of the list. Operators: APP_MODELS, APP_PRICES_FILE.",
     ),
     "idempotency-mismatch": Problem(
         422, "The Idempotency-Key belongs to another request",
@@ -119,6 +124,11 @@ PROBLEMS: Mapping[str, Problem] = {
         422, "The model provider refused the request",
         "The provider did not accept the text or an option, for example because the text is too long for the model.",
         "Shorten the input or choose another model.",
+    ),
+    "rate-limited": Problem(
+        429, "Too many requests",
+        "As many generations were begun within a minute, or as many calls are under way at once, as you, or all callers together, may have.",
+        "Ask again after the time in Retry-After. GET /api/v1/limits shows what is left. Operators: the key's limits, APP_LIMIT_RPM and APP_LIMIT_CONCURRENT.",
     ),
     # -- the model provider
     "upstream-error": Problem(

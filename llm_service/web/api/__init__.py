@@ -2,14 +2,14 @@
 
 from flask import Flask
 
-from . import generate, health, history, templates, usage
+from . import generate, health, history, limits, templates, usage
 from .docs import EXTENSION, OpenApi, docs
 from .spec import make_api
 
 
 def register(app: Flask) -> None:
     api = make_api(app)
-    for module in (generate, templates, history, usage, health):
+    for module in (generate, templates, history, usage, limits, health):
         api.register_blueprint(module.blp)
     app.extensions[EXTENSION] = OpenApi(api.spec.to_dict)
     app.register_blueprint(docs)
