@@ -46,6 +46,10 @@ Standing = tuple[Limit, ...]
 
 
 def nearest(standing: Standing) -> Limit | None:
-    """The limit of which the smallest share is left; None where nothing is limited. Free calls come again any moment."""
-    timed = [limit for limit in standing if limit.kind is not Kind.CALLS]
-    return min(timed, key=lambda limit: limit.share_left, default=None)
+    """The limit that a caller should know of: of generations a minute, or else the budget, with the smallest share left.
+
+    None where there is neither; a slot for a call is free again any moment.
+    """
+    rates = [limit for limit in standing if limit.kind is Kind.GENERATIONS]
+    budgets = [limit for limit in standing if limit.kind.is_budget]
+    return min(rates or budgets, key=lambda limit: limit.share_left, default=None)

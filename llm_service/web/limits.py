@@ -1,7 +1,7 @@
 """How limits stand, as headers and as JSON.
 
 The headers are `RateLimit-Limit`, `-Remaining`, `-Reset` and `-Policy` of draft-ietf-httpapi-ratelimit-headers up to its 06:
-whole numbers, for the one limit that is nearest to its end. Later drafts put all limits into one structured field, which
+whole numbers, for one limit (`nearest`, or the one that refused). Later drafts put all limits into one structured field, which
 hardly any client reads.
 """
 
@@ -20,7 +20,7 @@ _UNIT = {Kind.TOKENS: "tokens", Kind.USD: "micro-usd"}
 
 
 def limit_headers(standing: Standing, now_ms: int) -> dict[str, str]:
-    """For an answer: how the nearest limit stands; nothing where nothing is limited."""
+    """For an answer: how the limit stands that matters most; nothing where nothing is limited."""
     limit = nearest(standing)
     return {} if limit is None else _headers(limit, now_ms)
 

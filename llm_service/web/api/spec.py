@@ -40,8 +40,8 @@ the fields at fault; `request_id` finds the request in the log.
 RATE_LIMIT_HEADERS = {
     "RateLimit-Limit": {
         "schema": {"type": "integer"},
-        "description": "The limit that is nearest to its end, or that refused; money in millionths of a dollar. Only where "
-        "something is limited: `GET /api/v1/limits` has all.",
+        "description": "Of generations a minute, else the budget that is nearest to its end (money in millionths of a dollar); "
+        "with 402 and 429, the limit that refused. Only where something is limited: `GET /api/v1/limits` has all.",
     },
     "RateLimit-Remaining": {"schema": {"type": "integer"}, "description": "What is left of it."},
     "RateLimit-Reset": {"schema": {"type": "integer"}, "description": "In how many seconds some of it is free again."},
