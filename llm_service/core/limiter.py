@@ -6,13 +6,15 @@ was not used in the one that stores its outcome.
 """
 
 from dataclasses import replace
+from decimal import Decimal
 
 from .access import Allowance, Caller
 from .errors import BudgetExhausted, RateLimited, StorageError, UnpricedModel
-from .limits import UNLIMITED, Account, Amount, Ask, Hold, Taken, accounts_of, asked_of
+from .limits import FREE, UNLIMITED, Account, Amount, Ask, Hold, Taken, accounts_of, asked_of
 from .ports import Clock, LimitStore, Prices
 from .prepare import Prepared
 from .preview import most_input_tokens
+from .pricing import plain
 from .standing import Kind, Limit, Standing
 
 # Calls under way that end may free what is missing: when to look again.
@@ -56,6 +58,8 @@ class Limiter:
 
     def extend(self, hold: Hold) -> bool:
         """Reserve for another attempt as well; False where there is no room for it, or that cannot be found out."""
+        if hold.ask.amount == FREE:
+            return True  # it has its slot already
         again = replace(hold, ask=replace(hold.ask, call=False), now_ms=self._clock.now_ms())
         try:
             return self._store.take(again).refused is None
@@ -116,6 +120,8 @@ class Limiter:
             return f"{whose} is {limit.most:,} calls to models at once, and so many are under way."
         wanted = _shown(limit, asked_of(limit.kind, ask))
         whose = "your budget" if limit.own else "the service's budget for all its callers"
+        if asked_of(limit.kind, ask) > limit.most:
+            return f"This call could come to {wanted} at most, which is more than {whose} of {_shown(limit, limit.most)} a day."
         held = f" ({_shown(limit, limit.reserved)} are reserved for calls under way)" if limit.reserved else ""
         return (
             f"This call could come to {wanted} at most, and {_shown(limit, limit.left)} of {whose} of "
@@ -123,5 +129,5 @@ class Limiter:
         )
 
 
-def _shown(limit: Limit, amount: Amount | object) -> str:
-    return f"{amount:,f} US dollars" if limit.kind is Kind.USD else f"{amount:,} tokens"
+def _shown(limit: Limit, amount: Decimal) -> str:
+    return f"{plain(amount):,f} US dollars" if limit.kind is Kind.USD else f"{amount:,} tokens"

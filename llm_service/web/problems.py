@@ -53,7 +53,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "budget-exhausted": Problem(
         402, "The budget of the day has no room for this",
         "Before a call, the most that it can cost is reserved. Your budget for the day, or that of the whole service, has not so much left.",
-        "Ask again after the time in Retry-After, ask for a shorter answer, or ask the operator for a higher budget. Cached answers are still given. GET /api/v1/limits shows what is left.",
+        "Ask again after the time in Retry-After, ask for a shorter answer, or ask the operator for a higher budget. Cached answers are still given. What is left stands at /usage and GET /api/v1/limits.",
     ),
     "csrf": Problem(
         403, "The request came from another site",
@@ -128,7 +128,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "rate-limited": Problem(
         429, "Too many requests",
         "As many generations were begun within a minute, or as many calls are under way at once, as you, or all callers together, may have.",
-        "Ask again after the time in Retry-After. GET /api/v1/limits shows what is left. Operators: the key's limits, APP_LIMIT_RPM and APP_LIMIT_CONCURRENT.",
+        "Ask again after the time in Retry-After. What is left stands at /usage and GET /api/v1/limits. Operators: the key's limits, APP_LIMIT_RPM and APP_LIMIT_CONCURRENT.",
     ),
     # -- the model provider
     "upstream-error": Problem(

@@ -145,6 +145,7 @@ def test_a_budget_that_has_no_room(make_app: MakeApp) -> None:
 def test_a_budget_that_one_call_could_never_fit_says_so(make_app: MakeApp) -> None:
     refused = ask(with_allowance(make_app(), tokens_per_day=100))
     assert (refused.status_code, refused.get_json()["error"]) == (402, "budget-exhausted")
+    assert "more than your budget of 100 tokens a day" in refused.get_json()["detail"]
     assert "Retry-After" not in refused.headers
 
 
@@ -251,7 +252,7 @@ def test_the_usage_page_shows_how_they_stand(make_app: MakeApp) -> None:
     page = client.get("/usage").text
     rows = [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in page.partition('id="limits"')[2].split("<tr>")[2:4]]
     assert [cells[:2] for cells in rows] == [["Tokens a day", "you"], ["Generations a minute", "everyone"]]
-    assert [str(tokens), "0", f"{10_000 - tokens:,}", "10,000"] == [cell for cell in rows[0] if cell][2:6]
+    assert [cell for cell in rows[0] if cell][2:6] == [f"{10_000 - tokens:,}", "10,000", str(tokens), "0"]
     assert 'id="limits"' not in make_app().test_client().get("/usage").text
 
 

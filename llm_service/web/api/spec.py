@@ -33,6 +33,9 @@ token counts are the provider's. A count or an amount that is not known is `null
 **Errors** are problem documents (RFC 9457). `error` is a stable code, explained at `/problems/<error>`; `errors` names
 the fields at fault; `request_id` finds the request in the log.
 
+**Limits**, where there are any, stand in `RateLimit-*` of generate's answers and at `GET /api/v1/limits`. 429 `rate-limited` and
+402 `budget-exhausted` say in `limit` what is left and when there is more, and in `Retry-After` when to ask again.
+
 **Every response** carries `X-Request-ID`: your own, if you sent one of the form `[A-Za-z0-9._-]{1,64}`, else ours.
 """
 

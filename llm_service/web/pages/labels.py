@@ -3,9 +3,10 @@
 from decimal import Decimal
 
 from llm_service.core.model import Status
+from llm_service.core.pricing import plain
 from llm_service.core.standing import Kind, Limit
 
-from .numbers import usd
+from .numbers import exact_usd
 
 STATUS_LABELS = {
     Status.RUNNING: "running",
@@ -27,4 +28,4 @@ LIMIT_LABELS = {
 def limit_amount(limit: Limit, name: str) -> str:
     """`most`, `used`, `reserved` or `left`, in its unit."""
     amount: Decimal = getattr(limit, name)
-    return usd(amount) if limit.kind is Kind.USD else f"{amount:,.0f}"
+    return exact_usd(plain(amount)) if limit.kind is Kind.USD else f"{amount:,.0f}"
