@@ -98,7 +98,7 @@ class Generate:
             while (finished := listener.result(LOOK_S)) is None:
                 if gone():
                     raise Cancelled("The caller left before the answer came.")
-            return replace(finished, standing=listener.standing)
+            return replace(finished, standing=listener.standing) if listener.standing else finished
 
     def begin(
         self,

@@ -44,7 +44,7 @@ _UNDER_WAY = select(
     func.coalesce(func.sum(case((_today, _holds.attempts * _holds.tokens), else_=0)), 0),
     func.coalesce(func.sum(case((_today, _holds.attempts * _holds.picousd), else_=0)), 0),
 ).where(_holds.account == bindparam("of"), _holds.spent_tokens.is_(None))
-_OF_REQUEST = select(limit_holds).where(_holds.request_id == bindparam("id")).order_by(_holds.account)
+_OF_REQUEST = select(limit_holds).where(_holds.request_id == bindparam("id")).order_by(_holds.account).with_for_update()
 _INSERT = insert(limit_holds)
 _mine = (_holds.request_id == bindparam("id"), _holds.account == bindparam("of"))
 _ONE_MORE = update(limit_holds).where(*_mine, _holds.spent_tokens.is_(None)).values(attempts=_holds.attempts + 1)

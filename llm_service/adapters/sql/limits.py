@@ -36,7 +36,7 @@ class SqlLimits:
         left = select(limit_holds).where(held.spent_tokens.is_(None), held.expires_ms <= now_ms)
 
         def work(connection: Connection) -> int:
-            rows = connection.execute(left.order_by(held.account)).all()
+            rows = connection.execute(left.order_by(held.account).with_for_update()).all()
             for row in rows:
                 each = Amount(row.tokens, from_pico(row.picousd) or NOTHING)
                 holding.charge_hold(connection, row, each.times(row.attempts))
