@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,6 +31,8 @@ PLACEHOLDERS = (
     "xxxx",
     "1234567890",
 )
+MAX_USD = 1_000_000
+_USD = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?", re.ASCII)
 
 
 class SettingsError(Exception):
@@ -78,6 +81,10 @@ class Settings:
     grace_s: float = 30
     max_output_tokens: int = 0
     prices_file: Path | None = None
+    limit_rpm: int = 0
+    limit_concurrent: int = 0
+    budget_usd_day: Decimal = Decimal(0)
+    budget_tokens_day: int = 0
     history: str = "full"
     history_days: int = 30
     proxy_hops: int = 0
@@ -162,6 +169,7 @@ _KNOWN = {
     "WEB_CONCURRENCY", "APP_NAME", "APP_ENV", "APP_LOG_LEVEL", "APP_PROMPTS_DIR", "DATABASE_URL", "APP_CACHE_TTL_S",
     "APP_CACHE_MAX_ENTRIES", "APP_CACHE_SCOPE", "APP_INPUT_MAX_CHARS", "APP_DEADLINE_S", "APP_IDLE_TIMEOUT_S",
     "APP_UPSTREAM_SLOTS", "APP_ABANDON_GRACE_S", "APP_GRACE_S", "APP_MAX_OUTPUT_TOKENS", "APP_PRICES_FILE",
+    "APP_LIMIT_RPM", "APP_LIMIT_CONCURRENT", "APP_BUDGET_USD_DAY", "APP_BUDGET_TOKENS_DAY",
     "APP_HISTORY", "APP_HISTORY_DAYS", "APP_PROXY_HOPS", "APP_TRUSTED_HOSTS", "APP_AUTH", "SECRET_KEY", *NOT_YET,
 }  # fmt: skip
 SECRETS = {"OPENAI_API_KEY", "SECRET_KEY"}
@@ -207,6 +215,10 @@ class _Reader:
             grace_s=self._number("APP_GRACE_S", 30, 1, 86_400),
             max_output_tokens=self._integer("APP_MAX_OUTPUT_TOKENS", 0, 0, 1_000_000),
             prices_file=self._path("APP_PRICES_FILE"),
+            limit_rpm=self._integer("APP_LIMIT_RPM", 0, 0, 1_000_000),
+            limit_concurrent=self._integer("APP_LIMIT_CONCURRENT", 0, 0, 100_000),
+            budget_usd_day=self._usd("APP_BUDGET_USD_DAY"),
+            budget_tokens_day=self._integer("APP_BUDGET_TOKENS_DAY", 0, 0, 1_000_000_000_000),
             history=self._choice("APP_HISTORY", "full", ("full", "metadata", "off")),
             history_days=self._integer("APP_HISTORY_DAYS", 30, 1, 36_500),
             proxy_hops=self._integer("APP_PROXY_HOPS", 0, 0, 10),
@@ -274,6 +286,16 @@ class _Reader:
             self._fault(name, f"{raw[:40]!r} must be {what} between {low:,.10g} and {high:,.10g}")
             return default
         return value
+
+    def _usd(self, name: str) -> Decimal:
+        raw = self._raw(name)
+        amount = Decimal(raw) if _USD.fullmatch(raw) else None
+        if raw and (amount is None or amount > MAX_USD):
+            self._fault(
+                name, f"{raw[:40]!r} must be US dollars between 0 and {MAX_USD:,}, with at most 6 decimals: 12.50"
+            )
+            return Decimal(0)
+        return amount or Decimal(0)
 
     def _list(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
         values = tuple(part.strip() for part in self._raw(name).split(",") if part.strip())

@@ -22,11 +22,13 @@ from llm_service.adapters.sql.errors import DatabaseFault
 from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.sql.idempotency import LIFETIME_MS
 from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
+from llm_service.adapters.sql.limits import SqlLimits
 from llm_service.adapters.sql.marks import SqlAttempts, SqlMarks
 from llm_service.adapters.sql.unkept import UnkeptHistory
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.adapters.tasks import Ticker, make_spawn
 from llm_service.adapters.telemetry import LogReporter
+from llm_service.core.access import Allowance
 from llm_service.core.allowed_models import AllowedModels
 from llm_service.core.attempts import Attempts
 from llm_service.core.calls import Calls, Slots
@@ -36,10 +38,11 @@ from llm_service.core.generate import Generate
 from llm_service.core.history import History
 from llm_service.core.keyring import Keyring
 from llm_service.core.library import Library, TemplateFaults
+from llm_service.core.limiter import Limiter
 from llm_service.core.live import Live
 from llm_service.core.model import UpstreamState
 from llm_service.core.outcomes import Outcomes
-from llm_service.core.ports import HistoryStore, MakeId, Provider, Reporter
+from llm_service.core.ports import HistoryStore, LimitStore, MakeId, Provider, Reporter
 from llm_service.core.prepare import Limits, Prepare
 from llm_service.core.preview import Previews
 from llm_service.core.runs import Runs
@@ -246,6 +249,11 @@ def build_services(settings: Settings) -> Services:
         max_output_tokens=settings.max_output_tokens,
         share_cache=settings.cache_scope == "shared",
         can_repeat=settings.history == "full",
+        everyone=allowance_of_everyone(settings),
+    )
+    limit_store = SqlLimits(database)
+    limiter = Limiter(
+        limit_store, prices, clock, everyone=limits.everyone, lapse_s=settings.deadline_s + INTERRUPT_MARGIN_S
     )
     prepare = Prepare(library, models, provider.identity, limits)
     generate = Generate(
@@ -258,6 +266,7 @@ def build_services(settings: Settings) -> Services:
         runs=runs,
         clock=clock,
         limits=limits,
+        limiter=limiter,
     )
     live = Live(runs, store, clock)
     clearing = CacheClearing(cache, SqlMarks(database))
@@ -265,7 +274,7 @@ def build_services(settings: Settings) -> Services:
     sessions = Sessions(SqlSessions(database), keyring, clock, secrets.token_bytes, signing_secret(settings))
     attempts = Attempts(SqlAttempts(database), clock)
     ticker = Ticker(spawn, reporter)
-    keep_house(ticker, settings, runs, store, outcomes, clock, reporter)
+    keep_house(ticker, settings, runs, store, limit_store, outcomes, clock, reporter)
     ticker.every(LOOK_S, library.refresh)
     ticker.every(CLEARED_LOOK_S, clearing.look)
     ticker.every(KEY_USES_S, keyring.keep_uses)
@@ -301,6 +310,7 @@ def build_services(settings: Settings) -> Services:
         preview=Previews(prepare, cache, prices),
         history=History(store, cache, live, keeps=settings.history),
         usage=UsageReports(SqlUsage(database)),
+        limiter=limiter,
         live=live,
         runs=runs,
         store=store,
@@ -350,6 +360,7 @@ def keep_house(
     settings: Settings,
     runs: Runs,
     store: HistoryStore,
+    limits: LimitStore,
     outcomes: Outcomes,
     clock: SystemClock,
     reporter: Reporter,
@@ -368,6 +379,8 @@ def keep_house(
     def sweep() -> None:
         now_ms = clock.now_ms()
         store.interrupt_older_than(now_ms - round((settings.deadline_s + INTERRUPT_MARGIN_S) * 1000), now_ms)
+        # Where the history has no row of what a dead process held.
+        limits.lapse(now_ms)
 
     # First what was paid for: the sweep takes it for interrupted.
     replay()
@@ -375,8 +388,19 @@ def keep_house(
     ticker.every(TICK_S, runs.tick)
     ticker.every(REPLAY_S, replay)
     ticker.every(SWEEP_S, sweep)
+    ticker.every(PRUNE_S, lambda: limits.prune(clock.now_ms()))
     ticker.every(PRUNE_S, lambda: store.prune_keys(clock.now_ms() - LIFETIME_MS))
     ticker.every(PRUNE_S, lambda: store.prune(prune_before_ms(settings, clock.now_ms())))
+
+
+def allowance_of_everyone(settings: Settings) -> Allowance:
+    """What all callers together may; 0 in a setting = no limit."""
+    return Allowance(
+        generations_per_minute=settings.limit_rpm or None,
+        concurrent=settings.limit_concurrent or None,
+        usd_per_day=settings.budget_usd_day or None,
+        tokens_per_day=settings.budget_tokens_day or None,
+    )
 
 
 def build_models(settings: Settings) -> AllowedModels:

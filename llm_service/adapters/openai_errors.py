@@ -24,6 +24,17 @@ from .sse import EventTooLarge
 _CODE = re.compile(r"[a-z][a-z0-9_.]{0,59}")
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 _TOO_LONG_CODES = {"context_length_exceeded", "string_above_max_length"}
+# A gateway gave up waiting: the provider behind it may have answered, and bill that.
+_MAYBE_ANSWERED = {408, 502, 504, 524}
+# No request went out.
+_NEVER_SENT = (
+    socket.gaierror,
+    ConnectionRefusedError,
+    httpcore2.ConnectError,
+    httpcore2.ConnectTimeout,
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+)
 # A date far ahead says nothing that anyone could wait for; openai-python draws the same kind of line.
 MAX_RETRY_AFTER_S = 24 * 3600
 
@@ -33,8 +44,15 @@ def from_exception(error: Exception) -> errors.ServiceError:
     if isinstance(error, errors.ServiceError):
         return error
     if isinstance(error, openai.APIStatusError):
-        return from_status(error.status_code, error.response.headers, error.body)
-    chain = list(_chain(error))
+        refused = from_status(error.status_code, error.response.headers, error.body)
+        refused.may_be_billed = error.status_code in _MAYBE_ANSWERED
+        return refused
+    mapped = _from_chain(list(_chain(error)))
+    mapped.may_be_billed = mapped.may_be_billed and not any(isinstance(one, _NEVER_SENT) for one in _chain(error))
+    return mapped
+
+
+def _from_chain(chain: list[BaseException]) -> errors.ServiceError:
     if any(isinstance(one, EventTooLarge) for one in chain):
         return errors.OutputTooLarge("The model provider sent an event larger than 1 MiB.")
     if any(isinstance(one, ssl.SSLError) and not isinstance(one, TimeoutError) for one in chain):

@@ -217,6 +217,7 @@ def _events(response: "httpx2.Response") -> Iterator[dict[str, Any]]:
             f"The model provider's address answered with {shown}: it does not look like a Responses API. Tell the operator."
         )
         unlike.max_attempts = 1
+        unlike.may_be_billed = False
         raise unlike
     for sent in parse_events(response.iter_bytes()):
         if sent.data != "[DONE]":

@@ -100,7 +100,7 @@ class RetryingProvider:
             if pause_s is None:
                 raise error
             attempt += 1
-            yield Retrying(attempt)
+            yield Retrying(attempt, may_be_billed=error.may_be_billed)
             if control.sleep(pause_s):
                 raise Cancelled("The call was stopped.")
 
@@ -146,7 +146,7 @@ class RetryingProvider:
             pause_s = self._jitter(0, min(CAP_S, BASE_S * 2 ** (attempt - 1)))
         if self._timer() + pause_s >= control.deadline:
             return None
-        return pause_s if self.budget.take() else None
+        return pause_s if self.budget.take() and control.may_retry() else None
 
 
 class _Failed(Exception):

@@ -6,6 +6,7 @@ stores its generation's outcome before anyone gets it.
 """
 
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -80,9 +81,20 @@ class Calls:
         self._spawn = spawn
         self._reporter = reporter
 
-    def lead(self, run: Run, call: ProviderCall, deadline: float, *, remember: bool) -> None:
-        """Make the call in the background; a slot was taken for it. `remember`: a complete answer goes to the cache."""
-        control = CallControl(deadline, may_restart=lambda: not run.flight.shown)
+    def lead(
+        self,
+        run: Run,
+        call: ProviderCall,
+        deadline: float,
+        *,
+        remember: bool,
+        may_retry: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Make the call in the background; a slot was taken for it. `remember`: a complete answer goes to the cache.
+
+        `may_retry` is asked before each further attempt.
+        """
+        control = CallControl(deadline, may_restart=lambda: not run.flight.shown, may_retry=may_retry)
         self._runs.add(run)
         self._runs.add_call(underway := Call(run.flight, control))
         self._spawn(lambda: self._lead(run, call, underway, remember))
@@ -113,6 +125,7 @@ class Calls:
         try:
             return Landing(done=self._relay(run, call, control))
         except Exception as error:
+            run.end_attempt(untold=control.stopped or getattr(error, "may_be_billed", True))
             return Landing(failure=self._why(error, run, control))
 
     def _why(self, error: Exception, run: Run, control: CallControl) -> Failure:
@@ -132,10 +145,12 @@ class Calls:
                 if isinstance(event, Delta):
                     flight.append(event.text)
                 elif isinstance(event, Retrying):
-                    run.attempts = event.attempt
+                    run.end_attempt(untold=event.may_be_billed)
+                    run.begin_attempt(event.attempt)
                     _begin_anew(flight)
                 else:
                     run.bill = run.bill.plus(self._priced(run, event.usage))
+                    run.end_attempt(untold=not event.usage.is_whole)
                     if isinstance(event, Done):
                         return event
         raise AssertionError("a provider ends with Done or an error")
@@ -189,10 +204,11 @@ class Calls:
     def _bill_late(self, run: Run) -> None:
         """A call that went on for others after its own generation was stopped is that generation's to pay all the same."""
         run.wait(LATE_BILL_S)
-        was, bill = run.stored, run.bill
-        if was is None or was.billed == bill.usage:
+        was, bill, unreported = run.stored, run.bill, run.unreported
+        if was is None or (was.billed, was.unreported) == (bill.usage, unreported):
             return
-        now = replace(was, billed=bill.usage, cost_usd=bill.cost_usd, price_version=bill.price_version)
+        known: dict[str, Any] = {"billed": bill.usage, "cost_usd": bill.cost_usd, "price_version": bill.price_version}
+        now = replace(was, **known, unreported=unreported)
         try:
             self._history.bill_late(was, now)
         except StorageError as error:

@@ -8,12 +8,18 @@ class CallControl:
     """When a provider call must be over, and how to end it from outside. Safe from any thread or greenlet.
 
     `deadline` is on the monotonic clock. `may_restart` says whether a call that brought text already may be made
-    again: nobody has seen that text.
+    again: nobody has seen that text. `may_retry` is asked before each further attempt, as one that may be billed again.
     """
 
-    def __init__(self, deadline: float, may_restart: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        deadline: float,
+        may_restart: Callable[[], bool] = lambda: True,
+        may_retry: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.deadline = deadline
         self.may_restart = may_restart
+        self.may_retry = may_retry
         self._stopped = threading.Event()
         self._abort: Callable[[], None] | None = None
 

@@ -2,7 +2,8 @@
 
     ServiceError
     ├── InputError            the caller can fix it
-    │   ├── InvalidInput  InvalidCharacter  UnknownTemplate  UnknownModel
+    │   ├── InvalidInput  InvalidCharacter  UnknownTemplate
+    │   ├── UnknownModel  UnpricedModel
     │   ├── UpstreamRejected
     │   └── IdempotencyConflict  IdempotencyMismatch
     ├── NotFound
@@ -14,6 +15,8 @@
     ├── Ended                 somebody or something ended the generation before its answer was whole
     │   └── Cancelled  Interrupted  ShuttingDown
     ├── Overloaded
+    ├── LimitError            the caller's own limit, or that of all callers
+    │   └── RateLimited  BudgetExhausted
     └── StorageError
         └── StorageUnavailable  StorageBusy  StorageFull
 
@@ -24,6 +27,8 @@ is at fault, the fields. `web.errors` gives each code its HTTP status; a test pr
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+from .standing import Limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +42,14 @@ class FieldError:
 class ServiceError(Exception):
     """`retryable`: the same call may succeed later. `retry_after_s`: when, if that is known.
 
-    `max_attempts`: how often the service itself makes the call in all before it gives this answer.
+    `max_attempts`: how often the service itself makes the call in all before it gives this answer. `may_be_billed`: a
+    call to the provider that ended with it may be on the bill, although nothing reported its tokens.
     """
 
     code: str = "internal-error"
     retryable: ClassVar[bool] = False
     max_attempts: int = 1
+    may_be_billed: bool = True
 
     def __init__(self, detail: str, *, fields: Sequence[FieldError] = (), retry_after_s: float | None = None) -> None:
         super().__init__(detail)
@@ -53,6 +60,7 @@ class ServiceError(Exception):
 
 class InputError(ServiceError):
     code = "invalid-input"
+    may_be_billed = False
 
 
 class InvalidInput(InputError):
@@ -96,6 +104,14 @@ class UnknownModel(InputError):
         super().__init__(f"The model {model[:100]!r} {known}.", fields=[FieldError("model", known)])
 
 
+class UnpricedModel(UnknownModel):
+    """A budget in money cannot bound what nobody knows the price of."""
+
+    def __init__(self, model: str) -> None:
+        message = "has no known price, which the budget in US dollars needs"
+        InputError.__init__(self, f"The model {model[:100]!r} {message}.", fields=[FieldError("model", message)])
+
+
 class UpstreamRejected(InputError):
     """The provider refused the request itself (too long for the model, an option it does not know)."""
 
@@ -130,28 +146,33 @@ class UpstreamUnreachable(UpstreamError):
 
 class UpstreamTls(UpstreamError):
     code = "upstream-tls"
+    may_be_billed = False
     retryable = False
     max_attempts = 1
 
 
 class UpstreamAuth(UpstreamError):
     code = "upstream-auth"
+    may_be_billed = False
     retryable = False
     max_attempts = 1
 
 
 class UpstreamQuota(UpstreamError):
     code = "upstream-quota"
+    may_be_billed = False
     retryable = False
     max_attempts = 1
 
 
 class UpstreamRateLimited(UpstreamError):
     code = "upstream-rate-limited"
+    may_be_billed = False
 
 
 class UpstreamRedirect(UpstreamError):
     code = "upstream-redirect"
+    may_be_billed = False
     retryable = False
     max_attempts = 1
 
@@ -169,6 +190,7 @@ class UpstreamInvalidResponse(UpstreamError):
 
 class UpstreamMisconfigured(UpstreamError):
     code = "upstream-misconfigured"
+    may_be_billed = False
     retryable = False
     max_attempts = 1
 
@@ -203,6 +225,7 @@ class UpstreamUnavailable(UpstreamError):
     """The provider says so itself, with a time; or it failed so often that it is not asked for a while."""
 
     code = "upstream-unavailable"
+    may_be_billed = False
 
 
 class DeadlineExceeded(UpstreamError):
@@ -232,6 +255,27 @@ class ShuttingDown(Ended):
 class Overloaded(ServiceError):
     code = "overloaded"
     retryable = True
+    may_be_billed = False
+
+
+class LimitError(ServiceError):
+    """`limit` is how it stands; None where the error came by way of plain values (`Failure`)."""
+
+    retryable = True
+    may_be_billed = False
+    limit: Limit | None = None
+
+
+class RateLimited(LimitError):
+    """Too many generations within a minute, or calls at once."""
+
+    code = "rate-limited"
+
+
+class BudgetExhausted(LimitError):
+    """The most that the call could cost is more than what is left of the day's budget."""
+
+    code = "budget-exhausted"
 
 
 class StorageError(ServiceError):

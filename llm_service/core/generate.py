@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 from .access import Caller
@@ -20,9 +21,13 @@ from .errors import (
     IdempotencyConflict,
     IdempotencyMismatch,
     InvalidInput,
+    LimitError,
+    Overloaded,
     ServiceError,
     ShuttingDown,
+    UnpricedModel,
 )
+from .limiter import Limiter
 from .listeners import Listener, Replay, RunListener, is_over
 from .model import (
     CachedAnswer,
@@ -61,6 +66,7 @@ class Generate:
         runs: Runs,
         clock: Clock,
         limits: Limits,
+        limiter: Limiter,
     ) -> None:
         """`provider` is the name that the history shows."""
         self._prepare = prepare
@@ -72,6 +78,7 @@ class Generate:
         self._runs = runs
         self._clock = clock
         self._limits = limits
+        self._limiter = limiter
 
     def run(
         self,
@@ -91,7 +98,7 @@ class Generate:
             while (finished := listener.result(LOOK_S)) is None:
                 if gone():
                     raise Cancelled("The caller left before the answer came.")
-            return finished
+            return replace(finished, standing=listener.standing) if listener.standing else finished
 
     def begin(
         self,
@@ -143,6 +150,12 @@ class Generate:
         return Replay(Finished(generation, {}, replayed=True))
 
     def _begin(self, prepared: Prepared, request_id: str, watch: Stopwatch, kept: bool, shown: bool) -> Listener:
+        standing = self._limiter.admit(prepared.caller, request_id)
+        listener = self._listen(prepared, request_id, watch, kept, shown)
+        listener.standing = listener.standing or standing
+        return listener
+
+    def _listen(self, prepared: Prepared, request_id: str, watch: Stopwatch, kept: bool, shown: bool) -> Listener:
         shareable = prepared.request.cache_mode is CacheMode.DEFAULT
         answer = self._cache.get(prepared.cache_key) if shareable else None
         watch.lap("cache")
@@ -164,7 +177,7 @@ class Generate:
                     return replay
             return self._lead(prepared, request_id, flight, watch, kept)
         except Exception as error:
-            flight.land(Landing(failure=Failure.of(error)))
+            flight.land(Landing(failure=Failure.of(_for_others(error))))
             raise
 
     def _replay(self, prepared: Prepared, request_id: str, answer: CachedAnswer, watch: Stopwatch) -> Listener | None:
@@ -201,15 +214,23 @@ class Generate:
         self._calls.slots.take()
         try:
             running = self._generation(prepared, request_id, status=Status.RUNNING, attempts=1)
-            self._history.start(running)
+            hold = self._limiter.hold(prepared, request_id)
+            taken = self._history.start(running, hold)
+            standing = self._limiter.granted(taken, hold.ask) if hold and taken else ()
         except BaseException:
             self._calls.slots.give_back()
             raise
         watch.lap("store")
         run = self._run(prepared, running, flight, watch, kept)
         listener = RunListener(run, self._clock)
-        remember = prepared.request.cache_mode is not CacheMode.NO_STORE
-        self._calls.lead(run, prepared.call, self._deadline(), remember=remember)
+        listener.standing = standing
+        self._calls.lead(
+            run,
+            prepared.call,
+            self._deadline(),
+            remember=prepared.request.cache_mode is not CacheMode.NO_STORE,
+            may_retry=lambda: hold is None or self._limiter.extend(hold),
+        )
         return listener
 
     def _join(self, prepared: Prepared, request_id: str, flight: Flight, watch: Stopwatch, kept: bool) -> Listener:
@@ -268,6 +289,13 @@ def _about(prepared: Prepared) -> str:
     asked = [prepared.caller.owner, prepared.request.input, dict(prepared.request.parameters)]
     typed = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(typed.encode()).hexdigest()
+
+
+def _for_others(error: Exception) -> Exception:
+    """What those get who wanted to share a call that was not let through: the limit was not theirs."""
+    if isinstance(error, LimitError | UnpricedModel):
+        return Overloaded("The request whose call this one shared was not let through. Ask again.", retry_after_s=1)
+    return error
 
 
 def _land_at_once(flight: Flight, answer: CachedAnswer) -> None:

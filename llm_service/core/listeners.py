@@ -11,6 +11,7 @@ from .errors import Failure, NotFound, ServiceError, UpstreamTruncated, error_of
 from .model import Delta, Generation, Status
 from .ports import Clock, HistoryStore
 from .runs import Finished, Run
+from .standing import Standing
 
 LOOK_S = 1.0
 
@@ -18,8 +19,10 @@ LOOK_S = 1.0
 class Listener(Protocol):
     """`generation` is what was known when it began; `position` the code points of the answer that `next` has given.
 
-    `collapsed` and `replayed` are those of `Finished`.
+    `collapsed` and `replayed` are those of `Finished`; so is `standing`, which whoever begins a generation sets.
     """
+
+    standing: Standing
 
     @property
     def collapsed(self) -> bool: ...
@@ -53,6 +56,7 @@ class RunListener:
     replayed = False
 
     def __init__(self, run: Run, clock: Clock, after: int = 0) -> None:
+        self.standing: Standing = ()
         self._run = run
         self._clock = clock
         self._restarts = run.flight.restarts
@@ -121,6 +125,7 @@ class Replay:
     """Listens to what is over."""
 
     def __init__(self, finished: Finished, after: int = 0) -> None:
+        self.standing: Standing = finished.standing
         self._finished = finished
         self._text = finished.generation.output or ""
         self.position = min(after, len(self._text))
@@ -161,6 +166,7 @@ class RowListener:
     replayed = False
 
     def __init__(self, history: HistoryStore, generation: Generation, after: int = 0) -> None:
+        self.standing: Standing = ()
         self._history = history
         self._after = after
         self._over: Replay | None = None

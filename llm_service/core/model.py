@@ -44,6 +44,11 @@ class Usage:
     cached_input_tokens: int | None = None
     reasoning_tokens: int | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it says all that is billed."""
+        return self.input_tokens is not None and self.output_tokens is not None
+
     def plus(self, other: "Usage") -> "Usage":
         """Both together; a count that only one of them has is taken for the whole."""
         return Usage(
@@ -124,9 +129,13 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """The call failed and is made again, as attempt number `attempt`; the text that came so far is void."""
+    """The call failed and is made again, as attempt number `attempt`; the text that came so far is void.
+
+    `may_be_billed`: the attempt that failed may be on the bill although it reported no tokens.
+    """
 
     attempt: int
+    may_be_billed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +223,8 @@ class Generation(GenerationSummary):
     `answer_id` names the generation whose texts this one shares (its own id unless it was served from the cache).
     `model` is the one asked for; `cache_key` the SHA-256 of all that was sent. `structured`: the template declares that
     the answer is JSON, and a complete one was checked. `billed` is what the provider bills for this request, failed
-    attempts included; None in it = unknown. `price_version` names the list that priced it.
+    attempts included; None in it = unknown. `price_version` names the list that priced it. `unreported` is how many of its
+    attempts may be on the bill without having reported their tokens; None = not known: it is not stored.
     """
 
     owner: str
@@ -230,6 +240,7 @@ class Generation(GenerationSummary):
     billed: Usage = Usage()
     price_version: str | None = None
     attempts: int = 0
+    unreported: int | None = None
     upstream_request_id: str | None = None
     finished_ms: int | None = None
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from .control import CallControl
 from .keys import Key
+from .limits import Account, Hold, Taken
 from .model import (
     EVERYTHING,
     CachedAnswer,
@@ -20,6 +21,7 @@ from .model import (
     ProviderEvent,
 )  # fmt: skip
 from .pricing import Price
+from .standing import Standing
 from .usage_sums import GroupBy, UsageLine
 
 MakeId = Callable[[], str]
@@ -216,8 +218,8 @@ class HistoryStore(Protocol):
     When a method returns, its change is durable. All raise `StorageError`.
     """
 
-    def start(self, generation: Generation) -> None:
-        """Store a `running` generation with its texts."""
+    def start(self, generation: Generation, hold: Hold | None = None) -> Taken | None:
+        """Store a `running` generation with its texts, and take the hold with it: both, or where it is refused neither."""
         ...
 
     def finish(self, generation: Generation) -> bool:
@@ -317,6 +319,30 @@ class HistoryStore(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class LimitStore(Protocol):
+    """What is counted against limits, in every process. All methods raise `StorageError`.
+
+    What a hold took is given back, but for what was used, when a history stores the outcome of its generation.
+    """
+
+    def take(self, hold: Hold) -> Taken:
+        """Count and reserve what the hold asks of all its accounts, if all have room, in one step.
+
+        A hold that asks for no call adds an attempt to what its `request_id` has reserved.
+        """
+        ...
+
+    def standing(self, accounts: Sequence[Account], now_ms: int) -> Standing: ...
+
+    def lapse(self, now_ms: int) -> int:
+        """Charge what is held beyond its time in full; how many calls. Nobody is left who could tell what they used."""
+        ...
+
+    def prune(self, now_ms: int) -> None:
+        """Forget what no limit looks at any more."""
+        ...
 
 
 class UsageStore(Protocol):

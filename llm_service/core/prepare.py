@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .access import Caller
+from .access import UNLIMITED, Allowance, Caller
 from .allowed_models import AllowedModels
 from .cache_key import cache_key, key_parts
 from .library import Library
+from .limits import BUDGET_OUTPUT_TOKENS, accounts_of
 from .model import GenerateRequest, ProviderCall
 from .templates import Template
 
@@ -16,13 +17,14 @@ from .templates import Template
 class Limits:
     """`deadline_s` is the wall clock of a whole generation; `max_output_tokens` 0 = the provider's own.
 
-    `can_repeat`: answers are kept, so that an idempotency key can stand for one.
+    `can_repeat`: answers are kept, so that an idempotency key can stand for one. `everyone`: what all callers together may.
     """
 
     deadline_s: float = 120.0
     max_output_tokens: int = 0
     share_cache: bool = False
     can_repeat: bool = True
+    everyone: Allowance = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Prepare:
         template = self._library.current.get(request.template_id)
         prompts = template.render(request.input, request.parameters)
         model = self._models.of(caller).choose(request.model, template)
-        call = ProviderCall(model, prompts, self._options(template), template.output_format)
+        call = ProviderCall(model, prompts, self._options(template, caller), template.output_format)
         key = cache_key(call, provider=self._provider, scope=self._scope(caller))
         return Prepared(request, caller, template, call, key)
 
@@ -64,8 +66,13 @@ class Prepare:
     def _scope(self, caller: Caller) -> str:
         return "*" if self._limits.share_cache else caller.owner
 
-    def _options(self, template: Template) -> Mapping[str, Any]:
+    def _options(self, template: Template, caller: Caller) -> Mapping[str, Any]:
         options = dict(template.options)
-        if self._limits.max_output_tokens:
-            options.setdefault("max_output_tokens", self._limits.max_output_tokens)
+        if bound := self._limits.max_output_tokens or self._budget_bound(caller):
+            options.setdefault("max_output_tokens", bound)
         return options
+
+    def _budget_bound(self, caller: Caller) -> int:
+        """A budget reserves the most that an answer can cost, so that something must bound the answer."""
+        budgeted = any(account.has_budget for account in accounts_of(caller, self._limits.everyone))
+        return BUDGET_OUTPUT_TOKENS if budgeted else 0

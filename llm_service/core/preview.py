@@ -46,6 +46,7 @@ class Previews:
         """Raises `InputError`s that name what is wrong."""
         prepared = self._prepare(request, caller)
         size = _size(prepared.call)
+        most_input = most_input_tokens(prepared.call)
         limit = prepared.call.options.get("max_output_tokens")
         price = self._prices.of(prepared.call.model)
         return Preview(
@@ -54,10 +55,14 @@ class Previews:
             would_hit=self._cache.get(prepared.cache_key, counted=False) is not None,
             estimated_input_tokens=-(-size // BYTES_PER_TOKEN),
             max_output_tokens=limit,
-            # A token is at least one byte, so that the size is the most that the input can come to.
-            max_cost_usd=price.most(size + FRAME_TOKENS, limit) if price and limit else None,
+            max_cost_usd=price.most(most_input, limit) if price and limit else None,
             price_version=price.version if price else None,
         )
+
+
+def most_input_tokens(call: ProviderCall) -> int:
+    """The most that the input can come to: a token is at least one byte."""
+    return _size(call) + FRAME_TOKENS
 
 
 def _size(call: ProviderCall) -> int:

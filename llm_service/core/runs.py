@@ -18,6 +18,7 @@ from .outcomes import Outcomes
 from .outputs import Outputs
 from .ports import Clock, Flight, HistoryStore, MakeId, Reporter, Waker
 from .pricing import NO_BILL, NOTHING, Bill
+from .standing import Standing
 from .stopwatch import Stopwatch
 
 # A call that is still there so long after its deadline hangs in a read that ignores it.
@@ -29,6 +30,7 @@ class Finished:
     """The last thing that a listener gets. `timings_ms` says where the time went, by name.
 
     `collapsed`: another request's call was joined. `replayed`: it answers an Idempotency-Key that was used before.
+    `standing`: the caller's limits when it began.
     """
 
     generation: Generation
@@ -36,6 +38,7 @@ class Finished:
     stored_in_cache: bool = False
     collapsed: bool = False
     replayed: bool = False
+    standing: Standing = ()
 
 
 class Run:
@@ -59,6 +62,9 @@ class Run:
         self.outputs = outputs
         self.collapsed = flight.flight_id != generation.request_id
         self.attempts = 0 if self.collapsed else 1
+        # Attempts that may be billed without having told; the one under way is such a one until it has.
+        self._untold = 0
+        self._under_way = not self.collapsed
         # What its own calls to the provider come to so far.
         self.bill = NO_BILL if self.collapsed else Bill()
         self.outcome: Finished | ServiceError | None = None
@@ -79,11 +85,25 @@ class Run:
             mine, self._claimed = not self._claimed, True
             return mine
 
+    @property
+    def unreported(self) -> int:
+        return self._untold + self._under_way
+
+    def begin_attempt(self, number: int) -> None:
+        self.attempts = number
+        self._under_way = True
+
+    def end_attempt(self, *, untold: bool) -> None:
+        """`untold`: it may be billed. Nothing more happens where it had ended."""
+        self._untold += self._under_way and untold
+        self._under_way = False
+
     def ended(self, now_ms: int, **outcome: Any) -> Generation:
         """Its generation with how it ended."""
         bill = self.bill
         known: dict[str, Any] = {
             "attempts": self.attempts,
+            "unreported": self.unreported,
             "latency_ms": round(self.watch.total_ms()),
             "finished_ms": now_ms,
             "usage": self.generation.usage if self.collapsed else bill.usage,

@@ -10,6 +10,7 @@ from .generate import Generate
 from .history import History
 from .keyring import Keyring
 from .library import Library
+from .limiter import Limiter
 from .live import Live
 from .model import UpstreamState
 from .ports import Cache, Clock, HistoryStore, Prices, Provider
@@ -35,6 +36,7 @@ class Services:
     preview: Previews
     history: History
     usage: UsageReports
+    limiter: Limiter
     live: Live
     runs: Runs
     store: HistoryStore

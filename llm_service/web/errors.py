@@ -12,9 +12,12 @@ from flask import Flask, Response, g, json, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
-from llm_service.core.errors import FieldError, InvalidInput, ServiceError, UnknownTemplate
+from llm_service.core.errors import FieldError, InvalidInput, LimitError, ServiceError, UnknownTemplate
 
+from .context import services
+from .limits import limit_json, refusal_headers
 from .problems import PROBLEMS, STATUS_IN_PATH
+from .security_log import record
 
 log = structlog.get_logger("llm_service")
 
@@ -115,6 +118,8 @@ def problem_document(error: ServiceError, instance: str, request_id: str) -> dic
     }
     if error.fields:
         document["errors"] = [{"field": one.field, "message": one.message} for one in error.fields]
+    if isinstance(error, LimitError) and error.limit:
+        document["limit"] = limit_json(error.limit)
     return document
 
 
@@ -125,9 +130,16 @@ def register_error_handlers(app: Flask) -> None:
 
 
 def report(error: ServiceError) -> None:
-    """Log what is not the caller's fault."""
+    """Log what is not the caller's fault, and whom a limit refused."""
+    if isinstance(error, LimitError):
+        _report_limited(error)
     if status_of(error) >= 500:
         log.error("problem", error=error.code, detail=error.detail, cause=_cause(error))
+
+
+def _report_limited(error: LimitError) -> None:
+    limit = error.limit
+    record("limited", error=error.code, limit=limit and limit.kind.value, everyone=limit and not limit.own)
 
 
 def _answer(error: ServiceError) -> Response:
@@ -144,6 +156,8 @@ def _answer(error: ServiceError) -> Response:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
     elif status == 503:
         response.headers["Retry-After"] = "5"
+    if isinstance(error, LimitError):
+        response.headers.update(refusal_headers(error, services().clock.now_ms()))
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="llm-api-service"'
     return response

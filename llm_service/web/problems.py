@@ -55,6 +55,11 @@ PROBLEMS: Mapping[str, Problem] = {
         "The key is good, but it was made without the scope that this address needs.",
         "Use a key with that scope, or ask for one. Operators: flask keys create NAME --scope generate,history,usage,admin.",
     ),
+    "budget-exhausted": Problem(
+        402, "The budget of the day has no room for this",
+        "Before a call, the most that it can cost is reserved. Your budget for the day, or that of the whole service, has not so much left.",
+        "Ask again after the time in Retry-After, ask for a shorter answer, or ask the operator for a higher budget. Cached answers are still given. What is left stands at /usage and GET /api/v1/limits.",
+    ),
     "csrf": Problem(
         403, "The request came from another site",
         "A browser sent this changing request from a page that is not the service's own, did not say where it came from, or did not bring the token of its session.",
@@ -110,15 +115,10 @@ PROBLEMS: Mapping[str, Problem] = {
         "NUL and halves of surrogate pairs cannot be stored as text.",
         "Remove the character that errors names.",
     ),
-    "rate-limited": Problem(
-        429, "Too many requests",
-        "Too much was asked in a short time, or too many wrong keys came from this address.",
-        "Try again after the time in Retry-After. A good key is never refused for another's wrong ones.",
-    ),
     "unknown-model": Problem(
         422, "This model may not be used here",
-        "The model is not in the service's list or not in that of the key, or the model provider does not know it.",
-        "Leave model out to use the default, or choose one of the list. Operators: APP_MODELS.",
+        "The model is not in the service's list or not in that of the key, the model provider does not know it, or a budget in US dollars applies and it has no known price.",
+        "Leave model out to use the default, or choose one of the list. Operators: APP_MODELS, APP_PRICES_FILE.",
     ),
     "idempotency-mismatch": Problem(
         422, "The Idempotency-Key belongs to another request",
@@ -129,6 +129,11 @@ PROBLEMS: Mapping[str, Problem] = {
         422, "The model provider refused the request",
         "The provider did not accept the text or an option, for example because the text is too long for the model.",
         "Shorten the input or choose another model.",
+    ),
+    "rate-limited": Problem(
+        429, "Too many requests",
+        "As many generations were begun within a minute, or as many calls are under way at once, as you, or all callers together, may have; or too many wrong keys came from this address.",
+        "Ask again after the time in Retry-After. What is left stands at /usage and GET /api/v1/limits. Operators: the key's limits, APP_LIMIT_RPM and APP_LIMIT_CONCURRENT.",
     ),
     # -- the model provider
     "upstream-error": Problem(

@@ -28,6 +28,7 @@ NEEDS: Mapping[str, Scope | Need] = {
     "docs.document": Need.SOMEBODY,
     "docs.show": Need.SOMEBODY,
     "health.status": Need.SOMEBODY,
+    "limits.index": Need.SOMEBODY,
     "status_page.show": Need.SOMEBODY,
     "templates.index": Need.SOMEBODY,
     "templates.show": Need.SOMEBODY,

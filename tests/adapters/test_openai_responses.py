@@ -218,3 +218,42 @@ def test_tls_is_never_given_up(upstream: Upstream) -> None:
     with pytest.raises((errors.UpstreamTls, errors.UpstreamTimeout)):
         drain(provider, "normal")
     provider.close()
+
+
+@pytest.mark.parametrize(
+    ("model", "may_be_billed"),
+    [
+        ("fault-401", False),
+        ("fault-429", False),
+        ("fault-500", False),
+        ("fault-503", False),
+        ("fault-too-long", False),
+        ("fault-redirect", False),
+        ("fault-html", False),
+        ("fault-408", True),
+        ("fault-502", True),
+        ("fault-reset", True),
+        ("fault-hang", True),
+        ("fault-eof-after-3", True),
+        ("fault-huge", True),
+        ("fault-json-broken", True),
+    ],
+)
+def test_what_may_be_on_the_bill_although_nothing_reported_it(
+    provider: OpenAIProvider, model: str, may_be_billed: bool
+) -> None:
+    """A refusal costs nothing; of what was accepted and not answered nobody knows."""
+    provider.warm()
+    with pytest.raises(ServiceError) as raised:
+        drain(provider, model)
+    assert raised.value.may_be_billed is may_be_billed
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/v1", "http://nowhere.invalid/v1"])
+def test_what_never_went_out_is_on_no_bill(address: str) -> None:
+    provider = OpenAIProvider(api_key=None, base_url=address, idle_timeout_s=IDLE_S)
+    provider.warm()
+    with pytest.raises(ServiceError) as raised:
+        drain(provider, "normal")
+    provider.close()
+    assert raised.value.may_be_billed is False

@@ -20,6 +20,8 @@ from llm_service.core.allowed_models import AllowedModels
 from llm_service.core.calls import Calls, Slots
 from llm_service.core.control import CallControl
 from llm_service.core.generate import Generate
+from llm_service.core.limiter import Limiter
+from llm_service.core.limits import Account, Hold, Taken
 from llm_service.core.listeners import Listener
 from llm_service.core.live import Live
 from llm_service.core.model import (
@@ -40,26 +42,50 @@ from llm_service.core.model import (
     Usage,
 )  # fmt: skip
 from llm_service.core.outcomes import Outcomes
+from llm_service.core.ports import LimitStore
 from llm_service.core.prepare import Limits, Prepare
 from llm_service.core.pricing import Price, per_million
 from llm_service.core.runs import Finished, Runs
+from llm_service.core.standing import Standing
 from tests.conftest import ROOT, library_of
 
 ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
 
 
+class NothingCounted:
+    """The limits of a service that has none: nobody may ask."""
+
+    def take(self, hold: Hold) -> Taken:
+        raise AssertionError("nothing is limited")
+
+    def standing(self, accounts: Sequence[Account], now_ms: int) -> Standing:
+        raise AssertionError("nothing is limited")
+
+    def lapse(self, now_ms: int) -> int:
+        return 0
+
+    def prune(self, now_ms: int) -> None: ...
+
+
 class ListHistory:
     """Keeps each generation by id, and every write in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: LimitStore) -> None:
+        self.limits = limits
         self.rows: dict[str, Generation] = {}
         self.writes: list[tuple[str, Status]] = []
         self.deleted_meanwhile = False
         self.deleted: set[str] = set()
         self.away = False
 
-    def start(self, generation: Generation) -> None:
-        self._write("start", generation)
+    def start(self, generation: Generation, hold: Hold | None = None) -> Taken | None:
+        taken = self.limits.take(hold) if hold else None
+        if taken is None or taken.refused is None:
+            self._write("start", generation)
+        return taken
+
+    def settle(self, generation: Generation) -> None:
+        """Whoever limits something settles here."""
 
     def finish(self, generation: Generation) -> bool:
         self._write("finish", generation)
@@ -99,6 +125,7 @@ class ListHistory:
     def _write(self, kind: str, generation: Generation) -> None:
         if self.away:
             raise errors.StorageBusy("busy")
+        self.settle(generation)
         self.rows[generation.request_id] = generation
         self.writes.append((kind, generation.status))
 
@@ -204,10 +231,11 @@ class World:
         slots: int = 10,
         grace_s: float | None = 0.0,
         folder: Path = ROOT / "prompts",
+        counted: LimitStore | None = None,
         **limits: object,
     ) -> None:
         self.provider = provider
-        self.history = ListHistory()
+        self.history = ListHistory(counted or NothingCounted())
         self.cache = MemoryCache(ttl_s=60, max_entries=10)
         self.heard = Heard()
         self.slots = Slots(slots)
@@ -248,6 +276,7 @@ class World:
             runs=self.runs,
             clock=Clock(),
             limits=bounds,
+            limiter=Limiter(self.history.limits, Prices(), Clock(), everyone=bounds.everyone, lapse_s=130),
         )
 
     def run(self, asked: GenerateRequest = ASKED, owner: str = "local") -> Finished:

@@ -1,5 +1,7 @@
 """Adding to the sums of usage: one row for each hour, owner, template, revision and model, its latencies beside it.
 
+What is held for a call against limits is settled here too: this is what every outcome passes.
+
 Whatever stores an outcome calls `count` in its own transaction. A transaction runs inside `summed`, which at its end adds
 what was counted: fifty cache hits that are committed together are one change of one row.
 """
@@ -14,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from llm_service.core.model import Generation
 from llm_service.core.usage_sums import COUNTS, HOUR_MS, UsageSums, sums_of
 
+from .holding import settle
 from .money import to_pico
 from .tables import usage_hours, usage_latencies
 
@@ -31,6 +34,8 @@ def count(connection: Connection, generation: Generation, instead_of: Generation
     """
     if generation.finished_ms is None:
         return
+    if generation.attempts:
+        settle(connection, generation)
     counted: dict[Key, UsageSums] = connection.info[_COUNTED]
     key = _key(generation)
     sums = counted.get(key, UsageSums()).plus(sums_of(generation))

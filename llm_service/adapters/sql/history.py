@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from llm_service.core.limits import Hold, Taken
 from llm_service.core.model import (
     EVERYTHING,
     Filters,
@@ -25,6 +26,7 @@ from llm_service.core.search import Search, excerpt
 from . import idempotency, lists, texts
 from .counting import count
 from .engine import Database
+from .holding import take
 from .money import from_pico, to_pico
 from .search import FEW_DOCUMENTS, FIRST_WINDOW, merge
 from .tables import answers, generations, idempotency_keys
@@ -95,18 +97,22 @@ class SqlHistory:
         self._kept: Callable[[Generation], Generation] = _whole if keeps_texts else Generation.without_texts
         self._listed = partial(lists.rows, few_documents=few_documents, first_window=first_window)
 
-    def start(self, generation: Generation) -> None:
+    def start(self, generation: Generation, hold: Hold | None = None) -> Taken | None:
         kept = self._kept(generation)
         row, answer = _row(kept), _answer(kept)
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> Taken | None:
+            taken = take(connection, hold) if hold else None
+            if taken and taken.refused:
+                return taken
             connection.execute(_INSERT_ANSWER, answer)
             connection.execute(_INSERT_GENERATION, row)
             count(connection, generation)
             if kept.status is not Status.RUNNING:
                 texts.index(connection, kept)
+            return taken
 
-        self._database.write(work)
+        return self._database.write(work)
 
     def finish(self, generation: Generation) -> bool:
         generation = self._kept(generation)

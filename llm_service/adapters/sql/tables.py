@@ -1,7 +1,8 @@
 """The tables, as the newest migration leaves them (a test compares both).
 
 `answers` holds the texts, once; `generations` has one row per request and points to its texts, so that a cache hit
-adds a short row. Lists read `generations` only, sums `usage_hours`, which outlive what they count.
+adds a short row. Lists read `generations` only, sums `usage_hours`, which outlive what they count. `limit_` tables hold
+what is counted against limits, by account; they have rows only where something is limited.
 """
 
 from sqlalchemy import (
@@ -169,4 +170,39 @@ marks = Table(
     metadata,
     Column("name", String(40), primary_key=True),
     Column("value", BigInteger, nullable=False, comment="grows by one; processes look whether it is another"),
+)
+limit_seconds = Table(
+    "limit_seconds",
+    metadata,
+    Column("account", String(110), primary_key=True, comment="a key, an owner, or everyone"),
+    Column("second", BigInteger, primary_key=True, autoincrement=False, comment="since 1970"),
+    Column("generations", Integer, nullable=False, comment="that began in it"),
+)
+limit_days = Table(
+    "limit_days",
+    metadata,
+    Column("account", String(110), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False, comment="since 1970, UTC, of the calls' beginning"),
+    Column("tokens", BigInteger, nullable=False, comment="used by calls that are over"),
+    Column("picousd", BigInteger, nullable=False),
+)
+limit_holds = Table(
+    "limit_holds",
+    metadata,
+    Column("request_id", String(36), primary_key=True),
+    Column("account", String(110), primary_key=True),
+    Column("day", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False, comment="that are reserved for"),
+    Column("tokens", BigInteger, nullable=False, comment="the most that one attempt can come to"),
+    Column("picousd", BigInteger, nullable=False),
+    Column("spent_tokens", BigInteger, comment="what it came to; NULL while the call is under way"),
+    Column("spent_picousd", BigInteger),
+    Column("expires_ms", BigInteger, nullable=False, index=True, comment="Unix time when the call is surely over"),
+)
+# The calls that are under way.
+held = Index(
+    "ix_limit_holds_open",
+    limit_holds.c.account,
+    sqlite_where=limit_holds.c.spent_tokens.is_(None),
+    postgresql_where=limit_holds.c.spent_tokens.is_(None),
 )

@@ -6,11 +6,13 @@ What was kept before is shown no more, but grows old and is deleted as it would 
 from collections.abc import Iterator, Sequence, Set
 from functools import partial
 
+from llm_service.core.limits import Hold, Taken
 from llm_service.core.model import EVERYTHING, Filters, Generation, GenerationSummary, IdempotencyKey, KeyHolder, Status
 
 from .counting import count
 from .engine import Database
 from .history import SqlHistory
+from .holding import take
 
 
 class UnkeptHistory:
@@ -21,11 +23,15 @@ class UnkeptHistory:
         self._before = SqlHistory(database)
         self._running: dict[str, Generation] = {}
 
-    def start(self, generation: Generation) -> None:
+    def start(self, generation: Generation, hold: Hold | None = None) -> Taken | None:
+        taken = self._database.write(lambda connection: take(connection, hold)) if hold else None
+        if taken and taken.refused:
+            return taken
         if generation.status is Status.RUNNING:
             self._running[generation.request_id] = generation
         else:
             self._count(generation)
+        return taken
 
     def finish(self, generation: Generation) -> bool:
         self._count(generation)

@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from . import cache, generate, health, history, templates, usage
+from . import cache, generate, health, history, limits, templates, usage
 from .docs import EXTENSION, OpenApi, docs
 from .security import with_scopes
 from .spec import make_api
@@ -10,7 +10,7 @@ from .spec import make_api
 
 def register(app: Flask) -> None:
     api = make_api(app)
-    for module in (generate, templates, history, usage, cache, health):
+    for module in (generate, templates, history, usage, limits, cache, health):
         api.register_blueprint(module.blp)
     app.extensions[EXTENSION] = OpenApi(lambda: with_scopes(api.spec.to_dict(), app))
     app.register_blueprint(docs)

@@ -14,6 +14,7 @@ from llm_service.core.runs import Finished
 from ..caller import caller_gone
 from ..context import caller, services
 from ..errors import InvalidIdempotencyKey
+from ..limits import limit_headers
 from ..representation import answer_json
 from .events import stream_generation
 from .schemas import (
@@ -24,7 +25,7 @@ from .schemas import (
     GenerateRequestSchema,
     GenerationSchema,
 )  # fmt: skip
-from .spec import Blueprint, Decorator, json_response
+from .spec import RATE_LIMIT_HEADERS, Blueprint, Decorator, json_response
 
 blp = Blueprint("generate", __name__, url_prefix="/api/v1", description="Ask a model through a template")
 
@@ -33,8 +34,8 @@ KEY_PATTERN = '^"?[A-Za-z0-9._~:+/=@-]{1,255}"?$'
 _KEY = re.compile(KEY_PATTERN.strip("^$"), re.ASCII)
 PROBLEMS = (
     "invalid-json", "duplicate-key", "too-deep", "invalid-idempotency-key", "untrusted-host", "not-authenticated",
-    "csrf", "not-acceptable", "idempotency-conflict", "cancelled", "idempotency-mismatch", "too-large", "unsupported-media-type", "invalid-input", "invalid-character", "unknown-template", "unknown-model", "upstream-rejected",
-    "internal-error", "upstream-error", "upstream-auth", "upstream-quota", "upstream-unreachable", "upstream-tls",
+    "budget-exhausted", "csrf", "not-acceptable", "idempotency-conflict", "cancelled", "idempotency-mismatch", "too-large", "unsupported-media-type", "invalid-input", "invalid-character", "unknown-template", "unknown-model", "upstream-rejected",
+    "rate-limited", "internal-error", "upstream-error", "upstream-auth", "upstream-quota", "upstream-unreachable", "upstream-tls",
     "upstream-redirect", "upstream-truncated", "upstream-invalid-response", "upstream-misconfigured",
     "invalid-output", "output-too-large", "overloaded", "upstream-rate-limited", "upstream-unavailable", "shutting-down", "storage-unavailable", "storage-busy", "storage-full",
     "upstream-timeout", "deadline-exceeded",
@@ -64,6 +65,7 @@ ANSWER_HEADERS = {
         "schema": {"type": "string", "enum": ["true"]},
         "description": "The answer of an earlier request with this Idempotency-Key.",
     },
+    **RATE_LIMIT_HEADERS,
 }
 
 
@@ -130,6 +132,7 @@ def answer(*, key: IdempotencyKey | None, stream: bool, **asked: Any) -> Respons
     g.quiet = finished.generation.cached
     headers = {
         **_how(wanted.cache_mode, finished, stored=finished.stored_in_cache),
+        **limit_headers(finished.standing, services().clock.now_ms()),
         "Server-Timing": server_timing(finished),
     }
     return json_response(answer_json(finished.generation), headers=headers)
@@ -138,7 +141,8 @@ def answer(*, key: IdempotencyKey | None, stream: bool, **asked: Any) -> Respons
 def _streamed(asked: GenerateRequest, key: IdempotencyKey | None) -> Response:
     listener = services().generate.begin(asked, caller(), g.request_id, key=key)
     g.quiet = listener.generation.cached
-    return stream_generation(listener, _how(asked.cache_mode, listener))
+    limits = limit_headers(listener.standing, services().clock.now_ms())
+    return stream_generation(listener, {**_how(asked.cache_mode, listener), **limits})
 
 
 def idempotency_key(value: str | None, route: str, body: dict[str, Any]) -> IdempotencyKey | None:

@@ -5,6 +5,8 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from llm_service.core.standing import Kind
+
 from ..download import EXPORT_FORMATS
 
 UUID_EXAMPLE = "019ab3f0-5f1e-7c3a-9d55-3d1c0a7b2e11"
@@ -42,6 +44,37 @@ class FieldErrorSchema(ma.Schema):
     message = fields.String(required=True, metadata=meta("What is allowed.", "must be one of: neutral, simple"))
 
 
+class LimitSchema(ma.Schema):
+    """How a limit stands. Amounts are decimals in strings: generations, calls, tokens or US dollars."""
+
+    class Meta:
+        title = "Limit"
+
+    limit = fields.String(
+        required=True,
+        validate=validate.OneOf([kind.value for kind in Kind]),
+        metadata=meta("What is limited; `concurrent-calls` are calls to a model under way at once.", "tokens-per-day"),
+    )
+    applies_to = fields.String(
+        required=True,
+        validate=validate.OneOf(["you", "everyone"]),
+        metadata=meta("`you`: your key. `everyone`: all callers of the service together.", "you"),
+    )
+    most = fields.String(required=True, metadata=meta("The limit.", "100000"))
+    used = fields.String(required=True, metadata=meta("Used within the minute or the day.", "48210"))
+    reserved = fields.String(required=True, metadata=meta("The most that calls under way can come to.", "4180"))
+    left = fields.String(required=True, metadata=meta("What is free.", "47610"))
+    resets_at = fields.DateTime(
+        required=True,
+        allow_none=True,
+        metadata=meta("When some of it is free again: a day begins at 00:00 UTC. null = when a call ends."),
+    )
+
+
+class LimitListSchema(ma.Schema):
+    items = fields.List(fields.Nested(LimitSchema), required=True)
+
+
 class ProblemSchema(ma.Schema):
     """A problem document (RFC 9457)."""
 
@@ -53,6 +86,9 @@ class ProblemSchema(ma.Schema):
     error = fields.String(required=True, metadata=meta("Stable code of the error.", "invalid-input"))
     request_id = fields.String(required=True, metadata=meta("Finds the request in the log.", UUID_EXAMPLE))
     errors = fields.List(fields.Nested(FieldErrorSchema), metadata=meta("The fields at fault, where there are any."))
+    limit = fields.Nested(
+        LimitSchema, metadata=meta("The limit that refused, of `rate-limited` and `budget-exhausted`.")
+    )
 
 
 class HealthSchema(ma.Schema):

@@ -23,6 +23,8 @@ from .security import SCHEMES
 V = TypeVar("V", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
 PROBLEM_TYPE = "application/problem+json"
+# What is answered where a limit has no room.
+LIMITED = (402, 429)
 DESCRIPTION = """One doorway to language models: prompt templates as validated endpoints, with every answer cached,
 counted and kept.
 
@@ -34,9 +36,32 @@ the fields at fault; `request_id` finds the request in the log.
 
 **Keys.** `Authorization: Bearer llms_...`. Each operation names the scope that its key needs: `generate`, `history`, `usage`, or
 `admin`, which opens them all. On its own machine the service may be open without a key.
+**Limits**, where there are any, stand in `RateLimit-*` of generate's answers and at `GET /api/v1/limits`. 429 `rate-limited` and
+402 `budget-exhausted` say in `limit` what is left and when there is more, and in `Retry-After` when to ask again.
 
 **Every response** carries `X-Request-ID`: your own, if you sent one of the form `[A-Za-z0-9._-]{1,64}`, else ours.
 """
+
+
+RATE_LIMIT_HEADERS = {
+    "RateLimit-Limit": {
+        "schema": {"type": "integer"},
+        "description": "Of generations a minute, else the budget that is nearest to its end (money in millionths of a dollar); "
+        "with 402 and 429, the limit that refused. Only where something is limited: `GET /api/v1/limits` has all.",
+    },
+    "RateLimit-Remaining": {"schema": {"type": "integer"}, "description": "What is left of it."},
+    "RateLimit-Reset": {"schema": {"type": "integer"}, "description": "In how many seconds some of it is free again."},
+    "RateLimit-Policy": {
+        "schema": {"type": "string"},
+        "description": 'Which limit it is: `"generations-per-minute";q=60;w=60`.',
+    },
+}
+RETRY_AFTER = {
+    "Retry-After": {
+        "schema": {"type": "integer"},
+        "description": "In how many seconds to ask again; left out where that would not help.",
+    }
+}
 
 
 class Blueprint(SmorestBlueprint):
@@ -88,7 +113,10 @@ class Blueprint(SmorestBlueprint):
         def decorate(view: V) -> V:
             for status in sorted({status_of[code] for code in codes}):
                 names = [code for code in codes if status_of[code] == status]
-                view = self.alt_response(status, content_type=PROBLEM_TYPE, **_problem_response(names, status))(view)
+                documented = _problem_response(names, status)
+                if status in LIMITED:
+                    documented["headers"] = {**RETRY_AFTER, **RATE_LIMIT_HEADERS}
+                view = self.alt_response(status, content_type=PROBLEM_TYPE, **documented)(view)
             return view
 
         return decorate

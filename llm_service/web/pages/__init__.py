@@ -24,7 +24,7 @@ from ..context import services
 from ..representation import output_json
 from . import generate, history, login, numbers, problems, status, templates, usage
 from .forms import field_id, widget
-from .labels import STATUS_LABELS
+from .labels import LIMIT_LABELS, STATUS_LABELS, limit_amount
 
 BLUEPRINTS = (
     generate.pages, history.pages, templates.pages, usage.pages, problems.pages, status.pages, login.pages
@@ -47,6 +47,8 @@ def register(app: Flask) -> None:
     app.jinja_env.filters.update(
         age_ms=age_ms,
         field_id=field_id,
+        limit_amount=limit_amount,
+        limit_label=LIMIT_LABELS.get,
         marked=lambda text, search: marked(search, text),
         moment=moment,
         number=number,

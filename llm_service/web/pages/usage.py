@@ -10,7 +10,7 @@ from flask import Blueprint, render_template, request
 from llm_service.core.errors import FieldError, InvalidInput
 from llm_service.core.usage_sums import HOUR_MS, GroupBy, UsageLine, UsageSums, total_of
 
-from ..context import owner, services
+from ..context import caller, owner, services
 from .charts import Chart, Series, line_chart, stacked_bars
 from .numbers import compact, milliseconds, percent, usd
 
@@ -62,6 +62,7 @@ def index() -> str:
             ("Template", _costliest_first(sums_by(GroupBy.TEMPLATE))),
             ("Model", _costliest_first(sums_by(GroupBy.MODEL))),
         ],
+        limits=services().limiter.standing(caller()),
     )
 
 
