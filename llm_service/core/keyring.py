@@ -90,7 +90,8 @@ class Keyring:
         """Store when keys were last used, to the minute; wants to be called now and then."""
         used, self._used = self._used, {}
         if used:
-            self._store.mark_used(used)
+            # A copy: whoever began before may still add to it.
+            self._store.mark_used(dict(used))
 
     def all(self) -> Sequence[Key]:
         """Oldest first."""

@@ -18,6 +18,7 @@ from .problems import PROBLEMS, STATUS_IN_PATH
 
 log = structlog.get_logger("llm_service")
 
+CHALLENGE = 'Bearer realm="llm-api-service"'
 CODE_OF_STATUS = {
     401: "not-authenticated",
     404: "not-found",
@@ -145,7 +146,7 @@ def _answer(error: ServiceError) -> Response:
     elif status == 503:
         response.headers["Retry-After"] = "5"
     if status == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="llm-api-service"'
+        response.headers["WWW-Authenticate"] = CHALLENGE
     return response
 
 
