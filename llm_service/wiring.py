@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -276,10 +276,10 @@ def build_services(settings: Settings) -> Services:
     ticker = Ticker(spawn, reporter)
     keep_house(ticker, settings, runs, store, limit_store, outcomes, clock, reporter)
     ticker.every(LOOK_S, library.refresh)
-    ticker.every(CLEARED_LOOK_S, clearing.look)
-    ticker.every(KEY_USES_S, keyring.keep_uses)
-    ticker.every(PRUNE_S, sessions.prune)
-    ticker.every(PRUNE_S, attempts.prune)
+    ticker.every(CLEARED_LOOK_S, unless_out_of_reach(clearing.look))
+    ticker.every(KEY_USES_S, unless_out_of_reach(keyring.keep_uses))
+    ticker.every(PRUNE_S, unless_out_of_reach(sessions.prune))
+    ticker.every(PRUNE_S, unless_out_of_reach(attempts.prune))
 
     def upstream_state() -> UpstreamState:
         return UpstreamState(slots.taken, slots.size, provider.breaker.state, provider.budget.taken)
@@ -298,9 +298,7 @@ def build_services(settings: Settings) -> Services:
             time.sleep(0.01)
         ticker.close()
         provider.close()
-        # A database that is out of reach at the end keeps no last use.
-        with suppress(StorageError):
-            keyring.keep_uses()
+        unless_out_of_reach(keyring.keep_uses)()
         store.close()
 
     return Services(
@@ -401,6 +399,16 @@ def allowance_of_everyone(settings: Settings) -> Allowance:
         usd_per_day=settings.budget_usd_day or None,
         tokens_per_day=settings.budget_tokens_day or None,
     )
+
+
+def unless_out_of_reach(work: Callable[[], None]) -> Callable[[], None]:
+    """What can as well be done the next time: that the database is away is told by those who need it now."""
+
+    def quietly() -> None:
+        with suppress(StorageError):
+            work()
+
+    return quietly
 
 
 def build_models(settings: Settings) -> AllowedModels:

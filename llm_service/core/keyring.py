@@ -68,11 +68,12 @@ class Keyring:
             return Refused(Refusal.MALFORMED)
         key, until = self._trusted.get(presented.digest, (None, 0.0))
         if key is None or until <= self._clock.monotonic():
-            stored = self._store.find(presented.key_id)
-            same = hmac.compare_digest(presented.digest, stored.digest if stored else _NOBODYS)
-            if stored is None or not same:
-                return Refused(Refusal.WRONG if stored else Refusal.UNKNOWN, presented.key_id)
-            key = stored.key
+            stored = self._store.digest_of(presented.key_id)
+            same = hmac.compare_digest(presented.digest, _NOBODYS if stored is None else stored)
+            # Nothing else of the key is read before it has been shown: that would take time, and tell that there is one.
+            key = self._store.get(presented.key_id) if same else None
+            if key is None:
+                return Refused(Refusal.UNKNOWN if stored is None else Refusal.WRONG, presented.key_id)
             self._trust(presented.digest, key)
         return self.usable(key)
 
@@ -89,7 +90,8 @@ class Keyring:
         """Store when keys were last used, to the minute; wants to be called now and then."""
         used, self._used = self._used, {}
         if used:
-            self._store.mark_used(used)
+            # A copy: whoever began before may still add to it.
+            self._store.mark_used(dict(used))
 
     def all(self) -> Sequence[Key]:
         """Oldest first."""

@@ -358,14 +358,6 @@ class UsageStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class StoredKey:
-    """A key with the SHA-256 of its whole text."""
-
-    key: Key
-    digest: bytes
-
-
 class KeyStore(Protocol):
     """The keys that were made. When a method returns, its change is durable and seen by every process.
 
@@ -374,7 +366,11 @@ class KeyStore(Protocol):
 
     def add(self, key: Key, digest: bytes) -> None: ...
 
-    def find(self, key_id: str) -> StoredKey | None:
+    def digest_of(self, key_id: str) -> bytes | None:
+        """The SHA-256 of the whole key. It takes as long where there is none, as nearly as can be."""
+        ...
+
+    def get(self, key_id: str) -> Key | None:
         """Revoked and expired ones too."""
         ...
 

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from llm_service.core.access import Scope
 from llm_service.core.errors import ServiceError, StorageUnavailable
 
-from .errors import Csrf, NotAllowed, NotAuthenticated, UntrustedHost
+from .errors import CHALLENGE, Csrf, NotAllowed, NotAuthenticated, UntrustedHost
 from .identity import NOT_LET_IN, drop_cookie, identify
 from .loopback import host_name
 from .scopes import NEEDS, Need
@@ -82,7 +82,7 @@ def _ask_who() -> BaseResponse:
         # A fragment is no page to come back to: the page that asked for it is.
         there = urlsplit(request.headers.get("HX-Current-URL", ""))
         address = _login(f"{there.path}?{there.query}" if there.query else there.path)
-        return Response(status=401, headers={"HX-Redirect": address, "WWW-Authenticate": "Bearer"})
+        return Response(status=401, headers={"HX-Redirect": address, "WWW-Authenticate": CHALLENGE})
     return redirect(_login(request.full_path.removesuffix("?") if request.method in SAFE_METHODS else ""))
 
 

@@ -21,6 +21,7 @@ from .security_log import record
 
 log = structlog.get_logger("llm_service")
 
+CHALLENGE = 'Bearer realm="llm-api-service"'
 CODE_OF_STATUS = {
     401: "not-authenticated",
     404: "not-found",
@@ -159,7 +160,7 @@ def _answer(error: ServiceError) -> Response:
     if isinstance(error, LimitError):
         response.headers.update(refusal_headers(error, services().clock.now_ms()))
     if status == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="llm-api-service"'
+        response.headers["WWW-Authenticate"] = CHALLENGE
     return response
 
 

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from llm_service.core.access import LOCAL, Caller
 from llm_service.core.keyring import Refusal, Refused
 from llm_service.core.keys import KEY_CHARS, Key
-from llm_service.core.sessions import ABSOLUTE_MS
+from llm_service.core.sessions import ABSOLUTE_MS, Session
 
 from .context import services
 from .errors import NotAuthenticated, TooManyAttempts
@@ -29,9 +29,9 @@ def identify() -> Caller | None:
     header = request.environ.get("HTTP_AUTHORIZATION")
     if header is not None:
         return _by_key(header)
-    g.sign_in = _by_cookie()
-    if g.sign_in is not None:
-        return g.sign_in.key.caller()  # type: ignore[no-any-return]
+    session = g.sign_in = _by_cookie()
+    if session is not None:
+        return session.key.caller()
     return LOCAL if is_open() else None
 
 
@@ -55,7 +55,7 @@ def count_wrong(refused: Refused, event: str) -> float | None:
     return wait_s
 
 
-def _by_cookie() -> object | None:
+def _by_cookie() -> Session | None:
     reference = cookie()
     if reference is None:
         return None

@@ -36,8 +36,10 @@ def is_open() -> bool:
     elif not FORWARDING_HEADERS.isdisjoint(request.environ):
         return False
     # Servers name the address that they listen on; 0.0.0.0 is everybody's.
-    listening = names_loopback(request.environ.get("SERVER_NAME", ""))
-    return listening and is_loopback(peer) and is_loopback(client) and names_loopback(request.environ["HTTP_HOST"])
+    listening = request.environ.get("SERVER_NAME", "")
+    if not (is_loopback(listening) or names_loopback(listening)):
+        return False
+    return is_loopback(peer) and is_loopback(client) and names_loopback(request.environ["HTTP_HOST"])
 
 
 def names_loopback(host: str) -> bool:

@@ -67,6 +67,24 @@ def test_local_clients_are_let_in(client: FlaskClient, peer: str, host: str) -> 
     assert get(client, STATUS, peer=peer, Host=host)[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("listening", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("::1", 200),
+        ("localhost", 200),
+        ("0.0.0.0", 401),
+        ("::", 401),
+        ("192.168.1.7", 401),
+        ("", 401),
+    ],
+)
+def test_where_the_server_listens_counts_too(client: FlaskClient, listening: str, status: int) -> None:
+    environ = {"SERVER_NAME": listening, "REMOTE_ADDR": "127.0.0.1"}
+    answer = client.get(STATUS, headers={"Host": "localhost"}, environ_overrides=environ)
+    assert answer.status_code == status
+
+
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.com", "a@localhost", "127.0.0.1.nip.io", "x:y:z"])
 def test_a_foreign_host_is_refused_everywhere(client: FlaskClient, host: str) -> None:
     assert get(client, "/api/v1/health", Host=host) == (400, "untrusted-host")

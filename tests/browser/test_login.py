@@ -45,7 +45,7 @@ def test_sign_in_work_and_sign_out(page: Page, key: str) -> None:
     page.keyboard.insert_text(key)
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/history$"))
-    expect(page.get_by_text("alice", exact=True)).to_be_visible()
+    expect(page.get_by_text("Signed in as alice")).to_be_visible()
 
     page.get_by_role("link", name="Generate", exact=True).click()
     page.get_by_label("Input").fill("Hello from a session")

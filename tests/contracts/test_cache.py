@@ -88,6 +88,15 @@ def test_discard_all_of_an_owner(make: MakeCache) -> None:
     assert (cache.get("a"), cache.get("b")) == (None, answer("bob"))
 
 
+def test_clear(make: MakeCache) -> None:
+    cache = make()
+    assert cache.clear() == 0
+    cache.put("a", answer("alice"))
+    cache.put("b", answer("bob"))
+    assert cache.clear() == 2
+    assert (cache.get("a"), cache.get("b"), cache.stats().entries) == (None, None, 0)
+
+
 def test_stats(make: MakeCache) -> None:
     cache = make()
     cache.put("a", answer())

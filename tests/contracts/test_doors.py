@@ -7,17 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from llm_service.adapters.cache_memory import MemoryCache
 from llm_service.adapters.sql.engine import Database
 from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
-from llm_service.adapters.sql.marks import SqlAttempts
+from llm_service.adapters.sql.marks import SqlAttempts, SqlMarks
 from llm_service.core.access import Scope
 from llm_service.core.attempts import Attempts, network_of
+from llm_service.core.clearing import CacheClearing
 from llm_service.core.errors import NotFound
 from llm_service.core.keyring import Keyring, Refusal, Refused
 from llm_service.core.keys import DAY_MS, Key, with_checksum
 from llm_service.core.sessions import Session, Sessions
+from tests.contracts.test_cache import answer
 
 HOUR_MS = 3_600_000
+ANSWER = answer()
 SCOPES = frozenset({Scope.GENERATE})
 
 
@@ -242,3 +246,18 @@ def test_a_flood_costs_no_writes(database: Database) -> None:
 )
 def test_networks(address: str | None, network: str) -> None:
     assert network_of(address) == network
+
+
+def test_a_cache_is_cleared_in_every_process_once(database: Database) -> None:
+    marks = SqlMarks(database)
+    here, there = (MemoryCache(ttl_s=60, max_entries=10) for _ in range(2))
+    mine, other = CacheClearing(here, marks), CacheClearing(there, marks)
+    for cache in (here, there):
+        cache.put("a", ANSWER)
+    assert mine.clear() == 1
+    assert there.stats().entries == 1
+    other.look()
+    assert there.stats().entries == 0
+    there.put("a", ANSWER)
+    other.look()
+    assert there.stats().entries == 1, "what came later stays"

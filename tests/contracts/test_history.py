@@ -149,6 +149,19 @@ def test_every_owner_is_alone(store: HistoryStore) -> None:
     assert store.get("alice", "id-1") == done
 
 
+def test_whose_a_generation_is(store: HistoryStore) -> None:
+    """For those who may see everybody's."""
+    stored(store, 1, "alice")
+    stored(store, 2, "bob")
+    assert [store.owner_of(name) for name in ("id-1", "id-2", "id-3", "", "' OR 1=1 --")] == [
+        "alice",
+        "bob",
+        None,
+        None,
+        None,
+    ]
+
+
 def test_pages_lead_through_all_rows_both_ways(store: HistoryStore) -> None:
     for number in range(1, 8):
         stored(store, number)

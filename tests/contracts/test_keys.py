@@ -13,7 +13,7 @@ from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
 from llm_service.adapters.sql.marks import SqlAttempts, SqlMarks
 from llm_service.core.access import Allowance, Scope
 from llm_service.core.keys import Key
-from llm_service.core.ports import AttemptStore, KeyStore, Marks, SessionStore, StoredKey, StoredSession
+from llm_service.core.ports import AttemptStore, KeyStore, Marks, SessionStore, StoredSession
 
 
 class Stores(NamedTuple):
@@ -46,14 +46,14 @@ HASH = bytes(range(32))
 def test_a_key_comes_back_as_it_was(stores: Stores) -> None:
     for key in (PLAIN, FULL):
         stores.keys.add(key, HASH)
-        assert stores.keys.find(key.key_id) == StoredKey(key, HASH)
+        assert (stores.keys.get(key.key_id), stores.keys.digest_of(key.key_id)) == (key, HASH)
     assert stores.keys.all() == [PLAIN, FULL]
 
 
 @pytest.mark.parametrize("key_id", ["", "a" * 12, "' OR 1=1 --", "A" * 11 + "%", "ä", "x" * 10_000])
 def test_other_ids_find_nothing(stores: Stores, key_id: str) -> None:
     stores.keys.add(PLAIN, HASH)
-    assert stores.keys.find(key_id) is None
+    assert (stores.keys.get(key_id), stores.keys.digest_of(key_id)) == (None, None)
     assert stores.keys.revoke(key_id, 5) is None
     assert stores.keys.all() == [PLAIN]
 
@@ -64,7 +64,7 @@ def test_revoking_is_for_good_and_ends_the_sessions(stores: Stores) -> None:
         stores.sessions.add(f"of {key.owner}", key.key_id, 100)
     assert stores.keys.revoke(PLAIN.key_id, 5000) == replace(PLAIN, revoked_ms=5000)
     assert stores.keys.revoke(PLAIN.key_id, 6000) == replace(PLAIN, revoked_ms=5000)
-    assert stores.keys.find(PLAIN.key_id) == StoredKey(replace(PLAIN, revoked_ms=5000), HASH)
+    assert stores.keys.get(PLAIN.key_id) == replace(PLAIN, revoked_ms=5000)
     assert stores.sessions.find("of alice") is None
     assert stores.sessions.find("of bob") is not None
 

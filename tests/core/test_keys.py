@@ -8,11 +8,12 @@ from decimal import Decimal
 
 import pytest
 
-from llm_service.core.access import Scope
+from llm_service.core.access import LOCAL, Allowance, Scope
 from llm_service.core.errors import InvalidInput
 from llm_service.core.keys import (
     DAY_MS,
     KEY_CHARS,
+    Key,
     checked_expiry,
     checked_models,
     checked_name,
@@ -80,6 +81,19 @@ def test_scopes() -> None:
     for wrong in ([], [""], ["generate", "root"], ["GENERATE"]):
         with pytest.raises(InvalidInput, match="scope"):
             checked_scopes(wrong)
+
+
+def test_what_a_key_says_of_its_caller() -> None:
+    allowance = Allowance(60, 4, Decimal("2.5"), 1000)
+    key = Key("A" * 12, "ci", frozenset({Scope.GENERATE}), 0, frozenset({"m"}), allowance)
+    caller = key.caller()
+    assert (caller.owner, caller.key_id, caller.models, caller.allowance) == ("ci", "A" * 12, {"m"}, allowance)
+    assert [caller.may(scope) for scope in Scope] == [True, False, False, False]
+    assert not caller.sees_everyone
+    admin = Key("A" * 12, "ci", frozenset({Scope.ADMIN}), 0).caller()
+    assert all(admin.may(scope) for scope in Scope)
+    assert admin.sees_everyone
+    assert not LOCAL.sees_everyone
 
 
 def test_models() -> None:

@@ -128,9 +128,10 @@ def test_errors_outside_the_api_are_pages(client: FlaskClient) -> None:
         (client.delete("/history", headers=OWN_PAGE), 405),
         (client.post("/history/clear"), 403),
         (client.get("/", headers={"Host": "evil.example"}), 400),
-        (client.get("/", environ_base={"REMOTE_ADDR": "10.0.0.1"}), 401),
+        (client.get("/", headers={"Authorization": "Bearer nonsense"}), 401),
     ]:
         assert (response.status_code, response.mimetype) == (status, "text/html")
         assert "<h1>" in response.text
-    outside = client.get("/", environ_base={"REMOTE_ADDR": "10.0.0.1"}).text
+    outside = client.get("/login", environ_base={"REMOTE_ADDR": "10.0.0.1"}).text
+    assert "Sign in" in outside
     assert "echo" not in outside, "whoever is not let in learns nothing of the set-up"

@@ -7,12 +7,13 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, se
 
 from llm_service.core.access import Allowance, Scope
 from llm_service.core.keys import Key
-from llm_service.core.ports import StoredKey, StoredSession
+from llm_service.core.ports import StoredSession
 
 from .engine import Database
 from .money import from_pico, to_pico
 from .tables import keys, sessions
 
+_DIGEST = select(keys.c.digest).where(keys.c.key_id == bindparam("id"))
 _BY_ID = select(keys).where(keys.c.key_id == bindparam("id"))
 _SESSION = (
     select(sessions.c.session_id, sessions.c.created_ms.label("began_ms"), sessions.c.seen_ms, keys)
@@ -35,9 +36,12 @@ class SqlKeys:
     def add(self, key: Key, digest: bytes) -> None:
         self._database.write(lambda connection: connection.execute(insert(keys), _values(key, digest)))
 
-    def find(self, key_id: str) -> StoredKey | None:
+    def digest_of(self, key_id: str) -> bytes | None:
+        return self._database.read(lambda connection: connection.execute(_DIGEST, {"id": key_id}).scalar_one_or_none())
+
+    def get(self, key_id: str) -> Key | None:
         row = self._database.read(lambda connection: connection.execute(_BY_ID, {"id": key_id}).one_or_none())
-        return None if row is None else StoredKey(_key(row), row.digest)
+        return None if row is None else _key(row)
 
     def all(self) -> Sequence[Key]:
         query = select(keys).order_by(keys.c.created_ms, keys.c.key_id)

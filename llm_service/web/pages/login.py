@@ -8,6 +8,7 @@ from llm_service.core.keys import KEY_CHARS, Key
 
 from ..auth import local_address
 from ..context import services
+from ..errors import CHALLENGE
 from ..identity import can_keep_cookie, cookie, count_wrong, set_cookie
 from ..security_log import record
 
@@ -35,7 +36,8 @@ def sign_in() -> BaseResponse:
         if wait_s is not None:
             message = f"Too many wrong keys came from your address. Try again in {round(wait_s)} seconds."
             return Response(_form(message), 429, {"Retry-After": str(round(wait_s))})
-        return Response(_form("This key does not open anything. Check that you pasted the whole of it."), 401)
+        message = "This key does not open anything. Check that you pasted the whole of it."
+        return Response(_form(message), 401, {"WWW-Authenticate": CHALLENGE})
     g.caller = found.caller()
     response = redirect(local_address(request.form.get("next", "")) or landing(g.caller), 303)
     set_cookie(response, services().sessions.begin(found, instead_of=cookie()))
