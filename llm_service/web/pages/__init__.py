@@ -18,6 +18,7 @@ from llm_service.core.properties import plain_number
 from llm_service.core.search import marked
 
 from ..context import services
+from ..markdown import to_html, too_long
 from ..representation import output_json
 from . import generate, history, numbers, problems, status, templates, usage
 from .forms import field_id, widget
@@ -35,6 +36,7 @@ def register(app: Flask) -> None:
     app.jinja_env.filters.update(
         age_ms=age_ms,
         field_id=field_id,
+        markdown=to_html,
         marked=lambda text, search: marked(search, text),
         moment=moment,
         number=number,
@@ -44,6 +46,7 @@ def register(app: Flask) -> None:
         pretty_json=pretty_json,
         seconds=seconds,
         status_label=STATUS_LABELS.get,
+        too_long=too_long,
         widget=widget,
     )
     app.jinja_env.filters.update(
