@@ -1,5 +1,6 @@
 """The shapes of the API, as marshmallow schemas: they check requests and document both ways."""
 
+import re
 from typing import Any
 
 import marshmallow as ma
@@ -8,6 +9,7 @@ from marshmallow import fields, validate
 from ..download import EXPORT_FORMATS
 
 UUID_EXAMPLE = "019ab3f0-5f1e-7c3a-9d55-3d1c0a7b2e11"
+_DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 STATES = ["running", "completed", "incomplete", "failed", "cancelled", "interrupted"]
 
 
@@ -32,6 +34,15 @@ class StrictBoolean(fields.Boolean):
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return value
+
+
+class QueryInteger(fields.Integer):
+    """Plain digits: Python's `int` would take ` 1`, `+1`, `1_0` and the digits of every script."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
+        if not _DIGITS.fullmatch(value):
+            raise self.make_error("invalid", input=value)
+        return int(value)
 
 
 class FieldErrorSchema(ma.Schema):
@@ -380,7 +391,7 @@ class HistoryQuerySchema(FiltersSchema):
     cursor = fields.String(
         load_default=None, validate=validate.Length(1, 64), metadata=meta("A page's `next` or `prev`.")
     )
-    limit = fields.Integer(load_default=50, validate=validate.Range(1, 200), metadata=meta("Entries on a page.", 50))
+    limit = QueryInteger(load_default=50, validate=validate.Range(1, 200), metadata=meta("Entries on a page.", 50))
 
 
 class ExportQuerySchema(FiltersSchema):

@@ -19,15 +19,18 @@ from llm_service.core.search import marked
 
 from ..context import services
 from ..markdown import to_html, too_long
+from ..query import refuse_unknown
 from ..representation import output_json
 from . import generate, history, numbers, problems, status, templates, usage
 from .forms import field_id, widget
+from .hidden import hidden_characters, titled
 from .labels import STATUS_LABELS
 
 BLUEPRINTS = (generate.pages, history.pages, templates.pages, usage.pages, problems.pages, status.pages)
 
 
 def register(app: Flask) -> None:
+    app.before_request(refuse_unknown)
     for pages in BLUEPRINTS:
         app.register_blueprint(pages)
     app.jinja_env.trim_blocks = True
@@ -36,6 +39,7 @@ def register(app: Flask) -> None:
     app.jinja_env.filters.update(
         age_ms=age_ms,
         field_id=field_id,
+        hidden_characters=hidden_characters,
         markdown=to_html,
         marked=lambda text, search: marked(search, text),
         moment=moment,
@@ -46,6 +50,7 @@ def register(app: Flask) -> None:
         pretty_json=pretty_json,
         seconds=seconds,
         status_label=STATUS_LABELS.get,
+        titled=titled,
         too_long=too_long,
         widget=widget,
     )
