@@ -10,6 +10,11 @@ from ..download import EXPORT_FORMATS
 
 UUID_EXAMPLE = "019ab3f0-5f1e-7c3a-9d55-3d1c0a7b2e11"
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+MAX_PARAMETERS = 64
+# Of `core.history`: opaque to callers, but not to those who check documents.
+CURSOR = "^[bn][0-9]{1,18}$"
+# A day or a time, as `web.filters` reads them.
+MOMENT = [{"format": "date"}, {"format": "date-time"}]
 STATES = ["running", "completed", "incomplete", "failed", "cancelled", "interrupted"]
 
 
@@ -43,6 +48,12 @@ class QueryInteger(fields.Integer):
         if not _DIGITS.fullmatch(value):
             raise self.make_error("invalid", input=value)
         return int(value)
+
+
+def _few(parameters: dict[str, Any]) -> None:
+    """As `validate.Length`, which would be documented as the length of a text."""
+    if len(parameters) > MAX_PARAMETERS:
+        raise ma.ValidationError(f"must have at most {MAX_PARAMETERS} entries")
 
 
 class FieldErrorSchema(ma.Schema):
@@ -142,8 +153,12 @@ class PreviewRequestSchema(ma.Schema):
     parameters = fields.Dict(
         keys=StrictString(),
         load_default=dict,
-        validate=validate.Length(max=64),
-        metadata=meta("The template's other inputs, by name; see `inputs` of the template.", {"tone": "simple"}),
+        validate=_few,
+        metadata=meta(
+            "The template's other inputs, by name; see `inputs` of the template.",
+            {"tone": "simple"},
+            maxProperties=MAX_PARAMETERS,
+        ),
     )
     model = StrictString(
         load_default=None,
@@ -379,17 +394,28 @@ class FiltersSchema(ma.Schema):
     )
     template_id = fields.String(metadata=meta("The whole id of a template.", "basic_chat_v1"))
     model = fields.String(metadata=meta("The model that was asked.", "gpt-4o-mini"))
-    status = fields.String(metadata=meta("The state.", enum=STATES))
-    cached = fields.String(metadata=meta("Whether the cache answered.", type="boolean"))
-    since = fields.String(
-        metadata=meta("The first moment: RFC 3339, or a day, which means its beginning in UTC.", "2026-11-01")
+    status = fields.String(validate=validate.OneOf(STATES), metadata=meta("The state."))
+    cached = fields.String(
+        validate=validate.OneOf(["true", "false"]),
+        metadata=meta("Whether the cache answered.", type="boolean", enum=[True, False]),
     )
-    until = fields.String(metadata=meta("The first moment that is not meant any more.", "2026-12-01T00:00:00Z"))
+    since = fields.String(
+        validate=validate.Length(min=1),
+        metadata=meta(
+            "The first moment: RFC 3339, or a day, which means its beginning in UTC.", "2026-11-01", anyOf=MOMENT
+        ),
+    )
+    until = fields.String(
+        validate=validate.Length(min=1),
+        metadata=meta("The first moment that is not meant any more.", "2026-12-01T00:00:00Z", anyOf=MOMENT),
+    )
 
 
 class HistoryQuerySchema(FiltersSchema):
     cursor = fields.String(
-        load_default=None, validate=validate.Length(1, 64), metadata=meta("A page's `next` or `prev`.")
+        load_default=None,
+        validate=validate.Regexp(CURSOR, error="must be the next or prev of a page"),
+        metadata=meta("A page's `next` or `prev`."),
     )
     limit = QueryInteger(load_default=50, validate=validate.Range(1, 200), metadata=meta("Entries on a page.", 50))
 
@@ -417,11 +443,17 @@ class UsageQuerySchema(ma.Schema):
     )
     since = fields.String(
         load_default=None,
-        metadata=meta("A date or a time (RFC 3339, UTC for a date); goes back to the full hour.", "2026-11-01"),
+        validate=validate.Length(min=1),
+        metadata=meta(
+            "A date or a time (RFC 3339, UTC for a date); goes back to the full hour.", "2026-11-01", anyOf=MOMENT
+        ),
     )
     until = fields.String(
         load_default=None,
-        metadata=meta("A date or a time, not included; goes on to the next full hour.", "2026-12-01T00:00:00Z"),
+        validate=validate.Length(min=1),
+        metadata=meta(
+            "A date or a time, not included; goes on to the next full hour.", "2026-12-01T00:00:00Z", anyOf=MOMENT
+        ),
     )
 
 

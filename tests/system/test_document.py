@@ -1,0 +1,43 @@
+"""The OpenAPI document against the server: schemathesis, with all checks, and data that is right and data that is wrong.
+
+`make fuzz` runs the same for longer. Exclusions, with their reasons: tests/schemathesis.toml.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.processes import Server, serving
+
+# Each phase at least once for each operation; `make fuzz` sets more.
+EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "3")
+SECONDS = os.environ.get("FUZZ_SECONDS", "40")
+SEED = os.environ.get("FUZZ_SEED", "1")
+
+
+@pytest.fixture(name="headers")
+def _headers() -> list[str]:
+    """Headers of every request: here stands the key of a server that wants one."""
+    return []
+
+
+@pytest.fixture(name="server")
+def _server(tmp_path: Path) -> Server:  # type: ignore[misc]
+    with serving(tmp_path, APP_LOG_LEVEL="ERROR") as server:
+        yield server  # type: ignore[misc]
+
+
+def test_the_server_does_what_the_document_says(server: Server, headers: list[str], tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("schemathesis")
+    command = [program, "--config-file", ROOT / "tests/schemathesis.toml", "run", f"{server.base_url}/openapi.json",
+               "--mode", "all", "--max-examples", EXAMPLES, "--max-time", SECONDS, "--seed", SEED,
+               "--continue-on-failure", "--no-color", *[part for header in headers for part in ("--header", header)]]  # fmt: skip
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "HYPOTHESIS_STORAGE_DIRECTORY": str(tmp_path / "hypothesis")}
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
+    log = server.log.read_text()
+    assert '"event": "bug"' not in log, log[-5000:]
