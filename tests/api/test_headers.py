@@ -57,10 +57,10 @@ def broken() -> str:
 
 
 @pytest.fixture(name="client")
-def _client(app: Flask) -> Iterator[FlaskClient]:
+def _client(app: Flask) -> FlaskClient:
     app.add_url_rule("/api/v1/broken", view_func=broken, endpoint="broken_api")
     app.add_url_rule("/broken", view_func=broken, endpoint="broken_page")
-    yield app.test_client()
+    return app.test_client()
 
 
 def test_every_route_with_every_method(app: Flask, client: FlaskClient) -> None:
