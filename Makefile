@@ -23,6 +23,14 @@ check: $(VENV)/.dev ## Lint, format, types, import contracts (no tests)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+fuzz: $(VENV)/.dev ## For ten minutes: data of all kinds against the document, and 10,000 answers with callers that hang up
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} FUZZ_SECONDS=$${FUZZ_SECONDS:-480} FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} \
+	MIXED_REQUESTS=$${MIXED_REQUESTS:-10000} $(BIN)/python -m pytest tests/system/test_document.py tests/system/test_mixed.py
+
+audit: $(VENV)/.dev ## Known faults of the packages in requirements.lock (asks PyPI's and OSV's service)
+	@$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.lock || { \
+	echo "make audit: either a package has a known fault (named above), or the service cannot be reached from here (see the error above): then nothing was checked."; exit 1; }
+
 bench: $(VENV)/.dev ## How to measure: see bench/README.md
 	@cat bench/README.md
 
@@ -45,4 +53,4 @@ $(VENV)/.dev: requirements-dev.lock | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help run test check bench lock clean
+.PHONY: help run test check fuzz audit bench lock clean

@@ -7,6 +7,7 @@ with JSON of the schema that was asked for.
 
     slow-SECONDS            waits before the first byte of the body
     tokens-N-PER_SECOND     N deltas at that pace
+    echo-PER_SECOND         the normal answer, word by word at that pace
     json-other              JSON of another schema             json-cut         the first half of the right JSON
     json-nan                NaN as the first value             json-surrogate   half a surrogate pair as the first value
     retry-after-SECONDS     429 with that Retry-After, and an answer to the next call
@@ -233,6 +234,8 @@ class _Script:
             count, pace = model.removeprefix("tokens-").split("-")
             self._words = ["word "] * int(count)
             await self._stream(self._events(pause_s=1 / float(pace)))
+        elif model.startswith("echo-"):
+            await self._stream(self._events(pause_s=1 / float(model.removeprefix("echo-"))))
         elif model.startswith("fault-"):
             await getattr(self, "_" + model.removeprefix("fault-").replace("-", "_"), self._by_status)()
         else:

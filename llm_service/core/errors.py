@@ -30,6 +30,9 @@ from typing import ClassVar
 
 from .standing import Limit
 
+# A body with a hundred thousand unknown fields gets no answer of that length.
+MAX_FIELDS = 50
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
@@ -64,12 +67,13 @@ class InputError(ServiceError):
 
 
 class InvalidInput(InputError):
-    """A value is missing, of the wrong type or out of bounds; `fields` names each."""
+    """A value is missing, of the wrong type or out of bounds; `fields` names each, `MAX_FIELDS` at most."""
 
     @classmethod
     def of(cls, fields: Sequence[FieldError]) -> "InvalidInput":
-        names = ", ".join(dict.fromkeys(error.field for error in fields))
-        return cls(f"Check: {names}.", fields=fields)
+        named = list(dict.fromkeys(error.field for error in fields))
+        more = f" and {len(named) - MAX_FIELDS} more" if len(named) > MAX_FIELDS else ""
+        return cls(f"Check: {', '.join(named[:MAX_FIELDS])}{more}.", fields=fields[:MAX_FIELDS])
 
 
 class InvalidCharacter(InputError):

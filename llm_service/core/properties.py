@@ -253,7 +253,9 @@ def _nothing(_one: Property, _value: Any, _path: str) -> Iterator[FieldError]:
 
 
 def _is_integer(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int):
+    """3.0 is one, as JSON Schema has it: JSON knows one kind of number."""
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole:
         return "must be an integer"
     return None if abs(value) <= MAX_INTEGER else f"must be between -{MAX_INTEGER} and {MAX_INTEGER}"
 

@@ -10,6 +10,8 @@ from flask import request
 _SOCKETS = ("gunicorn.socket", "werkzeug.socket")
 # A caller that takes nothing for so long is taken for gone.
 WRITE_TIMEOUT_S = 60
+# Likewise a caller that sends nothing more of the body that it announced.
+READ_TIMEOUT_S = 20
 
 
 def caller_gone() -> Callable[[], bool]:
@@ -19,6 +21,13 @@ def caller_gone() -> Callable[[], bool]:
     """
     connection = _socket()
     return (lambda: False) if connection is None else (lambda: _closed(connection))
+
+
+def bound_reads() -> None:
+    """A body that does not come ends the connection after a while, instead of holding it for good."""
+    connection = _socket()
+    if connection is not None:
+        connection.settimeout(READ_TIMEOUT_S)
 
 
 def bound_writes() -> None:

@@ -169,6 +169,8 @@ def _answer_http(error: HTTPException) -> Any:
     if error.code is None or error.code < 400:
         return error.get_response()
     response = _answer(_as_service_error(error))
+    if error.code == 416:
+        response.status_code = 416  # of a static file; no other answer has ranges
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value

@@ -7,6 +7,8 @@ import time
 import structlog
 from flask import Flask, Response, current_app, g, request
 
+from .caller import bound_reads
+
 log = structlog.get_logger("llm_service")
 _stdlib_log = logging.getLogger("llm_service")
 
@@ -38,6 +40,8 @@ def register_hooks(app: Flask) -> None:
 def _begin() -> None:
     g.started = time.perf_counter()
     g.request_id = current_app.config["MAKE_ID"]()
+    if request.method == "POST":
+        bound_reads()
     own = request.environ.get("HTTP_X_REQUEST_ID")
     structlog.contextvars.clear_contextvars()
     if own is not None and CLIENT_REQUEST_ID.fullmatch(own):

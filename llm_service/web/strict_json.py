@@ -9,22 +9,21 @@ import re
 from typing import Any, NoReturn
 
 from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from llm_service.core.errors import FieldError, InvalidCharacter
+from llm_service.core.text import refuse_forbidden
 
 from .errors import DuplicateKey, InvalidJson, TooDeep, TooLarge, UnsupportedMediaType
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 _BRACKETS_AND_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-_ESCAPED_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_json(request: Request) -> Any:
     """The body as Python values.
 
-    Raises `UnsupportedMediaType`, `TooLarge`, `InvalidJson`, `DuplicateKey`, `TooDeep`, and `InvalidCharacter` for half
-    of a surrogate pair.
+    Raises `UnsupportedMediaType`, `TooLarge`, `InvalidJson`, `DuplicateKey`, `TooDeep`, and `InvalidCharacter`.
     """
     if request.environ.get("CONTENT_TYPE") != "application/json" and (
         request.mimetype != "application/json" or request.mimetype_params.get("charset", "utf-8").lower() != "utf-8"
@@ -33,15 +32,21 @@ def read_json(request: Request) -> Any:
     if request.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("Compressed bodies are not read.")
     values = parse_json(_read_body(request))
-    refuse_surrogates(values)
+    refuse_unkeepable(values)
     return values
 
 
 def _read_body(request: Request) -> bytes:
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise TooLarge("A body may have at most 1 MiB.")
-    # A chunked body has no length: read no more of it than one byte over the limit.
-    body = request.stream.read(MAX_BODY_BYTES + 1)
+    try:
+        # A chunked body has no length: read no more of it than one byte over the limit.
+        body = request.stream.read(MAX_BODY_BYTES + 1)
+    except RequestEntityTooLarge:
+        raise TooLarge("A body may have at most 1 MiB.") from None
+    except Exception as error:
+        # Each server has errors of its own for a body that stops, or whose chunks are no chunks.
+        raise InvalidJson("The body did not come to its end.") from error
     if len(body) > MAX_BODY_BYTES:
         raise TooLarge("A body may have at most 1 MiB.")
     return body
@@ -64,22 +69,17 @@ def parse_json(body: bytes) -> Any:
         raise InvalidJson("The body holds a number that cannot be read.") from error
 
 
-def refuse_surrogates(values: Any, path: str = "") -> None:
-    """Raise `InvalidCharacter` for a lone surrogate in any key or string."""
+def refuse_unkeepable(values: Any, path: str = "") -> None:
+    """Raise `InvalidCharacter` for NUL or half of a surrogate pair in any key or string."""
     if isinstance(values, str):
-        if _ESCAPED_SURROGATE.search(values):
-            field = path or "body"
-            raise InvalidCharacter(
-                f"{field} holds half of a surrogate pair. Remove it.",
-                fields=[FieldError(field, "holds half of a surrogate pair")],
-            )
+        refuse_forbidden(path or "body", values)
     elif isinstance(values, dict):
         for key, value in values.items():
-            refuse_surrogates(key, path)
-            refuse_surrogates(value, f"{path}.{key}" if path else key)
+            refuse_forbidden(path or "body", key)
+            refuse_unkeepable(value, f"{path}.{key}" if path else key)
     elif isinstance(values, list):
         for value in values:
-            refuse_surrogates(value, path)
+            refuse_unkeepable(value, path)
 
 
 def _refuse_deep(body: bytes) -> None:

@@ -10,7 +10,9 @@ document.addEventListener("click", async (event) => {
     button.textContent = "Copied";
   } catch {
     // No clipboard without https or permission: select the text, so that the keyboard can copy it.
-    getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
+    const place = document.getElementById(button.dataset.copy);
+    place.closest(".views")?.querySelector("[value=plain]")?.click();
+    getSelection().selectAllChildren(place);
     button.textContent = "Press Ctrl + C";
   }
   setTimeout(() => { button.textContent = label; }, 2000);

@@ -3,13 +3,11 @@
 import json
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from llm_service.adapters.telemetry import configure_logging
 from llm_service.web.scopes import Need
 from tests.api.test_generate import BODY
 from tests.api.test_generate import URL as GENERATE
@@ -200,24 +198,6 @@ def test_a_problem_document_has_its_members_and_its_page(client: FlaskClient) ->
     }
     assert response.headers["X-Request-ID"] == "mine" != problem["request_id"]
     assert client.get(problem["type"]).status_code == 200
-
-
-@pytest.fixture(name="log_lines")
-def _log_lines() -> Any:
-    """The real formatter's lines, at DEBUG."""
-    lines: list[str] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(self.format(record))
-
-    configure_logging("DEBUG", [KEY_CANARY])
-    root = logging.getLogger()
-    keep = Keep()
-    keep.setFormatter(root.handlers[0].formatter)
-    root.handlers = [keep]
-    yield lines
-    root.handlers = []
 
 
 def test_log_lines_have_the_request_id_and_nothing_secret(upstream_app: Flask, log_lines: list[str]) -> None:

@@ -27,10 +27,15 @@ def _browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session", name="server")
 def _server(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Server]:
     """The test provider behind it; a few of its models may be asked for."""
-    models = "normal,slow-1,tokens-20-5,fault-500"
+    models = "normal,slow-1,tokens-20-5,echo-200,fault-500"
     folder = tmp_path_factory.mktemp("browser")
     with serving(folder, OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal", APP_MODELS=models) as server:
         yield server
+
+
+# A violation without a line in the console is one too.
+REPORT_VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`violation of ${event.effectiveDirective}: ${event.blockedURI}`));"""
 
 
 class Watch:
@@ -61,6 +66,7 @@ def _open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]
     def open_page(path: str = "/", **options: Any) -> Page:
         context = browser.new_context(base_url=server.base_url, **options)
         context.set_default_timeout(10_000)
+        context.add_init_script(REPORT_VIOLATIONS)
         page = context.new_page()
         contexts.append(context)
         watches.append(Watch(page, server.base_url))

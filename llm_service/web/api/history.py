@@ -54,6 +54,8 @@ def clear() -> Response:
 @blp.route("/export")
 @blp.query(ExportQuerySchema)
 @blp.response(200, ExportSchema)
+@blp.alt_response(200, schema={"type": "string"}, content_type="application/jsonl", success=True)
+@blp.alt_response(200, schema={"type": "string"}, content_type="text/csv", success=True)
 @blp.problems("not-authenticated", "invalid-input", "invalid-character", "storage-unavailable")
 @blp.doc(operationId="exportHistory")
 def export(query: dict[str, Any]) -> Response:

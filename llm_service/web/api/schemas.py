@@ -1,5 +1,6 @@
 """The shapes of the API, as marshmallow schemas: they check requests and document both ways."""
 
+import re
 from typing import Any
 
 import marshmallow as ma
@@ -10,6 +11,12 @@ from llm_service.core.standing import Kind
 from ..download import EXPORT_FORMATS
 
 UUID_EXAMPLE = "019ab3f0-5f1e-7c3a-9d55-3d1c0a7b2e11"
+_DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+MAX_PARAMETERS = 64
+# Of `core.history`: opaque to callers, but not to those who check documents.
+CURSOR = "^[bn][0-9]{1,18}$"
+# A day or a time, as `web.filters` reads them.
+MOMENT = [{"format": "date"}, {"format": "date-time"}]
 STATES = ["running", "completed", "incomplete", "failed", "cancelled", "interrupted"]
 
 
@@ -34,6 +41,21 @@ class StrictBoolean(fields.Boolean):
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return value
+
+
+class QueryInteger(fields.Integer):
+    """Plain digits: Python's `int` would take ` 1`, `+1`, `1_0` and the digits of every script."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
+        if not _DIGITS.fullmatch(value):
+            raise self.make_error("invalid", input=value)
+        return int(value)
+
+
+def _few(parameters: dict[str, Any]) -> None:
+    """As `validate.Length`, which would be documented as the length of a text."""
+    if len(parameters) > MAX_PARAMETERS:
+        raise ma.ValidationError(f"must have at most {MAX_PARAMETERS} entries")
 
 
 class FieldErrorSchema(ma.Schema):
@@ -167,8 +189,12 @@ class PreviewRequestSchema(ma.Schema):
     parameters = fields.Dict(
         keys=StrictString(),
         load_default=dict,
-        validate=validate.Length(max=64),
-        metadata=meta("The template's other inputs, by name; see `inputs` of the template.", {"tone": "simple"}),
+        validate=_few,
+        metadata=meta(
+            "The template's other inputs, by name; see `inputs` of the template.",
+            {"tone": "simple"},
+            maxProperties=MAX_PARAMETERS,
+        ),
     )
     model = StrictString(
         load_default=None,
@@ -404,12 +430,21 @@ class FiltersSchema(ma.Schema):
     )
     template_id = fields.String(metadata=meta("The whole id of a template.", "basic_chat_v1"))
     model = fields.String(metadata=meta("The model that was asked.", "gpt-4o-mini"))
-    status = fields.String(metadata=meta("The state.", enum=STATES))
-    cached = fields.String(metadata=meta("Whether the cache answered.", type="boolean"))
-    since = fields.String(
-        metadata=meta("The first moment: RFC 3339, or a day, which means its beginning in UTC.", "2026-11-01")
+    status = fields.String(validate=validate.OneOf(STATES), metadata=meta("The state."))
+    cached = fields.String(
+        validate=validate.OneOf(["true", "false"]),
+        metadata=meta("Whether the cache answered.", type="boolean", enum=[True, False]),
     )
-    until = fields.String(metadata=meta("The first moment that is not meant any more.", "2026-12-01T00:00:00Z"))
+    since = fields.String(
+        validate=validate.Length(min=1),
+        metadata=meta(
+            "The first moment: RFC 3339, or a day, which means its beginning in UTC.", "2026-11-01", anyOf=MOMENT
+        ),
+    )
+    until = fields.String(
+        validate=validate.Length(min=1),
+        metadata=meta("The first moment that is not meant any more.", "2026-12-01T00:00:00Z", anyOf=MOMENT),
+    )
 
 
 class OwnerSchema(ma.Schema):
@@ -422,9 +457,11 @@ class OwnerSchema(ma.Schema):
 
 class HistoryQuerySchema(FiltersSchema, OwnerSchema):
     cursor = fields.String(
-        load_default=None, validate=validate.Length(1, 64), metadata=meta("A page's `next` or `prev`.")
+        load_default=None,
+        validate=validate.Regexp(CURSOR, error="must be the next or prev of a page"),
+        metadata=meta("A page's `next` or `prev`."),
     )
-    limit = fields.Integer(load_default=50, validate=validate.Range(1, 200), metadata=meta("Entries on a page.", 50))
+    limit = QueryInteger(load_default=50, validate=validate.Range(1, 200), metadata=meta("Entries on a page.", 50))
 
 
 class ExportQuerySchema(FiltersSchema, OwnerSchema):
@@ -454,11 +491,17 @@ class UsageQuerySchema(OwnerSchema):
     )
     since = fields.String(
         load_default=None,
-        metadata=meta("A date or a time (RFC 3339, UTC for a date); goes back to the full hour.", "2026-11-01"),
+        validate=validate.Length(min=1),
+        metadata=meta(
+            "A date or a time (RFC 3339, UTC for a date); goes back to the full hour.", "2026-11-01", anyOf=MOMENT
+        ),
     )
     until = fields.String(
         load_default=None,
-        metadata=meta("A date or a time, not included; goes on to the next full hour.", "2026-12-01T00:00:00Z"),
+        validate=validate.Length(min=1),
+        metadata=meta(
+            "A date or a time, not included; goes on to the next full hour.", "2026-12-01T00:00:00Z", anyOf=MOMENT
+        ),
     )
 
 

@@ -12,10 +12,11 @@ from flask_smorest import Api
 from flask_smorest import Blueprint as SmorestBlueprint
 
 from llm_service import __version__
-from llm_service.core.errors import FieldError, InvalidInput
+from llm_service.core.errors import InvalidInput
 
 from ..errors import NotAcceptable, fields_of
 from ..problems import PROBLEMS, STATUS_IN_PATH
+from ..query import refuse_query
 from ..strict_json import read_json
 from .schemas import ProblemSchema
 from .security import SCHEMES
@@ -179,21 +180,14 @@ def make_api(app: Flask) -> ServiceApi:
 def _guard() -> None:
     """Before each API request: refuse what no operation could mean."""
     if request.environ.get("QUERY_STRING"):
-        _refuse_query()
+        view = current_app.view_functions.get(request.endpoint or "")
+        # Where arguments are declared, their schema refuses others.
+        refuse_query(None if view is None or getattr(view, "takes_query", False) else ())
     if request.environ.get("HTTP_ACCEPT", "*/*") == "*/*":
         return
     accept = request.accept_mimetypes
     if accept and not accept.best_match(["application/json", PROBLEM_TYPE, "text/plain", "text/event-stream"]):
         raise NotAcceptable("The answer is application/json.")
-
-
-def _refuse_query() -> None:
-    view = current_app.view_functions.get(request.endpoint or "")
-    errors = [FieldError(name[:64], "stands there twice") for name, values in request.args.lists() if len(values) > 1]
-    if view is not None and not getattr(view, "takes_query", False):
-        errors += [FieldError(name[:64], "is not an argument of this address") for name in request.args]
-    if errors:
-        raise InvalidInput.of(errors)
 
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -10,7 +10,7 @@ from typing import Any
 
 from llm_service.core.allowed_models import AllowedModels
 from llm_service.core.parameters import MAIN_INPUT
-from llm_service.core.properties import object_schema
+from llm_service.core.properties import MAX_INTEGER, object_schema
 from llm_service.core.templates import Template, TemplateSet
 
 PATTERN = "/api/v1/templates/{template_id}/generate"
@@ -111,7 +111,7 @@ def _success(response: Document, template: Template, name: str) -> dict[str, Any
 def _schemas(template: Template, name: str, models: AllowedModels, generation: Document) -> dict[str, Any]:
     schemas = {f"{name}Request": _request(template, name, models)}
     if template.parameters:
-        schemas[f"{name}Parameters"] = object_schema(template.parameters)
+        schemas[f"{name}Parameters"] = _bounded(object_schema(template.parameters))
     if template.outputs:
         schemas[f"{name}Output"] = template.outputs.schema
         schemas[f"{name}Generation"] = _generation(name, generation)
@@ -121,15 +121,16 @@ def _schemas(template: Template, name: str, models: AllowedModels, generation: D
 def _request(template: Template, name: str, models: AllowedModels) -> dict[str, Any]:
     main = template.main_input.json_schema()
     main.setdefault("minLength", 1)
+    main.setdefault("pattern", r"\S")
     properties: dict[str, Any] = {MAIN_INPUT: main}
     required = [MAIN_INPUT]
     if template.parameters:
         properties["parameters"] = {"$ref": f"{SCHEMAS}{name}Parameters"}
         required += ["parameters"] * any(one.required for one in template.parameters)
     properties["model"] = {
-        "type": "string",
-        "enum": sorted(models.allowed_for(template)),
-        "description": f"Left out = {models.default_for(template)}.",
+        "type": ["string", "null"],
+        "enum": [*sorted(models.allowed_for(template)), None],
+        "description": f"Left out or null = {models.default_for(template)}.",
     }
     properties["stream"] = {
         "type": "boolean",
@@ -137,6 +138,18 @@ def _request(template: Template, name: str, models: AllowedModels) -> dict[str, 
         "description": "Whether the answer comes as server-sent events.",
     }
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _bounded(schema: dict[str, Any]) -> dict[str, Any]:
+    """With the bounds that every integer has, where the template sets none."""
+    if schema.get("type") in ("integer", ["integer", "null"]) and "enum" not in schema:
+        return {"minimum": -MAX_INTEGER, "maximum": MAX_INTEGER, **schema}
+    inner = dict(schema)
+    if "properties" in schema:
+        inner["properties"] = {name: _bounded(one) for name, one in schema["properties"].items()}
+    if "items" in schema:
+        inner["items"] = _bounded(schema["items"])
+    return inner
 
 
 def _generation(name: str, generation: Document) -> dict[str, Any]:

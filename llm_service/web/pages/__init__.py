@@ -21,9 +21,12 @@ from llm_service.core.search import marked
 
 from ..auth import CSRF_FIELD
 from ..context import services
+from ..markdown import to_html, too_long
+from ..query import refuse_unknown
 from ..representation import output_json
 from . import generate, history, login, numbers, problems, status, templates, usage
 from .forms import field_id, widget
+from .hidden import hidden_characters, titled
 from .labels import LIMIT_LABELS, STATUS_LABELS, limit_amount
 
 BLUEPRINTS = (
@@ -39,6 +42,7 @@ NAVIGATION = (
 
 
 def register(app: Flask) -> None:
+    app.before_request(refuse_unknown)
     for pages in BLUEPRINTS:
         app.register_blueprint(pages)
     app.jinja_env.trim_blocks = True
@@ -49,6 +53,8 @@ def register(app: Flask) -> None:
         field_id=field_id,
         limit_amount=limit_amount,
         limit_label=LIMIT_LABELS.get,
+        hidden_characters=hidden_characters,
+        markdown=to_html,
         marked=lambda text, search: marked(search, text),
         moment=moment,
         number=number,
@@ -58,6 +64,8 @@ def register(app: Flask) -> None:
         pretty_json=pretty_json,
         seconds=seconds,
         status_label=STATUS_LABELS.get,
+        titled=titled,
+        too_long=too_long,
         widget=widget,
     )
     app.jinja_env.filters.update(

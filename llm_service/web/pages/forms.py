@@ -14,7 +14,7 @@ from llm_service.core.properties import Kind, Property, normal
 from llm_service.core.templates import Template
 
 from ..errors import EdgeError
-from ..strict_json import parse_json, refuse_surrogates
+from ..strict_json import parse_json, refuse_unkeepable
 
 PREFIX = "p."
 # A text that may be longer is written in a field of several lines.
@@ -76,7 +76,7 @@ class Form:
             return {}
         try:
             parameters = parse_json(self.parameters_json.encode("utf-8", "surrogatepass"))
-            refuse_surrogates(parameters)
+            refuse_unkeepable(parameters)
         except EdgeError as error:
             raise InvalidInput.of([FieldError("parameters_json", error.detail)]) from error
         if not isinstance(parameters, dict):

@@ -18,6 +18,7 @@ from ..caller import caller_gone
 from ..context import caller, owner, services
 from ..errors import report, status_of
 from ..problems import PROBLEMS
+from ..query import takes
 from ..streaming import PING, event_stream, happenings, json_message, message
 from .forms import Form, form_of, read_form
 
@@ -26,6 +27,7 @@ RECENT = 8
 
 
 @pages.route("/")
+@takes("template", "example", "from")
 def show() -> str:
     """`?template=` chooses a template, with `&example=` its example; `?from=` shows a generation and asks it again."""
     generation = _generation(request.args.get("from"))

@@ -1,0 +1,126 @@
+"""A model's text as HTML, for people. The text is hostile until proven otherwise.
+
+Two layers, neither of which trusts the other: markdown-it writes HTML from a text in which HTML has no meaning
+(`html: False`), and nh3 lets only the elements and attributes through that stand here. Nothing of it makes a browser
+ask for anything: images become their descriptions, and a link, which waits for a click, shows its host.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+from markupsafe import Markup
+
+# What is longer, or has more of these marks, stays plain text: rendering takes the processor from everyone else, for
+# a third of a second by usual text of this length, and for two by the worst that was found.
+MAX_CHARS = 60_000
+MAX_MARKS = 5_000
+MARKS = "[|"
+MAX_NESTING = 20
+# A host of plain letters, and after it no user name that could pass for one: what is shown is where a click goes.
+_LINK = re.compile(r"https?://((?:[a-z0-9-]+\.)*[a-z0-9-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?=[/?#]|$)", re.IGNORECASE)
+_LANGUAGE = re.compile(r"language-[A-Za-z0-9+#._-]{1,40}")
+_ALIGNED = {"text-align:left": "left", "text-align:center": "center", "text-align:right": "right"}
+# The page has an h1, and h2 for its parts.
+_HEADINGS_BELOW = 2
+# Tokens of a text that looks the same as plain text.
+_PLAIN = frozenset({"paragraph_open", "paragraph_close", "inline", "text", "softbreak", "text_special"})
+
+TAGS = frozenset(
+    {"p", "br", "hr", "em", "strong", "s", "code", "pre", "blockquote", "ul", "ol", "li", "h3", "h4", "h5", "h6"}
+    | {"table", "thead", "tbody", "tr", "th", "td", "a", "small"}
+)
+ATTRIBUTES = {"a": {"href"}, "code": {"class"}, "ol": {"start"}, "th": {"align"}, "td": {"align"}}
+
+
+def to_html(text: str) -> Markup | None:
+    """The text formatted; None where it would look the same as plain text, or is too long (`too_long`)."""
+    if too_long(text):
+        return None
+    markdown = _markdown()
+    tokens = markdown.parse(text)
+    if _is_plain(tokens):
+        return None
+    _adapt(tokens)
+    return Markup(_cleaner().clean(markdown.renderer.render(tokens, markdown.options, {})))  # noqa: S704 - cleaned
+
+
+def too_long(text: str) -> bool:
+    """Whether it would take too long to format."""
+    return len(text) > MAX_CHARS or any(text.count(mark) > MAX_MARKS for mark in MARKS)
+
+
+def link_host(address: str) -> str | None:
+    """The host that a browser would ask; None where the address is not plainly one of the web."""
+    match = _LINK.match(address)
+    return match[1].lower() if match else None
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    # A line's end stays one: models write lists of short lines, and poems.
+    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "xhtmlOut": False, "maxNesting": MAX_NESTING})
+    markdown.enable(["table", "strikethrough"])
+    markdown.validateLink = _may_be_link  # type: ignore[method-assign]
+    markdown.add_render_rule("image", _render_image)
+    markdown.add_render_rule("link_close", _render_link_close)
+    return markdown
+
+
+@cache
+def _cleaner() -> nh3.Cleaner:
+    return nh3.Cleaner(
+        tags=TAGS,
+        attributes=ATTRIBUTES,
+        attribute_filter=_keep,
+        url_schemes={"http", "https"},
+        url_relative="deny",
+        link_rel="noopener noreferrer nofollow",
+    )
+
+
+def _may_be_link(url: str) -> bool:
+    return link_host(url) is not None
+
+
+def _keep(tag: str, attribute: str, value: str) -> str | None:
+    """nh3 would let `title` and `lang` through on every element."""
+    if (tag, attribute) == ("a", "rel"):
+        return value  # nh3's own
+    if attribute not in ATTRIBUTES.get(tag, ()) or (attribute == "class" and not _LANGUAGE.fullmatch(value)):
+        return None
+    return value
+
+
+def _is_plain(tokens: Sequence[Token]) -> bool:
+    return all(one.type in _PLAIN and _is_plain(one.children or ()) for one in tokens)
+
+
+def _adapt(tokens: Sequence[Token]) -> None:
+    """Headings below the page's own; columns aligned by an attribute, because the CSP allows no style."""
+    for one in tokens:
+        if one.type in ("heading_open", "heading_close"):
+            one.tag = f"h{min(6, int(one.tag[1:]) + _HEADINGS_BELOW)}"
+        elif one.type in ("th_open", "td_open") and "style" in one.attrs:
+            one.attrs["align"] = _ALIGNED[str(one.attrs.pop("style"))]
+
+
+def _render_image(
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    described = renderer.renderInlineAsText(tokens[index].children, options, env)
+    return escapeHtml(described or "image")
+
+
+def _render_link_close(
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    opening = next(one for one in reversed(tokens[:index]) if one.type == "link_open")
+    host = link_host(str(opening.attrs["href"])) or ""
+    return "</a>" if opening.markup == "autolink" else f"</a> <small>({escapeHtml(host)})</small>"

@@ -1,0 +1,136 @@
+"""A model's text as Markdown: what it may become, and that nothing else comes of it."""
+
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from llm_service.web.markdown import ATTRIBUTES, MAX_CHARS, MAX_MARKS, TAGS, link_host, to_html
+from tests.api.test_generate import URL
+from tests.hostile import EVERYTHING, IMAGES, LINKS, NO_LINKS, SCRIPTS
+
+# Whatever it is, with something beside it that makes it Markdown.
+BESIDE = "**x**\n\n"
+
+
+class Elements(HTMLParser):
+    """The elements of a fragment with their attributes, and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError(f"a comment: {data}")
+
+
+def elements(text: str) -> Elements:
+    html = to_html(BESIDE + text)
+    assert html is not None
+    return Elements(html)
+
+
+def links(text: str) -> list[dict[str, str | None]]:
+    return [attributes for tag, attributes in elements(text).found if tag == "a"]
+
+
+@pytest.mark.parametrize("text", EVERYTHING)
+def test_only_what_is_allowed_comes_of_it(text: str) -> None:
+    for tag, attributes in elements(text).found:
+        assert tag in TAGS
+        assert attributes.keys() <= ATTRIBUTES.get(tag, set()) | ({"rel"} if tag == "a" else set())
+
+
+@pytest.mark.parametrize("text", SCRIPTS)
+def test_html_is_shown_as_it_was_written(text: str) -> None:
+    """What stands in angle brackets is read by people."""
+    shown = elements(text).text
+    for name in ("script", "img", "iframe", "form", "meta", "hx-get", "onerror"):
+        assert (name in text) is (name in shown)
+
+
+@pytest.mark.parametrize("text", NO_LINKS)
+def test_what_is_no_address_of_the_web_is_no_link(text: str) -> None:
+    assert links(text) == []
+
+
+@pytest.mark.parametrize("text", IMAGES)
+def test_an_image_is_its_description(text: str) -> None:
+    assert "what it shows" in elements(text).text
+    assert "src" not in str(elements(text).found)
+
+
+@pytest.mark.parametrize(("text", "host"), [one for one in LINKS.items() if one[1]])
+def test_a_link_says_where_it_leads(text: str, host: str) -> None:
+    assert [one["rel"] for one in links(text)] == ["noopener noreferrer nofollow"]
+    assert f"({host})" in elements(text).text
+
+
+def test_an_address_that_stands_there_is_not_said_twice() -> None:
+    assert elements("<https://example.org/a>").text.count("example.org") == 1
+
+
+@pytest.mark.parametrize("address", ["https://a.b@c.d/", "https://a.b:80@c.d", "https://a.b\\@c.d", "ftp://a.b", "https://", "https://a..b", "https://a.b:123456/", " https://a.b"])  # fmt: skip
+def test_what_has_no_plain_host(address: str) -> None:
+    assert link_host(address) is None
+
+
+def test_what_models_write() -> None:
+    html = to_html(
+        "# Title\n\nA **word**, _another_, ~~gone~~ and `code`.\nNext line\n\n- one\n  - two\n\n3. three\n\n"
+        "```python\nprint(1 < 2)\n```\n\n> said\n\n| a | b |\n|:--|--:|\n| 1 | 2 |\n\n---\n"
+    )
+    for part in ("<h3>Title</h3>", "<strong>word</strong>", "<em>another</em>", "<s>gone</s>", "<code>code</code>",
+                 "<br>\nNext line", '<ol start="3">', '<code class="language-python">print(1 &lt; 2)',
+                 "<blockquote>", '<td align="right">2</td>', "<hr>"):  # fmt: skip
+        assert part in str(html)
+
+
+@pytest.mark.parametrize("text", ["", "Plain.", "Two\nlines & a half", "1 < 2 \\* 3", "a\n\nb", "&amp;"])
+def test_a_plain_text_stays_one(text: str) -> None:
+    assert to_html(text) in (None, text)
+
+
+@pytest.mark.parametrize("text", ["*x* " + "a" * MAX_CHARS, "*x*" + "[" * (MAX_MARKS + 1), "*x*\n\n" + "|a\n" * (MAX_MARKS + 1)])  # fmt: skip
+def test_what_would_take_too_long_stays_plain(text: str) -> None:
+    assert to_html(text) is None
+
+
+@pytest.mark.parametrize("text", [">" * 5000, "- " * 5000, "[" * 5000, "*" * 50_000, "".join(" " * n + "- a\n" for n in range(300))])  # fmt: skip
+def test_deep_nesting_ends(text: str) -> None:
+    """However deep it goes, so deep goes no element."""
+    html = to_html(text) or ""
+    assert max(html.count("<blockquote>"), html.count("<ul>") - html.count("</ul>")) <= 20
+
+
+def generated(client: FlaskClient, text: str) -> str:
+    body = {"template_id": "basic_chat_v1", "input": text}
+    return str(client.post(URL, json=body).get_json()["request_id"])
+
+
+def test_pages_show_both_and_copy_what_came(upstream_app: Any) -> None:
+    client = upstream_app.test_client()
+    request_id = generated(client, "x\n\n# A title\n\n**bold** <b>")
+    for page in (client.get(f"/history/{request_id}").text, client.get(f"/?from={request_id}").text):
+        assert "<h3>A title</h3>" in page
+        assert 'value="markdown" checked' in page
+        assert 'id="output" dir="auto">Answer to: x\n\n# A title\n\n**bold** &lt;b&gt;</div>' in page
+    assert client.get(f"/history/{request_id}/output.txt").text == "Answer to: x\n\n# A title\n\n**bold** <b>"
+
+
+def test_pages_say_why_a_long_text_is_plain(make_app: Any, upstream: Any) -> None:
+    app = make_app(OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal", APP_INPUT_MAX_CHARS="100000")
+    client = app.test_client()
+    page = client.get(f"/history/{generated(client, '**b** ' * 12_000)}").text
+    assert "too long to be formatted" in page
+    assert "<strong>" not in page
