@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, Response, current_app, g, redirect, request, url_for
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as BaseResponse
 
 from llm_service.core.access import Scope
@@ -36,7 +36,7 @@ def register_access(app: Flask) -> None:
 def _check() -> BaseResponse | None:
     g.caller = g.sign_in = None
     _check_host()
-    need = current_app.config["NEEDS"].get(request.endpoint)
+    need = current_app.config["NEEDS"].get(_endpoint())
     if need is not Need.UNASKED:
         _look_who(need)
         if need is not Need.OPEN:
@@ -45,6 +45,17 @@ def _check() -> BaseResponse | None:
             _check_scope(need)
     _check_origin()
     return None
+
+
+def _endpoint() -> str | None:
+    """That a method is wrong is told to whoever might use a right one there."""
+    error = request.routing_exception
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        adapter = current_app.create_url_adapter(request)
+        assert adapter is not None
+        endpoint, _ = adapter.match(method=next(iter(error.valid_methods)))
+        return str(endpoint)
+    return request.endpoint
 
 
 def _check_host() -> None:

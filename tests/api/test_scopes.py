@@ -146,3 +146,9 @@ def test_the_cache_is_emptied_by_who_may(app: Flask) -> None:
     assert client.get("/api/v1/status").get_json()["cache_size"] == 0
     assert client.post(GENERATE, json=BODY).get_json()["cached"] is False
     assert client.get("/api/v1/history").get_json()["items"], "the history stays"
+
+
+def test_a_wrong_method_is_told_to_whoever_may_use_a_right_one(make_app: Callable[..., Flask]) -> None:
+    client = make_app(APP_AUTH="required").test_client()
+    assert client.open("/api/v1/health", method="TRACE").status_code == 405
+    assert client.open("/api/v1/usage", method="TRACE").status_code == 401

@@ -154,7 +154,7 @@ def test_the_schema_says_all_that_the_file_says(ticket: FlaskClient) -> None:
     request, parameters = schemas["TicketV1Request"], schemas["TicketV1Parameters"]
     assert request["required"] == ["input", "parameters"]
     assert request["additionalProperties"] is parameters["additionalProperties"] is False
-    assert request["properties"]["model"]["enum"] == ["gpt-4o", "gpt-4o-mini"]
+    assert request["properties"]["model"]["enum"] == ["gpt-4o", "gpt-4o-mini", None]
     assert parameters["required"] == ["labels", "budget"]
     assert parameters["properties"]["urgency"] == {
         "type": "integer", "description": "How urgent it is already.", "minimum": 1, "maximum": 5, "default": 3,

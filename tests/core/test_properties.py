@@ -51,7 +51,8 @@ def test_good_values(one: Property, value: object) -> None:
         (Property("a", Kind.INTEGER), True, "integer"),
         (Property("a", Kind.INTEGER), "10", "integer"),
         (Property("a", Kind.INTEGER), 10.7, "integer"),
-        (Property("a", Kind.INTEGER), 10.0, "integer"),
+        (Property("a", Kind.INTEGER), 10.5, "integer"),
+        (Property("a", Kind.INTEGER), float("inf"), "integer"),
         (Property("a", Kind.INTEGER), 2**63, "between"),
         (Property("a", Kind.INTEGER, minimum=1), 0, "at least 1"),
         (Property("a", Kind.FLOAT, maximum=2), 2.1, "at most 2"),
@@ -135,3 +136,9 @@ def test_nested_json_schema() -> None:
 def test_samples_are_allowed_values(one: Property, value: object) -> None:
     assert sample(one) == value
     assert faults(one, value) == []
+
+
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    """JSON Schema counts 10.0 among the integers."""
+    assert faults(Property("a", Kind.INTEGER, maximum=10), 10.0) == []
+    assert len(faults(Property("a", Kind.INTEGER, maximum=10), 11.0)) == 1

@@ -6,10 +6,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import urllib.request
 from pathlib import Path
-
-import pytest
 
 from tests.cli.test_commands import flask
 from tests.conftest import ROOT
@@ -17,31 +15,47 @@ from tests.processes import Server, serving
 
 # Each phase at least once for each operation; `make fuzz` sets more.
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "3")
-SECONDS = os.environ.get("FUZZ_SECONDS", "40")
+SECONDS = os.environ.get("FUZZ_SECONDS", "30")
 SEED = os.environ.get("FUZZ_SEED", "1")
 
 
-@pytest.fixture(name="key")
-def _key(tmp_path: Path) -> str:
-    """For all that the document has."""
-    made = flask(tmp_path, "keys", "create", "fuzz", "--scope", "admin")
-    assert made.returncode == 0, made.stderr
-    return made.stdout.strip()
+# Of a service that lets its own machine in without a key.
+OPEN = "ignored_auth,missing_required_header"
 
 
-@pytest.fixture(name="server")
-def _server(tmp_path: Path, key: str) -> Iterator[Server]:
-    with serving(tmp_path, APP_AUTH="required", APP_LOG_LEVEL="ERROR") as server:
-        yield server
+def document_of(server: Server, folder: Path, key: str) -> Path:
+    headers = {"X-Forwarded-For": "127.0.0.1", **({"Authorization": f"Bearer {key}"} if key else {})}
+    request = urllib.request.Request(f"{server.base_url}/openapi.json", headers=headers)
+    with urllib.request.urlopen(request, timeout=10) as response:
+        (folder / "openapi.json").write_bytes(response.read())
+    return folder / "openapi.json"
 
 
-def test_the_server_does_what_the_document_says(server: Server, key: str, tmp_path: Path) -> None:
+def check(server: Server, folder: Path, *options: str, key: str = "") -> None:
+    document = document_of(server, folder, key)
     program = Path(sys.executable).with_name("schemathesis")
-    command = [program, "--config-file", ROOT / "tests/schemathesis.toml", "run", f"{server.base_url}/openapi.json",
+    command = [program, "--config-file", ROOT / "tests/schemathesis.toml", "run", document, "--url", server.base_url,
                "--mode", "all", "--max-examples", EXAMPLES, "--max-time", SECONDS, "--seed", SEED,
-               "--continue-on-failure", "--no-color", "--header", f"Authorization: Bearer {key}"]  # fmt: skip
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), "HYPOTHESIS_STORAGE_DIRECTORY": str(tmp_path / "hypothesis")}
-    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
+               "--continue-on-failure", "--no-color", *options]  # fmt: skip
+    environ = {
+        **os.environ,
+        "FUZZ_KEY": key,
+        "PYTHONPATH": str(ROOT),
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
+    }
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
     log = server.log.read_text()
     assert '"event": "bug"' not in log, log[-5000:]
+
+
+def test_with_a_key(tmp_path: Path) -> None:
+    made = flask(tmp_path, "keys", "create", "fuzz", "--scope", "admin")
+    assert made.returncode == 0, made.stderr
+    with serving(tmp_path, APP_AUTH="required", APP_PROXY_HOPS="1", APP_LOG_LEVEL="ERROR") as server:
+        check(server, tmp_path, key=made.stdout.strip())
+
+
+def test_without_a_key_on_its_own_machine(tmp_path: Path) -> None:
+    with serving(tmp_path, APP_PROXY_HOPS="1", APP_LOG_LEVEL="ERROR") as server:
+        check(server, tmp_path, "--exclude-checks", OPEN)

@@ -52,7 +52,13 @@ class Caller(threading.Thread):
                 self._ask(f"{self._name}x{turn}x{self._dice.getrandbits(64):x}")
             except (OSError, http.client.HTTPException) as error:
                 self.wrong.append(repr(error))
-                self._connection = None
+                self._hang_up()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
     def _ask(self, nonce: str) -> None:
         # A quarter asks what several ask at once: their call is shared.
@@ -85,8 +91,7 @@ class Caller(threading.Thread):
                 connection.sock.recv(self._dice.randrange(1, 400))
         if self._dice.random() < 0.5:
             connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        connection.close()
-        self._connection = None
+        self._hang_up()
 
 
 def _done(events: str) -> dict[str, str]:

@@ -1,0 +1,154 @@
+"""What is secret turns up nowhere: words that stand for secrets go in everywhere, and all that comes out is searched.
+
+A real server at DEBUG, with every failure of the provider, bad input of every kind, and an error of its own.
+"""
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import FAULT_MODELS, KEY_CANARY
+from tests.processes import Server, serving
+from tests.upstream import Upstream
+
+COOKIE, AUTHORIZATION, PROMPT = "canary-cookie-71", "canary-authorization-72", "canary-prompt-73"
+DATABASE = "canary-database-74"
+# Never in a log, an error's body or the arguments of a process. The upstream quotes the key in its errors' words.
+EVERYWHERE = [KEY_CANARY, COOKIE, AUTHORIZATION, DATABASE, "secret words"]
+# In an answer the prompt may stand, and what came of it.
+LOGS = [*EVERYWHERE, PROMPT, PROMPT.upper(), urllib.parse.quote(PROMPT[:20]), "Answer to"]
+JSON_TYPE = "application/json"
+
+
+class Outside:
+    """A caller that sends its secrets along with everything and keeps what it gets from errors."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
+        self.errors: list[tuple[str, str]] = []
+        self.statuses: set[int] = set()
+
+    def ask(self, path: str, body: bytes | None = None, content_type: str = JSON_TYPE, **more: str) -> str:
+        headers = {"Cookie": f"session={COOKIE}", "Authorization": f"Bearer {AUTHORIZATION}", "Accept": "*/*",
+                   "Content-Type": content_type, "Sec-Fetch-Site": "same-origin", "Referer": f"/?q={PROMPT}", **more}  # fmt: skip
+        request = urllib.request.Request(self._base_url + path, body, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                self.statuses.add(response.status)
+                return str(response.read().decode())
+        except urllib.error.HTTPError as error:
+            text = str(error.headers) + error.read().decode()
+            self.statuses.add(error.code)
+            self.errors.append((path, text))
+            return text
+
+    def generate(self, **changes: object) -> str:
+        body = {"template_id": "basic_chat_v1", "input": PROMPT, **changes}
+        return self.ask("/api/v1/generate", json.dumps(body).encode())
+
+
+@pytest.fixture(scope="module", name="server")
+def _server(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("canaries")
+    (folder / DATABASE).mkdir()
+    environ = {
+        "OPENAI_API_KEY": KEY_CANARY,
+        "OPENAI_BASE_URL": upstream.base_url,
+        "OPENAI_MODEL": "normal",
+        "APP_MODELS": ",".join(["normal", "tokens-5-50", *FAULT_MODELS]),
+        "APP_LOG_LEVEL": "DEBUG",
+        "APP_DEADLINE_S": "1.5",
+        "APP_IDLE_TIMEOUT_S": "0.6",
+        "APP_INPUT_MAX_CHARS": "5000",
+        "DATABASE_URL": f"sqlite:///{folder}/{DATABASE}/service.db",
+    }
+    with serving(folder, **environ) as server:
+        yield server
+
+
+def test_nothing_leaks(server: Server) -> None:
+    outside = Outside(server.base_url)
+    for model in FAULT_MODELS:
+        outside.generate(model=model)
+        outside.generate(model=model, stream=True)
+    _ask_badly(outside)
+    _use_the_pages(outside)
+    assert {200, 400, 404, 406, 413, 415, 422, 502, 503, 504} <= outside.statuses
+    log = server.log.read_text()
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert len([line for line in lines if line.get("event") == "request"]) > 50
+    assert _hits(LOGS, log) == []
+    for path, text in outside.errors:
+        assert (path, _hits(EVERYWHERE, text)) == (path, [])
+        assert "Traceback" not in text
+    assert _hits([KEY_CANARY, COOKIE, AUTHORIZATION, PROMPT], _arguments(server)) == []
+
+
+def test_an_error_of_its_own_says_nothing(server: Server) -> None:
+    """The database is gone from under it: its path and the SQL are nobody's business, the log has no text of a caller."""
+    folder = server.log.parent / DATABASE
+    outside = Outside(server.base_url)
+    for file in folder.iterdir():
+        file.write_bytes(b"no database" * 1000)
+    for _ in range(2):
+        outside.generate(input=f"{PROMPT} again")
+        outside.ask(f"/api/v1/history?q={PROMPT}")
+        outside.ask("/history")
+        outside.ask("/")
+        outside.ask("/usage")
+    assert any(status >= 500 for status in outside.statuses)
+    for path, text in outside.errors:
+        assert (path, _hits([*EVERYWHERE, str(folder), "SELECT", "sqlite", "Traceback"], text)) == (path, [])
+    log = server.log.read_text()
+    assert _hits([KEY_CANARY, COOKIE, AUTHORIZATION, PROMPT], log) == []
+
+
+def _ask_badly(outside: Outside) -> None:
+    outside.generate(admin=PROMPT)
+    outside.generate(input=PROMPT * 400)
+    outside.generate(input=f"{PROMPT}\x00")
+    outside.generate(template_id=PROMPT)
+    outside.generate(model=KEY_CANARY.upper())
+    outside.generate(parameters={"tone": PROMPT, PROMPT: PROMPT})
+    for body in (
+        b"",
+        b"{" + PROMPT.encode(),
+        f'{{"input": "{PROMPT}", "input": 1}}'.encode(),
+        b"[" * 100,
+        b" " * 2_000_000,
+    ):
+        outside.ask("/api/v1/generate", body)
+    outside.ask("/api/v1/generate", PROMPT.encode(), "text/plain")
+    outside.ask("/api/v1/generate", b"{}", Accept="application/xml")
+    outside.ask("/api/v1/generate", b"{}", **{"Idempotency-Key": f"{PROMPT} {AUTHORIZATION}"})
+    outside.ask(f"/api/v1/history?q={PROMPT}&unknown={PROMPT}")
+    outside.ask(f"/api/v1/history?status={PROMPT}")
+    outside.ask(f"/api/v1/history/{PROMPT}")
+    outside.ask(f"/nowhere/{PROMPT}")
+    outside.ask(f"/?template={PROMPT}")
+    outside.ask("/api/v1/health", **{"X-Request-ID": f"{AUTHORIZATION} {PROMPT}", "User-Agent": PROMPT})
+
+
+def _use_the_pages(outside: Outside) -> None:
+    form = urllib.parse.urlencode({"template_id": "basic_chat_v1", "input": PROMPT, "fresh": "1"}).encode()
+    for path in ("/", "/generate/answer", "/generate/preview", "/generate/payload", "/generate/form"):
+        outside.ask(path, form, "application/x-www-form-urlencoded")
+    bad = form.replace(b"basic_chat_v1", PROMPT.encode())
+    outside.ask("/generate/answer", bad, "application/x-www-form-urlencoded")
+    outside.ask(f"/history?q={PROMPT}")
+    outside.ask("/api/v1/history/export?format=csv")
+
+
+def _hits(words: list[str], text: str) -> list[str]:
+    return [word for word in words if word in text]
+
+
+def _arguments(server: Server) -> str:
+    """Of the server's processes: everyone on the machine may read them."""
+    pids = [server.process.pid, *server.workers()]
+    return "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in pids)
