@@ -41,6 +41,8 @@ class Limiter:
         Raises `RateLimited`.
         """
         accounts = accounts_of(caller, self._everyone)
+        if not accounts:
+            return ()
         if all(account.allowance.generations_per_minute is None for account in accounts):
             return self.standing(caller)
         ask = Ask(generation=True)

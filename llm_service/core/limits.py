@@ -109,6 +109,8 @@ class Taken:
 
 def accounts_of(caller: Caller, everyone: Allowance) -> tuple[Account, ...]:
     """Those that something is limited for. A key has an account of its own, whoever owns it."""
+    if caller.allowance == UNLIMITED == everyone:
+        return ()
     name = f"key:{caller.key_id}" if caller.key_id is not None else f"owner:{caller.owner}"
     both = (Account(name, caller.allowance), Account(EVERYONE, everyone))
     return tuple(account for account in both if account.allowance != UNLIMITED)
