@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ROWS = range(1, 111)
-# Keys and sessions: tests/ of their own.
-KEYS_AND_SESSIONS = frozenset({92, 93, 94, 95, 96, 97, 98, 99, 102})
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,16 @@ ELSEWHERE: dict[int, list[str]] = {
     80: ["tests/system/test_bad_connections.py::test_what_is_no_http_is_refused"],
     84: ["tests/system/test_bad_connections.py::test_a_body_that_does_not_come_ends_the_connection"],
     85: ["tests/system/test_bad_connections.py::test_slow_callers_hold_nobody_up"],
-    100: ["tests/api/test_access.py::test_changing_requests_come_from_our_own_page"],
+    92: ["tests/api/test_keys.py::test_every_wrong_way_is_told_the_same"],
+    93: ["tests/api/test_keys.py::test_what_comes_from_a_caller_is_a_bound_parameter"],
+    94: ["tests/api/test_keys.py::test_every_wrong_way_is_told_the_same"],
+    95: ["tests/system/test_doors.py::test_two_workers_feel_a_revocation_within_a_second", "tests/contracts/test_doors.py::test_a_key_is_found_until_it_expires"],
+    96: ["tests/api/test_keys.py::test_every_wrong_way_is_told_the_same"],
+    97: ["tests/api/test_scopes.py::test_a_key_opens_what_its_scope_says_and_nothing_else", "tests/api/test_isolation.py::test_an_id_of_another_owner_is_not_there"],
+    98: ["tests/pages/test_login.py::test_a_cookie_that_is_none_is_as_good_as_absent_and_cleared", "tests/pages/test_login.py::test_a_tampered_cookie_is_absent"],
+    99: ["tests/pages/test_login.py::test_each_sign_in_is_a_new_session_and_the_old_one_ends", "tests/pages/test_login.py::test_signing_out_ends_it"],
+    100: ["tests/api/test_access.py::test_changing_requests_come_from_our_own_page", "tests/pages/test_login.py::test_a_changing_request_brings_the_session_s_token"],
+    102: ["tests/pages/test_login.py::test_a_hundred_wrong_keys"],
     104: ["tests/browser/test_hostile_output.py::test_in_the_history", "tests/pages/test_markdown.py::test_only_what_is_allowed_comes_of_it"],
     105: ["tests/browser/test_hostile_output.py::test_while_it_streams_and_when_it_is_whole", "tests/pages/test_markdown.py::test_what_is_no_address_of_the_web_is_no_link"],
     106: ["tests/browser/test_hostile_output.py::test_while_it_streams_and_when_it_is_whole", "tests/pages/test_markdown.py::test_an_image_is_its_description"],

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_commands import flask
 from tests.conftest import FAULT_MODELS, KEY_CANARY
 from tests.processes import Server, serving
 from tests.upstream import Upstream
 
 COOKIE, AUTHORIZATION, PROMPT = "canary-cookie-71", "canary-authorization-72", "canary-prompt-73"
-DATABASE = "canary-database-74"
+DATABASE, SIGNING = "canary-database-74", "canary-signing-75-of-thirty-two-characters"
 # Never in a log, an error's body or the arguments of a process. The upstream quotes the key in its errors' words.
-EVERYWHERE = [KEY_CANARY, COOKIE, AUTHORIZATION, DATABASE, "secret words"]
+EVERYWHERE = [KEY_CANARY, COOKIE, AUTHORIZATION, DATABASE, SIGNING, "secret words"]
 # In an answer the prompt may stand, and what came of it.
 LOGS = [*EVERYWHERE, PROMPT, PROMPT.upper(), urllib.parse.quote(PROMPT[:20]), "Answer to"]
 JSON_TYPE = "application/json"
@@ -28,13 +29,14 @@ JSON_TYPE = "application/json"
 class Outside:
     """A caller that sends its secrets along with everything and keeps what it gets from errors."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, key: str) -> None:
         self._base_url = base_url
+        self._key = key
         self.errors: list[tuple[str, str]] = []
         self.statuses: set[int] = set()
 
     def ask(self, path: str, body: bytes | None = None, content_type: str = JSON_TYPE, **more: str) -> str:
-        headers = {"Cookie": f"session={COOKIE}", "Authorization": f"Bearer {AUTHORIZATION}", "Accept": "*/*",
+        headers = {"Cookie": f"session={COOKIE}", "Authorization": f"Bearer {self._key}", "Accept": "*/*",
                    "Content-Type": content_type, "Sec-Fetch-Site": "same-origin", "Referer": f"/?q={PROMPT}", **more}  # fmt: skip
         request = urllib.request.Request(self._base_url + path, body, headers)
         try:
@@ -52,8 +54,9 @@ class Outside:
         return self.ask("/api/v1/generate", json.dumps(body).encode())
 
 
-@pytest.fixture(scope="module", name="server")
-def _server(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Server]:
+@pytest.fixture(scope="module", name="place")
+def _place(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[tuple[Server, str]]:
+    """The server, and a key to it."""
     folder = tmp_path_factory.mktemp("canaries")
     (folder / DATABASE).mkdir()
     environ = {
@@ -66,33 +69,43 @@ def _server(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ite
         "APP_IDLE_TIMEOUT_S": "0.6",
         "APP_INPUT_MAX_CHARS": "5000",
         "DATABASE_URL": f"sqlite:///{folder}/{DATABASE}/service.db",
+        "SECRET_KEY": SIGNING,
+        "APP_AUTH": "required",
     }
+    made = flask(folder, "keys", "create", "tester", "--scope", "admin", DATABASE_URL=environ["DATABASE_URL"])
+    assert made.returncode == 0, made.stderr
     with serving(folder, **environ) as server:
-        yield server
+        yield server, made.stdout.strip()
 
 
-def test_nothing_leaks(server: Server) -> None:
-    outside = Outside(server.base_url)
+def test_nothing_leaks(place: tuple[Server, str]) -> None:
+    server, key = place
+    outside = Outside(server.base_url, key)
     for model in FAULT_MODELS:
         outside.generate(model=model)
         outside.generate(model=model, stream=True)
     _ask_badly(outside)
     _use_the_pages(outside)
-    assert {200, 400, 404, 406, 413, 415, 422, 502, 503, 504} <= outside.statuses
+    outside.ask("/login", urllib.parse.urlencode({"key": key}).encode(), "application/x-www-form-urlencoded")
+    outside.ask("/login", f"key={AUTHORIZATION}".encode(), "application/x-www-form-urlencoded")
+    outside.ask(f"/api/v1/status?key={key}", Authorization=f"Bearer {AUTHORIZATION}")
+    outside.ask("/api/v1/status", Authorization=f"Bearer {key[:-1]}")
+    assert {200, 400, 401, 404, 406, 413, 415, 422, 502, 503, 504} <= outside.statuses
     log = server.log.read_text()
     lines = [json.loads(line) for line in log.splitlines()]
     assert len([line for line in lines if line.get("event") == "request"]) > 50
-    assert _hits(LOGS, log) == []
+    assert _hits([*LOGS, key, key[:-1], key.split("_")[2]], log) == []
     for path, text in outside.errors:
-        assert (path, _hits(EVERYWHERE, text)) == (path, [])
+        assert (path, _hits([*EVERYWHERE, key[:-1]], text)) == (path, [])
         assert "Traceback" not in text
-    assert _hits([KEY_CANARY, COOKIE, AUTHORIZATION, PROMPT], _arguments(server)) == []
+    assert _hits([KEY_CANARY, COOKIE, AUTHORIZATION, PROMPT, SIGNING, key], _arguments(server)) == []
 
 
-def test_an_error_of_its_own_says_nothing(server: Server) -> None:
+def test_an_error_of_its_own_says_nothing(place: tuple[Server, str]) -> None:
     """The database is gone from under it: its path and the SQL are nobody's business, the log has no text of a caller."""
+    server, key = place
     folder = server.log.parent / DATABASE
-    outside = Outside(server.base_url)
+    outside = Outside(server.base_url, key)
     for file in folder.iterdir():
         file.write_bytes(b"no database" * 1000)
     for _ in range(2):
@@ -105,7 +118,7 @@ def test_an_error_of_its_own_says_nothing(server: Server) -> None:
     for path, text in outside.errors:
         assert (path, _hits([*EVERYWHERE, str(folder), "SELECT", "sqlite", "Traceback"], text)) == (path, [])
     log = server.log.read_text()
-    assert _hits([KEY_CANARY, COOKIE, AUTHORIZATION, PROMPT], log) == []
+    assert _hits([KEY_CANARY, COOKIE, AUTHORIZATION, PROMPT, SIGNING, key], log) == []
 
 
 def _ask_badly(outside: Outside) -> None:
