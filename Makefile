@@ -15,7 +15,7 @@ run: $(VENV)/.runtime ## Serve the page and the API on http://127.0.0.1:8000 (HO
 test: $(VENV)/.dev ## Run every check and every test
 	@sh tests/system_packages.sh
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3
 
 check: $(VENV)/.dev ## Lint, format, types, import contracts (no tests)
 	$(BIN)/ruff check .
