@@ -227,12 +227,12 @@ def test_without_a_history_limits_hold_as_well(make_app: MakeApp) -> None:
     assert limits(client)["tokens-per-day"]["reserved"] == "0"
 
 
-def test_it_is_logged(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_logged(make_app: MakeApp, log_lines: list[str]) -> None:
     client = with_allowance(make_app(), generations_per_minute=0)
     ask(client)
-    said = capsys.readouterr()
-    (line,) = [line for line in (said.out + said.err).splitlines() if " limited " in line or '"limited"' in line]
-    assert all(word in line for word in ("rate-limited", "generations-per-minute", "alice", "key_id=")), line
+    (line,) = [line for line in map(json.loads, log_lines) if line["event"] == "limited"]
+    assert (line["error"], line["limit"], line["owner"]) == ("rate-limited", "generations-per-minute", "alice")
+    assert line["key_id"]
 
 
 def test_the_page_says_what_to_do_next_where_the_answer_would_be(make_app: MakeApp) -> None:
