@@ -89,7 +89,12 @@ def test_a_killed_server_has_lost_nothing_that_was_answered(tmp_path: Path, upst
             thread.start()
         while len(answered) < 60:
             time.sleep(0.01)
-        for pid in [*server.workers(), server.process.pid]:
+        pids = [*server.workers(), server.process.pid]
+        with sqlite3.connect(tmp_path / "service.db") as database:
+            until(
+                lambda: database.execute("SELECT count(*) FROM generations WHERE status = 'running'").fetchone()[0] > 2
+            )
+        for pid in pids:
             os.kill(pid, signal.SIGKILL)
         for thread in threads:
             thread.join()
