@@ -44,9 +44,8 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = _opened_once(settings, services)
     if settings.proxy_hops:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=settings.proxy_hops, x_proto=settings.proxy_hops
-        )
+        # Who the client is we read ourselves (web.loopback): ProxyFix gives quotes a meaning there.
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=0, x_proto=settings.proxy_hops)  # type: ignore[method-assign]
     register_hooks(app)
     register_access(app)
     register_error_handlers(app)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from .access import UNLIMITED, Allowance, Scope
 from .errors import NotFound
-from .keys import Key, RandomBytes, digest_of, make_key, parse_key
+from .keys import ID_CHARS, Key, RandomBytes, digest_of, make_key, parse_key
 from .ports import Clock, KeyStore
 
 # How long a key that was good is taken for good without another look: a revocation is felt everywhere within it.
@@ -108,7 +108,7 @@ class Keyring:
         """
         key = self._store.revoke(key_id, self._clock.now_ms())
         if key is None:
-            raise NotFound(f"There is no key with the id {key_id[:40]!r}. `flask keys list` shows them.")
+            raise NotFound(f"There is no key with the id {key_id[:ID_CHARS]!r}. `flask keys list` shows them.")
         self._trusted = {}
         return key
 

@@ -91,10 +91,17 @@ def _ask_who() -> BaseResponse:
         raise NotAuthenticated(NOT_LET_IN)
     if "HX-Request" in request.headers:
         # A fragment is no page to come back to: the page that asked for it is.
-        there = urlsplit(request.headers.get("HX-Current-URL", ""))
-        address = _login(f"{there.path}?{there.query}" if there.query else there.path)
+        address = _login(_path_of(request.headers.get("HX-Current-URL", "")))
         return Response(status=401, headers={"HX-Redirect": address, "WWW-Authenticate": CHALLENGE})
     return redirect(_login(request.full_path.removesuffix("?") if request.method in SAFE_METHODS else ""))
+
+
+def _path_of(address: str) -> str:
+    try:
+        there = urlsplit(address)
+    except ValueError:
+        return ""
+    return f"{there.path}?{there.query}" if there.query else there.path
 
 
 def _login(address: str) -> str:
@@ -134,9 +141,12 @@ def _check_origin() -> None:
 
     Browsers say so in `Sec-Fetch-Site`, older ones in `Origin`. A page's form that says neither is refused; a program
     that calls the API says neither. A signed-in browser must also bring its session's token. Who sends a key in a header
-    is none of this: no browser adds that by itself.
+    is none of this: a browser may add a password to it by itself, but no key. To sign in asks for no header, so that one
+    changes nothing there.
     """
-    if request.method in SAFE_METHODS or "HTTP_AUTHORIZATION" in request.environ:
+    if request.method in SAFE_METHODS:
+        return
+    if "HTTP_AUTHORIZATION" in request.environ and request.endpoint != "login.sign_in":
         return
     if not _is_same_origin() or not _has_token():
         record("denied", reason="csrf")

@@ -13,7 +13,7 @@ from llm_service.core.sessions import ABSOLUTE_MS, Session
 
 from .context import services
 from .errors import NotAuthenticated, TooManyAttempts
-from .loopback import is_open, names_loopback
+from .loopback import client_address, is_open, names_loopback
 from .security_log import record
 
 # One text for every reason: who guesses learns nothing.
@@ -49,7 +49,7 @@ def _by_key(header: str) -> Caller:
 def count_wrong(refused: Refused, event: str) -> float | None:
     """Record a wrong key; the seconds to wait where it was one too many from its address."""
     record(event, reason=refused.reason.value, key_id=refused.key_id)
-    wait_s = services().attempts.wrong(request.remote_addr)
+    wait_s = services().attempts.wrong(client_address())
     if wait_s is not None:
         record("limited", reason="wrong keys", key_id=refused.key_id)
     return wait_s

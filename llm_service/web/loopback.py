@@ -10,36 +10,54 @@ from functools import lru_cache
 
 from flask import current_app, request
 
-# As WSGI spells X-Forwarded-For, X-Forwarded-Host, X-Forwarded-Proto, X-Real-IP, Forwarded and Via.
+# As WSGI spells the headers that proxies and tunnels add, and that are none of X-Forwarded-*.
 FORWARDING_HEADERS = frozenset(
     f"HTTP_{name}"
-    for name in ("X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_REAL_IP", "FORWARDED", "VIA")
-)
+    for name in (
+        "FORWARDED", "VIA", "X_REAL_IP", "X_CLIENT_IP", "X_CLUSTER_CLIENT_IP", "X_ORIGINAL_HOST", "X_ORIGINAL_FORWARDED_FOR",
+        "CF_CONNECTING_IP", "TRUE_CLIENT_IP", "FASTLY_CLIENT_IP",
+    )
+)  # fmt: skip
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?")
 
 
 def is_open() -> bool:
-    """Listening address, peer, named client and Host are all loopback, and the settings do not require a key.
-
-    `ProxyFix` has put the named client into `remote_addr`.
-    """
+    """Listening address, peer, named client and Host are all loopback, and the settings do not require a key."""
     if not current_app.config["OPEN_ON_LOOPBACK"]:
         return False
-    hops = current_app.config["PROXY_HOPS"]
-    client = request.remote_addr
-    peer = client
-    if hops:
-        peer = request.environ["werkzeug.proxy_fix.orig"]["REMOTE_ADDR"]
-        named = [part for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
-        if len(named) < hops:
-            return False
-    elif not FORWARDING_HEADERS.isdisjoint(request.environ):
+    if not current_app.config["PROXY_HOPS"] and _was_forwarded():
         return False
     # Servers name the address that they listen on; 0.0.0.0 is everybody's.
     listening = request.environ.get("SERVER_NAME", "")
     if not (is_loopback(listening) or names_loopback(listening)):
         return False
-    return is_loopback(peer) and is_loopback(client) and names_loopback(request.environ["HTTP_HOST"])
+    peer = request.environ.get("REMOTE_ADDR")
+    return is_loopback(peer) and is_loopback(client_address()) and names_loopback(request.environ["HTTP_HOST"])
+
+
+def client_address() -> str | None:
+    """The peer's, or the one that the outermost of our own proxies saw; None where what it says is no address.
+
+    Proxies append to X-Forwarded-For what they see, whatever stands there already. So only the last values count, each of
+    them up to its comma: quotes have no meaning, which a stranger could give them.
+    """
+    hops = current_app.config["PROXY_HOPS"]
+    if not hops:
+        return request.environ.get("REMOTE_ADDR")
+    named = request.headers.get("X-Forwarded-For", "").split(",")
+    return _address(named[-hops]) if len(named) >= hops else None
+
+
+def _address(text: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(text.strip()))
+    except ValueError:
+        return None
+
+
+def _was_forwarded() -> bool:
+    environ = request.environ
+    return not FORWARDING_HEADERS.isdisjoint(environ) or any(name.startswith("HTTP_X_FORWARDED") for name in environ)
 
 
 def names_loopback(host: str) -> bool:

@@ -5,6 +5,8 @@ from typing import Any
 import structlog
 from flask import g, request
 
+from .loopback import client_address
+
 log = structlog.get_logger("llm_service.security")
 
 
@@ -14,7 +16,7 @@ def record(event: str, **facts: Any) -> None:
     about = {
         "key_id": caller.key_id if caller else None,
         "owner": caller.owner if caller else None,
-        "client": request.remote_addr,
+        "client": client_address(),
         "route": request.url_rule.rule if request.url_rule else None,
         "method": request.method,
     }

@@ -17,7 +17,8 @@ from .errors import DuplicateKey, InvalidJson, TooDeep, TooLarge, UnsupportedMed
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_DEPTH = 32
-_BRACKETS_AND_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# A string that does not close ends with the body, and nothing is tried twice: else each of its quotes would be a beginning.
+_BRACKETS_AND_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
 def read_json(request: Request) -> Any:

@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,16 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from llm_service.adapters.sql.engine import Database, migrate
 from llm_service.adapters.sql.errors import DatabaseFault
+from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.sql.schema import MIGRATIONS, REVISIONS
 from llm_service.adapters.sql.tables import metadata
+from llm_service.adapters.telemetry import LogReporter
 from llm_service.core.errors import StorageBusy, StorageUnavailable
+from tests.contracts.test_history import completed, generation
 
 
 @pytest.fixture(name="url")
@@ -142,3 +147,18 @@ def test_a_write_that_waits_too_long_is_busy_and_reads_go_on(url: str) -> None:
     other.close()
     database.check()
     database.close()
+
+
+def test_an_error_quotes_no_text_of_a_caller(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    database = Database(f"sqlite:///{tmp_path}/h.db")
+    refuse = "CREATE TRIGGER refusing BEFORE UPDATE ON answers BEGIN SELECT raise(ABORT, 'no'); END"
+    database.write(lambda connection: connection.execute(text(refuse)))
+    store = SqlHistory(database)
+    store.start(generation(1))
+    canary = "canary".upper()  # the traceback quotes this file's lines
+    # The broken rule of a trigger comes as it is: `adapters.sql.errors.mapped`.
+    with pytest.raises(IntegrityError) as caught:
+        store.finish(completed(generation(1), output=canary))
+    LogReporter().bug(caught.value)
+    store.close()
+    assert canary not in "".join(traceback.format_exception(caught.value)) + caplog.text

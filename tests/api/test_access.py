@@ -99,6 +99,33 @@ def test_behind_a_proxy(make_app: Callable[..., Flask]) -> None:
     assert get(client, STATUS, peer="10.0.0.1", X_Forwarded_For="127.0.0.1")[0] == 401
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "status"),
+    [
+        ("127.0.0.1, 127.0.0.1", 200),
+        ("203.0.113.9, 127.0.0.1, 10.0.0.5", 200),
+        ("203.0.113.9, 10.0.0.5", 401),
+        ("127.0.0.1, 203.0.113.9, 10.0.0.5", 401),
+        ('127.0.0.1, ", 203.0.113.9, 10.0.0.5', 401),
+        ('"127.0.0.1, 203.0.113.9", 10.0.0.5', 401),
+        ("127.0.0.1, , 10.0.0.5", 401),
+        ("127.0.0.1:80, 10.0.0.5", 401),
+        ("127.0.0.1", 401),
+    ],
+)
+def test_behind_two_proxies(make_app: Callable[..., Flask], forwarded: str, status: int) -> None:
+    """Whatever a stranger writes in front of what the proxies append."""
+    client = make_app(APP_PROXY_HOPS="2").test_client()
+    assert get(client, STATUS, X_Forwarded_For=forwarded)[0] == status
+
+
+@pytest.mark.parametrize(
+    "name", ["X_Forwarded_Port", "X_Forwarded_Prefix", "X_Forwarded", "CF_Connecting_IP", "True_Client_IP"]
+)
+def test_what_a_proxy_or_a_tunnel_adds_ends_the_open_mode(client: FlaskClient, name: str) -> None:
+    assert get(client, STATUS, **{name: "127.0.0.1"})[0] == 401
+
+
 def test_a_trusted_name_that_is_not_loopback_needs_more_than_a_name(make_app: Callable[..., Flask]) -> None:
     client = make_app(APP_TRUSTED_HOSTS="llm.example.org").test_client()
     assert get(client, "/api/v1/health", Host="llm.example.org")[0] == 200

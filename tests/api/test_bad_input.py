@@ -231,6 +231,14 @@ def test_of_many_wrong_fields_some_are_named(client: FlaskClient) -> None:
     assert problem["detail"].endswith("and 950 more.")
 
 
+@pytest.mark.parametrize("end", [b'"', b"", b"\\", b'" ]'])
+def test_a_string_that_does_not_close_is_read_once(client: FlaskClient, end: bytes) -> None:
+    """A mebibyte of escaped quotes behind many brackets: were each of them tried as a beginning, it would take hours."""
+    body = b'{"input": [' + b"[]," * 33 + b'"' + b'\\"' * 500_000 + end
+    response = client.post("/api/v1/generate", data=body, content_type="application/json")
+    assert (response.status_code, response.get_json()["error"]) == (400, INVALID)
+
+
 def test_every_row_has_a_test() -> None:
     here = {row.number for row in (*BODIES, *TEXTS, *test_bad_http.ROWS)} | {number for number, *_ in KEPT}
     named = {47} | test_bad_http.NAMED

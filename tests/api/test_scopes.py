@@ -73,7 +73,7 @@ def test_a_key_opens_what_its_scope_says_and_nothing_else(closed: Flask, scope: 
             continue
         need = NEEDS[endpoint]
         may = isinstance(need, Need) or scope in (need.value, "admin")
-        answer = call(method, address, **body_of(method, address))
+        answer = call(method, address, headers=OWN_PAGE, **body_of(method, address))
         assert (answer.status_code != 403) is may, (endpoint, answer.status_code)
         if not may and address.startswith("/api/"):
             assert answer.get_json()["error"] == "not-allowed"
@@ -152,3 +152,16 @@ def test_a_wrong_method_is_told_to_whoever_may_use_a_right_one(make_app: Callabl
     client = make_app(APP_AUTH="required").test_client()
     assert client.open("/api/v1/health", method="TRACE").status_code == 405
     assert client.open("/api/v1/usage", method="TRACE").status_code == 401
+
+
+def test_a_cancel_shows_no_text_to_a_key_that_may_not_read_the_history(app: Flask) -> None:
+    reader, writer = (
+        Calls(app, make_key(app, "alice", scopes)[0]) for scopes in (("generate", "history"), ("generate",))
+    )
+    answer = writer("POST", GENERATE, json=BODY).get_json()
+    cancel = f"/api/v1/history/{answer['request_id']}/cancel"
+    shown, hidden = reader("POST", cancel).get_json(), writer("POST", cancel).get_json()
+    assert shown["output"] == answer["output"]
+    texts = ("input", "parameters", "system_prompt", "user_prompt", "output")
+    assert [hidden[name] for name in texts] == [None] * len(texts)
+    assert (hidden["status"], hidden["request_id"]) == ("completed", answer["request_id"])

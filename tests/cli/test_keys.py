@@ -67,3 +67,10 @@ def test_what_is_wrong_is_said(tmp_path: Path, arguments: list[str], code: int, 
 def test_the_cache_may_be_cleared_while_nothing_runs(tmp_path: Path) -> None:
     done = flask(tmp_path, "cache", "clear")
     assert (done.returncode, done.stdout) == (0, "The caches are emptied.\n")
+
+
+def test_a_whole_key_given_to_revoke_is_not_quoted(tmp_path: Path) -> None:
+    key = flask(tmp_path, "keys", "create", "ci", "--scope", "generate").stdout.strip()
+    done = flask(tmp_path, "keys", "revoke", key)
+    assert done.returncode != 0
+    assert key.split("_")[2][:4] not in done.stdout + done.stderr

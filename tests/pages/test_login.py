@@ -281,6 +281,27 @@ def test_a_foreign_page_cannot_sign_anyone_in(closed: Flask) -> None:
         assert "Set-Cookie" not in answer.headers
 
 
+def test_a_browser_s_own_password_header_is_no_word_of_ours(closed: Flask) -> None:
+    text, _ = make_key(closed)
+    headers = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example", "Authorization": "Basic eDp5"}
+    answer = closed.test_client().post("/login", data={"key": text}, headers=headers)
+    assert answer.status_code == 403
+    assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("data", [{"key": "x" * 1_000_000}, "a=1&" * 100_000], ids=["one field", "many"])
+def test_a_large_form_is_not_read_before_anyone_is_known(closed: Flask, data: object) -> None:
+    headers = {**OWN_PAGE, "Content-Type": "application/x-www-form-urlencoded"}
+    answer = closed.test_client().post("/login", data=data, headers=headers)
+    assert answer.status_code == 413
+    assert answer.mimetype == "text/html"
+
+
+def test_an_address_that_is_none_leads_to_the_sign_in_alone(closed: Flask) -> None:
+    answer = closed.test_client().get("/history", headers={"HX-Request": "true", "HX-Current-URL": "http://["})
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/login")
+
+
 def test_a_hundred_wrong_keys(closed: Flask) -> None:
     text, _ = make_key(closed)
     client = closed.test_client()
@@ -295,7 +316,7 @@ def test_a_hundred_wrong_keys(closed: Flask) -> None:
     assert post_login(client, text).status_code == 303, "a good key is never refused"
 
 
-@pytest.mark.parametrize("key", ["", " ", "x" * 1_000_000, "\0", "schlüssel", "' OR 1=1 --", "llms_" + "0" * 62])
+@pytest.mark.parametrize("key", ["", " ", "x" * 5_000, "\0", "schlüssel", "' OR 1=1 --", "llms_" + "0" * 62])
 def test_what_is_no_key(closed: Flask, key: str) -> None:
     answer = post_login(closed.test_client(), key)
     assert answer.status_code == 401

@@ -130,6 +130,8 @@ def _engine(path: Path, *, begin: str, query_only: bool = False) -> Engine:
         f"sqlite:///{path}",
         poolclass=NullPool,
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "isolation_level": None},
+        # An error that is logged quotes no text of a caller.
+        hide_parameters=True,
     )
 
     @event.listens_for(engine, "connect")

@@ -4,8 +4,10 @@ from typing import Any
 
 from flask import Response
 
+from llm_service.core.access import Scope
+
 from ..across import owner_named, owner_of
-from ..context import owner, services
+from ..context import caller, owner, services
 from ..download import export_file, output_file
 from ..filters import read_filters
 from ..representation import summary_json, whole_json
@@ -138,6 +140,9 @@ def cancel(request_id: str) -> Response:
     """Stop a running generation
 
     The call to the model is closed, unless other requests share it, and what came of the answer is kept. Who waits for
-    it gets `cancelled`. A generation that has ended is returned unchanged.
+    it gets `cancelled`. A generation that has ended is returned unchanged. Its texts are null for a key without the
+    scope `history`.
     """
-    return json_response(whole_json(services().live.cancel(owner_of(request_id), request_id)))
+    generation = services().live.cancel(owner_of(request_id), request_id)
+    may_read = caller().may(Scope.HISTORY)
+    return json_response(whole_json(generation if may_read else generation.without_texts()))

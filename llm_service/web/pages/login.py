@@ -13,6 +13,8 @@ from ..identity import can_keep_cookie, cookie, count_wrong, set_cookie
 from ..security_log import record
 
 pages = Blueprint("login", __name__)
+# A key and an address to come back to, with every character escaped.
+MAX_FORM_BYTES = 8 * 1024
 # Where one lands who wanted nothing else: the first that the key opens.
 LANDINGS = ((Scope.GENERATE, "/"), (Scope.HISTORY, "/history"), (Scope.USAGE, "/usage"))
 
@@ -28,6 +30,8 @@ def show() -> BaseResponse:
 @pages.route("/login", methods=["POST"])
 def sign_in() -> BaseResponse:
     """A new session each time, so that nobody can be given one that another knows."""
+    # Nobody knows yet who sends it: to read a large form would cost a stranger nothing and the worker much.
+    request.max_content_length = MAX_FORM_BYTES
     if not can_keep_cookie():
         return Response(_form("Signing in needs https, or a browser on the service's own machine."), 403)
     found = services().keyring.find(request.form.get("key", "").strip()[: KEY_CHARS + 1])
