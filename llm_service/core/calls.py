@@ -202,10 +202,13 @@ class Calls:
         return error
 
     def _bill_late(self, run: Run) -> None:
-        """A call that went on for others after its own generation was stopped is that generation's to pay all the same."""
+        """A call that went on for others after its own generation was stopped is that generation's to pay all the same.
+
+        What was held for it is given back only now.
+        """
         run.wait(LATE_BILL_S)
         was, bill, unreported = run.stored, run.bill, run.unreported
-        if was is None or (was.billed, was.unreported) == (bill.usage, unreported):
+        if was is None or (not run.apart and (was.billed, was.unreported) == (bill.usage, unreported)):
             return
         known: dict[str, Any] = {"billed": bill.usage, "cost_usd": bill.cost_usd, "price_version": bill.price_version}
         now = replace(was, **known, unreported=unreported)

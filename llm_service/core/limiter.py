@@ -62,7 +62,8 @@ class Limiter:
         """Reserve for another attempt as well; False where there is no room for it, or that cannot be found out."""
         if hold.ask.amount == FREE:
             return True  # it has its slot already
-        again = replace(hold, ask=replace(hold.ask, call=False), now_ms=self._clock.now_ms())
+        # Of the day when the call began: that is the one it is charged to.
+        again = replace(hold, ask=replace(hold.ask, call=False))
         try:
             return self._store.take(again).refused is None
         except StorageError:

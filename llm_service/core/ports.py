@@ -227,7 +227,10 @@ class HistoryStore(Protocol):
         ...
 
     def finish_apart(self, generation: Generation, answer_id: str) -> bool:
-        """As `finish`, with a copy of the texts under a new `answer_id`: its output is not that of those who share."""
+        """As `finish`, with a copy of the texts under a new `answer_id`: its output is not that of those who share.
+
+        Its call goes on for them: what is held for it is kept until `bill_late` tells what it came to.
+        """
         ...
 
     def bill_late(self, was: Generation, now: Generation) -> None:

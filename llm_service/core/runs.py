@@ -72,6 +72,8 @@ class Run:
         self.stored: Generation | None = None
         # Where its text ends although the flight goes on for others.
         self.cut: int | None = None
+        # It ended, and its flight went on for others.
+        self.apart = False
         self.listeners = 0
         self.left_at: float | None = None
         self._lock = threading.Lock()
@@ -259,7 +261,7 @@ class Runs:
             return None
         text = run.flight.text_after(0)
         run.cut = len(text)
-        shares = run.collapsed or run.flight.members > 1
+        run.apart = run.collapsed or run.flight.members > 1
         self._leave(run)
         generation = run.ended(self._clock.now_ms(), status=status, error=error.code, output=text or None)
         self._reporter.ended(generation)
@@ -268,7 +270,7 @@ class Runs:
         patient = status is not Status.INTERRUPTED
 
         def store() -> ServiceError:
-            if shares:
+            if run.apart:
                 self._outcomes.finish_apart(generation, self._make_id(), patient=patient)
             else:
                 self._outcomes.finish(generation, patient=patient)

@@ -107,14 +107,23 @@ def test_what_was_never_sent_is_free(stores: Stores) -> None:
     assert used(stores) == (0, 0)
 
 
-def test_an_outcome_apart_settles_and_a_late_bill_corrects_it(stores: Stores) -> None:
+def test_an_outcome_apart_is_settled_when_its_call_is_over(stores: Stores) -> None:
     begin(stores)
     early = over(billed=Usage(), cost_usd=None, unreported=1, status=Status.CANCELLED)
     stores.history.finish_apart(early, "apart")
-    assert used(stores) == (1000, 0)
+    assert (used(stores), limit(stores, Kind.CALLS).used) == ((0, 1000), 1)
     stores.history.bill_late(early, replace(early, billed=REPORTED, cost_usd=Decimal("0.25"), unreported=0))
     assert used(stores) == (42, 0)
     assert limit(stores, Kind.USD).used == Decimal("0.25")
+
+
+def test_a_call_that_was_settled_gets_no_further_attempt(stores: Stores) -> None:
+    begin(stores)
+    stores.history.finish(over())
+    refused = stores.limits.take(hold(1, replace(CALL, call=False))).refused
+    assert refused is not None
+    assert refused.kind is Kind.TOKENS
+    assert used(stores) == (42, 0)
 
 
 def test_a_deleted_row_settles_all_the_same(stores: Stores) -> None:

@@ -92,7 +92,7 @@ class ListHistory:
         return not self.deleted_meanwhile
 
     def finish_apart(self, generation: Generation, answer_id: str) -> bool:
-        self._write("finish apart", replace(generation, answer_id=answer_id))
+        self._write("finish apart", replace(generation, answer_id=answer_id), settles=False)
         return True
 
     def bill_late(self, was: Generation, now: Generation) -> None:
@@ -122,10 +122,11 @@ class ListHistory:
     def running_ids(self) -> set[str]:
         return {row.request_id for row in self.rows.values() if row.status is Status.RUNNING}
 
-    def _write(self, kind: str, generation: Generation) -> None:
+    def _write(self, kind: str, generation: Generation, *, settles: bool = True) -> None:
         if self.away:
             raise errors.StorageBusy("busy")
-        self.settle(generation)
+        if settles:
+            self.settle(generation)
         self.rows[generation.request_id] = generation
         self.writes.append((kind, generation.status))
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from llm_service.core import errors
 from llm_service.core.access import LOCAL, Allowance, Caller
 from llm_service.core.control import CallControl
+from llm_service.core.limiter import Limiter
 from llm_service.core.limits import (
     BUDGET_OUTPUT_TOKENS,
     DAY_MS,
@@ -33,7 +34,7 @@ from llm_service.core.model import Billed, Delta, Generation, ProviderEvent, Ret
 from llm_service.core.preview import most_input_tokens
 from llm_service.core.pricing import Price
 from llm_service.core.standing import Kind, Standing, nearest
-from tests.core.test_generate import ASKED, DONE, WORD, Clock, ScriptedProvider, World, heard, until
+from tests.core.test_generate import ASKED, DONE, WORD, Clock, Prices, ScriptedProvider, World, heard, until
 
 NOW_MS = Clock().now_ms()
 amounts = st.builds(Amount, st.integers(0, 10_000), st.decimals(0, 100, places=6))
@@ -350,10 +351,27 @@ def test_a_bill_that_comes_late_takes_its_place() -> None:
     leads = world.generate.begin(ASKED, caller, "id-0", kept=True)
     joins = world.generate.begin(ASKED, caller, "id-1")
     assert world.live.cancel("local", leads.generation.request_id).status is Status.CANCELLED
-    assert world.tally().used.tokens == world.most(caller).tokens
+    held = world.tally()
+    assert (held.used.tokens, held.reserved.tokens, held.calls) == (0, world.most(caller).tokens, 1), "it goes on"
     begins.set()
     heard(joins)
     until(lambda: world.tally().used.tokens == 3)
+    assert (world.tally().reserved, world.tally().calls) == (FREE, 0)
+
+
+def test_stopping_those_who_lead_makes_no_room_for_more_calls() -> None:
+    begins = threading.Event()
+    world = Limited(begins, *WORD)
+    caller = world.caller(concurrent=1)
+    leads = world.generate.begin(ASKED, caller, "id-0", kept=True)
+    joins = world.generate.begin(ASKED, caller, "id-1")
+    world.live.cancel("local", leads.generation.request_id)
+    with pytest.raises(errors.RateLimited):
+        world.ask(caller, "another")
+    begins.set()
+    heard(joins)
+    until(lambda: world.tally().calls == 0)
+    assert world.ask(caller, "another").status is Status.COMPLETED
 
 
 def test_a_row_that_cannot_be_stored_takes_nothing() -> None:
@@ -392,3 +410,20 @@ def test_who_shared_a_refused_call_is_told_to_ask_again() -> None:
         world.ask(caller)
     until(lambda: bool(joined))
     assert [error.code for error in joined] == ["overloaded"]  # type: ignore[attr-defined]
+
+
+def test_a_further_attempt_belongs_to_the_day_when_its_call_began() -> None:
+    """Another day's room would be asked for what this day is charged."""
+    store, account = DictLimits(), Account("key", Allowance(tokens_per_day=100))
+    limiter = Limiter(store, Prices(), Clock(), lapse_s=130)
+    yesterday = Hold("id-1", (account,), Ask(call=True, amount=Amount(60)), NOW_MS - 24 * 3600 * 1000, NOW_MS)
+    store.take(yesterday)
+    asked: list[Hold] = []
+
+    def take(hold: Hold) -> Taken:
+        asked.append(hold)
+        return Taken(())
+
+    store.take = take  # type: ignore[method-assign]
+    assert limiter.extend(yesterday)
+    assert asked[0].now_ms == yesterday.now_ms

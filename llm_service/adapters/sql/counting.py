@@ -27,14 +27,16 @@ _COUNTED = "usage counted in this transaction"
 Key = tuple[str, int, str, str, str]
 
 
-def count(connection: Connection, generation: Generation, instead_of: Generation | None = None) -> None:
+def count(
+    connection: Connection, generation: Generation, instead_of: Generation | None = None, *, settles: bool = True
+) -> None:
     """Add a generation that is over; one that runs adds nothing yet.
 
-    `instead_of` is the same generation as it was counted before.
+    `instead_of` is the same generation as it was counted before. `settles` False: its call goes on, and so does its hold.
     """
     if generation.finished_ms is None:
         return
-    if generation.attempts:
+    if generation.attempts and settles:
         settle(connection, generation)
     counted: dict[Key, UsageSums] = connection.info[_COUNTED]
     key = _key(generation)

@@ -139,7 +139,7 @@ class SqlHistory:
         move = {"id": generation.request_id, "of": generation.owner, "to": answer_id}
 
         def work(connection: Connection) -> bool:
-            _count_outcome(connection, generation)
+            _count_outcome(connection, generation, settles=False)
             if not connection.execute(_FINISH, outcome).rowcount:
                 return False
             connection.execute(_INSERT_ANSWER, answer)
@@ -313,7 +313,7 @@ def _whole(generation: Generation) -> Generation:
     return generation
 
 
-def _count_outcome(connection: Connection, generation: Generation) -> None:
+def _count_outcome(connection: Connection, generation: Generation, *, settles: bool = True) -> None:
     """Add an outcome to the sums of usage, before it is stored.
 
     A row that was over before, as another process gave it up, was counted then. One that is gone is counted here: it was
@@ -321,7 +321,7 @@ def _count_outcome(connection: Connection, generation: Generation) -> None:
     """
     mine = {"id": generation.request_id, "of": generation.owner}
     over = connection.execute(_OVER, mine).one_or_none()
-    count(connection, generation, instead_of=_generation(over) if over else None)
+    count(connection, generation, instead_of=_generation(over) if over else None, settles=settles)
 
 
 def _answer(generation: Generation) -> dict[str, Any]:

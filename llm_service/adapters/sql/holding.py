@@ -26,7 +26,7 @@ from llm_service.core.limits import (
 )  # fmt: skip
 from llm_service.core.model import Generation
 from llm_service.core.pricing import NOTHING
-from llm_service.core.standing import Standing
+from llm_service.core.standing import Limit, Standing
 
 from .money import from_pico, to_pico
 from .tables import limit_days, limit_holds, limit_seconds
@@ -45,6 +45,7 @@ _UNDER_WAY = select(
     func.coalesce(func.sum(case((_today, _holds.attempts * _holds.picousd), else_=0)), 0),
 ).where(_holds.account == bindparam("of"), _holds.spent_tokens.is_(None))
 _OF_REQUEST = select(limit_holds).where(_holds.request_id == bindparam("id")).order_by(_holds.account).with_for_update()
+_HELD = select(_holds.account).where(_holds.request_id == bindparam("id"), _holds.spent_tokens.is_(None))
 _INSERT = insert(limit_holds)
 _mine = (_holds.request_id == bindparam("id"), _holds.account == bindparam("of"))
 _ONE_MORE = update(limit_holds).where(*_mine, _holds.spent_tokens.is_(None)).values(attempts=_holds.attempts + 1)
@@ -57,12 +58,22 @@ def take(connection: Connection, hold: Hold) -> Taken:
     accounts = sorted(hold.accounts, key=lambda account: account.name)
     tallies = {account: _tally(connection, account, hold.now_ms, lock=True) for account in accounts}
     before = _standing(hold.accounts, tallies, hold.now_ms)
-    if (refused := refusal(before, hold.ask)) is not None:
+    refused = refusal(before, hold.ask) or _nothing_to_extend(connection, hold, before)
+    if refused is not None:
         return Taken(before, refused)
     for account in accounts:
         _write(connection, account, hold)
     after = {account: tally.plus(hold.ask, hold.now_ms) for account, tally in tallies.items()}
     return Taken(_standing(hold.accounts, after, hold.now_ms))
+
+
+def _nothing_to_extend(connection: Connection, hold: Hold, standing: Standing) -> Limit | None:
+    """A further attempt adds to what its call holds; where that was settled meanwhile, nothing would be reserved for it."""
+    if hold.ask.call or hold.ask.amount == Amount():
+        return None
+    if connection.execute(_HELD, {"id": hold.request_id}).first() is not None:
+        return None
+    return next(limit for limit in standing if limit.kind.is_budget)
 
 
 def standing(connection: Connection, accounts: Sequence[Account], now_ms: int) -> Standing:

@@ -35,16 +35,20 @@ class UnkeptHistory:
 
     def finish(self, generation: Generation) -> bool:
         self._count(generation)
-        return self._running.pop(generation.request_id, None) is not None
+        return self._forget(generation)
 
     def finish_apart(self, generation: Generation, answer_id: str) -> bool:
-        return self.finish(generation)
+        self._count(generation, settles=False)
+        return self._forget(generation)
 
     def bill_late(self, was: Generation, now: Generation) -> None:
         self._count(now, instead_of=was)
 
-    def _count(self, generation: Generation, instead_of: Generation | None = None) -> None:
-        self._database.write(partial(count, generation=generation, instead_of=instead_of))
+    def _forget(self, generation: Generation) -> bool:
+        return self._running.pop(generation.request_id, None) is not None
+
+    def _count(self, generation: Generation, instead_of: Generation | None = None, *, settles: bool = True) -> None:
+        self._database.write(partial(count, generation=generation, instead_of=instead_of, settles=settles))
 
     def record_hit(self, generation: Generation, answer_id: str) -> bool:
         self.start(generation)
