@@ -8,14 +8,13 @@ what was counted: fifty cache hits that are committed together are one change of
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from sqlalchemy import Connection, Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection
 
 from llm_service.core.model import Generation
 from llm_service.core.usage_sums import COUNTS, HOUR_MS, UsageSums, sums_of
 
+from .adding import adding
 from .holding import settle
 from .money import to_pico
 from .tables import usage_hours, usage_latencies
@@ -23,6 +22,10 @@ from .tables import usage_hours, usage_latencies
 SUMMED = (*COUNTS, "cost_picousd", "saved_picousd")
 KEY = ("owner", "hour", "template_id", "template_revision", "model")
 _COUNTED = "usage counted in this transaction"
+_ADD_SUMS = {
+    name: statement.returning(usage_hours.c.usage_id) for name, statement in adding(usage_hours, KEY, SUMMED).items()
+}
+_ADD_LATENCIES = adding(usage_latencies, ("usage_id", "bucket"), ("answers",))
 
 Key = tuple[str, int, str, str, str]
 
@@ -66,34 +69,14 @@ def _key(generation: Generation) -> Key:
 
 
 def _add(connection: Connection, key: Key, sums: UsageSums) -> None:
-    add_sums, add_latencies = _STATEMENTS[connection.dialect.name]
+    dialect = connection.dialect.name
     row = {**dict(zip(KEY, key, strict=True)), **{name: getattr(sums, name) for name in COUNTS}}
     row |= {"cost_picousd": to_pico(sums.cost_usd), "saved_picousd": to_pico(sums.saved_usd)}
-    usage_id = connection.execute(add_sums, row).scalar_one()
+    usage_id = connection.execute(_ADD_SUMS[dialect], row).scalar_one()
     latencies = [
         {"usage_id": usage_id, "bucket": bucket, "answers": answers}
         for bucket, answers in sorted(sums.latencies.items())
         if answers
     ]
     if latencies:
-        connection.execute(add_latencies, latencies)
-
-
-def _adding(insert: Any, table: Table, key: tuple[str, ...], columns: tuple[str, ...]) -> Any:
-    """Insert a row, or add its columns to those of the row that has the key."""
-    statement = insert(table)
-    return statement.on_conflict_do_update(
-        index_elements=[table.c[name] for name in key],
-        set_={name: table.c[name] + statement.excluded[name] for name in columns},
-    )
-
-
-def _statements(insert: Any) -> tuple[Any, Any]:
-    return (
-        _adding(insert, usage_hours, KEY, SUMMED).returning(usage_hours.c.usage_id),
-        _adding(insert, usage_latencies, ("usage_id", "bucket"), ("answers",)),
-    )
-
-
-# Both databases say it in the same words, but SQLAlchemy has the clause in each dialect only.
-_STATEMENTS = {"sqlite": _statements(sqlite.insert), "postgresql": _statements(postgresql.insert)}
+        connection.execute(_ADD_LATENCIES[dialect], latencies)

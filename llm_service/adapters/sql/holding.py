@@ -7,8 +7,7 @@ that was given up.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, bindparam, case, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, bindparam, case, func, insert, select, update
 
 from llm_service.core.limits import (
     DAY_MS,
@@ -28,6 +27,7 @@ from llm_service.core.model import Generation
 from llm_service.core.pricing import NOTHING
 from llm_service.core.standing import Limit, Standing
 
+from .adding import adding
 from .money import from_pico, to_pico
 from .tables import limit_days, limit_holds, limit_seconds
 
@@ -47,6 +47,8 @@ _UNDER_WAY = select(
 _OF_REQUEST = select(limit_holds).where(_holds.request_id == bindparam("id")).order_by(_holds.account).with_for_update()
 _HELD = select(_holds.account).where(_holds.request_id == bindparam("id"), _holds.spent_tokens.is_(None))
 _INSERT = insert(limit_holds)
+_ADD_SECOND = adding(limit_seconds, ("account", "second"), ("generations",))
+_ADD_DAY = adding(limit_days, ("account", "day"), ("tokens", "picousd"))
 _mine = (_holds.request_id == bindparam("id"), _holds.account == bindparam("of"))
 _ONE_MORE = update(limit_holds).where(*_mine, _holds.spent_tokens.is_(None)).values(attempts=_holds.attempts + 1)
 _SPENT = update(limit_holds).where(*_mine).values(spent_tokens=bindparam("spent"), spent_picousd=bindparam("money"))
@@ -94,7 +96,7 @@ def charge_hold(connection: Connection, row: Row[Any], amount: Amount) -> None:
     spent = {"id": row.request_id, "of": row.account, "spent": amount.tokens, "money": picousd}
     connection.execute(_SPENT, spent)
     more = {"tokens": amount.tokens - (row.spent_tokens or 0), "picousd": picousd - (row.spent_picousd or 0)}
-    connection.execute(_ADD[connection.dialect.name]["days"], {"account": row.account, "day": row.day, **more})
+    connection.execute(_ADD_DAY[connection.dialect.name], {"account": row.account, "day": row.day, **more})
 
 
 def _standing(accounts: Sequence[Account], tallies: dict[Account, Tally], now_ms: int) -> Standing:
@@ -123,14 +125,14 @@ def _lock(connection: Connection, account: Account, now_ms: int) -> None:
     """Keep others from the account until the transaction ends. On SQLite nobody else writes anyway."""
     if connection.dialect.name != "sqlite":
         row = {"account": account.name, "day": now_ms // DAY_MS, "tokens": 0, "picousd": 0}
-        connection.execute(_ADD[connection.dialect.name]["days"], row)
+        connection.execute(_ADD_DAY[connection.dialect.name], row)
 
 
 def _write(connection: Connection, account: Account, hold: Hold) -> None:
     ask = hold.ask
     if ask.generation and account.allowance.generations_per_minute is not None:
         second = {"account": account.name, "second": hold.now_ms // SECOND_MS, "generations": 1}
-        connection.execute(_ADD[connection.dialect.name]["seconds"], second)
+        connection.execute(_ADD_SECOND[connection.dialect.name], second)
     if ask.call and account.holds:
         connection.execute(_INSERT, _row(account, hold))
     elif ask.amount != Amount() and account.has_budget:
@@ -152,22 +154,3 @@ def _row(account: Account, hold: Hold) -> dict[str, Any]:
 
 def _usd(picousd: int) -> Any:
     return from_pico(picousd) or NOTHING
-
-
-def _adding(insert_into: Any, table: Table, key: tuple[str, ...], columns: tuple[str, ...]) -> Any:
-    """Insert a row, or add its columns to those of the row that has the key."""
-    statement = insert_into(table)
-    return statement.on_conflict_do_update(
-        index_elements=[table.c[name] for name in key],
-        set_={name: table.c[name] + statement.excluded[name] for name in columns},
-    )
-
-
-# Both databases say it in the same words, but SQLAlchemy has the clause in each dialect only.
-_ADD = {
-    name: {
-        "seconds": _adding(dialect, limit_seconds, ("account", "second"), ("generations",)),
-        "days": _adding(dialect, limit_days, ("account", "day"), ("tokens", "picousd")),
-    }
-    for name, dialect in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
