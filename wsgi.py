@@ -6,10 +6,10 @@ import sys
 import click
 import structlog
 
-from llm_service.adapters.telemetry import configure_logging
+from llm_service.adapters.observability.logs import configure_logging
 from llm_service.app import create_app
-from llm_service.cli import check_start_or_exit
-from llm_service.settings import EXIT_CONFIG, Settings, SettingsError, is_loopback, needs_key_at
+from llm_service.bootstrap.settings import EXIT_CONFIG, Settings, SettingsError, is_loopback, needs_key_at
+from llm_service.cli.commands import check_start_or_exit
 
 try:
     settings = Settings.load(os.environ)

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.load import Exchange, all_at_once, exchange, percentile
 from bench.rig import machine, ours
-from tests.upstream import Upstream
+from tests.support.upstream import Upstream
 
 HANGING = 200
 HITS, HITS_PER_S = 2000, 50

@@ -80,7 +80,7 @@ def bare() -> Iterator[str]:
 def upstream() -> Iterator[str]:
     """The test provider in a process of its own; its base URL."""
     port = free_port()
-    with process([sys.executable, "-m", "tests.upstream", "--port", str(port)]):
+    with process([sys.executable, "-m", "tests.support.upstream", "--port", str(port)]):
         wait_for(f"http://127.0.0.1:{port}/", any_answer=True)
         yield f"http://127.0.0.1:{port}/v1"
 

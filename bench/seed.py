@@ -13,12 +13,12 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
-from llm_service.adapters.clock import uuid7
-from llm_service.adapters.sql import search
-from llm_service.adapters.sql.engine import Database, migrate
+from llm_service.adapters.runtime.clock import uuid7
+from llm_service.adapters.sql.sqlite import full_text as search
+from llm_service.adapters.sql.sqlite.database import Database, migrate
 from llm_service.adapters.sql.tables import usage_hours, usage_latencies
-from llm_service.core.model import snippet_of
-from llm_service.core.search import words_of
+from llm_service.core.generation.model import snippet_of
+from llm_service.core.history.search import words_of
 
 OWNERS = (("local", 80), ("ci", 20))
 TEMPLATES = (("basic_chat_v1", 50), ("summarize_v1", 30), ("translate_v1", 15), ("review_v2", 4), ("old_v1", 1))

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.rig import ROOT, machine, ours
-from llm_service.adapters.prompt_files import PromptFolder
-from llm_service.core.templates import Template
+from llm_service.adapters.prompty.folder import PromptFolder
+from llm_service.core.templates.model import Template
 
 SHELF = sorted((ROOT / "prompts").glob("*.prompty"))
 WIDE = (

@@ -18,8 +18,8 @@ from gunicorn import glogging
 # gunicorn executes this file by its path: the checkout must be importable.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from llm_service.adapters.telemetry import configure_logging
-from llm_service.settings import EXIT_CONFIG, Settings, SettingsError, is_loopback, needs_key_at
+from llm_service.adapters.observability.logs import configure_logging
+from llm_service.bootstrap.settings import EXIT_CONFIG, Settings, SettingsError, is_loopback, needs_key_at
 
 try:
     settings = Settings.load(os.environ)
@@ -79,7 +79,7 @@ def on_starting(server):
     foreign = next((host for host, *_ in addresses if not is_loopback(host)), None)
     needs_key = None if foreign is None else needs_key_at(f"HOST: {foreign}")
     # In a process of its own: the master must not import what its workers patch.
-    check = f"from llm_service.cli import check_start_or_exit; check_start_or_exit({needs_key!r})"
+    check = f"from llm_service.cli.commands import check_start_or_exit; check_start_or_exit({needs_key!r})"
     code = subprocess.run([sys.executable, "-c", check], check=False).returncode  # noqa: S603
     if code:
         sys.exit(code)

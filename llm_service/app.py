@@ -8,16 +8,16 @@ from collections.abc import Callable
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from llm_service.cli import register_commands
-from llm_service.cli_admin import register_admin_commands
+from llm_service.bootstrap.build import CHECKOUT, build_services, make_id
+from llm_service.bootstrap.settings import Settings
+from llm_service.cli.admin import register_admin_commands
+from llm_service.cli.commands import register_commands
 from llm_service.core.services import Services
-from llm_service.settings import Settings
 from llm_service.web import api, pages
-from llm_service.web.auth import register_access
 from llm_service.web.context import EXTENSION
-from llm_service.web.errors import register_error_handlers
-from llm_service.web.hooks import register_hooks
-from llm_service.wiring import CHECKOUT, build_services, make_id
+from llm_service.web.http.errors import register_error_handlers
+from llm_service.web.http.hooks import register_hooks
+from llm_service.web.security.access_control import register_access
 
 
 def create_app(settings: Settings | None = None, *, services: Services | None = None) -> Flask:

@@ -1,49 +1,16 @@
 """Fixtures that many tests share: settings, apps over real SQLite files, and the provider to test against."""
 
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from llm_service.adapters.prompt_files import PromptFolder
 from llm_service.app import create_app, services_of
-from llm_service.core.library import Library, TemplateFault
-from llm_service.core.templates import TemplateSet
-from llm_service.settings import Settings
-from tests.upstream import Upstream
-
-ROOT = Path(__file__).resolve().parent.parent
-# A template that has everything that a template can have.
-TEST_PROMPTS = ROOT / "tests" / "prompts"
-# What a browser says when a form of our own page is sent.
-OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
-KEY_CANARY = "sk-canary-0123456789abcdef"
-
-
-class Heard:
-    """What a library reported: `changes` as ids, `refusals` as texts, `unkept` as errors."""
-
-    def __init__(self) -> None:
-        self.changes: list[list[str]] = []
-        self.refusals: list[list[str]] = []
-        self.unkept: list[OSError] = []
-
-    def templates_changed(self, templates: TemplateSet) -> None:
-        self.changes.append(templates.ids)
-
-    def templates_refused(self, faults: Sequence[TemplateFault]) -> None:
-        self.refusals.append([fault.shown for fault in faults])
-
-    def templates_not_kept(self, error: OSError) -> None:
-        self.unkept.append(error)
-
-
-def library_of(folder: Path = ROOT / "prompts", heard: Heard | None = None) -> Library:
-    return Library(PromptFolder(folder, default_max_chars=5000), heard or Heard())
+from llm_service.bootstrap.settings import Settings
+from tests.support.constants import KEY_CANARY, ROOT
+from tests.support.upstream import FAULT_MODELS, Upstream
 
 
 @pytest.fixture(scope="session", name="upstream")
@@ -91,24 +58,3 @@ def _upstream_app(make_app: Callable[..., Flask], upstream: Upstream) -> Flask:
         APP_DEADLINE_S="1.5",
         APP_IDLE_TIMEOUT_S="0.6",
     )
-
-
-def fault_models() -> list[str]:
-    """The names in the upstream's own table, with statuses spelled out."""
-    from tests import upstream
-
-    words = (upstream.__doc__ or "").replace("fault-STATUS", "").split()
-    statuses = [f"fault-{status}" for status in (400, 401, 403, 404, 408, 422, 429, 500, 502, 503, 529)]
-    return sorted({word for word in words if word.startswith("fault-")} | set(statuses))
-
-
-FAULT_MODELS = fault_models()
-
-
-def needed_program(name: str, *places: str) -> str:
-    """The path of a program that a test drives; without it the test is skipped, or fails under CI=true."""
-    found = shutil.which(name) or next((place for place in places if os.path.exists(place)), None)
-    if found is None:
-        message = f"{name} is not installed: run `make test` as root, or install its Debian package"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
-    return found

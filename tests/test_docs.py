@@ -7,8 +7,8 @@ import re
 from flask import Flask
 from flask.testing import FlaskClient
 
-from llm_service.web.problems import PROBLEMS, STATUS_IN_PATH
-from tests.conftest import ROOT
+from llm_service.web.http.problems import PROBLEMS, STATUS_IN_PATH
+from tests.support.constants import ROOT
 
 README = (ROOT / "README.md").read_text()
 

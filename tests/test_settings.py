@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.settings import NAMES, NOT_YET, Secret, Settings, SettingsError, is_loopback
+from llm_service.bootstrap.settings import NAMES, NOT_YET, Secret, Settings, SettingsError, is_loopback
 
 
 def faults(environ: dict[str, str]) -> list[str]:

@@ -28,8 +28,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .standing import Limit
-
 # A body with a hundred thousand unknown fields gets no answer of that length.
 MAX_FIELDS = 50
 
@@ -260,26 +258,6 @@ class Overloaded(ServiceError):
     code = "overloaded"
     retryable = True
     may_be_billed = False
-
-
-class LimitError(ServiceError):
-    """`limit` is how it stands; None where the error came by way of plain values (`Failure`)."""
-
-    retryable = True
-    may_be_billed = False
-    limit: Limit | None = None
-
-
-class RateLimited(LimitError):
-    """Too many generations within a minute, or calls at once."""
-
-    code = "rate-limited"
-
-
-class BudgetExhausted(LimitError):
-    """The most that the call could cost is more than what is left of the day's budget."""
-
-    code = "budget-exhausted"
 
 
 class StorageError(ServiceError):

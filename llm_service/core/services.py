@@ -1,24 +1,28 @@
-"""What the edges may use, as one value. `wiring.build_services` makes it; tests make their own."""
+"""What the edges may use, as one value. `bootstrap.build.build_services` makes it; tests make their own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .allowed_models import AllowedModels
-from .attempts import Attempts
-from .clearing import CacheClearing
-from .generate import Generate
-from .history import History
-from .keyring import Keyring
-from .library import Library
-from .limiter import Limiter
-from .live import Live
-from .model import UpstreamState
-from .ports import Cache, Clock, HistoryStore, Prices, Provider
-from .preview import Previews
-from .runs import Runs
-from .sessions import Sessions
-from .templates import TemplateSet
-from .usage import UsageReports
+from llm_service.adapters.memory.invalidation import CacheInvalidator
+
+from .access.failed_logins import FailedLoginThrottle
+from .access.keyring import Keyring
+from .access.sessions import Sessions
+from .clock import Clock
+from .generation.in_flight import InFlightRegistry
+from .generation.model import UpstreamState
+from .generation.models import AllowedModels
+from .generation.ports import Cache, Provider
+from .generation.preview import PreviewService
+from .generation.running import RunningGenerations
+from .generation.service import GenerationService
+from .history.ports import HistoryStore
+from .history.service import HistoryService
+from .limits.limiter import Limiter
+from .templates.model import TemplateSet
+from .templates.registry import TemplateRegistry
+from .usage.ports import Prices
+from .usage.reports import UsageReports
 
 
 @dataclass(frozen=True)
@@ -30,21 +34,21 @@ class Services:
     `close` waits for that, interrupts the rest, and ends what was opened; without an announcement there is no grace.
     """
 
-    library: Library
+    library: TemplateRegistry
     models: AllowedModels
-    generate: Generate
-    preview: Previews
-    history: History
+    generate: GenerationService
+    preview: PreviewService
+    history: HistoryService
     usage: UsageReports
     limiter: Limiter
-    live: Live
-    runs: Runs
+    live: RunningGenerations
+    runs: InFlightRegistry
     store: HistoryStore
     cache: Cache
-    clearing: CacheClearing
+    clearing: CacheInvalidator
     keyring: Keyring
     sessions: Sessions
-    attempts: Attempts
+    attempts: FailedLoginThrottle
     provider: Provider
     prices: Prices
     clock: Clock

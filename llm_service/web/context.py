@@ -5,7 +5,7 @@ from typing import cast
 
 from flask import current_app, g
 
-from llm_service.core.access import Caller
+from llm_service.core.access.caller import Caller
 from llm_service.core.services import Services
 
 EXTENSION = "llm_service"

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from llm_service.core.errors import FieldError, InvalidInput
-from llm_service.core.history import read_search
-from llm_service.core.model import Filters, Status
+from llm_service.core.generation.model import Status
+from llm_service.core.history.model import Filters
+from llm_service.core.history.service import read_search
 from llm_service.core.text import refuse_forbidden
 
 FILTER_NAMES = ("q", "template_id", "model", "status", "cached", "since", "until")

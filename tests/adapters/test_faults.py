@@ -13,20 +13,20 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from llm_service.adapters.spool_file import FileSpool
-from llm_service.adapters.sql.engine import Database, migrate
-from llm_service.adapters.sql.file_system import type_at
+from llm_service.adapters.files.spool import FileSpool
+from llm_service.adapters.sql.sqlite.database import Database, migrate
+from llm_service.adapters.sql.sqlite.file_system import type_at
 from llm_service.app import services_of
 from llm_service.core.errors import StorageBusy
-from llm_service.core.model import Generation
+from llm_service.core.generation.model import Generation
 from tests.api.test_generate import BODY
 from tests.api.test_generate import URL as GENERATE
 from tests.cli.test_commands import flask
-from tests.conftest import ROOT
 from tests.contracts.test_history import completed, generation
-from tests.processes import serving
+from tests.support.constants import ROOT
+from tests.support.processes import serving
+from tests.support.upstream import Upstream
 from tests.system.test_server import ask, get, provider, until
-from tests.upstream import Upstream
 
 HISTORY = "/api/v1/history"
 MakeApp = Callable[..., Flask]
@@ -243,7 +243,7 @@ def test_a_line_that_does_not_fit_is_not_kept_by_half(tmp_path: Path) -> None:
     program = f"""
 import resource, signal
 from pathlib import Path
-from llm_service.adapters.spool_file import FileSpool
+from llm_service.adapters.files.spool import FileSpool
 from tests.contracts.test_history import completed, generation
 spool = FileSpool(Path({str(tmp_path / "h.spool")!r}))
 spool.add(completed(generation(1)))

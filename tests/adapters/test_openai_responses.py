@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from llm_service.adapters.openai_responses import OpenAIProvider, parse_usage
+from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider, parse_usage
 from llm_service.core import errors
-from llm_service.core.control import CallControl
 from llm_service.core.errors import ServiceError
-from llm_service.core.model import Billed, Delta, Done, Prompts, ProviderCall, ProviderEvent, Status, Usage
-from tests.conftest import FAULT_MODELS, KEY_CANARY
-from tests.upstream import Upstream
+from llm_service.core.generation.call_context import CallContext
+from llm_service.core.generation.model import Billed, Delta, Done, ProviderCall, ProviderEvent, Status
+from llm_service.core.messages import Prompts
+from llm_service.core.usage.tokens import Usage
+from tests.support.constants import KEY_CANARY
+from tests.support.upstream import FAULT_MODELS, Upstream
 
 DEADLINE_S = 1.2
 IDLE_S = 0.4
@@ -84,7 +86,7 @@ def call(model: str, **options: object) -> ProviderCall:
 
 
 def drain(provider: OpenAIProvider, model: str) -> tuple[str, Done]:
-    *deltas, done = provider.stream(call(model), CallControl(time.monotonic() + DEADLINE_S))
+    *deltas, done = provider.stream(call(model), CallContext(time.monotonic() + DEADLINE_S))
     assert all(isinstance(delta, Delta) for delta in deltas)
     assert isinstance(done, Done)
     return "".join(delta.text for delta in deltas if isinstance(delta, Delta)), done
@@ -122,7 +124,7 @@ def test_usage_of_a_normal_answer(provider: OpenAIProvider) -> None:
 
 def test_usage_of_a_failure_comes_before_the_error(provider: OpenAIProvider) -> None:
     events = list[ProviderEvent]()
-    stream = provider.stream(call("fault-failed-usage"), CallControl(time.monotonic() + DEADLINE_S))
+    stream = provider.stream(call("fault-failed-usage"), CallContext(time.monotonic() + DEADLINE_S))
     with pytest.raises(errors.UpstreamError):
         events.extend(stream)
     assert events[-1] == Billed(Usage(3, 4, 7, cached_input_tokens=2, reasoning_tokens=1))
@@ -145,7 +147,7 @@ def test_usage_keeps_only_what_is_known(reported: object, expected: Usage) -> No
 
 
 def test_what_is_sent(provider: OpenAIProvider, upstream: Upstream) -> None:
-    list(provider.stream(call("what-is-sent", temperature=0.5), CallControl(time.monotonic() + DEADLINE_S)))
+    list(provider.stream(call("what-is-sent", temperature=0.5), CallContext(time.monotonic() + DEADLINE_S)))
     (sent,) = upstream.calls_of("what-is-sent")
     assert sent["body"] == {
         "model": "what-is-sent",
@@ -169,7 +171,7 @@ def test_connections_are_used_again(provider: OpenAIProvider, upstream: Upstream
 def test_closing_early_closes_the_upstream_call() -> None:
     with Upstream() as upstream:
         provider = OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=IDLE_S)
-        events = provider.stream(call("tokens-1000-100"), CallControl(time.monotonic() + 30))
+        events = provider.stream(call("tokens-1000-100"), CallContext(time.monotonic() + 30))
         assert isinstance(next(events), Delta)
         assert upstream.open_connections == 1
         events.close()
@@ -189,12 +191,12 @@ def test_retry_after_reaches_the_error(provider: OpenAIProvider) -> None:
 
 
 def test_lasting_trouble_is_told_until_an_answer_comes(provider: OpenAIProvider) -> None:
-    assert provider.trouble() is None
+    assert provider.health_error() is None
     with pytest.raises(errors.UpstreamAuth):
         drain(provider, "fault-401")
-    assert "key" in str(provider.trouble())
+    assert "key" in str(provider.health_error())
     drain(provider, "normal")
-    assert provider.trouble() is None
+    assert provider.health_error() is None
 
 
 @pytest.mark.parametrize(

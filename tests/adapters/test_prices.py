@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.adapters.prices import ModelPrices, PricesFileError, read_prices
-from llm_service.core.model import Usage
-from llm_service.core.ports import Prices
-from llm_service.core.pricing import Price
-from tests.conftest import ROOT
+from llm_service.adapters.providers.prices import ModelPrices, PricesFileError, read_prices
+from llm_service.core.usage.ports import Prices
+from llm_service.core.usage.pricing import Price
+from llm_service.core.usage.tokens import Usage
+from tests.support.constants import ROOT
 
 USAGE = Usage(1_000_000, 1_000_000, 2_000_000, 500_000, 0)
 
@@ -99,7 +99,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_nothing_is_loaded_for_models_of_the_file() -> None:
     program = (
-        "import sys; from llm_service.adapters.prices import ModelPrices; "
+        "import sys; from llm_service.adapters.providers.prices import ModelPrices; "
         "ModelPrices({'m': None}, public=True).of('m'); print('genai_prices' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

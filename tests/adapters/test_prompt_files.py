@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.adapters import prompt_files
-from llm_service.adapters.prompt_files import MAX_FILE_BYTES, PromptFolder
-from llm_service.adapters.prompty import parse_prompty
-from llm_service.adapters.prompty_yaml import PromptyError
-from llm_service.core.library import Library, TemplateFaults
-from llm_service.core.properties import Kind
-from tests.conftest import Heard, library_of
+from llm_service.adapters.prompty import folder as prompt_files
+from llm_service.adapters.prompty.folder import MAX_FILE_BYTES, PromptFolder
+from llm_service.adapters.prompty.parser import parse_prompty
+from llm_service.adapters.strict_yaml import PromptyError
+from llm_service.core.templates.ports import TemplateFaults
+from llm_service.core.templates.properties import PropertyKind
+from llm_service.core.templates.registry import TemplateRegistry
+from tests.support.templates import RecordingTemplateReporter, library_of
 
 GOOD = """---
 name: Test
@@ -49,7 +50,7 @@ def test_a_good_file() -> None:
     template = parse(GOOD)
     assert (template.name, template.description, template.model) == ("Test", "For tests.", "gpt-4o")
     assert template.options == {"temperature": 0.5, "max_output_tokens": 100}
-    assert [one.kind for one in template.inputs] == [Kind.STRING, Kind.INTEGER]
+    assert [one.kind for one in template.inputs] == [PropertyKind.STRING, PropertyKind.INTEGER]
     assert template.main_input.max_length == 5000
     prompts = template.render("Hello", {"lines": 2})
     assert (prompts.system, prompts.user) == ("Write 2 lines.", "Hello")
@@ -262,12 +263,14 @@ def test_the_last_good_set_outlives_the_process(tmp_path: Path) -> None:
     folder, kept = tmp_path / "prompts", tmp_path / "kept.json"
     folder.mkdir()
     (folder / "a_v1.prompty").write_text(GOOD)
-    first = Library(PromptFolder(folder, default_max_chars=5000, kept=kept), Heard(), falls_back=True)
+    first = TemplateRegistry(
+        PromptFolder(folder, default_max_chars=5000, kept=kept), RecordingTemplateReporter(), falls_back=True
+    )
     (folder / "a_v1.prompty").write_text("broken")
     with pytest.raises(TemplateFaults):
         library_of(folder)
-    heard = Heard()
-    later = Library(PromptFolder(folder, default_max_chars=5000, kept=kept), heard, falls_back=True)
+    heard = RecordingTemplateReporter()
+    later = TemplateRegistry(PromptFolder(folder, default_max_chars=5000, kept=kept), heard, falls_back=True)
     assert later.current.get("a_v1").revision == first.current.get("a_v1").revision
     assert [fault.shown for fault in later.faults] == [
         "a_v1.prompty:1: must begin with front matter between two lines of ---"
@@ -282,7 +285,7 @@ def test_the_last_good_set_outlives_the_process(tmp_path: Path) -> None:
 
 def test_where_nothing_can_be_kept_the_service_goes_on(tmp_path: Path) -> None:
     (tmp_path / "a_v1.prompty").write_text(GOOD)
-    heard = Heard()
+    heard = RecordingTemplateReporter()
     folder = PromptFolder(tmp_path, default_max_chars=5000, kept=tmp_path / "nowhere" / "kept.json")
-    assert Library(folder, heard, falls_back=True).current.ids == ["a_v1"]
+    assert TemplateRegistry(folder, heard, falls_back=True).current.ids == ["a_v1"]
     assert len(heard.unkept) == 1

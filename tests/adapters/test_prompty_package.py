@@ -5,8 +5,9 @@ from pathlib import Path
 import prompty
 import pytest
 
-from llm_service.core.templates import Template
-from tests.conftest import ROOT, TEST_PROMPTS, library_of
+from llm_service.core.templates.model import Template
+from tests.support.constants import ROOT, TEST_PROMPTS
+from tests.support.templates import library_of
 
 TEMPLATES = [
     (folder, one)

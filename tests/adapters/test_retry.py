@@ -6,17 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from llm_service.adapters.breaker import MIN_ATTEMPTS, OPEN_S, WINDOW_S, CircuitBreaker
-from llm_service.adapters.openai_responses import OpenAIProvider
-from llm_service.adapters.retry import BUDGET_FREE, RetryBudget, RetryingProvider
+from llm_service.adapters.providers.circuit_breaker import MIN_ATTEMPTS, OPEN_S, WINDOW_S, CircuitBreaker
+from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.providers.retry import BUDGET_FREE, RetryBudget, RetryingProvider
 from llm_service.core import errors
-from llm_service.core.control import CallControl
 from llm_service.core.errors import ServiceError
-from llm_service.core.model import Delta, Done, Prompts, ProviderCall, ProviderEvent, Retrying
+from llm_service.core.generation.call_context import CallContext
+from llm_service.core.generation.model import Delta, Done, ProviderCall, ProviderEvent, Retrying
+from llm_service.core.messages import Prompts
 from tests.adapters.test_openai_responses import FAILURES
-from tests.conftest import KEY_CANARY
-from tests.processes import free_port
-from tests.upstream import Upstream
+from tests.support.constants import KEY_CANARY
+from tests.support.processes import free_port
+from tests.support.upstream import Upstream
 
 # Calls that are made in all, where nobody has seen any text; every other failure is final at once.
 ATTEMPTS = {
@@ -58,7 +59,7 @@ def test_how_often_each_fault_is_tried(
 ) -> None:
     expected = ATTEMPTS.get(model, 1) if may_restart or model not in BRING_TEXT else 1
     before, events = len(upstream.calls), list[ProviderEvent]()
-    stream = provider.stream(call(model), CallControl(time.monotonic() + 1.2, lambda: may_restart))
+    stream = provider.stream(call(model), CallContext(time.monotonic() + 1.2, lambda: may_restart))
     with pytest.raises(ServiceError) as raised:
         events.extend(stream)
     assert type(raised.value) is FAILURES[model]
@@ -70,7 +71,7 @@ def test_the_time_that_the_provider_names_is_waited(upstream: Upstream) -> None:
     made = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=5)
     provider = RetryingProvider(made)
     before, started = len(upstream.calls), time.monotonic()
-    events = list(provider.stream(call("retry-after-2"), CallControl(started + 10)))
+    events = list(provider.stream(call("retry-after-2"), CallContext(started + 10)))
     waited_s = time.monotonic() - started
     provider.close()
     assert isinstance(events[-1], Done)
@@ -81,7 +82,7 @@ def test_the_time_that_the_provider_names_is_waited(upstream: Upstream) -> None:
 def test_a_time_beyond_the_deadline_is_answered_at_once(provider: RetryingProvider, upstream: Upstream) -> None:
     before, started = len(upstream.calls), time.monotonic()
     with pytest.raises(errors.UpstreamRateLimited) as raised:
-        list(provider.stream(call("fault-429"), CallControl(started + 5)))
+        list(provider.stream(call("fault-429"), CallContext(started + 5)))
     assert raised.value.retry_after_s == 7
     assert time.monotonic() - started < 1
     assert len(upstream.calls) - before == 1
@@ -91,7 +92,7 @@ def test_a_stop_ends_the_pause(upstream: Upstream) -> None:
     provider = RetryingProvider(
         OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=5), jitter=lambda _low, _high: 60.0
     )
-    control = CallControl(time.monotonic() + 120)
+    control = CallContext(time.monotonic() + 120)
     events = provider.stream(call("fault-500"), control)
     assert next(events) == Retrying(2, may_be_billed=False), "a provider does not bill its own failure"
     control.stop()
@@ -101,7 +102,7 @@ def test_a_stop_ends_the_pause(upstream: Upstream) -> None:
 
 
 def test_a_stop_ends_a_read_that_blocks(provider: RetryingProvider, upstream: Upstream) -> None:
-    control = CallControl(time.monotonic() + 30)
+    control = CallContext(time.monotonic() + 30)
     events = provider.stream(call("fault-hang-after-3"), control)
     assert isinstance(next(events), Delta)
     open_before = upstream.open_connections
@@ -196,7 +197,7 @@ def test_a_probe_that_was_called_off_leaves_its_place() -> None:
 def test_what_is_no_sign_of_illness_never_opens_it(provider: RetryingProvider, model: str) -> None:
     for _ in range(MIN_ATTEMPTS + 2):
         with pytest.raises(ServiceError):
-            list(provider.stream(call(model), CallControl(time.monotonic() + 2)))
+            list(provider.stream(call(model), CallContext(time.monotonic() + 2)))
     assert provider.breaker.state == "closed"
 
 
@@ -205,8 +206,8 @@ def test_a_dead_upstream_is_left_alone_and_readiness_says_so() -> None:
     provider = RetryingProvider(OpenAIProvider(api_key=None, base_url=nobody, idle_timeout_s=1), jitter=no_wait)
     for _ in range(MIN_ATTEMPTS):
         with pytest.raises(errors.UpstreamError):
-            list(provider.stream(call("normal"), CallControl(time.monotonic() + 2)))
+            list(provider.stream(call("normal"), CallContext(time.monotonic() + 2)))
     with pytest.raises(errors.UpstreamUnavailable):
-        list(provider.stream(call("normal"), CallControl(time.monotonic() + 2)))
-    assert provider.trouble() == "It fails; the circuit is open."
+        list(provider.stream(call("normal"), CallContext(time.monotonic() + 2)))
+    assert provider.health_error() == "It fails; the circuit is open."
     provider.close()

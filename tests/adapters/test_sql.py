@@ -14,12 +14,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from llm_service.adapters.sql.engine import Database, migrate
+from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.sql.errors import DatabaseFault
 from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.sql.schema import MIGRATIONS, REVISIONS
+from llm_service.adapters.sql.sqlite.database import Database, migrate
 from llm_service.adapters.sql.tables import metadata
-from llm_service.adapters.telemetry import LogReporter
 from llm_service.core.errors import StorageBusy, StorageUnavailable
 from tests.contracts.test_history import completed, generation
 
@@ -159,6 +159,6 @@ def test_an_error_quotes_no_text_of_a_caller(tmp_path: Path, caplog: pytest.LogC
     # The broken rule of a trigger comes as it is: `adapters.sql.errors.mapped`.
     with pytest.raises(IntegrityError) as caught:
         store.finish(completed(generation(1), output=canary))
-    LogReporter().bug(caught.value)
+    LogReporter().unexpected_error(caught.value)
     store.close()
     assert canary not in "".join(traceback.format_exception(caught.value)) + caplog.text

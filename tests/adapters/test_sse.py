@@ -1,6 +1,6 @@
 import pytest
 
-from llm_service.adapters.sse import MAX_EVENT_BYTES, EventTooLarge, ServerSentEvent, parse_events
+from llm_service.adapters.providers.sse import MAX_EVENT_BYTES, EventTooLarge, ServerSentEvent, parse_events
 
 STREAM = (
     b': comment\n\nevent: one\ndata: {"a": 1}\n\ndata:two\r\ndata: lines\r\n\r\nevent: x\rdata: \xc3\xa9\r\rid: 3\n\n'

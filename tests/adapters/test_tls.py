@@ -9,21 +9,22 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.conftest import ROOT
-from tests.upstream import Upstream
+from tests.support.constants import ROOT
+from tests.support.upstream import Upstream
 
 # In a process of its own: which authorities are trusted is read once, from SSL_CERT_FILE.
 PROGRAM = """
 import sys, time
-from llm_service.adapters.openai_responses import OpenAIProvider
-from llm_service.core.control import CallControl
+from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.core.generation.call_context import CallContext
 from llm_service.core.errors import ServiceError
-from llm_service.core.model import Prompts, ProviderCall
+from llm_service.core.generation.model import ProviderCall
+from llm_service.core.messages import Prompts
 
 provider = OpenAIProvider(api_key="x", base_url=sys.argv[1], idle_timeout_s=5)
 for _ in range(2):
     try:
-        *_, done = provider.stream(ProviderCall("normal", Prompts("", "Hello"), {}), CallControl(time.monotonic() + 5))
+        *_, done = provider.stream(ProviderCall("normal", Prompts("", "Hello"), {}), CallContext(time.monotonic() + 5))
         print(done.text)
     except ServiceError as error:
         print(error.code)

@@ -9,13 +9,14 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import MetaData, Table, create_engine, insert, text
 
-from llm_service.adapters.sql.engine import Database
 from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.sql.money import to_pico
 from llm_service.adapters.sql.schema import MIGRATIONS
+from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.adapters.sql.usage import SqlUsage
-from llm_service.core.model import Generation, Status, Usage
-from llm_service.core.usage_sums import GroupBy, sums_of, total_of
+from llm_service.core.generation.model import Generation, Status
+from llm_service.core.usage.sums import GroupBy, sums_of, total_of
+from llm_service.core.usage.tokens import Usage
 from tests.contracts.test_usage import MORNING, paid, spared
 
 OUTCOMES = [

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from llm_service.adapters.telemetry import configure_logging
-from tests.conftest import KEY_CANARY
+from llm_service.adapters.observability.logs import configure_logging
+from tests.support.constants import KEY_CANARY
 
 
 @pytest.fixture(name="log_lines")

@@ -8,10 +8,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from llm_service.web.scopes import Need
+from llm_service.web.security.permissions import Need
 from tests.api.test_generate import BODY
 from tests.api.test_generate import URL as GENERATE
-from tests.conftest import KEY_CANARY
+from tests.support.constants import KEY_CANARY
 
 STATUS = "/api/v1/status"
 OPEN = ["/api/v1/health", "/api/v1/ready", "/login", "/problems/not-found", "/static/css/app.css"]
@@ -249,10 +249,10 @@ def test_a_bug_is_a_plain_500(app: Flask, log_lines: list[str]) -> None:
 
     app.add_url_rule("/api/v1/broken", view_func=broken)
     app.add_url_rule("/broken", view_func=broken, endpoint="broken_page")
-    app.config["NEEDS"].update(broken=Need.SOMEBODY, broken_page=Need.SOMEBODY)
+    app.config["ROUTE_PERMISSIONS"].update(broken=Need.SOMEBODY, broken_page=Need.SOMEBODY)
     client = app.test_client()
     for address, kind in (("/api/v1/broken", "application/problem+json"), ("/broken", "text/html")):
         response = client.get(address)
         assert (response.status_code, response.mimetype) == (500, kind)
         assert "secret detail" not in response.text
-    assert any("secret detail" in line and '"event": "bug"' in line for line in log_lines)
+    assert any("secret detail" in line and '"event": "unexpected error"' in line for line in log_lines)

@@ -12,12 +12,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.app import create_app, services_of
-from llm_service.settings import Settings
+from llm_service.bootstrap.settings import Settings
 from tests.api.test_access import get
 from tests.api.test_generate import BODY
-from tests.bad_input import Bad
-from tests.conftest import KEY_CANARY, OWN_PAGE, ROOT
-from tests.upstream import Upstream
+from tests.support.bad_input import Bad
+from tests.support.constants import KEY_CANARY, OWN_PAGE, ROOT
+from tests.support.upstream import Upstream
 
 GENERATE, HISTORY, MISSING = "/api/v1/generate", "/api/v1/history", "019ab3f0-5f1e-7c3a-9d55-3d1c0a7b2e11"
 PROMPTS = ROOT / "prompts"

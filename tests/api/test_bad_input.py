@@ -11,10 +11,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.app import create_app, services_of
-from llm_service.settings import Settings
+from llm_service.bootstrap.settings import Settings
 from tests.api import test_bad_http
-from tests.bad_input import ELSEWHERE, ROWS, Bad
-from tests.conftest import ROOT, TEST_PROMPTS
+from tests.support.bad_input import ELSEWHERE, ROWS, Bad
+from tests.support.constants import ROOT, TEST_PROMPTS
 
 GOOD = {"template_id": "ticket_v1", "input": "Hi", "parameters": {"labels": ["bug"], "budget": 1}}
 

@@ -9,9 +9,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.app import services_of
-from llm_service.web.problems import PROBLEMS
+from llm_service.web.http.problems import PROBLEMS
 from tests.adapters.test_openai_responses import ANSWERS, FAILURES
-from tests.conftest import KEY_CANARY
+from tests.support.constants import KEY_CANARY
 
 URL = "/api/v1/generate"
 BODY = {"template_id": "basic_chat_v1", "input": "Hello", "parameters": {"tone": "simple"}}

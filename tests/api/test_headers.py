@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from tests.api.test_access import addresses
 from tests.api.test_generate import BODY
 from tests.api.test_generate import URL as GENERATE
-from tests.conftest import OWN_PAGE
+from tests.support.constants import OWN_PAGE
 
 EVERYWHERE = {
     "X-Content-Type-Options": "nosniff",

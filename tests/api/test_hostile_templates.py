@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from llm_service.adapters.prompt_files import MAX_FILE_BYTES, PromptFolder
-from llm_service.core.library import TemplateFaults
-from tests.conftest import TEST_PROMPTS
+from llm_service.adapters.prompty.folder import MAX_FILE_BYTES, PromptFolder
+from llm_service.core.templates.ports import TemplateFaults
+from tests.support.constants import TEST_PROMPTS
 
 URL = "/api/v1/generate"
 FRONT = "---\nname: T\ninputs:\n  - {name: input, kind: string, required: true}\n"
@@ -23,7 +23,11 @@ def _client(make_app: Any) -> FlaskClient:
 
 
 def ask(client: FlaskClient, text: object = "Hi", template_id: str = "ticket_v1", **parameters: object) -> Any:
-    body = {"template_id": template_id, "input": text, "parameters": {"labels": ["bug"], "budget": 1, **parameters}}
+    body = {
+        "template_id": template_id,
+        "input": text,
+        "parameters": {"labels": ["bug"], "budget": 1, **parameters},
+    }
     return client.post(URL, json=body)
 
 

@@ -10,8 +10,8 @@ from flask import Flask
 from llm_service.app import services_of
 from tests.api.test_generate import BODY
 from tests.api.test_generate import URL as GENERATE
-from tests.conftest import OWN_PAGE
-from tests.keys import Calls, make_key, signed_in, token_of
+from tests.support.constants import OWN_PAGE
+from tests.support.keys import KeyClient, make_key, signed_in, token_of
 
 CANARY = "canary-of-alice"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -23,12 +23,12 @@ def _closed(make_app: Callable[..., Flask]) -> Flask:
 
 
 @pytest.fixture(name="alice")
-def _alice(closed: Flask) -> Calls:
-    return Calls(closed, make_key(closed, "alice")[0])
+def _alice(closed: Flask) -> KeyClient:
+    return KeyClient(closed, make_key(closed, "alice")[0])
 
 
 @pytest.fixture(name="row")
-def _row(alice: Calls) -> str:
+def _row(alice: KeyClient) -> str:
     """Alice's generation."""
     answer = alice("POST", GENERATE, json={**BODY, "input": CANARY})
     return str(answer.get_json()["request_id"])
@@ -41,14 +41,14 @@ def by_id(app: Flask, row: str) -> list[str]:
     return sorted({rule.build({"request_id": row})[1] for rule in rules})  # type: ignore[index]
 
 
-def test_an_id_of_another_owner_is_not_there(closed: Flask, alice: Calls, row: str) -> None:
+def test_an_id_of_another_owner_is_not_there(closed: Flask, alice: KeyClient, row: str) -> None:
     """Status and body are those of an id that nobody has."""
     text, _ = make_key(closed, "bob")
-    bob, browser = Calls(closed, text), signed_in(closed, text)
+    bob, browser = KeyClient(closed, text), signed_in(closed, text)
     headers = {**OWN_PAGE, "X-CSRF-Token": token_of(browser)}
     missing = "01999999-0000-7000-8000-000000000000"
 
-    def told(send: Any, method: str, address: str, **more: Any) -> tuple[int, str]:
+    def cli_errors(send: Any, method: str, address: str, **more: Any) -> tuple[int, str]:
         answer = send(method, address, **more)
         status, body = answer.status_code, answer.get_data(as_text=True)
         answer.close()
@@ -64,18 +64,18 @@ def test_an_id_of_another_owner_is_not_there(closed: Flask, alice: Calls, row: s
     for address, nowhere in zip(by_id(closed, row), by_id(closed, missing), strict=True):
         for method in METHODS:
             for send in (bob, through_browser):
-                there = told(send, method, address)
+                there = cli_errors(send, method, address)
                 assert there[0] in (404, 405), (method, address, there)
-                leaks += there != told(send, method, nowhere)
+                leaks += there != cli_errors(send, method, nowhere)
     assert leaks == 0
     assert alice("GET", f"/api/v1/history/{row}").get_json()["input"] == CANARY
     assert browser.get(f"/?from={row}").status_code == 200
     assert CANARY not in browser.get(f"/?from={row}").text
 
 
-def test_lists_exports_and_deletions_are_one_s_own(closed: Flask, alice: Calls, row: str) -> None:
+def test_lists_exports_and_deletions_are_one_s_own(closed: Flask, alice: KeyClient, row: str) -> None:
     text, _ = make_key(closed, "bob")
-    bob, browser = Calls(closed, text), signed_in(closed, text)
+    bob, browser = KeyClient(closed, text), signed_in(closed, text)
     for address in (
         "/api/v1/history",
         f"/api/v1/history?q={CANARY}",
@@ -108,8 +108,8 @@ def test_lists_exports_and_deletions_are_one_s_own(closed: Flask, alice: Calls, 
     assert bob("GET", "/api/v1/history?cursor=b999").get_json()["items"] == []
 
 
-def test_the_cache_and_the_idempotency_keys_are_one_s_own(closed: Flask, alice: Calls, row: str) -> None:
-    bob = Calls(closed, make_key(closed, "bob")[0])
+def test_the_cache_and_the_idempotency_keys_are_one_s_own(closed: Flask, alice: KeyClient, row: str) -> None:
+    bob = KeyClient(closed, make_key(closed, "bob")[0])
     asked = {**BODY, "input": CANARY}
     answer = bob("POST", GENERATE, json=asked)
     assert (answer.get_json()["cached"], answer.headers["Cache-Status"]) == (False, "llm-service; fwd=miss; stored")
@@ -123,8 +123,8 @@ def test_the_cache_and_the_idempotency_keys_are_one_s_own(closed: Flask, alice: 
     assert again.get_json()["request_id"] == first["request_id"]
 
 
-def test_two_keys_of_one_name_share_a_history(closed: Flask, alice: Calls, row: str) -> None:
-    second = Calls(closed, make_key(closed, "alice")[0])
+def test_two_keys_of_one_name_share_a_history(closed: Flask, alice: KeyClient, row: str) -> None:
+    second = KeyClient(closed, make_key(closed, "alice")[0])
     assert second("GET", f"/api/v1/history/{row}").status_code == 200
     assert second("POST", GENERATE, json={**BODY, "input": CANARY}).get_json()["cached"] is True
 
@@ -133,7 +133,7 @@ def test_a_shared_call_is_one_s_own(make_app: Callable[..., Flask]) -> None:
     """Flights are found by the cache's key, which names the owner."""
     app = make_app(APP_AUTH="required")
     prepare = services_of(app).preview
-    from llm_service.core.model import GenerateRequest
+    from llm_service.core.generation.model import GenerateRequest
 
     asked = GenerateRequest("basic_chat_v1", "Hi", {}, None)
     keys = {prepare(asked, make_key(app, name)[1].caller()).prepared.cache_key for name in ("alice", "bob", "alice")}
@@ -149,17 +149,17 @@ ACROSS = [
 
 @pytest.mark.parametrize(("method", "address"), ACROSS)
 def test_another_owner_s_name_needs_admin(closed: Flask, row: str, method: str, address: str) -> None:
-    bob = Calls(closed, make_key(closed, "bob")[0])
+    bob = KeyClient(closed, make_key(closed, "bob")[0])
     assert bob(method, address).get_json()["error"] == "not-allowed"
     assert bob(method, address.replace("alice", "bob")).status_code == 200
-    boss = Calls(closed, make_key(closed, "boss", ("admin",))[0])
+    boss = KeyClient(closed, make_key(closed, "boss", ("admin",))[0])
     answer = boss(method, address)
     assert answer.status_code == 200
     assert row in answer.text or '"requests": 1' in answer.text
 
 
 def test_admin_looks_across(closed: Flask, row: str) -> None:
-    boss = Calls(closed, make_key(closed, "boss", ("admin",))[0])
+    boss = KeyClient(closed, make_key(closed, "boss", ("admin",))[0])
     assert boss("GET", "/api/v1/history").get_json()["items"] == []
     items = boss("GET", "/api/v1/usage?group_by=owner").get_json()["items"]
     assert [one["owner"] for one in items] == ["alice"]
@@ -172,7 +172,7 @@ def test_admin_looks_across(closed: Flask, row: str) -> None:
 
 
 def test_who_is_let_in_without_a_key_is_one_owner(app: Flask) -> None:
-    alice = Calls(app, make_key(app, "alice")[0])
+    alice = KeyClient(app, make_key(app, "alice")[0])
     row = alice("POST", GENERATE, json=BODY).get_json()["request_id"]
     local = app.test_client()
     assert local.get(f"/api/v1/history/{row}").status_code == 404

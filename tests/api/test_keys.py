@@ -13,15 +13,15 @@ from flask import Flask
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from llm_service.adapters.telemetry import configure_logging
+from llm_service.adapters.observability.logs import configure_logging
 from llm_service.app import services_of
-from llm_service.core.keys import make_key, with_checksum
-from llm_service.web.identity import NOT_LET_IN
+from llm_service.core.access.keys import make_key, with_checksum
+from llm_service.web.security.authentication import NOT_LET_IN
 from tests.api.test_generate import BODY
 from tests.api.test_generate import URL as GENERATE
-from tests.conftest import OWN_PAGE
-from tests.keys import Calls, bearer, signed_in, token_of
-from tests.keys import make_key as key_of
+from tests.support.constants import OWN_PAGE
+from tests.support.keys import KeyClient, bearer, signed_in, token_of
+from tests.support.keys import make_key as key_of
 
 STATUS = "/api/v1/status"
 
@@ -77,7 +77,7 @@ def wrongs(text: str) -> dict[str, dict[str, str]]:
     }
 
 
-def told(app: Flask, headers: dict[str, str], number: int, address: str = STATUS) -> tuple[int, Any, Any]:
+def cli_errors(app: Flask, headers: dict[str, str], number: int, address: str = STATUS) -> tuple[int, Any, Any]:
     """Status, body but for the request's id, and the challenge."""
     peer = {"REMOTE_ADDR": f"10.1.{number // 200}.{number % 200}"}
     with app.test_client(use_cookies=False).get(address, headers=headers, environ_base=peer, buffered=True) as response:
@@ -93,7 +93,7 @@ def test_every_wrong_way_is_told_the_same(closed: Flask) -> None:
     services_of(closed).keyring.revoke(key.key_id)
     cases = {**wrongs(text), "expired": bearer(expired), "revoked": bearer(revoked)}
     for number, (name, headers) in enumerate(cases.items()):
-        status, body, challenge = told(closed, headers, number)
+        status, body, challenge = cli_errors(closed, headers, number)
         assert (status, challenge) == (401, 'Bearer realm="llm-api-service"'), name
         assert body == {
             "type": "/problems/not-authenticated",
@@ -106,10 +106,10 @@ def test_every_wrong_way_is_told_the_same(closed: Flask) -> None:
     for number, address in enumerate(
         (f"{STATUS}?api_key={text}", f"{STATUS}?token={text}&key={text}", f"{STATUS}?{text}")
     ):
-        assert told(closed, {}, 300 + number, address)[1]["detail"] == NOT_LET_IN
+        assert cli_errors(closed, {}, 300 + number, address)[1]["detail"] == NOT_LET_IN
     answer = closed.test_client().post(GENERATE, json={**BODY, "api_key": text}, headers={"Sec-Fetch-Site": "none"})
     assert answer.status_code == 401
-    assert told(closed, bearer(text), 400)[0] == 200
+    assert cli_errors(closed, bearer(text), 400)[0] == 200
 
 
 def test_where_it_is_open_a_wrong_key_is_still_refused(app: Flask) -> None:
@@ -132,7 +132,7 @@ def test_what_comes_from_a_caller_is_a_bound_parameter(closed: Flask, tmp_path: 
 
     event.listen(Engine, "before_cursor_execute", keep)
     try:
-        Calls(closed, text)("GET", STATUS)
+        KeyClient(closed, text)("GET", STATUS)
         closed.test_client().get(STATUS, headers=bearer("' OR 1=1 --"))
     finally:
         event.remove(Engine, "before_cursor_execute", keep)
@@ -144,7 +144,7 @@ def test_what_comes_from_a_caller_is_a_bound_parameter(closed: Flask, tmp_path: 
 
 def test_a_revoked_key_opens_nothing_at_once(closed: Flask) -> None:
     text, key = key_of(closed)
-    call = Calls(closed, text)
+    call = KeyClient(closed, text)
     assert call("GET", STATUS).status_code == 200
     services_of(closed).keyring.revoke(key.key_id)
     assert call("GET", STATUS).status_code == 401
@@ -154,14 +154,14 @@ def test_a_door_that_breaks_lets_nobody_in(make_app: Callable[..., Flask], tmp_p
     """CVE-2026-12773: an error while somebody is looked up made them somebody else."""
     app = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/broken.db")
     text, _ = key_of(app)
-    assert Calls(app, text)("GET", STATUS).status_code == 200
+    assert KeyClient(app, text)("GET", STATUS).status_code == 200
     with sqlite3.connect(tmp_path / "broken.db") as connection:
         connection.execute("ALTER TABLE keys RENAME TO elsewhere")
     connection.close()
     time.sleep(0.6)  # longer than a good key is remembered
-    answer = Calls(app, text)("GET", STATUS)
+    answer = KeyClient(app, text)("GET", STATUS)
     assert (answer.status_code, answer.get_json()["error"]) == (503, "storage-unavailable")
-    answer = Calls(app, text)("GET", "/history")
+    answer = KeyClient(app, text)("GET", "/history")
     assert answer.status_code == 503
     assert app.test_client(use_cookies=False).get(STATUS, headers={"Cookie": "session=" + "0" * 64}).status_code == 503
     assert app.test_client().get("/login").status_code == 200, "nobody is let in by it"
@@ -174,7 +174,7 @@ def test_a_bug_at_the_door_lets_nobody_in(app: Flask) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE keys SET scopes = 'root'")
     connection.close()
-    answer = Calls(app, text)("GET", STATUS)
+    answer = KeyClient(app, text)("GET", STATUS)
     assert (answer.status_code, answer.get_json()["error"]) == (503, "storage-unavailable")
     assert "root" not in answer.text
 
@@ -208,7 +208,7 @@ def test_a_key_s_models_are_kept_to_through_every_entry(
     (prompts / "own_v1.prompty").write_text(source.format("model:\n  id: third\n"))
     app = make_app(APP_PROMPTS_DIR=str(prompts), OPENAI_MODEL="first", APP_MODELS="first,other", APP_AUTH="required")
     text, _ = key_of(app, models=frozenset({"first"}))
-    call, browser = Calls(app, text), signed_in(app, text)
+    call, browser = KeyClient(app, text), signed_in(app, text)
     template = "own_v1" if wanted == "third" else "plain_v1"
     asked = {"input": "Hi"} if wanted == "third" else {"input": "Hi", "model": wanted}
     answers = [
@@ -256,7 +256,7 @@ def test_what_happens_at_the_doors_is_logged_with_ids_and_without_secrets(closed
     client.get(STATUS)
     for _ in range(6):
         client.get(STATUS, headers=bearer(wrong))
-    Calls(closed, text)("GET", "/api/v1/usage")
+    KeyClient(closed, text)("GET", "/api/v1/usage")
     client.post("/login", data={"key": wrong}, headers=OWN_PAGE)
     browser = signed_in(closed, text)
     browser.post("/logout", headers={"Sec-Fetch-Site": "cross-site"})

@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 
 from llm_service.app import services_of
 from tests.api.test_generate import URL as GENERATE
-from tests.conftest import OWN_PAGE
-from tests.upstream import Upstream
+from tests.support.constants import OWN_PAGE
+from tests.support.upstream import Upstream
 
 WORKERS = 12
 # How many of each kind, in an order of their own: more than 500 generations.

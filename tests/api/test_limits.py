@@ -14,12 +14,12 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from llm_service.app import services_of
-from llm_service.core.access import Allowance
+from llm_service.core.access.caller import Allowance
 from tests.api.test_generate import BODY
 from tests.api.test_generate import URL as GENERATE
-from tests.conftest import OWN_PAGE
-from tests.keys import make_key
-from tests.upstream import Upstream
+from tests.support.constants import OWN_PAGE
+from tests.support.keys import make_key
+from tests.support.upstream import Upstream
 
 URL = "/api/v1/limits"
 HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy")

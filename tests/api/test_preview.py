@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.conftest import TEST_PROMPTS
+from tests.support.constants import TEST_PROMPTS
 
 URL = "/api/v1/templates/{}/preview"
 BODY = {"input": "Hello", "parameters": {"tone": "simple"}}

@@ -12,16 +12,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from llm_service.adapters.sql.engine import Database
+from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.app import services_of
-from llm_service.core.access import LOCAL
-from llm_service.core.model import Delta, GenerateRequest
-from llm_service.wiring import make_id
+from llm_service.bootstrap.build import make_id
+from llm_service.core.access.caller import LOCAL
+from llm_service.core.generation.model import Delta, GenerateRequest
 from tests.api.test_generate import BODY
 from tests.api.test_generate import URL as GENERATE
 from tests.cli.test_commands import flask
-from tests.conftest import OWN_PAGE
-from tests.upstream import Upstream
+from tests.support.constants import OWN_PAGE
+from tests.support.upstream import Upstream
 
 URL = "/api/v1/history"
 CANARY = "zanzibarquux"
@@ -125,9 +125,9 @@ def test_a_key_needs_an_answer_to_repeat(make_app: MakeApp, mode: str) -> None:
 def test_one_that_is_stopped_comes_back_with_its_text(make_app: MakeApp, upstream: Upstream, mode: str) -> None:
     app = make_app(APP_HISTORY=mode, OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="tokens-200-20")
     asked = GenerateRequest("basic_chat_v1", "Hello")
-    with closing(services_of(app).generate.begin(asked, LOCAL, make_id())) as listener:
-        assert isinstance(listener.next(5), Delta)
-        stopped = app.test_client().post(f"{URL}/{listener.generation.request_id}/cancel").get_json()
+    with closing(services_of(app).generate.begin(asked, LOCAL, make_id())) as subscription:
+        assert isinstance(subscription.next(5), Delta)
+        stopped = app.test_client().post(f"{URL}/{subscription.generation.request_id}/cancel").get_json()
     assert stopped["status"] == "cancelled"
     assert stopped["output"]
     assert services_of(app).store.running_ids() == set()

@@ -9,12 +9,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.app import services_of
-from llm_service.core.access import Scope
-from llm_service.web.scopes import NEEDS, Need
+from llm_service.core.access.caller import Scope
+from llm_service.web.security.permissions import ROUTE_PERMISSIONS, Need
 from tests.api.test_generate import BODY
 from tests.api.test_generate import URL as GENERATE
-from tests.conftest import OWN_PAGE
-from tests.keys import Calls, make_key, signed_in, token_of
+from tests.support.constants import OWN_PAGE
+from tests.support.keys import KeyClient, make_key, signed_in, token_of
 
 VALUES = {
     "template_id": "basic_chat_v1",
@@ -41,7 +41,7 @@ def routes(app: Flask) -> list[tuple[str, str, str]]:
 
 
 def test_the_table_has_every_route_and_no_other(app: Flask) -> None:
-    assert {endpoint for endpoint, _, _ in routes(app)} == set(NEEDS)
+    assert {endpoint for endpoint, _, _ in routes(app)} == set(ROUTE_PERMISSIONS)
 
 
 def test_open_without_a_key_is_what_the_contract_names(closed: Flask) -> None:
@@ -66,12 +66,12 @@ def body_of(method: str, address: str) -> dict[str, Any]:
 @pytest.mark.parametrize("scope", SINGLE)
 def test_a_key_opens_what_its_scope_says_and_nothing_else(closed: Flask, scope: str) -> None:
     text, _ = make_key(closed, "alice", (scope,))
-    call, browser = Calls(closed, text), signed_in(closed, text)
+    call, browser = KeyClient(closed, text), signed_in(closed, text)
     token = token_of(browser)
     for endpoint, method, address in routes(closed):
         if endpoint == "login.sign_out":
             continue
-        need = NEEDS[endpoint]
+        need = ROUTE_PERMISSIONS[endpoint]
         may = isinstance(need, Need) or scope in (need.value, "admin")
         answer = call(method, address, headers=OWN_PAGE, **body_of(method, address))
         assert (answer.status_code != 403) is may, (endpoint, answer.status_code)
@@ -88,16 +88,16 @@ def test_a_route_that_says_nothing_opens_for_nobody(app: Flask) -> None:
     text, _ = make_key(app, scopes=("admin",))
     for client in (app.test_client(), signed_in(app, text)):
         assert client.get("/api/v1/forgotten").status_code == 500
-    assert Calls(app, text)("GET", "/api/v1/forgotten").status_code == 500
+    assert KeyClient(app, text)("GET", "/api/v1/forgotten").status_code == 500
     assert ran == []
 
 
 def test_pages_hide_what_one_may_not_open(closed: Flask) -> None:
     shown = {
-        "generate": ["Generate", "Templates", "API docs"],
-        "history": ["Templates", "History", "API docs"],
+        "generate": ["GenerationService", "Templates", "API docs"],
+        "history": ["Templates", "HistoryService", "API docs"],
         "usage": ["Templates", "Usage", "API docs"],
-        "admin": ["Generate", "Templates", "History", "Usage", "API docs"],
+        "admin": ["GenerationService", "Templates", "HistoryService", "Usage", "API docs"],
     }
     for scope, labels in shown.items():
         browser = signed_in(closed, make_key(closed, "alice", (scope,))[0])
@@ -141,7 +141,7 @@ def test_the_cache_is_emptied_by_who_may(app: Flask) -> None:
     client = app.test_client()
     client.post(GENERATE, json=BODY)
     assert client.post(GENERATE, json=BODY).get_json()["cached"] is True
-    answer = Calls(app, text)("DELETE", "/api/v1/cache")
+    answer = KeyClient(app, text)("DELETE", "/api/v1/cache")
     assert (answer.status_code, answer.get_json()) == (200, {"cleared": 1})
     assert client.get("/api/v1/status").get_json()["cache_size"] == 0
     assert client.post(GENERATE, json=BODY).get_json()["cached"] is False
@@ -156,7 +156,7 @@ def test_a_wrong_method_is_told_to_whoever_may_use_a_right_one(make_app: Callabl
 
 def test_a_cancel_shows_no_text_to_a_key_that_may_not_read_the_history(app: Flask) -> None:
     reader, writer = (
-        Calls(app, make_key(app, "alice", scopes)[0]) for scopes in (("generate", "history"), ("generate",))
+        KeyClient(app, make_key(app, "alice", scopes)[0]) for scopes in (("generate", "history"), ("generate",))
     )
     answer = writer("POST", GENERATE, json=BODY).get_json()
     cancel = f"/api/v1/history/{answer['request_id']}/cancel"

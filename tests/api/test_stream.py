@@ -12,13 +12,13 @@ from flask.testing import FlaskClient
 
 from llm_service.app import services_of
 from llm_service.core.errors import Cancelled, ServiceError
-from llm_service.core.model import Delta
+from llm_service.core.generation.model import Delta
 from llm_service.web.api.events import START_S
-from llm_service.web.streaming import LOOK_S, happenings
+from llm_service.web.http.sse import LOOK_S, stream_events
 from tests.adapters.test_openai_responses import ANSWERS, FAILURES
 from tests.adapters.test_retry import BRING_TEXT
-from tests.conftest import KEY_CANARY
-from tests.upstream import Upstream
+from tests.support.constants import KEY_CANARY
+from tests.support.upstream import Upstream
 
 URL = "/api/v1/generate"
 SLOW = "tokens-20-40"
@@ -238,11 +238,11 @@ def test_a_key_belongs_to_one_body(client: FlaskClient) -> None:
 
 def test_a_key_under_way_is_a_conflict(app: Flask) -> None:
     client = app.test_client()
-    listener = client.post(URL, json=asked(model="slow-3"), headers={"Idempotency-Key": "k"})
+    subscription = client.post(URL, json=asked(model="slow-3"), headers={"Idempotency-Key": "k"})
     again = client.post(URL, json=asked(model="slow-3"), headers={"Idempotency-Key": "k"})
     assert (again.status_code, again.get_json()["error"]) == (409, "idempotency-conflict")
     assert int(again.headers["Retry-After"]) >= 1
-    listener.close()  # its caller dies; the generation goes on, because the caller said that it would ask again
+    subscription.close()  # its caller dies; the generation goes on, because the caller said that it would ask again
     began = time.monotonic()
     while (again := client.post(URL, json=asked(model="slow-3"), headers={"Idempotency-Key": "k"})).status_code == 409:
         assert time.monotonic() - began < 5
@@ -303,16 +303,16 @@ class Scripted:
 
 def test_a_silent_stream_pings_within_ten_seconds() -> None:
     silence = [None] * round(10 / LOOK_S)
-    heard = list(happenings(Scripted(*silence, Delta("a"), Cancelled("stopped")), lambda: False))  # type: ignore[arg-type]
+    heard = list(stream_events(Scripted(*silence, Delta("a"), Cancelled("stopped")), lambda: False))  # type: ignore[arg-type]
     assert heard[0] is None
     assert heard[1] == Delta("a")
     assert isinstance(heard[2], Cancelled)
 
 
 def test_who_is_gone_gets_nothing_more() -> None:
-    assert list(happenings(Scripted(None, Delta("a")), lambda: True)) == []  # type: ignore[arg-type]
+    assert list(stream_events(Scripted(None, Delta("a")), lambda: True)) == []  # type: ignore[arg-type]
 
 
 def test_a_bug_ends_a_stream_with_an_error_too() -> None:
-    heard = list(happenings(Scripted(Delta("a"), ZeroDivisionError()), lambda: False))  # type: ignore[arg-type]
+    heard = list(stream_events(Scripted(Delta("a"), ZeroDivisionError()), lambda: False))  # type: ignore[arg-type]
     assert [type(one) for one in heard] == [Delta, ServiceError]

@@ -7,8 +7,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.conftest import TEST_PROMPTS
-from tests.upstream import Upstream
+from tests.support.constants import TEST_PROMPTS
+from tests.support.upstream import Upstream
 
 URL = "/api/v1/templates/ticket/generate"
 BODY = {"input": "Hi", "parameters": {"labels": ["bug"], "budget": 1}}
@@ -43,7 +43,11 @@ def test_the_schema_is_sent_strictly(client: FlaskClient, upstream: Upstream) ->
     assert wanted["schema"] == {
         "type": "object",
         "properties": {
-            "label": {"type": "string", "description": "The label that fits.", "enum": ["billing", "bug", "other"]},
+            "label": {
+                "type": "string",
+                "description": "The label that fits.",
+                "enum": ["billing", "bug", "other"],
+            },
             "summary": {"type": "string"},
             "due": {"type": ["string", "null"]},
             "steps": {

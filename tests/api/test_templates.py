@@ -1,7 +1,7 @@
 import pytest
 from flask.testing import FlaskClient
 
-from tests.conftest import ROOT
+from tests.support.constants import ROOT
 
 URL = "/api/v1/templates"
 SHIPPED = sorted(path.stem for path in (ROOT / "prompts").glob("*.prompty"))

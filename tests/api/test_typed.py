@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 
 from tests.api.test_templates import SHIPPED
-from tests.conftest import ROOT, TEST_PROMPTS
+from tests.support.constants import ROOT, TEST_PROMPTS
 
 URL = "/api/v1/templates/{}/generate"
 TICKET = {"input": "Hi", "parameters": {"labels": ["bug"], "budget": 1}}
@@ -132,8 +132,14 @@ def test_it_streams_and_takes_an_idempotency_key(client: FlaskClient) -> None:
         ({"parameters": {"budget": "1", "labels": ["bug"]}}, "parameters.budget"),
         ({"parameters": {"budget": 1, "labels": ["bug"], "urgency": 9}}, "parameters.urgency"),
         ({"parameters": {"budget": 1, "labels": ["bug"], "queue": "A B"}}, "parameters.queue"),
-        ({"parameters": {"budget": 1, "labels": ["bug"], "customer": {"id": 0}}}, "parameters.customer.id"),
-        ({"parameters": {"budget": 1, "labels": ["bug"], "customer": {"id": 1, "x": 1}}}, "parameters.customer.x"),
+        (
+            {"parameters": {"budget": 1, "labels": ["bug"], "customer": {"id": 0}}},
+            "parameters.customer.id",
+        ),
+        (
+            {"parameters": {"budget": 1, "labels": ["bug"], "customer": {"id": 1, "x": 1}}},
+            "parameters.customer.x",
+        ),
         ({"parameters": {"budget": 1, "labels": ["bug"], "polite": "yes"}}, "parameters.polite"),
     ],
 )

@@ -2,7 +2,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from llm_service.core.usage_sums import COUNTS
+from llm_service.core.usage.sums import COUNTS
 from tests.api.test_generate import BODY
 from tests.api.test_generate import URL as GENERATE
 

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.conftest import needed_program
-from tests.processes import Server, serving
-from tests.upstream import Upstream
+from tests.support.processes import Server, needed_program, serving
+from tests.support.upstream import Upstream
 
 # Chromium's own services would be looked up in vain, and root needs --no-sandbox.
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

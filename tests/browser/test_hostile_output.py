@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from llm_service.web.markdown import ATTRIBUTES, TAGS
+from llm_service.web.pages.markdown import ATTRIBUTES, TAGS
 from tests.browser.test_journey import generate
-from tests.hostile import EVERYTHING, IMAGES, LINKS, NO_LINKS, SCRIPTS
-from tests.processes import Server
+from tests.support.hostile import EVERYTHING, IMAGES, LINKS, NO_LINKS, SCRIPTS
+from tests.support.processes import Server
 
 OpenPage = Callable[..., Page]
 # All in one answer, and each group alone: one may close what another opened.

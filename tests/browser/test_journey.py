@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.upstream import Upstream
+from tests.support.upstream import Upstream
 
 OpenPage = Callable[..., Page]
 PHONE = {"viewport": {"width": 375, "height": 700}}
@@ -143,7 +143,7 @@ def test_without_javascript(open_page: OpenPage) -> None:
     page.locator(".rows .words a").first.click()
     page.click("summary:has-text('Delete')")
     page.click("button:has-text('Delete')")
-    expect(page.locator("h1")).to_have_text("History")
+    expect(page.locator("h1")).to_have_text("HistoryService")
 
 
 HOSTILE = (

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Watch
 from tests.cli.test_commands import flask
-from tests.processes import serving
+from tests.support.processes import serving
 
 
 @pytest.fixture(name="key")
@@ -47,9 +47,9 @@ def test_sign_in_work_and_sign_out(page: Page, key: str) -> None:
     expect(page).to_have_url(re.compile(r"/history$"))
     expect(page.get_by_text("Signed in as alice")).to_be_visible()
 
-    page.get_by_role("link", name="Generate", exact=True).click()
+    page.get_by_role("link", name="GenerationService", exact=True).click()
     page.get_by_label("Input").fill("Hello from a session")
-    page.get_by_role("button", name="Generate", exact=True).click()
+    page.get_by_role("button", name="GenerationService", exact=True).click()
     expect(page.locator("#output")).to_contain_text("Hello from a session")
     page.get_by_role("link", name="Open in history").click()
     page.locator("summary", has_text="Delete").click()

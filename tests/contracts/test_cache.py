@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from llm_service.adapters.cache_memory import MemoryCache
-from llm_service.core.model import CachedAnswer, Usage
-from llm_service.core.ports import Cache
+from llm_service.adapters.memory.cache import MemoryCache
+from llm_service.core.generation.model import CachedAnswer
+from llm_service.core.generation.ports import Cache
+from llm_service.core.usage.tokens import Usage
 
 
 class Timer:

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.adapters.cache_memory import MemoryCache
-from llm_service.adapters.sql.engine import Database
+from llm_service.adapters.memory.cache import MemoryCache
+from llm_service.adapters.memory.invalidation import CacheInvalidator
+from llm_service.adapters.sql.counters import SqlEpochs, SqlFailedLogins
 from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
-from llm_service.adapters.sql.marks import SqlAttempts, SqlMarks
-from llm_service.core.access import Scope
-from llm_service.core.attempts import Attempts, network_of
-from llm_service.core.clearing import CacheClearing
+from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.core.access.caller import Scope
+from llm_service.core.access.failed_logins import FailedLoginThrottle, network_of
+from llm_service.core.access.keyring import Keyring, Refusal, Refused
+from llm_service.core.access.keys import DAY_MS, Key, with_checksum
+from llm_service.core.access.sessions import Session, Sessions
 from llm_service.core.errors import NotFound
-from llm_service.core.keyring import Keyring, Refusal, Refused
-from llm_service.core.keys import DAY_MS, Key, with_checksum
-from llm_service.core.sessions import Session, Sessions
 from tests.contracts.test_cache import answer
 
 HOUR_MS = 3_600_000
@@ -43,7 +43,7 @@ class Doors:
         self.clock = clock
         self.keyring = Keyring(SqlKeys(database), clock, os.urandom)
         self.sessions = Sessions(SqlSessions(database), self.keyring, clock, os.urandom, secret)
-        self.attempts = Attempts(SqlAttempts(database), clock)
+        self.attempts = FailedLoginThrottle(SqlFailedLogins(database), clock)
 
 
 @pytest.fixture(name="database")
@@ -217,7 +217,7 @@ def test_five_wrong_keys_in_a_minute_are_borne(database: Database, doors: Doors)
     doors.attempts.prune()
 
 
-class Counted(SqlAttempts):
+class Counted(SqlFailedLogins):
     writes = 0
 
     def count(self, address: str, now_ms: int, window_ms: int) -> tuple[int, int]:
@@ -227,7 +227,7 @@ class Counted(SqlAttempts):
 
 def test_a_flood_costs_no_writes(database: Database) -> None:
     store = Counted(database)
-    attempts = Attempts(store, HandClock())
+    attempts = FailedLoginThrottle(store, HandClock())
     assert [attempts.wrong("10.0.0.1") for _ in range(1000)].count(None) == 5
     assert store.writes == 6
 
@@ -249,9 +249,9 @@ def test_networks(address: str | None, network: str) -> None:
 
 
 def test_a_cache_is_cleared_in_every_process_once(database: Database) -> None:
-    marks = SqlMarks(database)
+    marks = SqlEpochs(database)
     here, there = (MemoryCache(ttl_s=60, max_entries=10) for _ in range(2))
-    mine, other = CacheClearing(here, marks), CacheClearing(there, marks)
+    mine, other = CacheInvalidator(here, marks), CacheInvalidator(there, marks)
     for cache in (here, there):
         cache.put("a", ANSWER)
     assert mine.clear() == 1

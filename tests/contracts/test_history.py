@@ -8,29 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.adapters.clock import SystemClock, uuid7
-from llm_service.adapters.spool_file import FileSpool
-from llm_service.adapters.sql.engine import Database
+from llm_service.adapters.files.spool import FileSpool
+from llm_service.adapters.observability.logs import LogReporter
+from llm_service.adapters.runtime.clock import SystemClock, uuid7
 from llm_service.adapters.sql.history import SqlHistory
-from llm_service.adapters.telemetry import LogReporter
+from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.errors import InvalidInput, NotFound
-from llm_service.core.history import History
-from llm_service.core.live import Live
-from llm_service.core.model import (
-    CachedAnswer,
-    CacheStats,
-    Filters,
-    Generation,
-    IdempotencyKey,
-    KeyHolder,
-    Prompts,
-    Status,
-    Usage,
-)  # fmt: skip
-from llm_service.core.outcomes import Outcomes
-from llm_service.core.ports import HistoryStore
-from llm_service.core.runs import Runs
-from llm_service.core.search import parse_search
+from llm_service.core.generation.in_flight import InFlightRegistry
+from llm_service.core.generation.model import CachedAnswer, CacheStats, Generation, IdempotencyKey, KeyHolder, Status
+from llm_service.core.generation.outcomes import OutcomeRecorder
+from llm_service.core.generation.running import RunningGenerations
+from llm_service.core.history.model import Filters
+from llm_service.core.history.ports import HistoryStore
+from llm_service.core.history.search import parse_search
+from llm_service.core.history.service import HistoryService
+from llm_service.core.messages import Prompts
+from llm_service.core.usage.tokens import Usage
 from tests.core.test_search import NASTY
 
 
@@ -48,12 +41,14 @@ def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HistorySt
     store.close()
 
 
-def history_of(store: HistoryStore, cache: "NoCache") -> History:
+def history_of(store: HistoryStore, cache: "NoCache") -> HistoryService:
     clock = SystemClock()
     reporter = LogReporter()
-    outcomes = Outcomes(store, FileSpool(Path("never.spool")), clock, reporter)
-    runs = Runs(history=store, outcomes=outcomes, clock=clock, reporter=reporter, make_id=uuid7, abandon_grace_s=None)
-    return History(store, cache, Live(runs, store, clock))
+    outcomes = OutcomeRecorder(store, FileSpool(Path("never.spool")), clock, reporter)
+    runs = InFlightRegistry(
+        history=store, outcomes=outcomes, clock=clock, reporter=reporter, make_id=uuid7, abandon_grace_s=None
+    )
+    return HistoryService(store, cache, RunningGenerations(runs, store, clock))
 
 
 def generation(number: int, owner: str = "alice", **more: object) -> Generation:
@@ -630,7 +625,7 @@ def matches(text: str, one: Generation) -> bool:
     return has[text]
 
 
-def both_ways(history: History, filters: Filters) -> tuple[list[str], list[str]]:
+def both_ways(history: HistoryService, filters: Filters) -> tuple[list[str], list[str]]:
     """All pages there, and all pages back."""
     page = history.page("alice", None, 7, filters)
     there = [one.request_id for one in page.items]

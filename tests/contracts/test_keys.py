@@ -8,25 +8,26 @@ from typing import NamedTuple
 
 import pytest
 
-from llm_service.adapters.sql.engine import Database
+from llm_service.adapters.memory.invalidation import EpochStore
+from llm_service.adapters.sql.counters import SqlEpochs, SqlFailedLogins
 from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
-from llm_service.adapters.sql.marks import SqlAttempts, SqlMarks
-from llm_service.core.access import Allowance, Scope
-from llm_service.core.keys import Key
-from llm_service.core.ports import AttemptStore, KeyStore, Marks, SessionStore, StoredSession
+from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.core.access.caller import Allowance, Scope
+from llm_service.core.access.keys import Key
+from llm_service.core.access.ports import FailedLoginStore, KeyStore, SessionStore, StoredSession
 
 
 class Stores(NamedTuple):
     keys: KeyStore
     sessions: SessionStore
-    attempts: AttemptStore
-    marks: Marks
+    attempts: FailedLoginStore
+    marks: EpochStore
 
 
 @pytest.fixture(name="stores", params=["sqlite"])
 def _stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     database = {"sqlite": lambda: Database(f"sqlite:///{tmp_path}/k.db")}[request.param]()
-    yield Stores(SqlKeys(database), SqlSessions(database), SqlAttempts(database), SqlMarks(database))
+    yield Stores(SqlKeys(database), SqlSessions(database), SqlFailedLogins(database), SqlEpochs(database))
     database.close()
 
 

@@ -9,22 +9,24 @@ from typing import NamedTuple
 
 import pytest
 
-from llm_service.adapters.sql.engine import Database
 from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.sql.limits import SqlLimits
-from llm_service.adapters.sql.unkept import UnkeptHistory
-from llm_service.core.access import Allowance
-from llm_service.core.limits import DAY_MS, EVERYONE, Account, Amount, Ask, Hold, Taken
-from llm_service.core.model import Generation, Status, Usage
-from llm_service.core.ports import HistoryStore, LimitStore
-from llm_service.core.standing import Kind, Limit
+from llm_service.adapters.sql.null_history import NullHistory
+from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.core.access.caller import Allowance
+from llm_service.core.generation.model import Generation, Status
+from llm_service.core.history.ports import HistoryStore
+from llm_service.core.limits.ports import LimitStore
+from llm_service.core.limits.rules import DAY_MS, EVERYONE, Account, Amount, Demand, Reservation, ReservationResult
+from llm_service.core.limits.status import LimitKind, LimitStatus
+from llm_service.core.usage.tokens import Usage
 from tests.contracts.test_history import completed, generation
 
 NOON_MS = 20_000 * DAY_MS + DAY_MS // 2
 LAPSE_MS = 130_000
 EACH = Amount(1000, Decimal("0.5"))
-CALL = Ask(call=True, amount=EACH)
-GENERATION = Ask(generation=True)
+CALL = Demand(call=True, amount=EACH)
+GENERATION = Demand(generation=True)
 BUDGET = Account("key:k1", Allowance(tokens_per_day=3500, usd_per_day=Decimal(100), concurrent=5))
 RATE = Account("key:k2", Allowance(generations_per_minute=3))
 REPORTED = Usage(30, 12)
@@ -39,15 +41,15 @@ class Stores(NamedTuple):
 def _stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     database = Database(f"sqlite:///{tmp_path}/l.db")
     kept = request.param == "sqlite"
-    yield Stores(SqlHistory(database) if kept else UnkeptHistory(database), SqlLimits(database))
+    yield Stores(SqlHistory(database) if kept else NullHistory(database), SqlLimits(database))
     database.close()
 
 
-def hold(number: int = 1, ask: Ask = CALL, *accounts: Account, now_ms: int = NOON_MS) -> Hold:
-    return Hold(f"id-{number}", accounts or (BUDGET,), ask, now_ms, now_ms + LAPSE_MS)
+def hold(number: int = 1, ask: Demand = CALL, *accounts: Account, now_ms: int = NOON_MS) -> Reservation:
+    return Reservation(f"id-{number}", accounts or (BUDGET,), ask, now_ms, now_ms + LAPSE_MS)
 
 
-def begin(stores: Stores, number: int = 1, *accounts: Account, now_ms: int = NOON_MS) -> Taken:
+def begin(stores: Stores, number: int = 1, *accounts: Account, now_ms: int = NOON_MS) -> ReservationResult:
     taken = stores.history.start(generation(number, created_ms=now_ms), hold(number, CALL, *accounts, now_ms=now_ms))
     assert taken is not None
     return taken
@@ -58,7 +60,9 @@ def over(number: int = 1, **more: object) -> Generation:
     return completed(generation(number, created_ms=NOON_MS), **{**known, **more})
 
 
-def limit(stores: Stores, kind: Kind = Kind.TOKENS, account: Account = BUDGET, now_ms: int = NOON_MS) -> Limit:
+def limit(
+    stores: Stores, kind: LimitKind = LimitKind.TOKENS, account: Account = BUDGET, now_ms: int = NOON_MS
+) -> LimitStatus:
     (found,) = [one for one in stores.limits.standing([account], now_ms) if one.kind is kind]
     return found
 
@@ -70,7 +74,7 @@ def used(stores: Stores) -> tuple[Decimal, Decimal]:
 
 def test_nothing_is_used_at_first(stores: Stores) -> None:
     kinds = [(one.kind, one.used, one.reserved) for one in stores.limits.standing([BUDGET, RATE], NOON_MS)]
-    assert kinds == [(kind, 0, 0) for kind in (Kind.CALLS, Kind.TOKENS, Kind.USD, Kind.GENERATIONS)]
+    assert kinds == [(kind, 0, 0) for kind in (LimitKind.CALLS, LimitKind.TOKENS, LimitKind.USD, LimitKind.GENERATIONS)]
     assert stores.limits.standing([], NOON_MS) == ()
 
 
@@ -79,17 +83,17 @@ def test_a_generation_is_stored_with_its_hold_or_not_at_all(stores: Stores) -> N
         assert begin(stores, number).refused is None
     refused = begin(stores, 4).refused
     assert refused is not None
-    assert (refused.kind, refused.reserved, refused.left) == (Kind.TOKENS, 3000, 500)
+    assert (refused.kind, refused.reserved, refused.left) == (LimitKind.TOKENS, 3000, 500)
     assert stores.history.running_ids() == {"id-1", "id-2", "id-3"}
-    assert limit(stores, Kind.CALLS).used == 3
-    assert limit(stores, Kind.USD).reserved == Decimal("1.5")
+    assert limit(stores, LimitKind.CALLS).used == 3
+    assert limit(stores, LimitKind.USD).reserved == Decimal("1.5")
 
 
 def test_what_a_call_did_not_need_is_given_back_with_its_outcome(stores: Stores) -> None:
     begin(stores)
     stores.history.finish(over())
     assert used(stores) == (42, 0)
-    assert (limit(stores, Kind.USD).used, limit(stores, Kind.CALLS).used) == (Decimal("0.25"), 0)
+    assert (limit(stores, LimitKind.USD).used, limit(stores, LimitKind.CALLS).used) == (Decimal("0.25"), 0)
 
 
 @pytest.mark.parametrize("unreported", [None, 1])
@@ -98,7 +102,7 @@ def test_what_nobody_reported_is_charged_in_full(stores: Stores, unreported: int
     nothing = {"billed": Usage(), "cost_usd": None, "status": Status.CANCELLED}
     stores.history.finish(over(**nothing, unreported=unreported))
     assert used(stores) == (1000, 0)
-    assert limit(stores, Kind.USD).used == Decimal("0.5")
+    assert limit(stores, LimitKind.USD).used == Decimal("0.5")
 
 
 def test_what_was_never_sent_is_free(stores: Stores) -> None:
@@ -111,10 +115,10 @@ def test_an_outcome_apart_is_settled_when_its_call_is_over(stores: Stores) -> No
     begin(stores)
     early = over(billed=Usage(), cost_usd=None, unreported=1, status=Status.CANCELLED)
     stores.history.finish_apart(early, "apart")
-    assert (used(stores), limit(stores, Kind.CALLS).used) == ((0, 1000), 1)
+    assert (used(stores), limit(stores, LimitKind.CALLS).used) == ((0, 1000), 1)
     stores.history.bill_late(early, replace(early, billed=REPORTED, cost_usd=Decimal("0.25"), unreported=0))
     assert used(stores) == (42, 0)
-    assert limit(stores, Kind.USD).used == Decimal("0.25")
+    assert limit(stores, LimitKind.USD).used == Decimal("0.25")
 
 
 def test_a_call_that_was_settled_gets_no_further_attempt(stores: Stores) -> None:
@@ -122,7 +126,7 @@ def test_a_call_that_was_settled_gets_no_further_attempt(stores: Stores) -> None
     stores.history.finish(over())
     refused = stores.limits.take(hold(1, replace(CALL, call=False))).refused
     assert refused is not None
-    assert refused.kind is Kind.TOKENS
+    assert refused.kind is LimitKind.TOKENS
     assert used(stores) == (42, 0)
 
 
@@ -140,7 +144,7 @@ def test_a_further_attempt_reserves_its_own(stores: Stores) -> None:
     assert used(stores) == (0, 2000)
     assert stores.limits.take(hold(1, again)).refused is None
     assert stores.limits.take(hold(1, again)).refused is not None, "there is no room for a fourth"
-    assert (limit(stores).reserved, limit(stores, Kind.CALLS).used) == (3000, 1)
+    assert (limit(stores).reserved, limit(stores, LimitKind.CALLS).used) == (3000, 1)
     stores.history.finish(over(unreported=1))
     assert used(stores) == (1042, 0)
 
@@ -148,9 +152,9 @@ def test_a_further_attempt_reserves_its_own(stores: Stores) -> None:
 def test_what_a_dead_process_held_lapses_in_full(stores: Stores) -> None:
     begin(stores)
     later_ms = NOON_MS + LAPSE_MS
-    assert limit(stores, Kind.CALLS, now_ms=later_ms - 1).used == 1
-    assert limit(stores, Kind.CALLS, now_ms=later_ms).used == 0, "nobody has its slot any more"
-    assert (stores.limits.lapse(later_ms - 1), stores.limits.lapse(later_ms), stores.limits.lapse(later_ms)) == (
+    assert limit(stores, LimitKind.CALLS, now_ms=later_ms - 1).used == 1
+    assert limit(stores, LimitKind.CALLS, now_ms=later_ms).used == 0, "nobody has its slot any more"
+    assert (stores.limits.expire(later_ms - 1), stores.limits.expire(later_ms), stores.limits.expire(later_ms)) == (
         0,
         1,
         0,
@@ -164,7 +168,7 @@ def test_the_sweep_that_marks_a_row_as_interrupted_settles_it(stores: Stores) ->
     begin(stores)
     if stores.history.interrupt_older_than(NOON_MS + LAPSE_MS, NOON_MS + LAPSE_MS):
         assert used(stores) == (1000, 0)
-        assert limit(stores, Kind.CALLS).used == 0
+        assert limit(stores, LimitKind.CALLS).used == 0
 
 
 def test_a_day_is_one_of_utc_and_belongs_to_those_that_began_in_it(stores: Stores) -> None:
@@ -174,12 +178,12 @@ def test_a_day_is_one_of_utc_and_belongs_to_those_that_began_in_it(stores: Store
     assert limit(stores, now_ms=late_ms).resets_ms == midnight_ms
     tomorrow = limit(stores, now_ms=midnight_ms)
     assert (tomorrow.used, tomorrow.reserved) == (0, 0)
-    assert limit(stores, Kind.CALLS, now_ms=midnight_ms).used == 1, "the call is still under way"
+    assert limit(stores, LimitKind.CALLS, now_ms=midnight_ms).used == 1, "the call is still under way"
     stores.history.finish(over())
     assert (limit(stores, now_ms=midnight_ms).used, limit(stores, now_ms=late_ms).used) == (0, 42)
 
 
-def count(stores: Stores, now_ms: int) -> Taken:
+def count(stores: Stores, now_ms: int) -> ReservationResult:
     return stores.limits.take(hold(1, GENERATION, RATE, now_ms=now_ms))
 
 
@@ -198,7 +202,7 @@ def test_a_minute_is_any_sixty_seconds(stores: Stores) -> None:
 def test_what_is_refused_does_not_count(stores: Stores) -> None:
     for _ in range(10):
         count(stores, NOON_MS)
-    assert limit(stores, Kind.GENERATIONS, RATE).used == 3
+    assert limit(stores, LimitKind.GENERATIONS, RATE).used == 3
 
 
 def test_all_accounts_or_none(stores: Stores) -> None:
@@ -206,11 +210,11 @@ def test_all_accounts_or_none(stores: Stores) -> None:
     assert begin(stores, 1, BUDGET, everyone).refused is None
     refused = begin(stores, 2, BUDGET, everyone).refused
     assert refused is not None
-    assert (refused.own, refused.kind) == (False, Kind.TOKENS)
+    assert (refused.own, refused.kind) == (False, LimitKind.TOKENS)
     assert used(stores) == (0, 1000)
     both = hold(3, GENERATION, RATE, everyone)
     assert [stores.limits.take(both).refused is None for _ in range(2)] == [True, False]
-    assert limit(stores, Kind.GENERATIONS, RATE).used == 1
+    assert limit(stores, LimitKind.GENERATIONS, RATE).used == 1
     stores.history.finish(over())
     assert (used(stores), limit(stores, account=everyone).used) == ((42, 0), 42)
 
@@ -218,7 +222,7 @@ def test_all_accounts_or_none(stores: Stores) -> None:
 def test_money_is_exact(stores: Stores) -> None:
     tiny = Decimal("0.000000000001")
     account = Account("key:k3", Allowance(usd_per_day=tiny * 3))
-    ask = Ask(call=True, amount=Amount(1, tiny))
+    ask = Demand(call=True, amount=Amount(1, tiny))
     taken = [stores.limits.take(hold(number, ask, account)).refused is None for number in range(5)]
     assert taken == [True, True, True, False, False]
 
@@ -229,7 +233,7 @@ def test_pruning_forgets_what_no_limit_looks_at(stores: Stores) -> None:
     stores.history.finish(over())
     stores.limits.prune(NOON_MS + 1000)
     assert used(stores) == (42, 0)
-    assert limit(stores, Kind.GENERATIONS, RATE).used == 1
+    assert limit(stores, LimitKind.GENERATIONS, RATE).used == 1
     stores.limits.prune(NOON_MS + 60 * DAY_MS)
     assert used(stores) == (0, 0)
 
@@ -253,5 +257,5 @@ def test_two_hundred_calls_at_once_cannot_overspend(stores: Stores) -> None:
     in_threads(200, ask)
     assert len(through) == 25
     in_threads(25, lambda number: stores.history.finish(over(through[number])))
-    now: Sequence[Limit] = stores.limits.standing([account], NOON_MS)
+    now: Sequence[LimitStatus] = stores.limits.standing([account], NOON_MS)
     assert [(one.used, one.reserved) for one in now] == [(25 * 42, 0)]

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from llm_service.adapters.echo import EchoProvider
-from llm_service.adapters.openai_responses import OpenAIProvider
-from llm_service.core.control import CallControl
-from llm_service.core.model import Delta, Done, Prompts, ProviderCall, Status
-from llm_service.core.ports import Provider
-from tests.upstream import Upstream
+from llm_service.adapters.providers.echo import EchoProvider
+from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.core.generation.call_context import CallContext
+from llm_service.core.generation.model import Delta, Done, ProviderCall, Status
+from llm_service.core.generation.ports import Provider
+from llm_service.core.messages import Prompts
+from tests.support.upstream import Upstream
 
 
 @pytest.fixture(name="provider", params=["echo", "openai"])
@@ -28,7 +29,7 @@ CALL = ProviderCall("normal", Prompts("Be brief.", "Hello there,\nworld 😀"), 
 
 
 def test_deltas_and_then_exactly_one_done(provider: Provider) -> None:
-    *deltas, done = provider.stream(CALL, CallControl(time.monotonic() + 5))
+    *deltas, done = provider.stream(CALL, CallContext(time.monotonic() + 5))
     assert isinstance(done, Done)
     assert all(isinstance(one, Delta) for one in deltas)
     assert len(deltas) > 2
@@ -39,15 +40,15 @@ def test_deltas_and_then_exactly_one_done(provider: Provider) -> None:
 
 
 def test_the_same_call_gets_the_same_answer(provider: Provider) -> None:
-    assert list(provider.stream(CALL, CallControl(time.monotonic() + 5))) == list(
-        provider.stream(CALL, CallControl(time.monotonic() + 5))
+    assert list(provider.stream(CALL, CallContext(time.monotonic() + 5))) == list(
+        provider.stream(CALL, CallContext(time.monotonic() + 5))
     )
 
 
 def test_it_may_be_closed_at_any_time(provider: Provider) -> None:
-    events = provider.stream(CALL, CallControl(time.monotonic() + 5))
+    events = provider.stream(CALL, CallContext(time.monotonic() + 5))
     events.close()
-    events = provider.stream(CALL, CallControl(time.monotonic() + 5))
+    events = provider.stream(CALL, CallContext(time.monotonic() + 5))
     next(events)
     events.close()
     assert list(events) == []
@@ -57,7 +58,7 @@ def test_warming_twice_is_fine(provider: Provider) -> None:
     provider.warm()
     provider.warm()
     assert provider.warmed
-    assert provider.trouble() is None
+    assert provider.health_error() is None
 
 
 def test_it_has_a_name_and_an_identity(provider: Provider) -> None:

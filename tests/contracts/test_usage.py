@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 import pytest
 
-from llm_service.adapters.sql.engine import Database
 from llm_service.adapters.sql.history import SqlHistory
+from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.adapters.sql.usage import SqlUsage
-from llm_service.core.model import NO_TOKENS, Generation, Status, Usage
-from llm_service.core.ports import HistoryStore, UsageStore
-from llm_service.core.usage_sums import HOUR_MS, GroupBy, UsageLine, UsageSums, bucket_of, total_of
+from llm_service.core.generation.model import Generation, Status
+from llm_service.core.history.ports import HistoryStore
+from llm_service.core.usage.ports import UsageStore
+from llm_service.core.usage.sums import HOUR_MS, GroupBy, UsageLine, UsageSums, bucket_of, total_of
+from llm_service.core.usage.tokens import NO_TOKENS, Usage
 from tests.contracts.test_history import completed, generation
 
 USAGE = Usage(10, 20, 30, 4, 5)

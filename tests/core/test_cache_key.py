@@ -1,7 +1,8 @@
 import pytest
 
-from llm_service.core.cache_key import cache_key
-from llm_service.core.model import Prompts, ProviderCall
+from llm_service.core.generation.cache_key import cache_key
+from llm_service.core.generation.model import ProviderCall
+from llm_service.core.messages import Prompts
 
 CALL = ProviderCall("gpt-4o-mini", Prompts("Be brief.", "Hello"), {"temperature": 0.5})
 

@@ -10,22 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.adapters.cache_memory import MemoryCache
-from llm_service.adapters.echo import EchoProvider
-from llm_service.adapters.flights_memory import MemoryFlights
-from llm_service.adapters.tasks import make_spawn
+from llm_service.adapters.memory.cache import MemoryCache
+from llm_service.adapters.memory.single_flight import MemorySingleFlight
+from llm_service.adapters.providers.echo import EchoProvider
+from llm_service.adapters.runtime.background import make_spawn
 from llm_service.core import errors
-from llm_service.core.access import LOCAL
-from llm_service.core.allowed_models import AllowedModels
-from llm_service.core.calls import Calls, Slots
-from llm_service.core.control import CallControl
-from llm_service.core.generate import Generate
-from llm_service.core.limiter import Limiter
-from llm_service.core.limits import Account, Hold, Taken
-from llm_service.core.listeners import Listener
-from llm_service.core.live import Live
-from llm_service.core.model import (
-    NO_TOKENS,
+from llm_service.core.access.caller import LOCAL
+from llm_service.core.generation.call_context import CallContext
+from llm_service.core.generation.in_flight import Finished, InFlightRegistry
+from llm_service.core.generation.model import (
     Billed,
     CacheMode,
     Delta,
@@ -39,15 +32,22 @@ from llm_service.core.model import (
     ProviderEvent,
     Retrying,
     Status,
-    Usage,
-)  # fmt: skip
-from llm_service.core.outcomes import Outcomes
-from llm_service.core.ports import LimitStore
-from llm_service.core.prepare import Limits, Prepare
-from llm_service.core.pricing import Price, per_million
-from llm_service.core.runs import Finished, Runs
-from llm_service.core.standing import Standing
-from tests.conftest import ROOT, library_of
+)
+from llm_service.core.generation.models import AllowedModels
+from llm_service.core.generation.outcomes import OutcomeRecorder
+from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
+from llm_service.core.generation.running import RunningGenerations
+from llm_service.core.generation.service import GenerationService
+from llm_service.core.generation.subscriptions import Subscription
+from llm_service.core.generation.upstream import Bulkhead, UpstreamCaller
+from llm_service.core.limits.limiter import Limiter
+from llm_service.core.limits.ports import LimitStore
+from llm_service.core.limits.rules import Account, Reservation, ReservationResult
+from llm_service.core.limits.status import LimitStatuses
+from llm_service.core.usage.pricing import Price, per_million
+from llm_service.core.usage.tokens import NO_TOKENS, Usage
+from tests.support.constants import ROOT
+from tests.support.templates import library_of
 
 ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
 
@@ -55,13 +55,13 @@ ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
 class NothingCounted:
     """The limits of a service that has none: nobody may ask."""
 
-    def take(self, hold: Hold) -> Taken:
+    def take(self, hold: Reservation) -> ReservationResult:
         raise AssertionError("nothing is limited")
 
-    def standing(self, accounts: Sequence[Account], now_ms: int) -> Standing:
+    def standing(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses:
         raise AssertionError("nothing is limited")
 
-    def lapse(self, now_ms: int) -> int:
+    def expire(self, now_ms: int) -> int:
         return 0
 
     def prune(self, now_ms: int) -> None: ...
@@ -78,7 +78,7 @@ class ListHistory:
         self.deleted: set[str] = set()
         self.away = False
 
-    def start(self, generation: Generation, hold: Hold | None = None) -> Taken | None:
+    def start(self, generation: Generation, hold: Reservation | None = None) -> ReservationResult | None:
         taken = self.limits.take(hold) if hold else None
         if taken is None or taken.refused is None:
             self._write("start", generation)
@@ -164,7 +164,7 @@ class ScriptedProvider(EchoProvider):
         self.calls: list[ProviderCall] = []
         self.closed = 0
 
-    def stream(self, call: ProviderCall, control: CallControl) -> Generator[ProviderEvent, None, None]:
+    def stream(self, call: ProviderCall, control: CallContext) -> Generator[ProviderEvent, None, None]:
         self.calls.append(call)
         try:
             for event in self.events:
@@ -195,7 +195,7 @@ class Clock:
         return time.monotonic()
 
 
-class Heard:
+class RecordingReporter:
     """A reporter that keeps what it is told."""
 
     def __init__(self) -> None:
@@ -205,7 +205,7 @@ class Heard:
     def ended(self, generation: Generation) -> None:
         self.early.append(generation)
 
-    def bug(self, error: Exception, request_id: str | None = None) -> None:
+    def unexpected_error(self, error: Exception, request_id: str | None = None) -> None:
         self.bugs.append(error)
 
 
@@ -238,12 +238,12 @@ class World:
         self.provider = provider
         self.history = ListHistory(counted or NothingCounted())
         self.cache = MemoryCache(ttl_s=60, max_entries=10)
-        self.heard = Heard()
-        self.slots = Slots(slots)
+        self.heard = RecordingReporter()
+        self.slots = Bulkhead(slots)
         self.ids = count(1)
         self.spool = ListSpool()
-        self.outcomes = Outcomes(self.history, self.spool, Clock(), self.heard)
-        self.runs = Runs(
+        self.outcomes = OutcomeRecorder(self.history, self.spool, Clock(), self.heard)
+        self.runs = InFlightRegistry(
             history=self.history,
             outcomes=self.outcomes,
             clock=Clock(),
@@ -251,7 +251,7 @@ class World:
             make_id=lambda: f"texts-{next(self.ids)}",
             abandon_grace_s=grace_s,
         )
-        calls = Calls(
+        calls = UpstreamCaller(
             provider=provider,
             prices=Prices(),
             cache=self.cache,
@@ -263,15 +263,15 @@ class World:
             spawn=make_spawn(),
             reporter=self.heard,
         )
-        self.live = Live(self.runs, self.history, Clock())
-        bounds = replace(Limits(), **limits)  # type: ignore[arg-type]
+        self.live = RunningGenerations(self.runs, self.history, Clock())
+        bounds = replace(GenerationSettings(), **limits)  # type: ignore[arg-type]
         self.library = library_of(folder)
-        self.prepare = Prepare(self.library, AllowedModels("m1", ("m1", "m2")), provider.identity, bounds)
-        self.generate = Generate(
+        self.prepare = RequestPreparer(self.library, AllowedModels("m1", ("m1", "m2")), provider.identity, bounds)
+        self.generate = GenerationService(
             prepare=self.prepare,
             provider=provider.name,
             cache=self.cache,
-            flights=MemoryFlights(),
+            flights=MemorySingleFlight(),
             history=self.history,
             calls=calls,
             runs=self.runs,
@@ -283,15 +283,15 @@ class World:
     def run(self, asked: GenerateRequest = ASKED, owner: str = "local") -> Finished:
         return self.generate.run(asked, replace(LOCAL, owner=owner), f"id-{next(self.ids)}")
 
-    def begin(self, asked: GenerateRequest = ASKED, *, kept: bool = False) -> Listener:
+    def begin(self, asked: GenerateRequest = ASKED, *, kept: bool = False) -> Subscription:
         return self.generate.begin(asked, LOCAL, f"id-{next(self.ids)}", kept=kept)
 
 
-def heard(listener: Listener) -> tuple[str, Finished]:
+def heard(subscription: Subscription) -> tuple[str, Finished]:
     """All of its text, and its end."""
     text = ""
     while True:
-        event = listener.next(5)
+        event = subscription.next(5)
         assert event is not None, "nothing came in five seconds"
         if isinstance(event, Finished):
             return text, event
@@ -328,14 +328,14 @@ def test_a_miss_then_a_hit() -> None:
 def test_the_row_is_there_before_the_call_and_the_outcome_before_the_end() -> None:
     begins, ends = threading.Event(), threading.Event()
     world = World(ScriptedProvider(begins, Delta("a"), ends, Delta("b"), DONE))
-    listener = world.begin()
+    subscription = world.begin()
     assert world.history.writes == [("start", "running")]
-    assert listener.next(0.01) is None
+    assert subscription.next(0.01) is None
     begins.set()
-    assert listener.next(5) == Delta("a")
+    assert subscription.next(5) == Delta("a")
     assert world.history.writes == [("start", "running")]
     ends.set()
-    assert heard(listener)[0] == "b"
+    assert heard(subscription)[0] == "b"
     assert world.history.writes[-1] == ("finish", "completed")
 
 
@@ -380,9 +380,9 @@ def test_who_shares_a_call_that_fails_pays_and_saves_nothing() -> None:
     world = World(ScriptedProvider(begins, errors.UpstreamError("broke")))
     leads, joins = world.begin(), world.begin()
     begins.set()
-    for listener in (leads, joins):
+    for subscription in (leads, joins):
         with pytest.raises(errors.UpstreamError):
-            heard(listener)
+            heard(subscription)
     paid, shared = world.history.rows.values()
     assert (paid.cost_usd, paid.billed) == (None, Usage()), "nobody knows"
     assert (shared.cost_usd, shared.saved_usd, shared.billed) == (0, 0, NO_TOKENS)
@@ -519,20 +519,20 @@ def test_those_who_ask_the_same_at_the_same_time_share_one_call() -> None:
 def test_who_wants_no_cache_shares_nothing(mode: CacheMode) -> None:
     goes_on = threading.Event()
     world = World(ScriptedProvider(goes_on, *WORD))
-    listeners = [world.begin(replace(ASKED, cache_mode=mode)) for _ in range(2)]
+    subscriptions = [world.begin(replace(ASKED, cache_mode=mode)) for _ in range(2)]
     goes_on.set()
-    assert [heard(one)[1].collapsed for one in listeners] == [False, False]
+    assert [heard(one)[1].collapsed for one in subscriptions] == [False, False]
     assert len(world.provider.calls) == 2  # type: ignore[attr-defined]
 
 
 def test_a_leaders_failure_is_everyones() -> None:
     goes_on = threading.Event()
     world = World(ScriptedProvider(goes_on, errors.UpstreamRateLimited("slower", retry_after_s=7)))
-    listeners = [world.begin() for _ in range(3)]
+    subscriptions = [world.begin() for _ in range(3)]
     goes_on.set()
-    for listener in listeners:
+    for subscription in subscriptions:
         with pytest.raises(errors.UpstreamRateLimited) as raised:
-            listener.result(5)
+            subscription.result(5)
         assert raised.value.retry_after_s == 7
     assert {row.status for row in world.history.rows.values()} == {Status.FAILED}
     assert world.cache.stats().entries == 0
@@ -554,9 +554,9 @@ def test_a_leader_that_leaves_does_not_hurt_the_others() -> None:
 
 def test_when_the_last_leaves_the_call_is_closed_after_the_grace() -> None:
     world = World(ScriptedProvider(Delta("a"), threading.Event()), grace_s=0.1)
-    listener = world.begin()
-    assert listener.next(5) == Delta("a")
-    listener.close()
+    subscription = world.begin()
+    assert subscription.next(5) == Delta("a")
+    subscription.close()
     world.runs.tick()
     assert world.history.rows["id-1"].status is Status.RUNNING
     time.sleep(0.11)
@@ -578,13 +578,13 @@ def test_what_is_kept_goes_on_without_listeners(kept: bool, grace_s: float | Non
 
 def test_cancel_ends_it_with_what_it_has_and_once() -> None:
     world = World(ScriptedProvider(Delta("a"), threading.Event()))
-    listener = world.begin()
-    assert listener.next(5) == Delta("a")
+    subscription = world.begin()
+    assert subscription.next(5) == Delta("a")
     for _ in range(2):
         row = world.live.cancel("local", "id-1")
         assert (row.status, row.output) == (Status.CANCELLED, "a")
     with pytest.raises(errors.Cancelled):
-        listener.next(5)
+        subscription.next(5)
     until(lambda: world.slots.taken == 0)
     assert world.history.writes == [("start", "running"), ("finish", "cancelled")]
     with pytest.raises(errors.NotFound):
@@ -597,11 +597,11 @@ def test_cancel_ends_it_with_what_it_has_and_once() -> None:
 def test_a_position_is_kept_however_the_text_was_cut(after: int, rest: str) -> None:
     goes_on = threading.Event()
     world = World(ScriptedProvider(Delta("h\u00e9llo "), Delta("\U0001f600"), goes_on, Delta(" world"), DONE))
-    listener = world.begin()
+    subscription = world.begin()
     until(lambda: world.runs.get("local", "id-1").flight.text_after(6) != "")  # type: ignore[union-attr]
     joined = world.live.listen("local", "id-1", after)
     goes_on.set()
-    assert heard(listener)[0] == "h\u00e9llo \U0001f600 world"
+    assert heard(subscription)[0] == "h\u00e9llo \U0001f600 world"
     assert (heard(joined)[0], joined.position) == (rest, 13)
 
 
@@ -636,8 +636,8 @@ def test_above_the_slots_it_is_overloaded_and_hits_are_not() -> None:
 
 def test_going_down() -> None:
     world = World(ScriptedProvider(Delta("a"), threading.Event()))
-    listener = world.begin(kept=True)
-    assert listener.next(5) == Delta("a")
+    subscription = world.begin(kept=True)
+    assert subscription.next(5) == Delta("a")
     world.runs.shut_down(time.monotonic() + 0.2)
     with pytest.raises(errors.ShuttingDown):
         world.begin(replace(ASKED, input="another"))
@@ -645,38 +645,38 @@ def test_going_down() -> None:
     assert len(world.runs) == 1, "it has its grace"
     world.runs.drain(time.sleep)
     with pytest.raises(errors.ShuttingDown):
-        listener.next(5)
+        subscription.next(5)
     row = world.history.rows["id-1"]
     assert (row.status, row.error, row.output) == (Status.INTERRUPTED, "shutting-down", "a")
 
 
 def test_a_row_that_another_process_cancelled_ends_the_run_here() -> None:
     world = World(ScriptedProvider(Delta("a"), threading.Event()))
-    listener = world.begin()
-    assert listener.next(5) == Delta("a")
+    subscription = world.begin()
+    assert subscription.next(5) == Delta("a")
     world.history.rows["id-1"] = replace(world.history.rows["id-1"], status=Status.CANCELLED)
     time.sleep(1.01)
     world.runs.tick()
     with pytest.raises(errors.Cancelled):
-        listener.next(5)
+        subscription.next(5)
 
 
 def test_a_provider_that_ignores_its_deadline_is_hung_up_on() -> None:
     world = World(ScriptedProvider(Delta("a"), threading.Event()), deadline_s=0.05)
-    listener = world.begin()
-    assert listener.next(5) == Delta("a")
+    subscription = world.begin()
+    assert subscription.next(5) == Delta("a")
     time.sleep(1.1)
     world.runs.tick()
     with pytest.raises(errors.DeadlineExceeded):
-        listener.next(5)
+        subscription.next(5)
 
 
 @pytest.mark.parametrize("early", [False, True])
 def test_whoever_listens_gets_an_end_also_when_storing_it_breaks(early: bool) -> None:
     goes_on = threading.Event()
     world = World(ScriptedProvider(Delta("a"), goes_on, DONE))
-    listener = world.begin()
-    assert listener.next(5) == Delta("a")
+    subscription = world.begin()
+    assert subscription.next(5) == Delta("a")
 
     def broken(_generation: Generation) -> bool:
         raise ZeroDivisionError
@@ -686,9 +686,9 @@ def test_whoever_listens_gets_an_end_also_when_storing_it_breaks(early: bool) ->
         world.runs.interrupt_all()
     goes_on.set()
     with pytest.raises(errors.ServiceError) as raised:
-        listener.next(5)
+        subscription.next(5)
     assert raised.value.code == "internal-error"
-    assert [type(bug) for bug in world.heard.bugs] == [ZeroDivisionError]
+    assert [type(unexpected_error) for unexpected_error in world.heard.bugs] == [ZeroDivisionError]
     until(lambda: len(world.runs) == 0)
 
 
@@ -704,8 +704,8 @@ def test_an_answer_that_was_deleted_in_another_process_is_no_hit() -> None:
 @pytest.mark.parametrize("members", [1, 2])
 def test_what_is_stopped_while_the_store_is_away_is_kept_aside_and_said_so(members: int) -> None:
     world = World(ScriptedProvider(Delta("some text"), threading.Event()))
-    listeners = [world.begin(kept=True) for _ in range(members)]
-    assert all(isinstance(listener.next(5), Delta) for listener in listeners)
+    subscriptions = [world.begin(kept=True) for _ in range(members)]
+    assert all(isinstance(subscription.next(5), Delta) for subscription in subscriptions)
     world.history.away = True
     with pytest.raises(errors.StorageUnavailable, match="could not be stored just now"):
         world.runs.cancel(world.runs.of_owner("local")[0])
@@ -716,5 +716,5 @@ def test_what_is_stopped_while_the_store_is_away_is_kept_aside_and_said_so(membe
     row = world.history.rows[kept.request_id]
     assert (row.status, row.output, row.answer_id) == (Status.CANCELLED, "some text", kept.answer_id)
     assert (row.answer_id != row.request_id) is (members == 2), "texts that are shared stay as they are"
-    for listener in listeners:
-        listener.close()
+    for subscription in subscriptions:
+        subscription.close()

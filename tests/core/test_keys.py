@@ -8,9 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from llm_service.core.access import LOCAL, Allowance, Scope
-from llm_service.core.errors import InvalidInput
-from llm_service.core.keys import (
+from llm_service.core.access.caller import LOCAL, Allowance, Scope
+from llm_service.core.access.keys import (
     DAY_MS,
     KEY_CHARS,
     Key,
@@ -22,7 +21,8 @@ from llm_service.core.keys import (
     digest_of,
     make_key,
     parse_key,
-)  # fmt: skip
+)
+from llm_service.core.errors import InvalidInput
 
 NOW_MS = 1_790_000_000_000
 

@@ -1,8 +1,9 @@
 """Swapping templates: whole or not at all."""
 
-from llm_service.core.library import Library, TemplateFault, TemplateFaults
-from llm_service.core.templates import TemplateSet
-from tests.conftest import Heard, library_of
+from llm_service.core.templates.model import TemplateSet
+from llm_service.core.templates.ports import TemplateFault, TemplateFaults
+from llm_service.core.templates.registry import TemplateRegistry
+from tests.support.templates import RecordingTemplateReporter, library_of
 
 SHIPPED = library_of().current
 FAULT = TemplateFault("/somewhere/prompts/x_v1.prompty", 7, "is wrong")
@@ -35,14 +36,14 @@ class Source:
 
 def test_nothing_is_read_while_nothing_changes() -> None:
     source = Source(SHIPPED)
-    library = Library(source, Heard())
+    library = TemplateRegistry(source, RecordingTemplateReporter())
     library.refresh()
     assert (source.reads, library.current, library.faults) == (1, SHIPPED, ())
 
 
 def test_a_good_change_is_taken_over_whole() -> None:
-    source, heard = Source(SHIPPED), Heard()
-    library = Library(source, heard)
+    source, heard = Source(SHIPPED), RecordingTemplateReporter()
+    library = TemplateRegistry(source, heard)
     source.given, source.is_changed = TemplateSet({"a_v1": SHIPPED.get("summarize")}), True
     library.refresh()
     assert library.current is source.given
@@ -50,8 +51,8 @@ def test_a_good_change_is_taken_over_whole() -> None:
 
 
 def test_a_bad_change_leaves_the_last_good_set() -> None:
-    source, heard = Source(SHIPPED), Heard()
-    library = Library(source, heard)
+    source, heard = Source(SHIPPED), RecordingTemplateReporter()
+    library = TemplateRegistry(source, heard)
     source.given, source.is_changed = TemplateFaults([FAULT]), True
     library.refresh()
     assert (library.current, library.faults) == (SHIPPED, (FAULT,))

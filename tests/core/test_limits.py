@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_service.core import errors
-from llm_service.core.access import LOCAL, Allowance, Caller
-from llm_service.core.control import CallControl
-from llm_service.core.limiter import Limiter
-from llm_service.core.limits import (
+from llm_service.core.access.caller import LOCAL, Allowance, Caller
+from llm_service.core.generation.call_context import CallContext
+from llm_service.core.generation.model import Billed, Delta, Generation, ProviderEvent, Retrying, Status
+from llm_service.core.generation.preview import most_input_tokens
+from llm_service.core.limits.errors import BudgetExhausted, RateLimited
+from llm_service.core.limits.limiter import Limiter
+from llm_service.core.limits.rules import (
     BUDGET_OUTPUT_TOKENS,
     DAY_MS,
     EVERYONE,
@@ -21,19 +24,18 @@ from llm_service.core.limits import (
     UNLIMITED,
     Account,
     Amount,
-    Ask,
-    Hold,
-    Taken,
+    Demand,
+    Reservation,
+    ReservationResult,
     Tally,
     accounts_of,
     charge,
     limits_of,
     refusal,
-)  # fmt: skip
-from llm_service.core.model import Billed, Delta, Generation, ProviderEvent, Retrying, Status, Usage
-from llm_service.core.preview import most_input_tokens
-from llm_service.core.pricing import Price
-from llm_service.core.standing import Kind, Standing, nearest
+)
+from llm_service.core.limits.status import LimitKind, LimitStatuses, tightest
+from llm_service.core.usage.pricing import Price
+from llm_service.core.usage.tokens import Usage
 from tests.core.test_generate import ASKED, DONE, WORD, Clock, Prices, ScriptedProvider, World, heard, until
 
 NOW_MS = Clock().now_ms()
@@ -46,30 +48,30 @@ class DictLimits:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.tallies: dict[str, Tally] = {}
-        self.held: dict[str, tuple[Hold, int]] = {}
+        self.held: dict[str, tuple[Reservation, int]] = {}
         self.settled: dict[str, Amount] = {}
 
-    def take(self, hold: Hold) -> Taken:
+    def take(self, hold: Reservation) -> ReservationResult:
         with self.lock:
             before = self._standing(hold.accounts, hold.now_ms)
             if (refused := refusal(before, hold.ask)) is not None:
-                return Taken(before, refused)
+                return ReservationResult(before, refused)
             for account in hold.accounts:
                 tally = self.tallies.get(account.name, Tally())
                 self.tallies[account.name] = tally.plus(hold.ask, hold.now_ms)
             if hold.ask.call or hold.ask.amount != FREE:
                 first, attempts = self.held.get(hold.request_id, (hold, 0))
                 self.held[hold.request_id] = first, attempts + 1
-            return Taken(self._standing(hold.accounts, hold.now_ms))
+            return ReservationResult(self._standing(hold.accounts, hold.now_ms))
 
-    def standing(self, accounts: Sequence[Account], now_ms: int) -> Standing:
+    def standing(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses:
         return self._standing(accounts, now_ms)
 
-    def _standing(self, accounts: Sequence[Account], now_ms: int) -> Standing:
+    def _standing(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses:
         rows = [limits_of(account, self.tallies.get(account.name, Tally()), now_ms) for account in accounts]
         return tuple(limit for limits in rows for limit in limits)
 
-    def lapse(self, now_ms: int) -> int:
+    def expire(self, now_ms: int) -> int:
         return 0
 
     def prune(self, now_ms: int) -> None: ...
@@ -94,7 +96,7 @@ class DictLimits:
 class RetryingScript(ScriptedProvider):
     """Asks before each further attempt, as the retry loop does, and ends with the error where it may not."""
 
-    def stream(self, call, control: CallControl):  # type: ignore[no-untyped-def]
+    def stream(self, call, control: CallContext):  # type: ignore[no-untyped-def]
         for event in super().stream(call, control):
             if isinstance(event, Retrying) and not control.may_retry():
                 raise errors.UpstreamTruncated("broke")
@@ -139,8 +141,8 @@ def test_a_key_has_an_account_of_its_own_and_nobody_has_one_without_a_limit() ->
 def test_generations_are_let_through_up_to_the_limit(most: int, asked: int) -> None:
     account, tally, through = Account("a", Allowance(generations_per_minute=most)), Tally(), 0
     for _ in range(asked):
-        if refusal(limits_of(account, tally, NOW_MS), Ask(generation=True)) is None:
-            tally, through = tally.plus(Ask(generation=True), NOW_MS), through + 1
+        if refusal(limits_of(account, tally, NOW_MS), Demand(generation=True)) is None:
+            tally, through = tally.plus(Demand(generation=True), NOW_MS), through + 1
     assert through == min(most, asked)
 
 
@@ -149,7 +151,7 @@ def test_no_order_of_calls_spends_more_than_the_budget(tokens: int, usd: Decimal
     """Each reserves its most and then uses a share of it; some are still under way at the end."""
     account, tally = Account("a", Allowance(tokens_per_day=tokens, usd_per_day=usd)), Tally()
     for most, share in calls:
-        ask = Ask(call=True, amount=most)
+        ask = Demand(call=True, amount=most)
         if refusal(limits_of(account, tally, NOW_MS), ask) is not None:
             continue
         tally = tally.plus(ask, NOW_MS)
@@ -174,22 +176,22 @@ def test_a_charge_is_never_free_where_something_may_be_billed(
 def test_the_headers_speak_of_generations_first_and_then_of_the_scarcest_budget() -> None:
     budgets = Allowance(tokens_per_day=100, usd_per_day=Decimal(10), concurrent=1)
     tally = Tally(used=Amount(10, Decimal(9)))
-    assert nearest(limits_of(Account("a", budgets), tally, 0)).kind is Kind.USD  # type: ignore[union-attr]
+    assert tightest(limits_of(Account("a", budgets), tally, 0)).kind is LimitKind.USD  # type: ignore[union-attr]
     rated = replace(budgets, generations_per_minute=5)
-    assert nearest(limits_of(Account("a", rated), tally, 0)).kind is Kind.GENERATIONS  # type: ignore[union-attr]
-    assert nearest(limits_of(Account("a", Allowance(concurrent=1)), Tally(), 0)) is None
+    assert tightest(limits_of(Account("a", rated), tally, 0)).kind is LimitKind.GENERATIONS  # type: ignore[union-attr]
+    assert tightest(limits_of(Account("a", Allowance(concurrent=1)), Tally(), 0)) is None
 
 
 def test_a_hit_counts_as_a_generation() -> None:
     world = Limited(*WORD)
     caller = world.caller(generations_per_minute=2)
     assert [world.ask(caller).cached for _ in range(2)] == [False, True]
-    with pytest.raises(errors.RateLimited) as raised:
+    with pytest.raises(RateLimited) as raised:
         world.ask(caller)
     assert raised.value.retry_after_s
     assert 0 < raised.value.retry_after_s <= 61
     assert raised.value.limit
-    assert (raised.value.limit.kind, raised.value.limit.left) == (Kind.GENERATIONS, 0)
+    assert (raised.value.limit.kind, raised.value.limit.left) == (LimitKind.GENERATIONS, 0)
     assert len(world.history.rows) == 2, "what is refused is not stored"
 
 
@@ -197,13 +199,13 @@ def test_a_call_reserves_the_most_and_settles_what_was_billed() -> None:
     begins = threading.Event()
     world = Limited(begins, *WORD)
     caller = world.caller(tokens_per_day=10_000, usd_per_day=Decimal(10_000), concurrent=1)
-    listener = world.generate.begin(ASKED, caller, "id-0")
+    subscription = world.generate.begin(ASKED, caller, "id-0")
     most = world.most(caller)
     assert most.tokens > BUDGET_OUTPUT_TOKENS
     assert (world.tally().reserved, world.tally().calls, world.tally().used) == (most, 1, FREE)
-    assert [limit.reserved for limit in listener.standing if limit.kind is Kind.TOKENS] == [most.tokens]
+    assert [limit.reserved for limit in subscription.standing if limit.kind is LimitKind.TOKENS] == [most.tokens]
     begins.set()
-    heard(listener)
+    heard(subscription)
     assert (world.tally().reserved, world.tally().calls, world.tally().used) == (FREE, 0, Amount(3, Decimal(3)))
     (call,) = world.provider.calls  # type: ignore[attr-defined]
     assert call.options["max_output_tokens"] == BUDGET_OUTPUT_TOKENS, "the bound that was reserved is the one sent"
@@ -220,9 +222,9 @@ def test_hits_and_shared_calls_reserve_nothing() -> None:
     begins = threading.Event()
     world = Limited(begins, *WORD)
     caller = world.caller(tokens_per_day=5000, concurrent=1)
-    listeners = [world.generate.begin(ASKED, caller, f"id-{number}") for number in (101, 102, 103)]
+    subscriptions = [world.generate.begin(ASKED, caller, f"id-{number}") for number in (101, 102, 103)]
     begins.set()
-    assert [heard(listener)[1].generation.attempts for listener in listeners] == [1, 0, 0]
+    assert [heard(subscription)[1].generation.attempts for subscription in subscriptions] == [1, 0, 0]
     assert world.ask(caller).cached
     assert world.tally().used.tokens == 3
 
@@ -231,13 +233,13 @@ def test_a_slot_is_free_again_when_its_call_ends() -> None:
     begins = threading.Event()
     world = Limited(begins, *WORD)
     caller = world.caller(concurrent=1)
-    listener = world.generate.begin(ASKED, caller, "id-0")
-    with pytest.raises(errors.RateLimited) as raised:
+    subscription = world.generate.begin(ASKED, caller, "id-0")
+    with pytest.raises(RateLimited) as raised:
         world.ask(caller, "another")
     assert raised.value.retry_after_s == 1
     assert world.slots.taken == 1, "the refused one gave its place back"
     begins.set()
-    heard(listener)
+    heard(subscription)
     world.ask(caller, "another")
 
 
@@ -246,18 +248,18 @@ def test_a_budget_says_what_is_left_and_when_to_ask_again() -> None:
     world = Limited(begins, *WORD)
     caller = world.caller(tokens_per_day=5000)
     world.generate.begin(ASKED, caller, "id-0")
-    with pytest.raises(errors.BudgetExhausted) as raised:
+    with pytest.raises(BudgetExhausted) as raised:
         world.ask(caller, "another")
     assert raised.value.retry_after_s == 5, "what is reserved may be free soon"
     assert "are reserved for calls under way" in raised.value.detail
     begins.set()
     until(lambda: world.tally().reserved == FREE)
     world.counted.tallies["owner:local"] = Tally(used=Amount(4000))
-    with pytest.raises(errors.BudgetExhausted) as raised:
+    with pytest.raises(BudgetExhausted) as raised:
         world.ask(caller, "another")
     assert raised.value.retry_after_s == -(-(DAY_MS - NOW_MS % DAY_MS) // 1000), "at the end of the day"
     assert "1,000 tokens of your budget of 5,000 tokens a day are left" in raised.value.detail
-    with pytest.raises(errors.BudgetExhausted) as raised:
+    with pytest.raises(BudgetExhausted) as raised:
         world.ask(world.caller(tokens_per_day=100), "another")
     assert raised.value.retry_after_s is None, "it never fits"
 
@@ -281,7 +283,7 @@ def test_the_limit_of_everyone_counts_all_owners() -> None:
     world = Limited(*WORD, everyone=Allowance(generations_per_minute=2))
     world.run(owner="alice")
     world.run(owner="bob")
-    with pytest.raises(errors.RateLimited) as raised:
+    with pytest.raises(RateLimited) as raised:
         world.run(owner="carol")
     assert raised.value.limit
     assert not raised.value.limit.own
@@ -338,8 +340,8 @@ def test_there_is_no_further_attempt_without_room_for_it() -> None:
 def test_a_cancelled_call_is_charged_at_its_most() -> None:
     world = Limited(Delta("a"), threading.Event())
     caller = world.caller(tokens_per_day=50_000)
-    listener = world.generate.begin(ASKED, caller, "id-0", kept=True)
-    assert listener.next(5) == Delta("a")
+    subscription = world.generate.begin(ASKED, caller, "id-0", kept=True)
+    assert subscription.next(5) == Delta("a")
     world.live.cancel("local", "id-0")
     assert (world.tally().used.tokens, world.tally().calls) == (world.most(caller).tokens, 0)
 
@@ -366,7 +368,7 @@ def test_stopping_those_who_lead_makes_no_room_for_more_calls() -> None:
     leads = world.generate.begin(ASKED, caller, "id-0", kept=True)
     joins = world.generate.begin(ASKED, caller, "id-1")
     world.live.cancel("local", leads.generation.request_id)
-    with pytest.raises(errors.RateLimited):
+    with pytest.raises(RateLimited):
         world.ask(caller, "another")
     begins.set()
     heard(joins)
@@ -377,7 +379,7 @@ def test_stopping_those_who_lead_makes_no_room_for_more_calls() -> None:
 def test_a_row_that_cannot_be_stored_takes_nothing() -> None:
     world = Limited(*WORD)
 
-    def full(generation: Generation, hold: Hold | None = None) -> Taken | None:
+    def full(generation: Generation, hold: Reservation | None = None) -> ReservationResult | None:
         raise errors.StorageFull("no space")
 
     world.history.start = full  # type: ignore[method-assign]
@@ -393,12 +395,12 @@ def test_who_shared_a_refused_call_is_told_to_ask_again() -> None:
     start, caller = world.history.start, replace(LOCAL, key_id="k1", allowance=Allowance(tokens_per_day=10))
     plain = replace(caller, allowance=Allowance(tokens_per_day=1_000_000), key_id="k2")
 
-    def while_it_starts(generation: Generation, hold: Hold | None = None) -> Taken | None:
-        listener = world.generate.begin(ASKED, plain, "id-9")
+    def while_it_starts(generation: Generation, hold: Reservation | None = None) -> ReservationResult | None:
+        subscription = world.generate.begin(ASKED, plain, "id-9")
 
         def listen() -> None:
             try:
-                heard(listener)
+                heard(subscription)
             except errors.ServiceError as error:
                 joined.append(error)
 
@@ -406,7 +408,7 @@ def test_who_shared_a_refused_call_is_told_to_ask_again() -> None:
         return start(generation, hold)
 
     world.history.start = while_it_starts  # type: ignore[method-assign]
-    with pytest.raises(errors.BudgetExhausted):
+    with pytest.raises(BudgetExhausted):
         world.ask(caller)
     until(lambda: bool(joined))
     assert [error.code for error in joined] == ["overloaded"]  # type: ignore[attr-defined]
@@ -416,13 +418,13 @@ def test_a_further_attempt_belongs_to_the_day_when_its_call_began() -> None:
     """Another day's room would be asked for what this day is charged."""
     store, account = DictLimits(), Account("key", Allowance(tokens_per_day=100))
     limiter = Limiter(store, Prices(), Clock(), lapse_s=130)
-    yesterday = Hold("id-1", (account,), Ask(call=True, amount=Amount(60)), NOW_MS - 24 * 3600 * 1000, NOW_MS)
+    yesterday = Reservation("id-1", (account,), Demand(call=True, amount=Amount(60)), NOW_MS - 24 * 3600 * 1000, NOW_MS)
     store.take(yesterday)
-    asked: list[Hold] = []
+    asked: list[Reservation] = []
 
-    def take(hold: Hold) -> Taken:
+    def take(hold: Reservation) -> ReservationResult:
         asked.append(hold)
-        return Taken(())
+        return ReservationResult(())
 
     store.take = take  # type: ignore[method-assign]
     assert limiter.extend(yesterday)

@@ -3,15 +3,15 @@ import json
 import pytest
 
 from llm_service.core.errors import InvalidOutput
-from llm_service.core.outputs import Outputs
-from llm_service.core.properties import Kind, Property
+from llm_service.core.templates.outputs import Outputs
+from llm_service.core.templates.properties import Property, PropertyKind
 
 OUTPUTS = Outputs(
     (
-        Property("label", Kind.STRING, enum=("spam", "ham")),
-        Property("score", Kind.FLOAT, minimum=0, maximum=1),
-        Property("why", Kind.STRING, required=False, nullable=True, max_length=20),
-        Property("tags", Kind.ARRAY, items=Property("", Kind.STRING), max_items=3),
+        Property("label", PropertyKind.STRING, enum=("spam", "ham")),
+        Property("score", PropertyKind.FLOAT, minimum=0, maximum=1),
+        Property("why", PropertyKind.STRING, required=False, nullable=True, max_length=20),
+        Property("tags", PropertyKind.ARRAY, items=Property("", PropertyKind.STRING), max_items=3),
     )
 )
 GOOD = {"label": "spam", "score": 0.5, "why": None, "tags": ["a"]}

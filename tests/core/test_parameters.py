@@ -1,12 +1,12 @@
 import pytest
 
 from llm_service.core.errors import InvalidInput
-from llm_service.core.parameters import check_values
-from llm_service.core.properties import Kind, Property, object_schema
+from llm_service.core.templates.inputs import check_values
+from llm_service.core.templates.properties import Property, PropertyKind, object_schema
 
-MAIN = Property("input", Kind.STRING, max_length=10)
-TONE = Property("tone", Kind.STRING, required=False, default="neutral", enum=("neutral", "simple"))
-LINES = Property("lines", Kind.INTEGER, required=False, default=3, minimum=1, maximum=9)
+MAIN = Property("input", PropertyKind.STRING, max_length=10)
+TONE = Property("tone", PropertyKind.STRING, required=False, default="neutral", enum=("neutral", "simple"))
+LINES = Property("lines", PropertyKind.INTEGER, required=False, default=3, minimum=1, maximum=9)
 
 
 def test_a_blank_main_text_is_none() -> None:
@@ -20,7 +20,7 @@ def test_defaults_fill_in() -> None:
 
 
 def test_every_fault_is_named_at_once() -> None:
-    needed = Property("needed", Kind.STRING)
+    needed = Property("needed", PropertyKind.STRING)
     with pytest.raises(InvalidInput) as raised:
         check_values([MAIN, TONE, LINES, needed], "x" * 11, {"tone": "loud", "nope": 1, "input": "y"})
     assert {one.field for one in raised.value.fields} == {

@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.adapters.cache_memory import MemoryCache
-from llm_service.core.access import LOCAL
-from llm_service.core.allowed_models import AllowedModels
-from llm_service.core.cache_key import cache_key
+from llm_service.adapters.memory.cache import MemoryCache
+from llm_service.core.access.caller import LOCAL
 from llm_service.core.errors import InvalidInput, UnknownModel
-from llm_service.core.model import CachedAnswer, GenerateRequest, Usage
-from llm_service.core.prepare import Limits, Prepare
-from llm_service.core.preview import FRAME_TOKENS, Preview, Previews
-from llm_service.core.pricing import Price, per_million
-from tests.conftest import ROOT, library_of
+from llm_service.core.generation.cache_key import cache_key
+from llm_service.core.generation.model import CachedAnswer, GenerateRequest
+from llm_service.core.generation.models import AllowedModels
+from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
+from llm_service.core.generation.preview import FRAME_TOKENS, Preview, PreviewService
+from llm_service.core.usage.pricing import Price, per_million
+from llm_service.core.usage.tokens import Usage
+from tests.support.constants import ROOT
+from tests.support.templates import library_of
 
 ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
 
@@ -32,11 +34,13 @@ def preview(asked: GenerateRequest = ASKED, *, max_output_tokens: int = 100, fol
     return previews(max_output_tokens, folder)[0](asked, LOCAL)
 
 
-def previews(max_output_tokens: int = 100, folder: Path | None = None) -> tuple[Previews, MemoryCache]:
-    limits = Limits(max_output_tokens=max_output_tokens)
-    prepare = Prepare(library_of(folder or ROOT / "prompts"), AllowedModels("m1", ("m1", "m2")), "test:", limits)
+def previews(max_output_tokens: int = 100, folder: Path | None = None) -> tuple[PreviewService, MemoryCache]:
+    limits = GenerationSettings(max_output_tokens=max_output_tokens)
+    prepare = RequestPreparer(
+        library_of(folder or ROOT / "prompts"), AllowedModels("m1", ("m1", "m2")), "test:", limits
+    )
     cache = MemoryCache(ttl_s=60, max_entries=10)
-    return Previews(prepare, cache, OnePrice()), cache
+    return PreviewService(prepare, cache, OnePrice()), cache
 
 
 def test_it_renders_and_counts() -> None:

@@ -2,8 +2,8 @@ from decimal import Decimal
 
 import pytest
 
-from llm_service.core.model import Usage
-from llm_service.core.pricing import Price, per_million, plain
+from llm_service.core.usage.pricing import Price, per_million, plain
+from llm_service.core.usage.tokens import Usage
 
 PRICE = Price("list 1", per_million(Decimal("0.15"), Decimal("0.075"), Decimal("0.6")))
 

@@ -7,14 +7,14 @@ import sys
 
 import llm_service.core
 from llm_service.core.errors import ServiceError, all_errors
-from llm_service.web.problems import PROBLEMS
-from tests.conftest import ROOT
+from llm_service.web.http.problems import PROBLEMS
+from tests.support.constants import ROOT
 
 OUTSIDE = ("flask", "flask_smorest", "marshmallow", "sqlalchemy", "alembic", "openai", "httpx2", "sqlite3", "gevent")
 
 
 def test_the_core_loads_no_framework_no_database_and_no_network() -> None:
-    modules = [f"llm_service.core.{module.name}" for module in pkgutil.iter_modules(llm_service.core.__path__)]
+    modules = [module.name for module in pkgutil.walk_packages(llm_service.core.__path__, "llm_service.core.")]
     program = f"import sys, {', '.join(modules)}; print([name for name in {OUTSIDE} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

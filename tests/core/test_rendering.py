@@ -1,7 +1,7 @@
 import pytest
 
 from llm_service.core.errors import InvalidInput
-from llm_service.core.rendering import Section, SectionError
+from llm_service.core.templates.rendering import Section, SectionError
 
 HOSTILE = [
     "{{7*7}}", "{% for x in y %}", "{# comment #}", "{% raw %}", "{0.__class__}", "{x.__init__.__globals__}",

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from llm_service.core.search import EXCERPT_CHARS, Search, Term, excerpt, marked, parse_search, words_of
+from llm_service.core.history.search import EXCERPT_CHARS, Search, Term, excerpt, marked, parse_search, words_of
 
 NASTY = [
     "", " ", '"', '""', '"""', "'", "*", "-", "--", "---a", '-"', '-"a b', "a AND b", "a OR b", "NOT", "NEAR(a b, 2)", "AND OR NOT",

@@ -2,9 +2,9 @@
 
 import pytest
 
-from llm_service.adapters.prompty import parse_prompty
-from llm_service.core.template_tests import failures
-from llm_service.core.templates import Expected, TemplateTest
+from llm_service.adapters.prompty.parser import parse_prompty
+from llm_service.core.templates.model import Expected, TemplateTest
+from llm_service.core.templates.self_tests import failures
 
 TEMPLATE = parse_prompty(
     "t_v1",

@@ -4,8 +4,9 @@ import os
 import pytest
 
 from llm_service.core.errors import UnknownTemplate
-from llm_service.core.templates import TemplateSet
-from tests.conftest import ROOT, library_of
+from llm_service.core.templates.model import TemplateSet
+from tests.support.constants import ROOT
+from tests.support.templates import library_of
 
 SHIPPED = library_of().current
 GOLDEN = ROOT / "tests" / "golden" / "prompts"

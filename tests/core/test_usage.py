@@ -3,8 +3,8 @@ from collections.abc import Sequence
 import pytest
 
 from llm_service.core.errors import InvalidInput
-from llm_service.core.usage import UsageReports
-from llm_service.core.usage_sums import GroupBy, UsageLine, UsageSums, bucket_of
+from llm_service.core.usage.reports import UsageReports
+from llm_service.core.usage.sums import GroupBy, UsageLine, UsageSums, bucket_of
 
 DAY = 20_000
 

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from llm_service.core.properties import Kind, Property
+from llm_service.core.templates.properties import Property, PropertyKind
 from llm_service.web.pages.forms import as_text, from_text, widget
-from tests.conftest import OWN_PAGE, TEST_PROMPTS
+from tests.support.constants import OWN_PAGE, TEST_PROMPTS
 
 FORM = {
     "template_id": "ticket_v1", "template_shown": "ticket_v1", "input": "Hi", "p.queue": "billing", "p.labels": "bug\r\nidea",
     "p.urgency": "4", "p.budget": "2.5", "p.polite": "true", "p.customer": '{"id": 7}', "p.notes": "",
 }  # fmt: skip
-NUMBERS = Property("a", Kind.ARRAY, items=Property("", Kind.INTEGER))
-WORDS = Property("a", Kind.ARRAY, items=Property("", Kind.STRING))
+NUMBERS = Property("a", PropertyKind.ARRAY, items=Property("", PropertyKind.INTEGER))
+WORDS = Property("a", PropertyKind.ARRAY, items=Property("", PropertyKind.STRING))
 
 
 @pytest.fixture(name="client")
@@ -50,21 +50,21 @@ def error_of(page: str, name: str) -> str:
 @pytest.mark.parametrize(
     ("one", "kind"),
     [
-        (Property("a", Kind.STRING, max_length=300), "line"),
-        (Property("a", Kind.STRING, max_length=301), "text"),
-        (Property("a", Kind.STRING), "text"),
-        (Property("a", Kind.STRING, enum=("b",)), "select"),
-        (Property("a", Kind.INTEGER, enum=(1, 2)), "select"),
-        (Property("a", Kind.INTEGER), "number"),
-        (Property("a", Kind.FLOAT, minimum=0), "number"),
-        (Property("a", Kind.FLOAT, minimum=0, maximum=1), "number"),
-        (Property("a", Kind.FLOAT, minimum=0, maximum=1, required=False, default=0.5), "range"),
-        (Property("a", Kind.INTEGER, minimum=0, maximum=5000, required=False, default=1), "number"),
-        (Property("a", Kind.BOOLEAN), "checkbox"),
+        (Property("a", PropertyKind.STRING, max_length=300), "line"),
+        (Property("a", PropertyKind.STRING, max_length=301), "text"),
+        (Property("a", PropertyKind.STRING), "text"),
+        (Property("a", PropertyKind.STRING, enum=("b",)), "select"),
+        (Property("a", PropertyKind.INTEGER, enum=(1, 2)), "select"),
+        (Property("a", PropertyKind.INTEGER), "number"),
+        (Property("a", PropertyKind.FLOAT, minimum=0), "number"),
+        (Property("a", PropertyKind.FLOAT, minimum=0, maximum=1), "number"),
+        (Property("a", PropertyKind.FLOAT, minimum=0, maximum=1, required=False, default=0.5), "range"),
+        (Property("a", PropertyKind.INTEGER, minimum=0, maximum=5000, required=False, default=1), "number"),
+        (Property("a", PropertyKind.BOOLEAN), "checkbox"),
         (WORDS, "list"),
-        (Property("a", Kind.ARRAY), "list"),
-        (Property("a", Kind.ARRAY, items=Property("", Kind.OBJECT)), "json"),
-        (Property("a", Kind.OBJECT), "json"),
+        (Property("a", PropertyKind.ARRAY), "list"),
+        (Property("a", PropertyKind.ARRAY, items=Property("", PropertyKind.OBJECT)), "json"),
+        (Property("a", PropertyKind.OBJECT), "json"),
     ],
 )
 def test_what_a_field_looks_like(one: Property, kind: str) -> None:
@@ -80,10 +80,10 @@ def test_what_a_field_looks_like(one: Property, kind: str) -> None:
         (WORDS, ["[1]"], '["[1]"]'),
         (WORDS, [" x", ""], '[" x", ""]'),
         (NUMBERS, [1, 2], "1\n2"),
-        (Property("a", Kind.ARRAY), [{"b": 1}], '[{"b": 1}]'),
-        (Property("a", Kind.OBJECT), {"b": "é"}, '{"b": "é"}'),
-        (Property("a", Kind.FLOAT), 2.5, "2.5"),
-        (Property("a", Kind.STRING), "7", "7"),
+        (Property("a", PropertyKind.ARRAY), [{"b": 1}], '[{"b": 1}]'),
+        (Property("a", PropertyKind.OBJECT), {"b": "é"}, '{"b": "é"}'),
+        (Property("a", PropertyKind.FLOAT), 2.5, "2.5"),
+        (Property("a", PropertyKind.STRING), "7", "7"),
     ],
 )
 def test_values_survive_the_form(one: Property, value: object, typed: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.conftest import OWN_PAGE
+from tests.support.constants import OWN_PAGE
 
 FORM = {"template_id": "basic_chat_v1", "template_shown": "basic_chat_v1", "input": "Hello there", "p.tone": "simple"}
 HOSTILE = '</textarea><script>alert(1)</script><img src=x onerror=alert(1) hx-get="/x">'

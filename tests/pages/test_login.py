@@ -9,8 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.app import services_of
-from tests.conftest import OWN_PAGE
-from tests.keys import make_key, signed_in, token_of
+from tests.support.constants import OWN_PAGE
+from tests.support.keys import make_key, signed_in, token_of
 
 AWAY = {"REMOTE_ADDR": "10.0.0.1"}
 

@@ -4,9 +4,9 @@ import json
 import pytest
 from flask.testing import FlaskClient
 
-from llm_service.web.problems import PROBLEMS
-from tests.conftest import OWN_PAGE
+from llm_service.web.http.problems import PROBLEMS
 from tests.pages.test_generate_page import HOSTILE, post
+from tests.support.constants import OWN_PAGE
 
 
 def ask(client: FlaskClient, text: str = "Hello") -> str:

@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from llm_service.app import services_of
-from tests.conftest import ROOT, TEST_PROMPTS
+from tests.support.constants import ROOT, TEST_PROMPTS
 
 SUMMARIZE = (ROOT / "prompts" / "summarize_v1.prompty").read_text()
 

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from llm_service.web.pages.numbers import exact_usd, usd
 from tests.pages.test_generate_page import post
-from tests.upstream import Upstream
+from tests.support.upstream import Upstream
 
 URL = "/usage"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.web.caller import READ_TIMEOUT_S
-from tests.processes import Server, serving
+from llm_service.web.http.connection import READ_TIMEOUT_S
+from tests.support.processes import Server, serving
 
 POST = "POST /api/v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 GET = "GET /api/v1/health HTTP/1.1\r\n"

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_commands import flask
-from tests.conftest import FAULT_MODELS, KEY_CANARY
-from tests.processes import Server, serving
-from tests.upstream import Upstream
+from tests.support.constants import KEY_CANARY
+from tests.support.processes import Server, serving
+from tests.support.upstream import FAULT_MODELS, Upstream
 
 COOKIE, AUTHORIZATION, PROMPT = "canary-cookie-71", "canary-authorization-72", "canary-prompt-73"
 DATABASE, SIGNING = "canary-database-74", "canary-signing-75-of-thirty-two-characters"

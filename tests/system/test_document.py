@@ -11,8 +11,8 @@ import urllib.request
 from pathlib import Path
 
 from tests.cli.test_commands import flask
-from tests.conftest import ROOT
-from tests.processes import Server, serving
+from tests.support.constants import ROOT
+from tests.support.processes import Server, serving
 
 # Each phase at least once for each operation; `make fuzz` sets more.
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "3")

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.cli.test_commands import flask
-from tests.conftest import ROOT
-from tests.processes import Server, environment, free_port, gunicorn, serving, stop, wait_until_ready
+from tests.support.constants import ROOT
+from tests.support.processes import Server, environment, free_port, gunicorn, serving, stop, wait_until_ready
 
 BODY = {"template_id": "basic_chat_v1", "input": "Hello"}
 
@@ -66,8 +66,8 @@ def test_two_workers_feel_a_revocation_within_a_second(tmp_path: Path) -> None:
 def test_wrong_keys_are_counted_by_all_workers_together(tmp_path: Path) -> None:
     make_key(tmp_path)
     with serving(tmp_path, APP_AUTH="required", WEB_CONCURRENCY="2") as server:
-        told = [ask(server, "/api/v1/status", "nonsense") for _ in range(40)]
-    assert Counter(told) == {401: 5, 429: 35}
+        cli_errors = [ask(server, "/api/v1/status", "nonsense") for _ in range(40)]
+    assert Counter(cli_errors) == {401: 5, 429: 35}
 
 
 def test_a_cache_cleared_on_the_command_line_is_empty_in_every_worker(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Server, serving
+from tests.support.processes import Server, serving
 
 CALL = """
 from client import Client

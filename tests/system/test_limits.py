@@ -13,13 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from llm_service.adapters.sql.engine import Database
 from llm_service.adapters.sql.limits import SqlLimits
-from llm_service.core.access import Allowance
-from llm_service.core.limits import DAY_MS, Account, Amount, Ask, Hold
-from tests.processes import Server, serving
+from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.core.access.caller import Allowance
+from llm_service.core.limits.rules import DAY_MS, Account, Amount, Demand, Reservation
+from tests.support.processes import Server, serving
+from tests.support.upstream import Upstream
 from tests.system.test_server import ask, provider
-from tests.upstream import Upstream
 
 # The margin after the deadline when a call is surely nobody's any more (wiring.INTERRUPT_MARGIN_S), and a little.
 LAPSE_S = 10.5
@@ -96,17 +96,17 @@ def test_two_workers_cannot_overspend(tmp_path: Path, upstream: Upstream) -> Non
 
 
 ACCOUNT = Account("key:k1", Allowance(tokens_per_day=2550, generations_per_minute=30))
-CALL, GENERATION = Ask(call=True, amount=Amount(50)), Ask(generation=True)
+CALL, GENERATION = Demand(call=True, amount=Amount(50)), Demand(generation=True)
 
 
 def _take(url: str, first: int, through: "multiprocessing.Queue[tuple[int, int]]") -> None:
     """A process of its own: fifty threads that each reserve for a call, and count a generation."""
     database = Database(url)
-    limits, taken = SqlLimits(database), list[Ask]()
+    limits, taken = SqlLimits(database), list[Demand]()
 
     def work(number: int) -> None:
         for asked in (CALL, GENERATION):
-            hold = Hold(f"id-{number}", [ACCOUNT], asked, 20_000 * DAY_MS, 20_000 * DAY_MS + 1000)
+            hold = Reservation(f"id-{number}", [ACCOUNT], asked, 20_000 * DAY_MS, 20_000 * DAY_MS + 1000)
             if limits.take(hold).refused is None:
                 taken.append(asked)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Server, serving
-from tests.upstream import Upstream
+from tests.support.processes import Server, serving
+from tests.support.upstream import Upstream
 
 REQUESTS = int(os.environ.get("MIXED_REQUESTS", "500"))
 SEED = int(os.environ.get("MIXED_SEED", "7"))

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, needed_program
-from tests.processes import free_port, serving, stop
-from tests.upstream import Upstream
+from tests.support.constants import ROOT
+from tests.support.processes import free_port, needed_program, serving, stop
+from tests.support.upstream import Upstream
 
 
 @pytest.fixture(name="proxy", scope="module")

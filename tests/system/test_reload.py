@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.processes import Server, serving
-from tests.upstream import Upstream
+from tests.support.constants import ROOT
+from tests.support.processes import Server, serving
+from tests.support.upstream import Upstream
 
 WAIT_S = 15
 SUMMARIZE = (ROOT / "prompts" / "summarize_v1.prompty").read_text()

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import KEY_CANARY
-from tests.processes import Server, free_port, gunicorn, serving, stop
-from tests.upstream import Upstream
+from tests.support.constants import KEY_CANARY
+from tests.support.processes import Server, free_port, gunicorn, serving, stop
+from tests.support.upstream import Upstream
 
 BODY = {"template_id": "basic_chat_v1", "input": "Hello"}
 

@@ -9,28 +9,23 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from llm_service.core.limits import Hold, Taken
-from llm_service.core.model import (
-    EVERYTHING,
-    Filters,
-    Generation,
-    GenerationSummary,
-    IdempotencyKey,
-    KeyHolder,
-    Prompts,
-    Status,
-    Usage,
-)  # fmt: skip
-from llm_service.core.search import Search, excerpt
+from llm_service.core.generation.model import Generation, GenerationSummary, IdempotencyKey, KeyHolder, Status
+from llm_service.core.history.model import EVERYTHING, Filters
+from llm_service.core.history.search import Search, excerpt
+from llm_service.core.limits.rules import Reservation, ReservationResult
+from llm_service.core.messages import Prompts
+from llm_service.core.usage.tokens import Usage
 
-from . import idempotency, lists, texts
-from .counting import count
-from .engine import Database
-from .holding import take
+from . import answers as texts
+from . import idempotency
+from . import paging as lists
 from .money import from_pico, to_pico
-from .search import FEW_DOCUMENTS, FIRST_WINDOW, merge
+from .reservations import take
+from .sqlite.database import Database
+from .sqlite.full_text import FEW_DOCUMENTS, FIRST_WINDOW, merge
+from .sqlite.group_writer import InsertRow
 from .tables import answers, generations, idempotency_keys
-from .writer import InsertRow
+from .usage_ledger import count
 
 EXPORT_BATCH = 200
 DELETE_BATCH = 100
@@ -97,11 +92,11 @@ class SqlHistory:
         self._kept: Callable[[Generation], Generation] = _whole if keeps_texts else Generation.without_texts
         self._listed = partial(lists.rows, few_documents=few_documents, first_window=first_window)
 
-    def start(self, generation: Generation, hold: Hold | None = None) -> Taken | None:
+    def start(self, generation: Generation, hold: Reservation | None = None) -> ReservationResult | None:
         kept = self._kept(generation)
         row, answer = _row(kept), _answer(kept)
 
-        def work(connection: Connection) -> Taken | None:
+        def work(connection: Connection) -> ReservationResult | None:
             taken = take(connection, hold) if hold else None
             if taken and taken.refused:
                 return taken

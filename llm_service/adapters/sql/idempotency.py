@@ -5,7 +5,7 @@ The answer itself is the generation's row, so that nothing is kept twice and del
 
 from sqlalchemy import Connection, and_, delete, insert, select
 
-from llm_service.core.model import IdempotencyKey, KeyHolder, Status
+from llm_service.core.generation.model import IdempotencyKey, KeyHolder, Status
 
 from .tables import generations, idempotency_keys
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, update
 
-from llm_service.core.access import Allowance, Scope
-from llm_service.core.keys import Key
-from llm_service.core.ports import StoredSession
+from llm_service.core.access.caller import Allowance, Scope
+from llm_service.core.access.keys import Key
+from llm_service.core.access.ports import StoredSession
 
-from .engine import Database
 from .money import from_pico, to_pico
+from .sqlite.database import Database
 from .tables import keys, sessions
 
 _DIGEST = select(keys.c.digest).where(keys.c.key_id == bindparam("id"))

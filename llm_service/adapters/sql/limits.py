@@ -5,13 +5,13 @@ from functools import partial
 
 from sqlalchemy import Connection, delete, select
 
-from llm_service.core.limits import DAY_MS, MINUTE_S, SECOND_MS, Account, Amount, Hold, Taken
-from llm_service.core.pricing import NOTHING
-from llm_service.core.standing import Standing
+from llm_service.core.limits.rules import DAY_MS, MINUTE_S, SECOND_MS, Account, Amount, Reservation, ReservationResult
+from llm_service.core.limits.status import LimitStatuses
+from llm_service.core.usage.pricing import NOTHING
 
-from . import holding
-from .engine import Database
+from . import reservations as holding
 from .money import from_pico
+from .sqlite.database import Database
 from .tables import limit_days, limit_holds, limit_seconds
 
 # A settled hold may still be corrected by a bill that comes late.
@@ -25,13 +25,13 @@ class SqlLimits:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def take(self, hold: Hold) -> Taken:
+    def take(self, hold: Reservation) -> ReservationResult:
         return self._database.write(partial(holding.take, hold=hold))
 
-    def standing(self, accounts: Sequence[Account], now_ms: int) -> Standing:
+    def standing(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses:
         return self._database.read(partial(holding.standing, accounts=accounts, now_ms=now_ms))
 
-    def lapse(self, now_ms: int) -> int:
+    def expire(self, now_ms: int) -> int:
         held = limit_holds.c
         left = select(limit_holds).where(held.spent_tokens.is_(None), held.expires_ms <= now_ms)
 

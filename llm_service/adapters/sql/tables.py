@@ -21,7 +21,7 @@ from sqlalchemy import (
     false,
 )
 
-from llm_service.core.usage_sums import COUNTS
+from llm_service.core.usage.sums import COUNTS
 
 # SQLite gives its fast row ids to INTEGER only; elsewhere positions need 64 bits.
 Position = BigInteger().with_variant(Integer, "sqlite")

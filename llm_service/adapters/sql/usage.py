@@ -6,13 +6,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, Row, Select, func, literal_column, select
 
-from llm_service.core.pricing import NOTHING
-from llm_service.core.usage_sums import COUNTS, GroupBy, UsageLine, UsageSums
+from llm_service.core.usage.pricing import NOTHING
+from llm_service.core.usage.sums import COUNTS, GroupBy, UsageLine, UsageSums
 
-from .counting import SUMMED
-from .engine import Database
 from .money import from_pico
+from .sqlite.database import Database
 from .tables import usage_hours, usage_latencies
+from .usage_ledger import SUMMED
 
 _hours, _latencies = usage_hours.c, usage_latencies.c
 # A literal: with a parameter PostgreSQL does not see that what is selected is what is grouped by.

@@ -4,8 +4,8 @@ from flask import Flask
 
 from . import cache, generate, health, history, limits, templates, usage
 from .docs import EXTENSION, OpenApi, docs
-from .security import with_scopes
-from .spec import make_api
+from .openapi import make_api
+from .operation_scopes import with_scopes
 
 
 def register(app: Flask) -> None:

@@ -3,9 +3,9 @@
 from flask import Response
 
 from ..context import services
-from ..security_log import record
-from .schemas import ClearedSchema
-from .spec import Blueprint, json_response
+from ..http.security_log import record
+from ..schemas.api import ClearedSchema
+from .openapi import Blueprint, json_response
 
 blp = Blueprint("cache", __name__, url_prefix="/api/v1/cache", description="The answers that are used again")
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template
 
-from llm_service.core.allowed_models import AllowedModels
-from llm_service.core.templates import TemplateSet
+from llm_service.core.generation.models import AllowedModels
+from llm_service.core.templates.model import TemplateSet
 
 from ..context import services
-from .typed import with_templates
+from .template_operations import with_templates
 
 docs = Blueprint("docs", __name__)
 EXTENSION = "openapi"

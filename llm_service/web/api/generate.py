@@ -7,25 +7,25 @@ from typing import Any
 
 from flask import Response, g, request
 
-from llm_service.core.listeners import Listener
-from llm_service.core.model import CacheMode, GenerateRequest, IdempotencyKey
-from llm_service.core.runs import Finished
+from llm_service.core.generation.in_flight import Finished
+from llm_service.core.generation.model import CacheMode, GenerateRequest, IdempotencyKey
+from llm_service.core.generation.subscriptions import Subscription
 
-from ..caller import caller_gone
 from ..context import caller, services
-from ..errors import InvalidIdempotencyKey
-from ..limits import limit_headers
-from ..representation import answer_json
-from .events import stream_generation
-from .schemas import (
+from ..http.connection import caller_gone
+from ..http.errors import InvalidIdempotencyKey
+from ..http.rate_limit_headers import limit_headers
+from ..schemas.api import (
     GENERATE_EXAMPLE,
     GENERATION_EXAMPLE,
     EventSchema,
     GenerateHelpSchema,
     GenerateRequestSchema,
     GenerationSchema,
-)  # fmt: skip
-from .spec import RATE_LIMIT_HEADERS, Blueprint, Decorator, json_response
+)
+from ..schemas.serializers import answer_json
+from .events import stream_generation
+from .openapi import RATE_LIMIT_HEADERS, Blueprint, Decorator, json_response
 
 blp = Blueprint("generate", __name__, url_prefix="/api/v1", description="Ask a model through a template")
 
@@ -139,10 +139,10 @@ def answer(*, key: IdempotencyKey | None, stream: bool, **asked: Any) -> Respons
 
 
 def _streamed(asked: GenerateRequest, key: IdempotencyKey | None) -> Response:
-    listener = services().generate.begin(asked, caller(), g.request_id, key=key)
-    g.quiet = listener.generation.cached
-    limits = limit_headers(listener.standing, services().clock.now_ms())
-    return stream_generation(listener, {**_how(asked.cache_mode, listener), **limits})
+    subscription = services().generate.begin(asked, caller(), g.request_id, key=key)
+    g.quiet = subscription.generation.cached
+    limits = limit_headers(subscription.standing, services().clock.now_ms())
+    return stream_generation(subscription, {**_how(asked.cache_mode, subscription), **limits})
 
 
 def idempotency_key(value: str | None, route: str, body: dict[str, Any]) -> IdempotencyKey | None:
@@ -163,7 +163,7 @@ def cache_mode(header: str) -> CacheMode:
     return CacheMode.NO_CACHE if "no-cache" in directives else CacheMode.DEFAULT
 
 
-def _how(mode: CacheMode, heard: Listener | Finished, *, stored: bool = False) -> dict[str, str]:
+def _how(mode: CacheMode, heard: Subscription | Finished, *, stored: bool = False) -> dict[str, str]:
     """The headers that say where an answer comes from."""
     if heard.replayed:
         return {"Idempotency-Replayed": "true"}

@@ -9,8 +9,8 @@ from llm_service import __version__
 from llm_service.core.errors import StorageError
 
 from ..context import caller, services
-from .schemas import HealthSchema, ReadySchema, StatusSchema
-from .spec import Blueprint, json_response
+from ..schemas.api import HealthSchema, ReadySchema, StatusSchema
+from .openapi import Blueprint, json_response
 
 blp = Blueprint("health", __name__, url_prefix="/api/v1", description="Is it alive, is it ready, how is it set up")
 
@@ -94,7 +94,7 @@ def _checks() -> tuple[dict[str, str], bool]:
         "database": "ok",
         "cache": "ok",
         "templates": faults or "ok",
-        "provider": has.provider.trouble() or "ok",
+        "provider": has.provider.health_error() or "ok",
     }
     usable = not has.runs.closing
     try:

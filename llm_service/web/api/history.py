@@ -4,15 +4,12 @@ from typing import Any
 
 from flask import Response
 
-from llm_service.core.access import Scope
+from llm_service.core.access.caller import Scope
 
-from ..across import owner_named, owner_of
 from ..context import caller, owner, services
-from ..download import export_file, output_file
+from ..exports import export_file, output_file
 from ..filters import read_filters
-from ..representation import summary_json, whole_json
-from .events import join_generation, last_event_id
-from .schemas import (
+from ..schemas.api import (
     DeletedSchema,
     EventSchema,
     ExportQuerySchema,
@@ -20,8 +17,11 @@ from .schemas import (
     HistoryItemSchema,
     HistoryPageSchema,
     HistoryQuerySchema,
-)  # fmt: skip
-from .spec import Blueprint, json_response
+)
+from ..schemas.serializers import summary_json, whole_json
+from ..security.admin_access import owner_named, owner_of
+from .events import join_generation, last_event_id
+from .openapi import Blueprint, json_response
 
 blp = Blueprint("history", __name__, url_prefix="/api/v1/history", description="What was asked and answered")
 

@@ -3,9 +3,9 @@
 from flask import Response
 
 from ..context import caller, services
-from ..limits import limit_json
-from .schemas import LimitListSchema
-from .spec import Blueprint, json_response
+from ..http.rate_limit_headers import limit_json
+from ..schemas.api import LimitListSchema
+from .openapi import Blueprint, json_response
 
 blp = Blueprint("limits", __name__, url_prefix="/api/v1/limits", description="How much may be used, and what is left")
 

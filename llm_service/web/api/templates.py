@@ -5,20 +5,14 @@ from typing import Any
 from flask import Response, g, request
 
 from llm_service.core.errors import UnknownTemplate
-from llm_service.core.model import GenerateRequest
-from llm_service.core.templates import Template
+from llm_service.core.generation.model import GenerateRequest
+from llm_service.core.templates.model import Template
 
 from ..context import caller, services
-from ..representation import preview_json
+from ..schemas.api import PreviewRequestSchema, PreviewSchema, TemplateListSchema, TemplateRequestSchema, TemplateSchema
+from ..schemas.serializers import preview_json
 from .generate import PROBLEMS, answer, documented, idempotency_key
-from .schemas import (
-    PreviewRequestSchema,
-    PreviewSchema,
-    TemplateListSchema,
-    TemplateRequestSchema,
-    TemplateSchema,
-)  # fmt: skip
-from .spec import Blueprint, json_response
+from .openapi import Blueprint, json_response
 
 blp = Blueprint("templates", __name__, url_prefix="/api/v1/templates", description="What there is to ask")
 

@@ -4,13 +4,13 @@ from typing import Any
 
 from flask import Response
 
-from llm_service.core.usage_sums import GroupBy
+from llm_service.core.usage.sums import GroupBy
 
-from ..across import usage_of
 from ..context import services
-from ..representation import usage_json
-from .schemas import UsageQuerySchema, UsageSchema
-from .spec import Blueprint, json_response
+from ..schemas.api import UsageQuerySchema, UsageSchema
+from ..schemas.serializers import usage_json
+from ..security.admin_access import usage_of
+from .openapi import Blueprint, json_response
 
 blp = Blueprint(
     "usage", __name__, url_prefix="/api/v1/usage", description="What was used, what it cost, what was saved"

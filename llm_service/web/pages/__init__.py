@@ -14,28 +14,28 @@ from typing import Any
 from flask import Flask, current_app, g, url_for
 from markupsafe import Markup
 
-from llm_service.core.access import Caller, Scope
-from llm_service.core.parameters import path_of
-from llm_service.core.properties import plain_number
-from llm_service.core.search import marked
+from llm_service.core.access.caller import Caller, Scope
+from llm_service.core.history.search import marked
+from llm_service.core.templates.inputs import path_of
+from llm_service.core.templates.properties import plain_number
 
-from ..auth import CSRF_FIELD
 from ..context import services
-from ..markdown import to_html, too_long
-from ..query import refuse_unknown
-from ..representation import output_json
+from ..http.query import refuse_unknown
+from ..schemas.serializers import output_json
+from ..security.access_control import CSRF_FIELD
 from . import generate, history, login, numbers, problems, status, templates, usage
 from .forms import field_id, widget
-from .hidden import hidden_characters, titled
+from .invisible_characters import invisible_characters, titled
 from .labels import LIMIT_LABELS, STATUS_LABELS, limit_amount
+from .markdown import to_html, too_long
 
 BLUEPRINTS = (
     generate.pages, history.pages, templates.pages, usage.pages, problems.pages, status.pages, login.pages
 )  # fmt: skip
 NAVIGATION = (
-    ("/", "Generate", Scope.GENERATE),
+    ("/", "GenerationService", Scope.GENERATE),
     ("/templates", "Templates", None),
-    ("/history", "History", Scope.HISTORY),
+    ("/history", "HistoryService", Scope.HISTORY),
     ("/usage", "Usage", Scope.USAGE),
     ("/docs", "API docs", None),
 )
@@ -53,7 +53,7 @@ def register(app: Flask) -> None:
         field_id=field_id,
         limit_amount=limit_amount,
         limit_label=LIMIT_LABELS.get,
-        hidden_characters=hidden_characters,
+        invisible_characters=invisible_characters,
         markdown=to_html,
         marked=lambda text, search: marked(search, text),
         moment=moment,
@@ -144,7 +144,7 @@ def _layout_context() -> dict[str, Any]:
             "env": current_app.config["SERVICE_ENV"],
             "model": has.models.stand_in or has.models.default,
             "provider": has.provider.name,
-            "trouble": has.provider.trouble(),
+            "health_error": has.provider.health_error(),
             "templates": len(has.templates),
             "faults": has.library.faults,
             "cache": has.cache.stats(),

@@ -9,12 +9,12 @@ from typing import Any
 from werkzeug.datastructures import MultiDict
 
 from llm_service.core.errors import FieldError, InvalidInput, ServiceError
-from llm_service.core.model import CacheMode, GenerateRequest
-from llm_service.core.properties import Kind, Property, normal
-from llm_service.core.templates import Template
+from llm_service.core.generation.model import CacheMode, GenerateRequest
+from llm_service.core.templates.model import Template
+from llm_service.core.templates.properties import Property, PropertyKind, normal
 
-from ..errors import EdgeError
-from ..strict_json import parse_json, refuse_unkeepable
+from ..http.errors import EdgeError
+from ..http.strict_json import parse_json, refuse_unkeepable
 
 PREFIX = "p."
 # A text that may be longer is written in a field of several lines.
@@ -67,7 +67,7 @@ class Form:
         parameters = {}
         for one in self.template.parameters:
             typed = self.value_of(one)
-            if typed != "" or one.kind is Kind.BOOLEAN or _means_empty(one):
+            if typed != "" or one.kind is PropertyKind.BOOLEAN or _means_empty(one):
                 parameters[one.name] = from_text(one, typed)
         return parameters
 
@@ -89,7 +89,7 @@ def read_form(template: Template, typed: MultiDict[str, str]) -> Form:
     values: dict[str, Any] = {}
     for one in template.parameters:
         name = PREFIX + one.name
-        if one.kind is Kind.BOOLEAN:
+        if one.kind is PropertyKind.BOOLEAN:
             # A box that is not ticked is not sent at all.
             values[one.name] = name in typed or (typed.get("template_shown") != template.template_id and one.default)
         elif name in typed:
@@ -113,25 +113,27 @@ def form_of(template: Template, input: str, parameters: Mapping[str, Any] | None
 
 def widget(one: Property) -> str:
     """How a form asks for it: `checkbox`, `select`, `range`, `number`, `list` (one item per line), `json`, `line` or `text`."""
-    if one.kind is Kind.BOOLEAN:
+    if one.kind is PropertyKind.BOOLEAN:
         return "checkbox"
     if one.enum:
         return "select"
-    if one.kind in (Kind.INTEGER, Kind.FLOAT):
+    if one.kind in (PropertyKind.INTEGER, PropertyKind.FLOAT):
         # A slider always has a value: where there is none to begin with, it would make one up.
         span = None if one.minimum is None or one.maximum is None else one.maximum - one.minimum
-        few = span is not None and (one.kind is Kind.FLOAT or span <= MAX_STEPS)
+        few = span is not None and (one.kind is PropertyKind.FLOAT or span <= MAX_STEPS)
         return "range" if few and one.default is not None else "number"
-    if one.kind is Kind.ARRAY:
-        return "list" if one.items is None or one.items.kind not in (Kind.ARRAY, Kind.OBJECT) else "json"
-    if one.kind is Kind.OBJECT:
+    if one.kind is PropertyKind.ARRAY:
+        return (
+            "list" if one.items is None or one.items.kind not in (PropertyKind.ARRAY, PropertyKind.OBJECT) else "json"
+        )
+    if one.kind is PropertyKind.OBJECT:
         return "json"
     return "line" if one.max_length is not None and one.max_length <= LINE_CHARS else "text"
 
 
 def as_text(one: Property, value: Any) -> Any:
     """A value as its field shows it; booleans stay what they are."""
-    if one.kind is Kind.BOOLEAN:
+    if one.kind is PropertyKind.BOOLEAN:
         return bool(value)
     if value is None:
         return ""
@@ -144,11 +146,11 @@ def as_text(one: Property, value: Any) -> Any:
 
 def from_text(one: Property, typed: Any) -> Any:
     """The value that was meant; the text itself where it is none, so that the core's check can say so."""
-    if one.kind in (Kind.STRING, Kind.BOOLEAN):
+    if one.kind in (PropertyKind.STRING, PropertyKind.BOOLEAN):
         return typed
     if widget(one) == "list" and not isinstance(_value(typed), list):
         lines = [line.strip() for line in typed.split("\n") if line.strip()]
-        return [_value(line) for line in lines] if one.items and one.items.kind is not Kind.STRING else lines
+        return [_value(line) for line in lines] if one.items and one.items.kind is not PropertyKind.STRING else lines
     return _value(typed)
 
 
@@ -166,7 +168,7 @@ def _value(typed: str) -> Any:
 
 def _means_empty(one: Property) -> bool:
     """Whether a field that was emptied says so: of a text or a list, where else the default would stand in."""
-    return one.kind in (Kind.STRING, Kind.ARRAY) and not one.enum and bool(one.default)
+    return one.kind in (PropertyKind.STRING, PropertyKind.ARRAY) and not one.enum and bool(one.default)
 
 
 def _by_field(error: ServiceError) -> dict[str, str]:

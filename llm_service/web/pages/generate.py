@@ -6,20 +6,20 @@ from typing import Any
 from flask import Blueprint, Response, g, redirect, render_template, request, stream_with_context, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from llm_service.core.access import Scope
-from llm_service.core.allowed_models import AllowedModels
+from llm_service.core.access.caller import Scope
 from llm_service.core.errors import InputError, NotFound, ServiceError, UnknownTemplate
-from llm_service.core.listeners import Listener
-from llm_service.core.model import Delta, Generation, Status
-from llm_service.core.runs import Finished
-from llm_service.core.templates import Template
+from llm_service.core.generation.in_flight import Finished
+from llm_service.core.generation.model import Delta, Generation, Status
+from llm_service.core.generation.models import AllowedModels
+from llm_service.core.generation.subscriptions import Subscription
+from llm_service.core.templates.model import Template
 
-from ..caller import caller_gone
 from ..context import caller, owner, services
-from ..errors import report, status_of
-from ..problems import PROBLEMS
-from ..query import takes
-from ..streaming import PING, event_stream, happenings, json_message, message
+from ..http.connection import caller_gone
+from ..http.errors import report, status_of
+from ..http.problems import PROBLEMS
+from ..http.query import takes
+from ..http.sse import PING, event_stream, json_message, message, stream_events
 from .forms import Form, form_of, read_form
 
 pages = Blueprint("generate_page", __name__)
@@ -64,28 +64,28 @@ def answer() -> Response:
     """
     form = read_form(_template(request.form.get("template_id")), request.form)
     try:
-        listener = services().generate.begin(form.request(), caller(), g.request_id, kept=True)
+        subscription = services().generate.begin(form.request(), caller(), g.request_id, kept=True)
     except ServiceError as error:
         report(error)
         html = render_template("generate/_answered.html", **_context(form.with_error(error), None, error))
         return Response(html, status_of(error))
-    if listener.generation.status is not Status.RUNNING:
+    if subscription.generation.status is not Status.RUNNING:
         g.quiet = True
-        return Response(_answered(form, listener.generation, None))
-    running = render_template("generate/_answered.html", **_context(form, listener.generation, None))
-    heard = _heard(listener, lambda generation, error: _answered(form, generation, error))
-    return event_stream(listener, stream_with_context(_with_first(running, heard)))
+        return Response(_answered(form, subscription.generation, None))
+    running = render_template("generate/_answered.html", **_context(form, subscription.generation, None))
+    heard = _heard(subscription, lambda generation, error: _answered(form, generation, error))
+    return event_stream(subscription, stream_with_context(_with_first(running, heard)))
 
 
 @pages.route("/generate/<request_id>/events")
 def events(request_id: str) -> Response:
     """Joins a generation: its text so far and the rest as `delta` events, and the answer's fragment at its end."""
-    listener = services().live.listen(owner(), request_id)
+    subscription = services().live.listen(owner(), request_id)
 
     def ended(generation: Generation, error: ServiceError | None) -> str:
         return render_template("generate/_joined.html", **_shown(generation, error), recent=_recent())
 
-    return event_stream(listener, stream_with_context(_heard(listener, ended)))
+    return event_stream(subscription, stream_with_context(_heard(subscription, ended)))
 
 
 @pages.route("/generate/form", methods=["POST"])
@@ -129,15 +129,15 @@ def _with_first(html: str, heard: Iterator[str]) -> Iterator[str]:
     yield from heard
 
 
-def _heard(listener: Listener, ended: Callable[[Generation, ServiceError | None], str]) -> Iterator[str]:
-    for event in happenings(listener, caller_gone()):
+def _heard(subscription: Subscription, ended: Callable[[Generation, ServiceError | None], str]) -> Iterator[str]:
+    for event in stream_events(subscription, caller_gone()):
         if isinstance(event, Delta):
-            yield json_message({"text": event.text}, "delta", listener.position)
+            yield json_message({"text": event.text}, "delta", subscription.position)
         elif isinstance(event, Finished):
             yield message(ended(event.generation, None))
         elif isinstance(event, ServiceError):
             # With what came of it, as the history has it.
-            yield message(ended(_generation(listener.generation.request_id) or listener.generation, event))
+            yield message(ended(_generation(subscription.generation.request_id) or subscription.generation, event))
         else:
             yield PING
 

@@ -7,14 +7,14 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from llm_service.core.access import Scope
+from llm_service.core.access.caller import Scope
 from llm_service.core.errors import UnknownTemplate
 
 from ..context import caller, owner, services
-from ..download import EXPORT_FORMATS, export_file, output_file
+from ..exports import EXPORT_FORMATS, export_file, output_file
 from ..filters import FILTER_NAMES, read_filters
-from ..problems import PROBLEMS
-from ..query import takes
+from ..http.problems import PROBLEMS
+from ..http.query import takes
 from .labels import STATUS_LABELS
 
 pages = Blueprint("history_page", __name__, url_prefix="/history")

@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 
-from llm_service.core.model import Status
-from llm_service.core.pricing import plain
-from llm_service.core.standing import Kind, Limit
+from llm_service.core.generation.model import Status
+from llm_service.core.limits.status import LimitKind, LimitStatus
+from llm_service.core.usage.pricing import plain
 
 from .numbers import exact_usd
 
@@ -18,14 +18,14 @@ STATUS_LABELS = {
 }
 
 LIMIT_LABELS = {
-    Kind.GENERATIONS: "Generations a minute",
-    Kind.CALLS: "Calls to models at once",
-    Kind.TOKENS: "Tokens a day",
-    Kind.USD: "Money a day",
+    LimitKind.GENERATIONS: "Generations a minute",
+    LimitKind.CALLS: "Calls to models at once",
+    LimitKind.TOKENS: "Tokens a day",
+    LimitKind.USD: "Money a day",
 }
 
 
-def limit_amount(limit: Limit, name: str) -> str:
+def limit_amount(limit: LimitStatus, name: str) -> str:
     """`most`, `used`, `reserved` or `left`, in its unit."""
     amount: Decimal = getattr(limit, name)
-    return exact_usd(plain(amount)) if limit.kind is Kind.USD else f"{amount:,.0f}"
+    return exact_usd(plain(amount)) if limit.kind is LimitKind.USD else f"{amount:,.0f}"

@@ -3,14 +3,14 @@
 from flask import Blueprint, Response, g, redirect, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from llm_service.core.access import Caller, Scope
-from llm_service.core.keys import KEY_CHARS, Key
+from llm_service.core.access.caller import Caller, Scope
+from llm_service.core.access.keys import KEY_CHARS, Key
 
-from ..auth import local_address
 from ..context import services
-from ..errors import CHALLENGE
-from ..identity import can_keep_cookie, cookie, count_wrong, set_cookie
-from ..security_log import record
+from ..http.errors import CHALLENGE
+from ..http.security_log import record
+from ..security.access_control import local_address
+from ..security.authentication import can_keep_cookie, cookie, count_wrong, set_cookie
 
 pages = Blueprint("login", __name__)
 # A key and an address to come back to, with every character escaped.

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, abort, render_template
 
-from ..problems import PROBLEMS
+from ..http.problems import PROBLEMS
 
 pages = Blueprint("problems", __name__, url_prefix="/problems")
 

@@ -8,10 +8,10 @@ from decimal import Decimal
 from flask import Blueprint, render_template, request
 
 from llm_service.core.errors import FieldError, InvalidInput
-from llm_service.core.usage_sums import HOUR_MS, GroupBy, UsageLine, UsageSums, total_of
+from llm_service.core.usage.sums import HOUR_MS, GroupBy, UsageLine, UsageSums, total_of
 
 from ..context import caller, owner, services
-from ..query import takes
+from ..http.query import takes
 from .charts import Chart, Series, line_chart, stacked_bars
 from .numbers import compact, milliseconds, percent, usd
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from llm_service.adapters.sql import search
+from llm_service.adapters.sql.sqlite import full_text as search
 
 revision = "0005"
 down_revision = "0004"

@@ -1,0 +1,106 @@
+"""Answers that the database did not take, in a file beside it: a line for each, on the disk when `add` returns."""
+
+import fcntl
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from llm_service.core.errors import StorageError
+from llm_service.core.generation.model import Generation, Status
+from llm_service.core.messages import Prompts
+from llm_service.core.usage.tokens import Usage
+
+_MONEY = ("cost_usd", "saved_usd")
+
+
+class FileSpool:
+    """Satisfies `Spool`. Several processes may share the file: each holds its lock while it writes or replays."""
+
+    def __init__(self, path: Path, *, keeps_texts: bool = True) -> None:
+        self._path = path
+        self._keeps_texts = keeps_texts
+        self._lock = threading.Lock()
+
+    def add(self, generation: Generation) -> None:
+        kept = generation if self._keeps_texts else generation.without_texts()
+        line = json.dumps(asdict(kept), default=str, ensure_ascii=True) + "\n"
+        with self._opened(os.O_CREAT | os.O_APPEND | os.O_RDWR) as file:
+            _append(file, line.encode())
+        with _closing(os.open(self._path.parent, os.O_RDONLY)) as folder:
+            os.fsync(folder)
+
+    def replay(self, store: Callable[[Generation], None]) -> Sequence[Exception]:
+        if not self._path.exists() or not self._path.stat().st_size:
+            return ()
+        faults = []
+        with self._opened(os.O_RDWR) as file:
+            # A last line without its end was being written when the process died: nobody was told that it is kept.
+            for line in self._path.read_bytes().split(b"\n")[:-1]:
+                try:
+                    store(_generation(json.loads(line)))
+                except StorageError:
+                    raise
+                except Exception as error:
+                    self._put_away(line)
+                    faults.append(error)
+            os.ftruncate(file, 0)
+            os.fsync(file)
+        return faults
+
+    def _put_away(self, line: bytes) -> None:
+        """One line that cannot be stored must not keep the others from it."""
+        path = self._path.with_name(f"{self._path.name}.bad")
+        with _closing(os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600)) as file:
+            _append(file, line + b"\n")
+
+    @contextmanager
+    def _opened(self, flags: int) -> Iterator[int]:
+        """The file, locked. A greenlet may hold it while it waits for the database: only it may wait, not its process."""
+        with self._lock, _closing(os.open(self._path, flags, 0o600)) as file:
+            while not _locks(file):
+                time.sleep(0.05)
+            yield file
+
+
+@contextmanager
+def _closing(file: int) -> Iterator[int]:
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _append(file: int, line: bytes) -> None:
+    """Whole and on the disk, or not at all (`OSError`)."""
+    size = os.fstat(file).st_size
+    # A line that a dying process left without its end stays one of its own.
+    rest = memoryview(b"\n" + line if size and os.pread(file, 1, size - 1) != b"\n" else line)
+    try:
+        while rest:
+            rest = rest[os.write(file, rest) :]
+        os.fsync(file)
+    except OSError:
+        os.ftruncate(file, size)
+        raise
+
+
+def _locks(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _generation(values: dict[str, Any]) -> Generation:
+    money = {name: None if values[name] is None else Decimal(values[name]) for name in _MONEY}
+    plain = {**values, **money, "status": Status(values["status"])}
+    usages = {name: Usage(**values[name]) for name in ("usage", "billed")}
+    return Generation(**{**plain, **usages, "prompts": Prompts(**values["prompts"])})

@@ -1,0 +1,70 @@
+"""The cache of one process: bounded, least recently used first, with a lifetime per entry."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from cachetools import TTLCache
+
+from llm_service.core.generation.model import CachedAnswer, CacheStats
+
+
+class MemoryCache:
+    """`max_entries` 0 keeps nothing. `timer` is monotonic seconds.
+
+    No method yields to another greenlet while it holds the lock, so that the lock is safe for both kinds of worker.
+    """
+
+    def __init__(self, *, ttl_s: float, max_entries: int, timer: Callable[[], float] = time.monotonic) -> None:
+        self._entries: TTLCache[str, CachedAnswer] = TTLCache(max_entries, ttl_s, timer=timer)
+        self._lock = threading.Lock()
+        self._hits = 0
+        self._misses = 0
+        self._coalesced = 0
+
+    def get(self, key: str, *, counted: bool = True) -> CachedAnswer | None:
+        with self._lock:
+            answer = self._entries.get(key)
+            if not counted:
+                return answer
+            if answer is None:
+                self._misses += 1
+            else:
+                self._hits += 1
+            return answer
+
+    def put(self, key: str, answer: CachedAnswer) -> None:
+        with self._lock:
+            if self._entries.maxsize:
+                self._entries[key] = answer
+
+    def joined(self) -> None:
+        with self._lock:
+            self._coalesced += 1
+
+    def discard(self, key: str) -> None:
+        with self._lock:
+            self._entries.pop(key, None)
+
+    def discard_owner(self, owner: str) -> None:
+        with self._lock:
+            for key in [key for key, answer in self._entries.items() if answer.owner == owner]:
+                del self._entries[key]
+
+    def clear(self) -> int:
+        with self._lock:
+            entries = len(self._entries)
+            self._entries.clear()
+            return entries
+
+    def stats(self) -> CacheStats:
+        with self._lock:
+            self._entries.expire()
+            return CacheStats(
+                backend="memory",
+                entries=len(self._entries),
+                max_entries=int(self._entries.maxsize),
+                hits=self._hits,
+                misses=self._misses,
+                coalesced=self._coalesced,
+            )

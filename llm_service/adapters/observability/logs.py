@@ -1,0 +1,111 @@
+"""Logs as JSON lines on standard error: one line per event, UTC, with the request's id.
+
+No prompt, no output, no key and no cookie is ever logged: what is known to be secret is replaced at the last step.
+"""
+
+import logging
+import logging.config
+import re
+from collections.abc import Iterable, MutableMapping, Sequence
+from typing import Any
+
+import structlog
+
+from llm_service.core.generation.model import Generation
+from llm_service.core.templates.model import TemplateSet
+from llm_service.core.templates.ports import TemplateFault
+
+# What keys look like, wherever they turn up: OpenAI's, this service's own, an Authorization value, a URL's password.
+_PATTERNS = re.compile(r"sk-[A-Za-z0-9_-]{8,}|llms_[A-Za-z0-9_]{8,}|(?<=Bearer )\S+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+MASK = "***"
+
+
+def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
+    """Send everything that anyone logs through one JSON formatter. `secrets` are masked wherever they appear."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.format_exc_info,
+    ]
+    formatter = {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "processors": [
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _redactor(secrets),
+            structlog.processors.JSONRenderer(ensure_ascii=True),
+        ],
+        "foreign_pre_chain": shared,
+    }
+    quiet = {name: {"level": "WARNING"} for name in ("httpx2", "httpcore2", "openai", "alembic", "sqlalchemy")}
+    config: dict[str, Any] = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": formatter},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": quiet,
+    }
+    logging.config.dictConfig(config)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+class LogReporter:
+    """Satisfies `Reporter` and `TemplateReporter` with log lines."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger("llm_service")
+
+    def ended(self, generation: Generation) -> None:
+        self._log.warning(
+            "generation",
+            request_id=generation.request_id,
+            status=generation.status.value,
+            error=generation.error,
+            model=generation.model,
+            attempts=generation.attempts,
+            ms=generation.latency_ms,
+        )
+
+    def templates_changed(self, templates: TemplateSet) -> None:
+        self._log.info("templates", state="changed", templates=len(templates))
+
+    def templates_refused(self, faults: Sequence[TemplateFault]) -> None:
+        self._log.error("templates", state="refused", faults=[str(fault) for fault in faults])
+
+    def templates_not_kept(self, error: OSError) -> None:
+        # A worker that starts while a prompt file is broken will not have them.
+        self._log.warning("templates", state="not kept", cause=error.strerror)
+
+    def unexpected_error(self, error: Exception, request_id: str | None = None) -> None:
+        self._log.error("unexpected error", exc_info=error, request_id=request_id)
+
+
+def _redactor(secrets: Iterable[str]) -> Any:
+    known = [secret for secret in secrets if len(secret) >= 4]
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, str):
+            for secret in known:
+                value = value.replace(secret, MASK)
+            return _PATTERNS.sub(MASK, value)
+        if isinstance(value, dict):
+            return {key: clean(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [clean(inner) for inner in value]
+        return value
+
+    def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {key: clean(value) for key, value in event.items()}
+
+    return redact

@@ -1,0 +1,76 @@
+"""A circuit breaker: an upstream that fails nearly always is left alone for a while.
+
+Of our own because the rule is a share of the attempts within a time: the well-kept libraries count failures in a row
+(see docs/decisions).
+"""
+
+import threading
+from collections.abc import Callable
+
+from llm_service.core.errors import UpstreamUnavailable
+
+from .rate_window import Window
+
+WINDOW_S = 30
+MIN_ATTEMPTS = 20
+FAILED_SHARE = 0.8
+OPEN_S = 30.0
+
+
+class CircuitBreaker:
+    """Ask `admit` before each attempt, and tell how it went with `record` or, if it says nothing, `forget`.
+
+    Closed, it lets everything through. It opens when at least `FAILED_SHARE` of at least `MIN_ATTEMPTS` attempts
+    within `WINDOW_S` failed; after `OPEN_S` it lets one attempt through, which closes it or opens it again.
+    """
+
+    def __init__(self, timer: Callable[[], float]) -> None:
+        self._timer = timer
+        self._lock = threading.Lock()
+        self._attempts = Window(WINDOW_S, timer)
+        self._open_until: float | None = None
+        self._probing = False
+
+    @property
+    def state(self) -> str:
+        if self._open_until is None:
+            return "closed"
+        return "half-open" if self._timer() >= self._open_until else "open"
+
+    def admit(self) -> bool:
+        """Whether this attempt is the probe of a half-open breaker: give that to `record` or `forget`.
+
+        Raises `UpstreamUnavailable` while it is open.
+        """
+        with self._lock:
+            if self._open_until is None:
+                return False
+            left_s = self._open_until - self._timer()
+            if left_s <= 0 and not self._probing:
+                self._probing = True
+                return True
+        raise UpstreamUnavailable(
+            "The model provider failed too often and is left alone for a moment.", retry_after_s=max(1.0, left_s)
+        )
+
+    def record(self, *, failed: bool, probe: bool) -> None:
+        with self._lock:
+            if probe:
+                self._probing = False
+                self._open_until = self._timer() + OPEN_S if failed else None
+                self._attempts.clear()
+            elif self._open_until is None:
+                self._attempts.add("failed" if failed else "answered")
+                if failed and self._fails_too_often():
+                    self._open_until = self._timer() + OPEN_S
+
+    def forget(self, *, probe: bool) -> None:
+        """The attempt was called off: it says nothing about the upstream."""
+        if probe:
+            with self._lock:
+                self._probing = False
+
+    def _fails_too_often(self) -> bool:
+        failed = self._attempts.count("failed")
+        attempts = failed + self._attempts.count("answered")
+        return attempts >= MIN_ATTEMPTS and failed >= FAILED_SHARE * attempts

@@ -1,0 +1,64 @@
+"""A provider that is no model: it answers with what it was asked, word by word.
+
+It lets anyone try the whole service without a key, and is what tests and screenshots use. Deterministic; counts words
+as tokens. Where JSON is asked for, it answers with the template's own sample.
+"""
+
+import json
+import re
+import time
+from collections.abc import Generator
+
+from llm_service.core.errors import Cancelled, DeadlineExceeded
+from llm_service.core.generation.call_context import CallContext
+from llm_service.core.generation.model import Delta, Done, ProviderCall, ProviderEvent, Status
+from llm_service.core.usage.tokens import Usage
+
+NAME = "echo"
+PREFACE = "Echo (no model was asked): "
+
+
+class EchoProvider:
+    """`delay_s` is the pause before each word, for trying out how waiting looks."""
+
+    name = NAME
+    identity = "echo:1"
+    warmed = True
+
+    def __init__(self, delay_s: float = 0.0) -> None:
+        self._delay_s = delay_s
+
+    def stream(self, call: ProviderCall, control: CallContext) -> Generator[ProviderEvent, None, None]:
+        words = re.findall(r"\s*\S+\s*", _answer(call))
+        limit = call.options.get("max_output_tokens") or len(words)
+        for word in words[:limit]:
+            if control.stopped or (self._delay_s and control.sleep(self._delay_s)):
+                raise Cancelled("The call was stopped.")
+            if time.monotonic() > control.deadline:
+                raise DeadlineExceeded("The echo took longer than a generation may take.")
+            yield Delta(word)
+        cut = len(words) > limit
+        asked = len(call.prompts.system.split()) + len(call.prompts.user.split())
+        answered = min(len(words), limit)
+        yield Done(
+            status=Status.INCOMPLETE if cut else Status.COMPLETED,
+            text="".join(words[:limit]),
+            usage=Usage(asked, answered, asked + answered, 0, 0),
+            model=NAME,
+            incomplete_reason="max_output_tokens" if cut else None,
+        )
+
+    def warm(self) -> None:
+        """Nothing to warm."""
+
+    def health_error(self) -> str | None:
+        return None
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _answer(call: ProviderCall) -> str:
+    if call.output is None:
+        return PREFACE + call.prompts.user
+    return json.dumps(dict(call.output.sample), ensure_ascii=False, indent=2)

@@ -1,0 +1,153 @@
+"""Every way in which a call to the provider can fail, mapped once to the core's errors.
+
+The provider's own words never pass: they may hold the key or the prompt. What leaves is our sentence, and at most a
+status, a code or a parameter's name, where those look like one.
+"""
+
+import math
+import re
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpcore2
+import httpx2
+import openai
+
+from llm_service.core import errors
+
+from ..sse import EventTooLarge
+
+_CODE = re.compile(r"[a-z][a-z0-9_.]{0,59}")
+_QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+_TOO_LONG_CODES = {"context_length_exceeded", "string_above_max_length"}
+# A gateway gave up waiting: the provider behind it may have answered, and bill that.
+_MAYBE_ANSWERED = {408, 502, 504, 524}
+# No request went out.
+_NEVER_SENT = (
+    socket.gaierror,
+    ConnectionRefusedError,
+    httpcore2.ConnectError,
+    httpcore2.ConnectTimeout,
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+)
+# A date far ahead says nothing that anyone could wait for; openai-python draws the same kind of line.
+MAX_RETRY_AFTER_S = 24 * 3600
+
+
+def from_exception(error: Exception) -> errors.ServiceError:
+    """The core's error for whatever the SDK, the transport or a parser raised."""
+    if isinstance(error, errors.ServiceError):
+        return error
+    if isinstance(error, openai.APIStatusError):
+        refused = from_status(error.status_code, error.response.headers, error.body)
+        refused.may_be_billed = error.status_code in _MAYBE_ANSWERED
+        return refused
+    mapped = _from_chain(list(_chain(error)))
+    mapped.may_be_billed = mapped.may_be_billed and not any(isinstance(one, _NEVER_SENT) for one in _chain(error))
+    return mapped
+
+
+def _from_chain(chain: list[BaseException]) -> errors.ServiceError:
+    if any(isinstance(one, EventTooLarge) for one in chain):
+        return errors.OutputTooLarge("The model provider sent an event larger than 1 MiB.")
+    if any(isinstance(one, ssl.SSLError) and not isinstance(one, TimeoutError) for one in chain):
+        return errors.UpstreamTls("The model provider's TLS certificate or handshake is not valid. Tell the operator.")
+    if any(isinstance(one, httpx2.TimeoutException | httpcore2.TimeoutException | TimeoutError) for one in chain):
+        return errors.UpstreamTimeout("The model provider did not answer in time.")
+    if any(isinstance(one, socket.gaierror) for one in chain):
+        unresolved = errors.UpstreamUnreachable("The model provider's name cannot be resolved (dns).")
+        unresolved.max_attempts = 2
+        return unresolved
+    if any(
+        isinstance(one, httpcore2.NetworkError | httpcore2.ProtocolError | httpx2.RequestError | OSError)
+        for one in chain
+    ):
+        return errors.UpstreamUnreachable("The model provider cannot be reached.")
+    # Broken JSON, wrong types and shapes: the SDK raises bare ValueError and TypeError for these.
+    return errors.UpstreamInvalidResponse("The model provider sent an answer that cannot be read.")
+
+
+def from_status(status: int, headers: Mapping[str, str], body: Any) -> errors.ServiceError:
+    """The core's error for an HTTP status of the provider's."""
+    code, param = _code(body, "code"), _code(body, "param")
+    retry_after_s = parse_retry_after(headers, time.time())
+    if 300 <= status < 400:
+        return errors.UpstreamRedirect(
+            "The model provider redirects elsewhere, which is not followed. Tell the operator."
+        )
+    if status in (401, 403):
+        return errors.UpstreamAuth("The model provider refused the service's key. Tell the operator.")
+    if status == 402 or (status == 429 and code in _QUOTA_CODES):
+        return errors.UpstreamQuota("The service's account at the model provider is out of credit. Tell the operator.")
+    if status == 404:
+        return errors.UpstreamModelUnknown(
+            "The model provider does not know the model or the address. Tell the operator."
+        )
+    if status == 429:
+        return errors.UpstreamRateLimited(
+            "The model provider is limiting this service. Try again later.", retry_after_s=retry_after_s
+        )
+    if status == 408:
+        return errors.UpstreamTimeout("The model provider did not answer in time.")
+    if status == 503 and retry_after_s is not None:
+        return errors.UpstreamUnavailable(
+            "The model provider is not available for a while.", retry_after_s=retry_after_s
+        )
+    if status >= 500:
+        return errors.UpstreamError(f"The model provider failed (status {status}).", retry_after_s=retry_after_s)
+    if code in _TOO_LONG_CODES:
+        return errors.UpstreamRejected("The text is too long for the model. Shorten the input.")
+    about = f" ({param or code})" if param or code else ""
+    return errors.UpstreamRejected(f"The model provider refused the request{about}.")
+
+
+def from_error_object(error: Any) -> errors.ServiceError:
+    """The core's error for the `error` of a failed response, or of an error event."""
+    code = _code(error, "code")
+    if code in _QUOTA_CODES:
+        return errors.UpstreamQuota("The service's account at the model provider is out of credit. Tell the operator.")
+    if code == "rate_limit_exceeded":
+        return errors.UpstreamRateLimited("The model provider is limiting this service. Try again later.")
+    if code in _TOO_LONG_CODES:
+        return errors.UpstreamRejected("The text is too long for the model. Shorten the input.")
+    return errors.UpstreamError("The model provider failed" + (f" ({code})." if code else "."))
+
+
+def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds from `retry-after-ms` or `Retry-After` (seconds or a date); None where they say nothing usable."""
+    try:
+        if "retry-after-ms" in headers:
+            seconds = float(headers["retry-after-ms"]) / 1000
+        else:
+            seconds = _retry_after_seconds(headers.get("retry-after", ""), now)
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return seconds if math.isfinite(seconds) and 0 <= seconds <= MAX_RETRY_AFTER_S else None
+
+
+def _retry_after_seconds(value: str, now: float) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        return parsedate_to_datetime(value).timestamp() - now
+
+
+def _code(body: Any, name: str) -> str | None:
+    """`error.code` and the like, if it is a plain word; anything else might be a sentence with a secret in it."""
+    if isinstance(body, dict):
+        inner = body.get("error")
+        value = inner.get(name) if isinstance(inner, dict) else body.get(name)
+        if isinstance(value, str) and _CODE.fullmatch(value):
+            return value
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,101 @@
+"""Prices of models: an operator's own file first, then the public ones of `genai-prices`, from the data it ships.
+
+Nothing is fetched. `genai_prices` takes up to 0.3 s to import, so that it is loaded with the first model that the file
+does not have (`warm`).
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+from llm_service.core.usage.pricing import Price, per_million
+
+from ..strict_yaml import Node, PromptyError, read_yaml
+
+KEYS = ("input", "cached_input", "output")
+MAX_FILE_BYTES = 1024 * 1024
+MAX_USD = 10_000
+# Six decimals: a single token's price is then exact in trillionths of a dollar.
+_AMOUNT = re.compile(r"[0-9]{1,5}(\.[0-9]{1,6})?", re.ASCII)
+
+
+class PricesFileError(Exception):
+    """The file of prices cannot be used; the message names file, line and fault."""
+
+
+class ModelPrices:
+    """Satisfies `Prices`. `own` is what `read_prices` gave; `public`: models that are not in it are looked up."""
+
+    def __init__(self, own: Mapping[str, Price], *, public: bool) -> None:
+        self._prices: dict[str, Price | None] = dict(own)
+        self._public = public
+
+    def of(self, model: str) -> Price | None:
+        if model not in self._prices:
+            self._prices[model] = _public_price(model) if self._public else None
+        return self._prices[model]
+
+    def warm(self) -> None:
+        """Pay the import before a request has to."""
+        if self._public:
+            _public_price("")
+
+
+def read_prices(path: Path) -> dict[str, Price]:
+    """The prices of a YAML or JSON file by model.
+
+    Raises `PricesFileError` for the first fault.
+    """
+    try:
+        data = path.read_bytes()
+        if len(data) > MAX_FILE_BYTES:
+            raise PricesFileError(f"{path}: is larger than {MAX_FILE_BYTES // 1024} KiB")
+        models = read_yaml(data.decode(), 1).mapping("the file")
+        version = f"{path.name[:31]} {hashlib.sha256(data).hexdigest()[:8]}"
+        return {model: _own_price(model, node, version) for model, node in models.items()}
+    except PromptyError as error:
+        raise PricesFileError(f"{path}:{error.line}: {error.message}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise PricesFileError(f"{path}: cannot be read ({type(error).__name__})") from error
+
+
+def _own_price(model: str, node: Node, version: str) -> Price:
+    fields = node.mapping(model)
+    for name, field in fields.items():
+        if name not in KEYS:
+            raise PromptyError(f"{model}.{name} is unknown: a price has {', '.join(KEYS)}", field.line)
+    for name in ("input", "output"):
+        if name not in fields:
+            raise PromptyError(f"{model}.{name} is missing", node.line)
+    amounts = {name: _amount(f"{model}.{name}", field) for name, field in fields.items()}
+    cached = amounts.get("cached_input", amounts["input"])
+    if cached > amounts["input"]:
+        raise PromptyError(f"{model}.cached_input is more than input", fields["cached_input"].line)
+    return Price(version, per_million(amounts["input"], cached, amounts["output"]))
+
+
+def _amount(where: str, node: Node) -> Decimal:
+    value = node.content
+    # A number is what was written, not the binary fraction next to it: `repr` gives its digits back.
+    text = f"{Decimal(repr(value)):f}" if type(value) in (int, float) else value
+    if not isinstance(text, str) or not _AMOUNT.fullmatch(text) or Decimal(text) > MAX_USD:
+        raise PromptyError(
+            f"{where} must be US dollars per million tokens: 0 to {MAX_USD:,}, with at most 6 decimals", node.line
+        )
+    return Decimal(text)
+
+
+def _public_price(model: str) -> Price | None:
+    import genai_prices
+
+    def tariff(into: int, cached: int, out: int) -> Decimal:
+        usage = genai_prices.Usage(input_tokens=into, cache_read_tokens=cached, output_tokens=out)
+        return genai_prices.calc_price(usage, model).total_price
+
+    try:
+        tariff(0, 0, 0)
+    except LookupError:
+        return None
+    return Price(f"genai-prices {genai_prices.__version__}"[:40], tariff)

@@ -1,0 +1,78 @@
+"""Texts and rows as they come and go: the search index always holds exactly the texts that are final and there."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, delete, exists, select, update
+
+from llm_service.core.generation.model import Generation
+
+from .sqlite import full_text as search
+from .tables import answers, generations, idempotency_keys
+
+GOING = select(generations.c.request_id, generations.c.owner, generations.c.answer_id, generations.c.cache_key)
+_INDEXED = select(answers.c.document, answers.c.input, answers.c.output).where(answers.c.document.is_not(None))
+
+
+def index(connection: Connection, generation: Generation, document: int | None = None) -> None:
+    """Make texts that are final findable, as a new document or again as one that there was."""
+    if not generation.has_texts:
+        return
+    if document is None:
+        mine = select(generations.c.position).where(generations.c.request_id == generation.request_id)
+        document = connection.execute(mine).scalar_one()
+    search.write(connection, document, generation.owner, generation.input, generation.output)
+    for table in (answers, generations):
+        unnumbered = and_(table.c.answer_id == generation.answer_id, table.c.document.is_(None))
+        connection.execute(update(table).where(unnumbered).values(document=document))
+
+
+def index_once(connection: Connection, generation: Generation) -> None:
+    """Make texts findable unless they are, of a generation that nobody will complete."""
+    indexed = select(answers.c.answer_id).where(answers.c.answer_id == generation.answer_id)
+    if connection.execute(indexed.where(answers.c.document.is_not(None))).one_or_none() is None:
+        index(connection, generation)
+
+
+def are_there(connection: Connection, answer_id: str) -> bool:
+    return (
+        connection.execute(select(answers.c.answer_id).where(answers.c.answer_id == answer_id)).one_or_none()
+        is not None
+    )
+
+
+def lack_output(connection: Connection, answer_id: str) -> bool:
+    lacking = select(answers.c.answer_id).where(answers.c.answer_id == answer_id, answers.c.output.is_(None))
+    return connection.execute(lacking).one_or_none() is not None
+
+
+def unindex(connection: Connection, owner: str, answer_id: str) -> int | None:
+    """Take texts out of the index that are about to change; the number of their document, if they have one."""
+    row = connection.execute(_INDEXED.where(answers.c.answer_id == answer_id)).one_or_none()
+    if row is None:
+        return None
+    search.remove(connection, row.document, owner, row.input, row.output)
+    for table in (answers, generations):
+        connection.execute(update(table).where(table.c.answer_id == answer_id).values(document=None))
+    return int(row.document)
+
+
+def delete_rows(connection: Connection, going: Select[Any]) -> Sequence[Row[Any]]:
+    """Delete the rows that `going` finds, with their keys, and the texts that nobody else shares."""
+    rows = connection.execute(going).all()
+    ids = [row.request_id for row in rows]
+    connection.execute(delete(idempotency_keys).where(idempotency_keys.c.request_id.in_(ids)))
+    connection.execute(delete(generations).where(generations.c.request_id.in_(ids)))
+    for owner in {row.owner for row in rows}:
+        delete_unshared(connection, owner, [row.answer_id for row in rows if row.owner == owner])
+    return rows
+
+
+def delete_unshared(connection: Connection, owner: str, answer_ids: Sequence[str]) -> None:
+    """Texts that no row points to any more, from the index too."""
+    unshared = and_(
+        answers.c.answer_id.in_(answer_ids), ~exists().where(generations.c.answer_id == answers.c.answer_id)
+    )
+    for row in connection.execute(_INDEXED.where(unshared)).all():
+        search.remove(connection, row.document, owner, row.input, row.output)
+    connection.execute(delete(answers).where(unshared))

@@ -1,0 +1,67 @@
+"""Pages of the history: which rows, in which order, and the words around what a search found."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+
+from llm_service.core.history.model import Filters
+
+from .sqlite import full_text as search
+from .tables import answers, generations
+
+# As much of a text is looked through for the words around a match.
+EXCERPTED_CHARS = 20_000
+
+
+def rows(
+    connection: Connection,
+    query: Select[Any],
+    owner: str,
+    filters: Filters,
+    limit: int,
+    before: int | None = None,
+    after: int | None = None,
+    *,
+    few_documents: int,
+    first_window: int,
+) -> Sequence[Row[Any]]:
+    """Newest first; with `after`, those next to it."""
+    query = query.where(*_conditions(filters))
+    if filters.search is not None:
+        rows = search.matching_rows(
+            connection,
+            query,
+            owner,
+            filters.search,
+            limit,
+            few_documents=few_documents,
+            first_window=first_window,
+            before=before,
+            after=after,
+        )
+    else:
+        mine = query.where(generations.c.owner == owner)
+        ordered = search.in_order(mine, generations.c.position, before, after)
+        rows = connection.execute(ordered.limit(limit)).all()
+    return rows[::-1] if after is not None else rows
+
+
+def _conditions(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    for name in ("template_id", "model", "status", "cached"):
+        if (value := getattr(filters, name)) is not None:
+            yield generations.c[name] == value
+    if filters.since_ms is not None:
+        yield generations.c.created_ms >= filters.since_ms
+    if filters.until_ms is not None:
+        yield generations.c.created_ms < filters.until_ms
+
+
+def beginnings(connection: Connection, rows: Sequence[Row[Any]]) -> dict[str, list[str]]:
+    """The texts of a page's rows, as far as they are looked through, by answer."""
+    query = select(
+        answers.c.answer_id,
+        func.substr(answers.c.input, 1, EXCERPTED_CHARS),
+        func.substr(answers.c.output, 1, EXCERPTED_CHARS),
+    ).where(answers.c.answer_id.in_({row.answer_id for row in rows}))
+    return {row.answer_id: [text for text in row[1:] if text] for row in connection.execute(query)}

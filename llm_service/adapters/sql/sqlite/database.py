@@ -1,0 +1,162 @@
+"""The SQLite file: one connection that writes, a few that read, none on the event loop."""
+
+import fcntl
+import os
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from llm_service.core.errors import StorageBusy, StorageFull
+
+from ..errors import DatabaseFault, mapped, sqlite_code
+from ..schema import check_schema
+from ..usage_ledger import summed
+from .file_system import owners, refuse_network
+from .group_writer import GroupWriter
+from .thread_pool import ThreadPool
+
+T = TypeVar("T")
+READ_THREADS = 4
+BUSY_TIMEOUT_S = 5
+MIN_FREE_BYTES = 64 * 1024 * 1024
+
+
+class Database:
+    """Opened once per process, after the fork. `close` when the process ends."""
+
+    def __init__(self, url: str) -> None:
+        """Create or migrate the file where needed.
+
+        Raises `DatabaseFault` with a message for the operator.
+        """
+        self.path = sqlite_path(url)
+        try:
+            migrate(url)
+            self._readers = _engine(self.path, begin="BEGIN", query_only=True)
+            self._writer = GroupWriter(_engine(self.path, begin="BEGIN IMMEDIATE").connect(), summed)
+            self._idle: deque[Connection] = deque([self._readers.connect()])
+        except (SQLAlchemyError, OSError) as error:
+            raise _fault(self.path, error) from error
+        self._native = ThreadPool(READ_THREADS)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction that is committed, durably, when this returns.
+
+        Raises `StorageError`, and `IntegrityError` as it is. `work` may be run twice and must do nothing but SQL.
+        """
+        with mapped():
+            return self._writer.run(work)
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on one snapshot of the data.
+
+        Raises `StorageError`.
+        """
+        connection = self._idle.pop() if self._idle else None
+
+        def in_thread() -> tuple[Connection, T]:
+            nonlocal connection
+            connection = connection or self._readers.connect()
+            with connection.begin():
+                return connection, work(connection)
+
+        with mapped():
+            connection, result = self._native.run(in_thread)
+        self._idle.append(connection)
+        return result
+
+    def check(self) -> None:
+        """Raise a `StorageError` if nothing could be written now: no lock to be had, or hardly any space left."""
+        self.write(lambda connection: None)
+        space = os.statvfs(self.path.parent)
+        if space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
+            raise StorageFull("The disk of the database is nearly full. Tell the operator.", retry_after_s=60)
+
+    def truncate_log(self) -> None:
+        """Bring the write-ahead log into the file and empty it; what was deleted stands in neither then.
+
+        Raises `StorageBusy` where somebody reads all the time.
+        """
+
+        def work() -> bool:
+            with closing(sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S)) as connection:
+                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return bool(busy)
+
+        if self._native.run(work):
+            raise StorageBusy("The database's log is in use and could not be emptied. Try again.", retry_after_s=1)
+
+    def close(self) -> None:
+        self._writer.close()
+        while self._idle:
+            self._idle.pop().close()
+        self._native.close()
+
+
+def migrate(url: str) -> bool:
+    """Bring the file to this program's schema; True if there was anything to do.
+
+    Raises `DatabaseFault`. Several processes may call it at once: one migrates, the others wait.
+    """
+    path = sqlite_path(url)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        refuse_network(path)
+        lock = os.open(path.parent / f".{path.name}.migrate", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with _engine(path, begin="BEGIN IMMEDIATE").connect() as connection:
+                return check_schema(connection)
+        finally:
+            os.close(lock)
+    except (SQLAlchemyError, OSError) as error:
+        raise _fault(path, error) from error
+
+
+def sqlite_path(url: str) -> Path:
+    """The absolute path of a `sqlite:///` address."""
+    return Path(make_url(url).database or "").absolute()
+
+
+def _engine(path: Path, *, begin: str, query_only: bool = False) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=NullPool,
+        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "isolation_level": None},
+        # An error that is logged quotes no text of a caller.
+        hide_parameters=True,
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        # FULL: an answer that left is on the disk, after a power cut too. secure_delete: deleted text is overwritten.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        if query_only:
+            connection.execute("PRAGMA query_only=ON")
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        # A deferred transaction that turns to writing fails at once when another wrote meanwhile.
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _fault(path: Path, error: Exception) -> DatabaseFault:
+    reason = str(getattr(error, "orig", None) or error)
+    code = sqlite_code(error)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        remedy = f"Move it away and restore the last backup: cp BACKUP {path}"
+    else:
+        remedy = "Check its owner and rights and the free space, or restore it from a backup."
+    return DatabaseFault(
+        f"DATABASE_URL: the SQLite file {path} cannot be used: {reason}. It was left as it is. {owners(path)} {remedy}"
+    )

@@ -1,0 +1,215 @@
+"""The full-text index of SQLite (FTS5), and how a search is asked of it.
+
+Each answer's texts are one document, without a copy of them: the words are folded by `core.search`, so that FTS5 has
+nothing to decide. A document's number is the position of the generation that completed it. So the newest documents are
+the newest generations, and FTS5, read from the highest number down, may stop as soon as a page is full. The owner
+stands in each document as a word: nobody searches through what others wrote.
+
+Cache hits and joined calls share a document and have positions of their own, mostly shortly after it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnClause,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    String,
+    and_,
+    column,
+    func,
+    literal_column,
+    select,
+    table,
+    text,
+)
+
+from llm_service.core.history.search import Search, Term, words_of
+
+from ..tables import answers, generations
+
+CREATE_INDEX = (
+    "CREATE VIRTUAL TABLE search_index USING fts5("
+    "owner, input, output, content='', columnsize=0, prefix='3', tokenize='ascii')"
+)
+# Up to so many documents are looked up one by one; more are walked through in order, at first in so many positions.
+FEW_DOCUMENTS = 5000
+FIRST_WINDOW = 4000
+WINDOW_GROWTH = 4
+
+_index = table("search_index", column("rowid"), column("search_index"))
+_WRITE = text("INSERT INTO search_index (rowid, owner, input, output) VALUES (:document, :owner, :input, :output)")
+_REMOVE = text(
+    "INSERT INTO search_index (search_index, rowid, owner, input, output) "
+    "VALUES ('delete', :document, :owner, :input, :output)"
+)
+_position = generations.c.position
+_document = generations.c.document
+# With a + SQLite reads the column of a row that it has found, and does not go through an index of it: by itself it would
+# walk through the whole history for a word that is hardly there.
+_fetched_owner: ColumnClause[Any] = literal_column("+generations.owner", String)
+_fetched_position: ColumnClause[int] = literal_column("+generations.position", Integer)
+
+
+def write(connection: Connection, document: int, owner: str, input: str, output: str | None) -> None:
+    """Index texts that are final."""
+    connection.execute(_WRITE, _values(document, owner, input, output))
+
+
+def remove(connection: Connection, document: int, owner: str, input: str, output: str | None) -> None:
+    """Take a document out; the texts must be those that were written."""
+    connection.execute(_REMOVE, _values(document, owner, input, output))
+
+
+def merge(connection: Connection, pages: int) -> bool:
+    """Merge the index's parts by so many pages, all parts where it is negative; whether there is more to merge."""
+    before = connection.execute(text("SELECT total_changes()")).scalar_one()
+    connection.execute(text("INSERT INTO search_index (search_index, rank) VALUES ('merge', :pages)"), {"pages": pages})
+    # FTS5 itself changes one row when there is nothing left.
+    return bool(connection.execute(text("SELECT total_changes()")).scalar_one() - before >= 2)
+
+
+def matching_rows(
+    connection: Connection,
+    query: Select[Any],
+    owner: str,
+    search: Search,
+    limit: int,
+    *,
+    few_documents: int,
+    first_window: int,
+    before: int | None,
+    after: int | None,
+) -> Sequence[Row[Any]]:
+    """The rows of `query` whose texts match: the newest before a position, or the oldest after one, in that order.
+
+    `query` selects from generations, the position among its columns, and has all other conditions but the owner.
+    """
+    found = _documents(owner, search)
+    few = connection.execute(select(func.count()).select_from(found.limit(few_documents + 1).subquery())).scalar_one()
+    if few <= few_documents:
+        all_rows = _rows_of(query.where(_fetched_owner == owner), found)
+        return connection.execute(in_order(all_rows, _fetched_position, before, after).limit(limit)).all()
+    rows: list[Row[Any]] = []
+    for low, high in _windows(connection, first_window, before, after):
+        within = _rows_within(
+            connection, query, owner, search, limit - len(rows), low, high, newest_first=after is None
+        )
+        rows.extend(within)
+        if len(rows) == limit:
+            break
+    return rows
+
+
+def _windows(connection: Connection, size: int, before: int | None, after: int | None) -> Iterator[tuple[int, int]]:
+    """The positions of the history in ranges (without their ends), each larger than the one before.
+
+    So a page is full after a small part of it, also where another condition leaves out most of what a search finds.
+    """
+    end = connection.execute(select(func.max(_position))).scalar_one() or 0
+    if after is not None:
+        low = after
+        while low < end:
+            yield low, low + size + 1
+            low, size = low + size, size * WINDOW_GROWTH
+    else:
+        high = end + 1 if before is None else before
+        while high > 1:
+            yield high - size - 1, high
+            high, size = high - size, size * WINDOW_GROWTH
+
+
+def _rows_within(
+    connection: Connection,
+    query: Select[Any],
+    owner: str,
+    search: Search,
+    limit: int,
+    low: int,
+    high: int,
+    *,
+    newest_first: bool,
+) -> Sequence[Row[Any]]:
+    makers = query.select_from(_index.join(generations, _position == _index.c.rowid)).where(
+        _matches(owner, search), _fetched_owner == owner, _index.c.rowid > low, _index.c.rowid < high
+    )
+    made = connection.execute(_directed(makers, _index.c.rowid, newest_first).limit(limit)).all()
+    if len(made) == limit:
+        # Who shares a document is wanted only within the page that is full without.
+        low, high = (made[-1].position, high) if newest_first else (low, made[-1].position)
+    window = (_position > low, _position < high)
+    shared = _sharers(connection, query, owner, _documents(owner, search), window)
+    if shared is None:
+        return made
+    both = connection.execute(_directed(shared, _position, newest_first).limit(limit)).all()
+    return sorted([*made, *both], key=lambda row: row.position, reverse=newest_first)[:limit]
+
+
+def _directed(query: Select[Any], place: ColumnElement[int], newest_first: bool) -> Select[Any]:
+    return query.order_by(place.desc() if newest_first else place)
+
+
+def in_order(query: Select[Any], place: ColumnElement[int], before: int | None, after: int | None) -> Select[Any]:
+    """Oldest first after a position, else newest first, before one if it is given."""
+    if after is not None:
+        return query.where(place > after).order_by(place)
+    return (query if before is None else query.where(place < before)).order_by(place.desc())
+
+
+def _rows_of(query: Select[Any], found: Select[Any]) -> Select[Any]:
+    """All who share the documents."""
+    sharing = generations.alias()
+    positions = (
+        select(sharing.c.position)
+        .join(answers, answers.c.answer_id == sharing.c.answer_id)
+        .where(answers.c.document.in_(found))
+    )
+    return query.where(_position.in_(positions))
+
+
+def _sharers(
+    connection: Connection, query: Select[Any], owner: str, found: Select[Any], window: Sequence[ColumnElement[bool]]
+) -> Select[Any] | None:
+    """Rows of the window whose document another row completed; None where there are none."""
+    shares = and_(generations.c.owner == owner, _document != _position, *window)
+    lowest, highest = connection.execute(select(func.min(_document), func.max(_document)).where(shares)).one()
+    if lowest is None:
+        return None
+    near = found.where(_index.c.rowid >= lowest, _index.c.rowid <= highest)
+    return query.where(shares, _document.in_(near))
+
+
+def _documents(owner: str, search: Search) -> Select[Any]:
+    return select(_index.c.rowid).where(_matches(owner, search))
+
+
+def _matches(owner: str, search: Search) -> ColumnElement[bool]:
+    return _index.c.search_index.op("MATCH", is_comparison=True)(expression(owner, search))
+
+
+def expression(owner: str, search: Search) -> str:
+    """FTS5's own language. The words are letters and digits only, so that within quotes nothing of it can occur."""
+    wanted = [f'owner : "{owner_word(owner)}"', *(f"{{input output}} : {_term(term)}" for term in search.wanted)]
+    unwanted = "".join(f" NOT ({{input output}} : {_term(term)})" for term in search.unwanted)
+    return f"({' AND '.join(wanted)}){unwanted}"
+
+
+def _term(term: Term) -> str:
+    return f'"{" ".join(term.words)}"' + (" *" if term.is_prefix else "")
+
+
+def owner_word(owner: str) -> str:
+    return owner.encode().hex()
+
+
+def _values(document: int, owner: str, input: str, output: str | None) -> dict[str, Any]:
+    return {
+        "document": document,
+        "owner": owner_word(owner),
+        "input": " ".join(words_of(input)),
+        "output": " ".join(words_of(output or "")),
+    }

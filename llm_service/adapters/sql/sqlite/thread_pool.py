@@ -1,0 +1,48 @@
+"""Blocking calls off the event loop.
+
+SQLite blocks its thread: on a lock, on a slow disk. Under a gevent worker that thread would be the whole process, so
+such calls run in real OS threads, and only the greenlet that asked waits. Code that runs there must not log and must
+not take a lock that greenlets take: it returns a value or an error, and the caller does the rest.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class ThreadPool:
+    """Up to `size` real threads under gevent; elsewhere the caller's own thread, which is a real one already."""
+
+    def __init__(self, size: int) -> None:
+        self._pool = _gevent_pool(size)
+
+    def run(self, function: Callable[[], T]) -> T:
+        """The function's result, or what it raised."""
+        if self._pool is None:
+            return function()
+        # gevent prints the traceback of whatever a pool's thread raises, so that errors travel as values.
+        result, error = self._pool.apply(_outcome, (function,))
+        if error is not None:
+            raise error
+        return result  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.kill()
+
+
+def _outcome(function: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    try:
+        return function(), None
+    except BaseException as error:
+        return None, error
+
+
+def _gevent_pool(size: int) -> Any:
+    """None unless gevent has patched this process's threads."""
+    try:
+        from gevent import monkey, threadpool
+    except ImportError:
+        return None
+    return threadpool.ThreadPool(size) if monkey.is_module_patched("threading") else None

@@ -1,0 +1,1 @@
+"""Keys, sessions, scopes, and the throttle of failed logins."""

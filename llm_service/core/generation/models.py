@@ -1,0 +1,53 @@
+"""Which model answers a request: the caller's choice, the template's, or the default."""
+
+from dataclasses import dataclass, replace
+
+from ..access.caller import Caller
+from ..errors import UnknownModel
+from ..templates.model import Template
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedModels:
+    """`allowed` is what callers may ask for; `stand_in` answers in place of every model (the echo provider).
+
+    `only`: what is left of it for one caller; None = all.
+    """
+
+    default: str
+    allowed: tuple[str, ...]
+    stand_in: str | None = None
+    only: frozenset[str] | None = None
+
+    def of(self, caller: Caller) -> "AllowedModels":
+        """Those that the caller's key opens."""
+        return self if caller.models is None else replace(self, only=caller.models)
+
+    def choose(self, asked: str | None, template: Template) -> str:
+        """Raises `UnknownModel` for a model outside the list; a template's own model is allowed for that template.
+
+        The one place where a model is refused: whoever asks, and for whatever reason it is this one.
+        """
+        chosen = asked or self.default_for(template)
+        allowed = self.allowed_for(template)
+        if chosen not in allowed:
+            raise UnknownModel(chosen, sorted(allowed))
+        return self.stand_in or chosen
+
+    def shown_for(self, template: Template) -> str:
+        """What stands in a page for the model of a request that names none."""
+        return self.stand_in or self.default_for(template)
+
+    def default_for(self, template: Template) -> str:
+        """The model of a request that names none; `stand_in` answers in its place too."""
+        return template.model or self.default
+
+    def allowed_for(self, template: Template) -> frozenset[str]:
+        """What a caller of this template may ask for."""
+        allowed = frozenset((*self.allowed, self.default, *([template.model] if template.model else [])))
+        return allowed if self.only is None else allowed & self.only
+
+    @property
+    def listed(self) -> list[str]:
+        """Those that are allowed whatever the template."""
+        return [name for name in self.allowed if self.only is None or name in self.only]

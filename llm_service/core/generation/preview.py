@@ -1,0 +1,72 @@
+"""What a request would send and could cost, before anything is paid."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ..access.caller import Caller
+from ..usage.ports import Prices
+from .model import GenerateRequest, ProviderCall
+from .ports import Cache
+from .preparation import PreparedRequest, RequestPreparer
+
+# English and code have about four bytes of UTF-8 to a token, Chinese and Japanese about three.
+BYTES_PER_TOKEN = 4
+# What a provider puts around the messages, generously.
+FRAME_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """`estimated_input_tokens` is an estimate: only the provider counts tokens.
+
+    `max_output_tokens` None = nothing bounds the answer. `max_cost_usd` is the most that one
+    call can cost, which a failed attempt that is billed comes on top of; None where the price or the bound is not known.
+    """
+
+    prepared: PreparedRequest
+    key_parts: Mapping[str, Any]
+    would_hit: bool
+    estimated_input_tokens: int
+    max_output_tokens: int | None
+    max_cost_usd: Decimal | None
+    price_version: str | None
+
+
+class PreviewService:
+    """Renders and looks, calls no model and stores nothing."""
+
+    def __init__(self, prepare: RequestPreparer, cache: Cache, prices: Prices) -> None:
+        self._prepare = prepare
+        self._cache = cache
+        self._prices = prices
+
+    def __call__(self, request: GenerateRequest, caller: Caller) -> Preview:
+        """Raises `InputError`s that name what is wrong."""
+        prepared = self._prepare(request, caller)
+        size = _size(prepared.call)
+        most_input = most_input_tokens(prepared.call)
+        limit = prepared.call.options.get("max_output_tokens")
+        price = self._prices.of(prepared.call.model)
+        return Preview(
+            prepared=prepared,
+            key_parts=self._prepare.key_parts(prepared),
+            would_hit=self._cache.get(prepared.cache_key, counted=False) is not None,
+            estimated_input_tokens=-(-size // BYTES_PER_TOKEN),
+            max_output_tokens=limit,
+            max_cost_usd=price.most(most_input, limit) if price and limit else None,
+            price_version=price.version if price else None,
+        )
+
+
+def most_input_tokens(call: ProviderCall) -> int:
+    """The most that the input can come to: a token is at least one byte."""
+    return _size(call) + FRAME_TOKENS
+
+
+def _size(call: ProviderCall) -> int:
+    """The bytes of all text that is sent."""
+    schema = json.dumps(dict(call.output.schema)) if call.output else ""
+    return sum(len(text.encode()) for text in (call.prompts.system, call.prompts.user, schema))

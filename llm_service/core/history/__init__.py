@@ -1,0 +1,1 @@
+"""Stored generations: lists, search, deletion."""

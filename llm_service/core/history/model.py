@@ -1,0 +1,32 @@
+"""What lists of the history are asked for, and what they answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..generation.model import GenerationSummary, Status
+from .search import Search
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which generations a list shows; None = whatever they have. `since_ms` is the first moment, `until_ms` the first after."""
+
+    search: Search | None = None
+    template_id: str | None = None
+    model: str | None = None
+    status: Status | None = None
+    cached: bool | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+EVERYTHING = Filters()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`next` leads to older, `prev` to newer entries; None where there are none."""
+
+    items: Sequence[GenerationSummary]
+    next: str | None
+    prev: str | None

@@ -1,0 +1,168 @@
+"""The rules of limits and budgets: who is counted where, what a request asks for, and what is too much.
+
+Everything here is a function of values. A store keeps the tallies, and asks `refusal` in the transaction in which it
+writes, so that no two requests see the same room.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from ..access.caller import UNLIMITED, Allowance, Caller
+from ..usage.pricing import NOTHING
+from ..usage.tokens import Usage
+from .status import LimitKind, LimitStatus, LimitStatuses
+
+SECOND_MS = 1000
+MINUTE_S = 60
+DAY_MS = 24 * 3600 * 1000
+EVERYONE = "everyone"
+# What a call may answer at most where nothing else says so and a budget needs a bound to reserve.
+BUDGET_OUTPUT_TOKENS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What a budget is spent on."""
+
+    tokens: int = 0
+    usd: Decimal = NOTHING
+
+    def plus(self, other: "Amount") -> "Amount":
+        return Amount(self.tokens + other.tokens, self.usd + other.usd)
+
+    def minus(self, other: "Amount") -> "Amount":
+        return Amount(self.tokens - other.tokens, self.usd - other.usd)
+
+    def times(self, number: int) -> "Amount":
+        return Amount(self.tokens * number, self.usd * number)
+
+
+FREE = Amount()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom something is counted for: a key, an owner who came without one, or everyone together."""
+
+    name: str
+    allowance: Allowance
+
+    @property
+    def holds(self) -> bool:
+        """Whether a call under way has to be known here."""
+        return self.allowance.concurrent is not None or self.has_budget
+
+    @property
+    def has_budget(self) -> bool:
+        return self.allowance.usd_per_day is not None or self.allowance.tokens_per_day is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What an account has used. `frees_ms` (Unix time): when the first of the minute's generations is a minute old."""
+
+    generations: int = 0
+    frees_ms: int | None = None
+    calls: int = 0
+    used: Amount = FREE
+    reserved: Amount = FREE
+
+    def plus(self, ask: "Demand", now_ms: int) -> "Tally":
+        """After it was granted."""
+        return replace(
+            self,
+            generations=self.generations + ask.generation,
+            frees_ms=self.frees_ms or (second_frees_ms(now_ms // SECOND_MS) if ask.generation else None),
+            calls=self.calls + ask.call,
+            reserved=self.reserved.plus(ask.amount),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a request wants to count for: a generation, a call to a model, and the most that one attempt can come to."""
+
+    generation: bool = False
+    call: bool = False
+    amount: Amount = FREE
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What is to be taken from all of the accounts, or from none. It lapses at `expires_ms`, paid in full."""
+
+    request_id: str
+    accounts: Sequence[Account]
+    ask: Demand
+    now_ms: int
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationResult:
+    """How the accounts stand then; with `refused`, nothing was taken."""
+
+    standing: LimitStatuses
+    refused: LimitStatus | None = None
+
+
+def accounts_of(caller: Caller, everyone: Allowance) -> tuple[Account, ...]:
+    """Those that something is limited for. A key has an account of its own, whoever owns it."""
+    if caller.allowance == UNLIMITED == everyone:
+        return ()
+    name = f"key:{caller.key_id}" if caller.key_id is not None else f"owner:{caller.owner}"
+    both = (Account(name, caller.allowance), Account(EVERYONE, everyone))
+    return tuple(account for account in both if account.allowance != UNLIMITED)
+
+
+def second_frees_ms(second: int) -> int:
+    """When all that was counted in this second of Unix time is more than a minute old."""
+    return (second + MINUTE_S + 1) * SECOND_MS
+
+
+def limits_of(account: Account, tally: Tally, now_ms: int) -> LimitStatuses:
+    """The account's limits as they stand, in the order in which they are asked."""
+    allowance, own = account.allowance, account.name != EVERYONE
+    tomorrow_ms = (now_ms // DAY_MS + 1) * DAY_MS
+    used, reserved = tally.used, tally.reserved
+    rows: list[tuple[LimitKind, Decimal | int | None, Decimal | int, Decimal | int, int | None]] = [
+        (LimitKind.GENERATIONS, allowance.generations_per_minute, tally.generations, 0, tally.frees_ms or now_ms),
+        (LimitKind.CALLS, allowance.concurrent, tally.calls, 0, None),
+        (LimitKind.TOKENS, allowance.tokens_per_day, used.tokens, reserved.tokens, tomorrow_ms),
+        (LimitKind.USD, allowance.usd_per_day, used.usd, reserved.usd, tomorrow_ms),
+    ]
+    return tuple(
+        LimitStatus(kind, own, Decimal(most), Decimal(has), Decimal(held), resets_ms)
+        for kind, most, has, held, resets_ms in rows
+        if most is not None
+    )
+
+
+def asked_of(kind: LimitKind, ask: Demand) -> Decimal:
+    """How much of it a request wants."""
+    wanted = {LimitKind.GENERATIONS: ask.generation, LimitKind.CALLS: ask.call, LimitKind.TOKENS: ask.amount.tokens}
+    return ask.amount.usd if kind is LimitKind.USD else Decimal(wanted[kind])
+
+
+def refusal(standing: LimitStatuses, ask: Demand) -> LimitStatus | None:
+    """The first limit that has no room; None where all have."""
+    for limit in standing:
+        wanted = asked_of(limit.kind, ask)
+        if wanted and limit.used + limit.reserved + wanted > limit.most:
+            return limit
+    return None
+
+
+def charge(reserved: Amount, attempts: int, billed: Usage, cost_usd: Decimal | None, unreported: int | None) -> Amount:
+    """What a call that is over comes to. `reserved` is the most that each of its `attempts` could.
+
+    What was reported counts as reported. Each of `unreported` attempts, which may be billed without our being told,
+    counts as what was reserved for it, and so does everything where nobody knows how the call ended (None).
+    """
+    if unreported is None:
+        return reserved.times(attempts)
+    tokens = (billed.input_tokens or 0) + (billed.output_tokens or 0)
+    if cost_usd is None:
+        cost_usd = reserved.usd * attempts if tokens else NOTHING
+    return Amount(tokens, cost_usd).plus(reserved.times(unreported))

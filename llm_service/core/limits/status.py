@@ -1,0 +1,55 @@
+"""What is left of a limit: the value that errors, headers and pages show."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+
+class LimitKind(StrEnum):
+    """What is limited. `CALLS` are calls to a model that are under way at once."""
+
+    GENERATIONS = "generations-per-minute"
+    CALLS = "concurrent-calls"
+    TOKENS = "tokens-per-day"
+    USD = "usd-per-day"
+
+    @property
+    def is_budget(self) -> bool:
+        return self in (LimitKind.TOKENS, LimitKind.USD)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStatus:
+    """Amounts are generations, calls, tokens or US dollars. `own`: the caller's; else that of all callers together.
+
+    `reserved` is what calls under way may still come to, at most. `resets_ms` (Unix time): when some of it is free
+    again by itself; None where only the end of a call frees it.
+    """
+
+    kind: LimitKind
+    own: bool
+    most: Decimal
+    used: Decimal
+    reserved: Decimal
+    resets_ms: int | None
+
+    @property
+    def left(self) -> Decimal:
+        return max(Decimal(0), self.most - self.used - self.reserved)
+
+    @property
+    def share_left(self) -> float:
+        return float(self.left / self.most) if self.most else 0.0
+
+
+LimitStatuses = tuple[LimitStatus, ...]
+
+
+def tightest(standing: LimitStatuses) -> LimitStatus | None:
+    """The limit that a caller should know of: of generations a minute, or else the budget, with the smallest share left.
+
+    None where there is neither; a slot for a call is free again any moment.
+    """
+    rates = [limit for limit in standing if limit.kind is LimitKind.GENERATIONS]
+    budgets = [limit for limit in standing if limit.kind.is_budget]
+    return min(rates or budgets, key=lambda limit: limit.share_left, default=None)

@@ -1,0 +1,1 @@
+"""Prompt templates: typed inputs and outputs, rendering, self tests."""

@@ -1,0 +1,150 @@
+"""Prompt sections in a small, safe part of Jinja2.
+
+A section is compiled once, at load. Values are substituted once, as plain text: nothing in a value is ever read as a
+role, a variable or a loop. A section may print declared inputs, filter, test, compare and loop over them; it may not
+call, import, multiply or reach any global, and filters take constants only, so that neither a file nor a value can make
+it run for long or read anything.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from ..errors import FieldError, InvalidInput
+
+FILTERS = [
+    "abs",
+    "capitalize",
+    "default",
+    "d",
+    "escape",
+    "first",
+    "float",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "count",
+    "lower",
+    "list",
+    "max",
+    "min",
+    "replace",
+    "reverse",
+    "round",
+    "sort",
+    "string",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "truncate",
+    "unique",
+    "upper",
+    "wordcount",
+]
+# A loop or a filter can make more of a value than there was: beyond this a message is refused.
+MAX_CHARS = 4_000_000
+# `indent(1000000)` of many lines would fill the memory before anyone could count.
+MAX_FILTER_NUMBER = 100_000
+MAX_INDENT = 100
+_ALLOWED_NODES = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.If, nodes.For, nodes.Filter,
+    nodes.Test, nodes.Getattr, nodes.Getitem, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not,
+    nodes.Concat, nodes.CondExpr, nodes.List, nodes.Tuple, nodes.Add, nodes.Sub, nodes.Neg, nodes.Slice,
+    nodes.Keyword, nodes.Assign,
+)  # fmt: skip
+
+
+class SectionError(Exception):
+    """`line` counts from 1 within the section."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+
+
+def _make_environment() -> ImmutableSandboxedEnvironment:
+    env = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    env.globals.clear()
+    env.filters = {name: env.filters[name] for name in FILTERS}
+    return env
+
+
+_ENVIRONMENT = _make_environment()
+
+
+class Section:
+    """A compiled section of a prompt."""
+
+    def __init__(self, text: str) -> None:
+        """Raises `SectionError` for bad syntax and for whatever a prompt may not do."""
+        self.text = text
+        try:
+            tree = _ENVIRONMENT.parse(text)
+            _refuse_what_is_not_allowed(tree)
+            self.variables = frozenset(meta.find_undeclared_variables(tree))
+            self._template = _ENVIRONMENT.from_string(tree)
+        except TemplateSyntaxError as error:
+            raise SectionError(error.message or "is not valid Jinja2", error.lineno) from error
+        except RecursionError as error:
+            raise SectionError("is nested too deep", 1) from error
+
+    def line_of(self, variable: str) -> int:
+        """The first line that uses `variable`."""
+        lines = [node.lineno for node in _ENVIRONMENT.parse(self.text).find_all(nodes.Name) if node.name == variable]
+        return min(lines, default=1)
+
+    def render(self, values: Mapping[str, Any]) -> str:
+        """Raises `InvalidInput` where the values do not fit what the section does with them."""
+        try:
+            return self._joined(values)
+        except (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            # The words of the error may quote a value; the name of its kind does not.
+            message = f"does not fit what the template does with it ({type(error).__name__})"
+            raise InvalidInput(
+                f"The template could not be rendered: a value {message}.",
+                fields=[FieldError("parameters", message)],
+            ) from error
+
+    def _joined(self, values: Mapping[str, Any]) -> str:
+        parts, length = list[str](), 0
+        for part in self._template.generate(values):
+            length += len(part)
+            if length > MAX_CHARS:
+                raise InvalidInput.of(
+                    [FieldError("parameters", f"make a message of more than {MAX_CHARS:,} characters")]
+                )
+            parts.append(part)
+        return "".join(parts)
+
+
+def _refuse_what_is_not_allowed(tree: nodes.Template) -> None:
+    for node in tree.find_all(nodes.Node):
+        if not isinstance(node, (*_ALLOWED_NODES, nodes.Helper)):
+            raise SectionError(f"may not use {type(node).__name__.lower()} here", node.lineno)
+        if isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
+            raise SectionError(f"may not reach {node.attr}", node.lineno)
+        if isinstance(node, nodes.Name) and node.name == "self":
+            raise SectionError("may not reach self", node.lineno)
+        if isinstance(node, nodes.For) and node.find(nodes.For):
+            raise SectionError("may not have a loop inside a loop", node.lineno)
+        if isinstance(node, nodes.Filter):
+            _refuse_arguments(node)
+
+
+def _refuse_arguments(node: nodes.Filter) -> None:
+    for argument in [*node.args, *(keyword.value for keyword in node.kwargs)]:
+        # `-1` is a constant under a minus.
+        plain = argument.node if isinstance(argument, nodes.Neg) else argument
+        if not isinstance(plain, nodes.Const):
+            raise SectionError(f"may give the filter {node.name} constants only", node.lineno)
+        number = plain.value if isinstance(plain.value, int | float) else 0
+        if number > (MAX_INDENT if node.name == "indent" else MAX_FILTER_NUMBER):
+            raise SectionError(f"may not give the filter {node.name} so large a number", node.lineno)

@@ -1,0 +1,78 @@
+"""What tokens cost, in exact US dollars."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from .tokens import NO_TOKENS, NOT_REPORTED, Usage
+
+NOTHING = Decimal(0)
+MILLION = Decimal(1_000_000)
+# The smallest amount that is told apart: a token at 0.000001 USD per million tokens.
+PICO_USD = Decimal("1e-12")
+
+Tariff = Callable[[int, int, int], Decimal]
+"""US dollars for input tokens, for those among them that the provider had cached, and for output tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs. `version` (at most 40 characters) names the list that says so."""
+
+    version: str
+    tariff: Tariff
+
+    def cost(self, usage: Usage) -> Decimal | None:
+        """None where the usage does not say enough, or makes no sense.
+
+        Input of which nobody said whether it was cached is billed as if it was not.
+        """
+        into, cached, out = usage.input_tokens, usage.cached_input_tokens or 0, usage.output_tokens
+        if into is None or out is None or cached > into:
+            return None
+        return plain(self.tariff(into, cached, out))
+
+    def most(self, input_tokens: int, output_tokens: int) -> Decimal:
+        """The worst case: nothing is cached."""
+        return plain(self.tariff(input_tokens, 0, output_tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """Tokens and what they cost; None = unknown. `price_version` is None where nothing could be priced."""
+
+    usage: Usage = NOT_REPORTED
+    cost_usd: Decimal | None = None
+    price_version: str | None = None
+
+    @classmethod
+    def of(cls, usage: Usage, price: Price | None) -> "Bill":
+        cost_usd = price.cost(usage) if price else None
+        return cls(usage, cost_usd, price.version if price and cost_usd is not None else None)
+
+    def plus(self, other: "Bill") -> "Bill":
+        """Both together. An attempt that reported nothing adds nothing: what is known is the bill."""
+        costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        return Bill(
+            self.usage.plus(other.usage),
+            plain(sum(costs, NOTHING)) if costs else None,
+            other.price_version or self.price_version,
+        )
+
+
+# Who uses a stored answer, or shares another's call, pays nothing.
+NO_BILL = Bill(NO_TOKENS, NOTHING)
+
+
+def per_million(input_usd: Decimal, cached_input_usd: Decimal, output_usd: Decimal) -> Tariff:
+    """The tariff of prices per million tokens."""
+
+    def tariff(into: int, cached: int, out: int) -> Decimal:
+        return ((into - cached) * input_usd + cached * cached_input_usd + out * output_usd) / MILLION
+
+    return tariff
+
+
+def plain(amount: Decimal) -> Decimal:
+    """To a trillionth of a dollar, with no exponent and no trailing zeros: `0`, `0.00015`."""
+    return Decimal(f"{amount.quantize(PICO_USD).normalize():f}")

@@ -1,0 +1,120 @@
+"""Files that a browser saves: names are ours, never a user's text."""
+
+import csv
+import io
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+from flask import Response
+
+from llm_service.core.clock import Clock
+from llm_service.core.errors import NotFound
+from llm_service.core.generation.model import Generation
+
+from .schemas.serializers import rfc3339, whole_json
+
+CHUNK_CHARS = 32 * 1024
+CSV_COLUMNS = (
+    "request_id", "created_at", "finished_at", "template_id", "template_revision", "model", "provider", "status",
+    "incomplete_reason", "error", "cached", "attempts", "input", "parameters", "output", "system_prompt", "user_prompt",
+    "input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "reasoning_tokens",
+    "billed_input_tokens", "billed_cached_input_tokens", "billed_output_tokens", "billed_reasoning_tokens",
+    "cost_usd", "saved_usd", "price_version", "latency_ms", "cache_key",
+)  # fmt: skip
+# What a spreadsheet takes for the beginning of a formula, in full width too.
+_FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def output_file(generation: Generation) -> Response:
+    """The output as plain text.
+
+    Raises `NotFound` where there is none.
+    """
+    if generation.output is None:
+        raise NotFound("This generation has no output.")
+    response = Response(generation.output, mimetype="text/plain")
+    return _attach(response, f"generation-{generation.request_id}.txt")
+
+
+def export_file(generations: Iterator[Generation], clock: Clock, format: str = "json") -> Response:
+    """`format` is one of `EXPORT_FORMATS`. The file is written while the rows are read.
+
+    Raises `StorageError` if not even the first row can be read.
+    """
+    first = next(generations, None)
+    rows = generations if first is None else chain([first], generations)
+    response = Response(chunked(export_pieces(rows, clock, format)), mimetype=_MIMETYPES[format])
+    return _attach(response, f"history.{format}")
+
+
+def export_pieces(generations: Iterable[Generation], clock: Clock, format: str) -> Iterator[str]:
+    return EXPORT_FORMATS[format](generations, clock)
+
+
+def chunked(pieces: Iterator[str]) -> Iterator[str]:
+    """Pieces joined to what is worth sending; between them whoever else wants the processor gets it."""
+    held: list[str] = []
+    chars = 0
+    for piece in pieces:
+        held.append(piece)
+        chars += len(piece)
+        if chars >= CHUNK_CHARS:
+            yield "".join(held)
+            held, chars = [], 0
+            time.sleep(0)
+    yield "".join(held)
+
+
+def _attach(response: Response, name: str) -> Response:
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def _json_export(generations: Iterable[Generation], clock: Clock) -> Iterator[str]:
+    """`{exported_at, items}`."""
+    yield f'{{"exported_at": "{rfc3339(clock.now_ms())}", "items": ['
+    separator = "\n"
+    for generation in generations:
+        yield separator + json.dumps(whole_json(generation), ensure_ascii=False)
+        separator = ",\n"
+    yield "\n]}\n"
+
+
+def _jsonl_export(generations: Iterable[Generation], _clock: Clock) -> Iterator[str]:
+    for generation in generations:
+        yield json.dumps(whole_json(generation), ensure_ascii=False) + "\n"
+
+
+def _csv_export(generations: Iterable[Generation], _clock: Clock) -> Iterator[str]:
+    """RFC 4180, with a first line of names. A text that a spreadsheet would run as a formula gets a ' in front."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    rows = (_cells(whole_json(generation)) for generation in generations)
+    for row in chain([list(CSV_COLUMNS)], rows):
+        writer.writerow(row)
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+
+
+def _cells(entry: dict[str, Any]) -> list[str]:
+    values = entry | {f"billed_{name}": tokens for name, tokens in entry["billed"].items()}
+    return [_cell(values[name]) for name in CSV_COLUMNS]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"'{text}" if text.startswith(_FORMULA_MARKS) else text
+
+
+EXPORT_FORMATS: dict[str, Callable[[Iterable[Generation], Clock], Iterator[str]]] = {
+    "json": _json_export,
+    "jsonl": _jsonl_export,
+    "csv": _csv_export,
+}
+_MIMETYPES = {"json": "application/json", "jsonl": "application/jsonl", "csv": "text/csv"}

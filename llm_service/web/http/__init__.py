@@ -1,0 +1,1 @@
+"""HTTP itself: hooks, errors, strict JSON, server-sent events, connections."""

@@ -1,0 +1,1 @@
+"""The shapes of the API: for each resource its schema, and the serializer that makes it."""

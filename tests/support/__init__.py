@@ -1,0 +1,1 @@
+"""What tests share: fakes, builders, clocks, processes, and the upstream that they talk to."""

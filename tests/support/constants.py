@@ -1,0 +1,10 @@
+"""Names and places that many tests use."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# A template that has everything that a template can have.
+TEST_PROMPTS = ROOT / "tests" / "prompts"
+# What a browser says when a form of our own page is sent.
+OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
+KEY_CANARY = "sk-canary-0123456789abcdef"
