@@ -21,7 +21,7 @@ from llm_service.adapters.sql.schema import MIGRATIONS, REVISIONS
 from llm_service.adapters.sql.sqlite.database import Database, migrate
 from llm_service.adapters.sql.tables import metadata
 from llm_service.core.errors import StorageBusy, StorageUnavailable
-from tests.contracts.test_history import completed, generation
+from tests.support.builders import completed, generation
 
 
 @pytest.fixture(name="url")

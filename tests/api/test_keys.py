@@ -17,11 +17,10 @@ from llm_service.adapters.observability.logs import configure_logging
 from llm_service.app import services_of
 from llm_service.core.access.keys import make_key, with_checksum
 from llm_service.web.security.authentication import NOT_LET_IN
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
 from tests.support.constants import OWN_PAGE
 from tests.support.keys import KeyClient, bearer, signed_in, token_of
 from tests.support.keys import make_key as key_of
+from tests.support.requests import BODY, GENERATE
 
 STATUS = "/api/v1/status"
 

@@ -11,10 +11,9 @@ from flask.testing import FlaskClient
 from llm_service.app import services_of
 from llm_service.core.access.caller import Scope
 from llm_service.web.security.permissions import ROUTE_PERMISSIONS, Need
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
 from tests.support.constants import OWN_PAGE
 from tests.support.keys import KeyClient, make_key, signed_in, token_of
+from tests.support.requests import BODY, GENERATE
 
 VALUES = {
     "template_id": "basic_chat_v1",

@@ -15,10 +15,9 @@ from llm_service.core.errors import Cancelled, ServiceError
 from llm_service.core.generation.model import Delta
 from llm_service.web.api.events import START_S
 from llm_service.web.http.sse import LOOK_S, stream_events
-from tests.adapters.test_openai_responses import ANSWERS, FAILURES
-from tests.adapters.test_retry import BRING_TEXT
 from tests.support.constants import KEY_CANARY
 from tests.support.upstream import Upstream
+from tests.support.upstream_faults import ANSWERS, BRING_TEXT, FAILURES
 
 URL = "/api/v1/generate"
 SLOW = "tokens-20-40"

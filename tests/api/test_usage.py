@@ -3,8 +3,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.core.usage.sums import COUNTS
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
+from tests.support.requests import BODY, GENERATE
 
 URL = "/api/v1/usage"
 SUMS = {*COUNTS, "cost_usd", "saved_usd", "latency_p50_ms", "latency_p95_ms"}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_journey import PHONE, generate
+from tests.support.browser import PHONE, generate
 
 OpenPage = Callable[..., Page]
 

@@ -9,13 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.support.constants import OWN_PAGE
-
-FORM = {"template_id": "basic_chat_v1", "template_shown": "basic_chat_v1", "input": "Hello there", "p.tone": "simple"}
-HOSTILE = '</textarea><script>alert(1)</script><img src=x onerror=alert(1) hx-get="/x">'
-
-
-def post(client: FlaskClient, path: str = "/", **changes: str):
-    return client.post(path, data={**FORM, **changes}, headers=OWN_PAGE)
+from tests.support.hostile import HOSTILE
+from tests.support.requests import post
 
 
 def text_of(page: str, element_id: str) -> str:

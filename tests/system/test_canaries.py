@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import flask
+from tests.support.command_line import flask
 from tests.support.constants import KEY_CANARY
 from tests.support.processes import Server, serving
 from tests.support.upstream import FAULT_MODELS, Upstream

@@ -10,7 +10,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from tests.cli.test_commands import flask
+from tests.support.command_line import flask
 from tests.support.constants import ROOT
 from tests.support.processes import Server, serving
 
