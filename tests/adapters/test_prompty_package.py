@@ -22,7 +22,7 @@ def test_both_render_the_example_to_the_same_messages(folder: Path, template: Te
     example = template.example()
     ours = template.render(example["input"], example.get("parameters", {}))
     agent = prompty.load(folder / f"{template.template_id}.prompty")
-    assert [one.name for one in agent.inputs] == [one.name for one in template.inputs]
+    assert [one.name for one in agent.inputs or []] == [one.name for one in template.inputs]
     assert [one.name for one in agent.outputs or []] == [
         one.name for one in (template.outputs.properties if template.outputs else ())
     ]

@@ -61,8 +61,8 @@ def test_redirects_stay_here(client: FlaskClient, address: str) -> None:
         response = client.post(path, query_string={}, data={"input": "Hi", "next": address}, headers=OWN_PAGE)
         assert response.headers.get("Location", "/").startswith(("/?from=", "/history", "/"))
         assert "evil" not in response.headers.get("Location", "")
-    with client.get("//evil.example/%2e%2e", headers={"Host": "localhost"}) as response:
-        assert response.headers.get("Location") in (None, "/login")
+    with client.get("//evil.example/%2e%2e", headers={"Host": "localhost"}) as answer:
+        assert answer.headers.get("Location") in (None, "/login")
 
 
 def test_paths_that_are_not_there_are_not_remembered(client: FlaskClient) -> None:

@@ -5,6 +5,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,10 @@ def test_a_bug_at_the_door_lets_nobody_in(app: Flask) -> None:
     assert "root" not in answer.text
 
 
+def filled(number: int, size: int) -> bytes:
+    return bytes([number]) * size
+
+
 def test_wrong_keys_from_one_address_are_told_to_wait_and_good_ones_never(closed: Flask) -> None:
     text, _ = key_of(closed)
     client = closed.test_client()
@@ -185,7 +190,7 @@ def test_wrong_keys_from_one_address_are_told_to_wait_and_good_ones_never(closed
     def status(headers: dict[str, str], peer: str = "10.0.0.9") -> int:
         return client.get(STATUS, headers=headers, environ_base={"REMOTE_ADDR": peer}).status_code
 
-    guesses = [bearer(make_key(lambda size, n=number: bytes([n]) * size)[0]) for number in range(1, 101)]
+    guesses = [bearer(make_key(partial(filled, number))[0]) for number in range(1, 101)]
     assert [status(guess) for guess in guesses] == [401] * 5 + [429] * 95
     assert status(bearer(text)) == 200
     assert status({}) == 401, "to say nothing is no guess"

@@ -1,8 +1,8 @@
 """What the tests in a browser share."""
 
-from playwright.sync_api import Page
+from playwright.sync_api import Dialog, Page, ViewportSize
 
-PHONE = {"viewport": {"width": 375, "height": 700}}
+PHONE: dict[str, ViewportSize] = {"viewport": {"width": 375, "height": 700}}
 
 
 def generate(page: Page, text: str) -> None:
@@ -16,9 +16,13 @@ class Watch:
     def __init__(self, page: Page, origin: str) -> None:
         self.wrong: list[str] = []
         page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", self._dismiss)
         page.on("request", lambda request: self._check(request.url, origin))
         page.on("console", lambda message: self._read(message.text))
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        self.wrong.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _check(self, url: str, origin: str) -> None:
         if not url.startswith((origin, "blob:", "data:")):

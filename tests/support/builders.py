@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from llm_service.core.generation.model import CachedAnswer, Generation, Status
 from llm_service.core.messages import Prompts
@@ -12,7 +13,7 @@ USAGE = Usage(10, 20, 30, 4, 5)
 MORNING = 19_000 * 24 * HOUR_MS
 
 
-def generation(number: int, owner: str = "alice", **more: object) -> Generation:
+def generation(number: int, owner: str = "alice", **more: Any) -> Generation:
     made = Generation(
         request_id=f"id-{number}",
         answer_id=f"id-{number}",
@@ -35,25 +36,31 @@ def generation(number: int, owner: str = "alice", **more: object) -> Generation:
         cache_key="k" * 64,
         attempts=1,
     )
-    return replace(made, **more)  # type: ignore[arg-type]
+    return replace(made, **more)
 
 
-def completed(made: Generation, **more: object) -> Generation:
+def completed(made: Generation, **more: Any) -> Generation:
     done = replace(
         made, status=Status.COMPLETED, output="out", usage=Usage(1, 2, 3, 0, None), latency_ms=5, finished_ms=9
     )
-    return replace(done, **more)  # type: ignore[arg-type]
+    return replace(done, **more)
 
 
-def paid(number: int, **more: object) -> Generation:
+def paid(number: int, **more: Any) -> Generation:
     made = generation(number, created_ms=MORNING)
-    known = {"usage": USAGE, "billed": USAGE, "cost_usd": Decimal("0.5"), "saved_usd": Decimal(0), "latency_ms": 700}
+    known: dict[str, Any] = {
+        "usage": USAGE,
+        "billed": USAGE,
+        "cost_usd": Decimal("0.5"),
+        "saved_usd": Decimal(0),
+        "latency_ms": 700,
+    }
     return completed(made, **{**known, **more})
 
 
-def spared(number: int, **more: object) -> Generation:
+def spared(number: int, **more: Any) -> Generation:
     """A hit; with `cached=False`, one that shared a call."""
-    known = {"attempts": 0, "billed": NO_TOKENS, "cost_usd": Decimal(0), "saved_usd": Decimal("0.5")}
+    known: dict[str, Any] = {"attempts": 0, "billed": NO_TOKENS, "cost_usd": Decimal(0), "saved_usd": Decimal("0.5")}
     return paid(number, **{**known, "cached": True, "latency_ms": 1, **more})
 
 

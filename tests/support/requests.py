@@ -2,6 +2,7 @@
 
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from tests.support.constants import OWN_PAGE
 
@@ -15,7 +16,7 @@ FIELDS = {
 FORM = {"template_id": "basic_chat_v1", "template_shown": "basic_chat_v1", "input": "Hello there", "p.tone": "simple"}
 
 
-def post(client: FlaskClient, path: str = "/", **changes: str):
+def post(client: FlaskClient, path: str = "/", **changes: str) -> TestResponse:
     return client.post(path, data={**FORM, **changes}, headers=OWN_PAGE)
 
 
