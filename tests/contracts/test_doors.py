@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,21 +18,11 @@ from llm_service.core.access.keys import DAY_MS, Key, with_checksum
 from llm_service.core.access.sessions import Session, Sessions
 from llm_service.core.errors import NotFound
 from tests.support.builders import answer
+from tests.support.clocks import HandClock
 
 HOUR_MS = 3_600_000
 ANSWER = answer()
 SCOPES = frozenset({Scope.GENERATE})
-
-
-@dataclass
-class HandClock:
-    ms: int = 1_790_000_000_000
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic(self) -> float:
-        return self.ms / 1000
 
 
 class Doors:
