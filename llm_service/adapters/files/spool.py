@@ -14,7 +14,7 @@ from typing import Any
 
 from llm_service.core.errors import StorageError
 from llm_service.core.generation.model import Generation, Status
-from llm_service.core.messages import Prompts
+from llm_service.core.messages import from_plain, to_plain
 from llm_service.core.usage.tokens import Usage
 
 _MONEY = ("cost_usd", "saved_usd")
@@ -30,7 +30,8 @@ class FileSpool:
 
     def add(self, generation: Generation) -> None:
         kept = generation if self._keeps_texts else generation.without_texts()
-        line = json.dumps(asdict(kept), default=str, ensure_ascii=True) + "\n"
+        values = {**asdict(kept), "messages": to_plain(kept.messages)}
+        line = json.dumps(values, default=str, ensure_ascii=True) + "\n"
         with self._opened(os.O_CREAT | os.O_APPEND | os.O_RDWR) as file:
             _append(file, line.encode())
         with _closing(os.open(self._path.parent, os.O_RDONLY)) as folder:
@@ -103,4 +104,4 @@ def _generation(values: dict[str, Any]) -> Generation:
     money = {name: None if values[name] is None else Decimal(values[name]) for name in _MONEY}
     plain = {**values, **money, "status": Status(values["status"])}
     usages = {name: Usage(**values[name]) for name in ("usage", "billed")}
-    return Generation(**{**plain, **usages, "prompts": Prompts(**values["prompts"])})
+    return Generation(**{**plain, **usages, "messages": from_plain(values["messages"])})

@@ -12,6 +12,7 @@ from collections.abc import Generator
 from llm_service.core.errors import Cancelled, DeadlineExceeded
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Delta, Done, ProviderCall, ProviderEvent, Status
+from llm_service.core.messages import Role, text_of
 from llm_service.core.usage.tokens import Usage
 
 NAME = "echo"
@@ -28,17 +29,17 @@ class EchoProvider:
     def __init__(self, delay_s: float = 0.0) -> None:
         self._delay_s = delay_s
 
-    def stream(self, call: ProviderCall, control: CallContext) -> Generator[ProviderEvent, None, None]:
+    def stream(self, call: ProviderCall, context: CallContext) -> Generator[ProviderEvent, None, None]:
         words = re.findall(r"\s*\S+\s*", _answer(call))
         limit = call.options.get("max_output_tokens") or len(words)
         for word in words[:limit]:
-            if control.stopped or (self._delay_s and control.sleep(self._delay_s)):
+            if context.stopped or (self._delay_s and context.sleep(self._delay_s)):
                 raise Cancelled("The call was stopped.")
-            if time.monotonic() > control.deadline:
+            if time.monotonic() > context.deadline:
                 raise DeadlineExceeded("The echo took longer than a generation may take.")
             yield Delta(word)
         cut = len(words) > limit
-        asked = len(call.prompts.system.split()) + len(call.prompts.user.split())
+        asked = sum(len(message.text.split()) for message in call.messages)
         answered = min(len(words), limit)
         yield Done(
             status=Status.INCOMPLETE if cut else Status.COMPLETED,
@@ -60,5 +61,5 @@ class EchoProvider:
 
 def _answer(call: ProviderCall) -> str:
     if call.output is None:
-        return PREFACE + call.prompts.user
+        return PREFACE + text_of(call.messages, Role.USER)
     return json.dumps(dict(call.output.sample), ensure_ascii=False, indent=2)
