@@ -8,8 +8,9 @@ from collections.abc import Callable
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from llm_service.bootstrap.build import CHECKOUT, build_services, make_id
+from llm_service.bootstrap.build import build_services, make_id
 from llm_service.bootstrap.settings import Settings
+from llm_service.bootstrap.start_checks import CHECKOUT
 from llm_service.cli.admin import register_admin_commands
 from llm_service.cli.commands import register_commands
 from llm_service.core.services import Services

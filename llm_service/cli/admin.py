@@ -8,7 +8,7 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from llm_service.adapters.runtime.clock import SystemClock
-from llm_service.bootstrap.build import invalidate_caches, keyring
+from llm_service.bootstrap.resources import invalidate_caches, open_keyring
 from llm_service.cli.commands import cli_errors
 from llm_service.core.access.caller import Allowance
 from llm_service.core.access.keys import Key, checked_expiry, checked_models, checked_name, checked_scopes, checked_usd
@@ -56,7 +56,7 @@ def create_key(
             rpm, concurrent, None if budget_usd_day is None else checked_usd(budget_usd_day), budget_tokens_day
         )
         expires_ms = None if expires is None else checked_expiry(expires, SystemClock().now_ms())
-        with keyring(current_app.config["SETTINGS"]) as ring:
+        with open_keyring(current_app.config["SETTINGS"]) as ring:
             text, key = ring.make(
                 owner, wanted, models=checked_models(_by_commas(models)), allowance=allowance, expires_ms=expires_ms
             )
@@ -68,7 +68,7 @@ def create_key(
 @keys.command("list")
 def list_keys() -> None:
     """All keys, oldest first, without their secrets. Times are UTC; the last use is known to the minute."""
-    with cli_errors(), keyring(current_app.config["SETTINGS"]) as ring:
+    with cli_errors(), open_keyring(current_app.config["SETTINGS"]) as ring:
         found = ring.all()
     now_ms = SystemClock().now_ms()
     rows = [_COLUMNS, *(_cells(key, now_ms) for key in found)]
@@ -81,7 +81,7 @@ def list_keys() -> None:
 @click.argument("key_id", metavar="ID")
 def revoke_key(key_id: str) -> None:
     """End the key with this ID, and every sign-in that was made with it, within a second. It cannot be undone."""
-    with cli_errors(), keyring(current_app.config["SETTINGS"]) as ring:
+    with cli_errors(), open_keyring(current_app.config["SETTINGS"]) as ring:
         key = ring.revoke(key_id)
     security_log.info("key revoked", key_id=key.key_id, owner=key.owner)
     click.echo(f"The key {key.key_id} of {key.owner} opens nothing any more.")

@@ -12,19 +12,12 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from llm_service.adapters.runtime.clock import SystemClock
-from llm_service.bootstrap.build import (
-    StartError,
-    build_models,
-    build_services,
-    check_start,
-    load_library,
-    make_id,
-    migrate_database,
-    open_history,
-    prune_before_ms,
-    usage_reports,
-)
+from llm_service.bootstrap.build import build_models, build_services, make_id
+from llm_service.bootstrap.errors import StartError
+from llm_service.bootstrap.housekeeping import prune_before_ms
+from llm_service.bootstrap.resources import load_templates, migrate_database, open_history, open_usage_reports
 from llm_service.bootstrap.settings import Settings
+from llm_service.bootstrap.start_checks import check_start
 from llm_service.core.access.caller import LOCAL, LOCAL_OWNER
 from llm_service.core.errors import ServiceError
 from llm_service.core.generation.model import GenerateRequest, Generation, Status
@@ -140,7 +133,7 @@ def _json_value(name: str, value: str) -> Any:
 def check_templates() -> None:
     """Read all prompt files and run their tests; exit code 1 and file:line for each fault."""
     with cli_errors():
-        found = load_library(_settings()).current
+        found = load_templates(_settings()).current
     click.echo(f"Templates: {len(found)} good. Their tests: {sum(len(one.tests) for one in found)} passed.")
 
 
@@ -148,7 +141,7 @@ def check_templates() -> None:
 def list_templates() -> None:
     """Id, revision and name of each template."""
     with cli_errors():
-        for template in load_library(_settings(), run_tests=False).current:
+        for template in load_templates(_settings(), run_tests=False).current:
             click.echo(f"{template.template_id:32} {template.revision}  {template.name}")
 
 
@@ -157,7 +150,7 @@ def list_templates() -> None:
 def test_templates(template_id: str | None) -> None:
     """Run the tests that templates carry, all or those of ID; exit code 1 if one fails. No model is called."""
     with cli_errors():
-        found = load_library(_settings(), run_tests=False).current
+        found = load_templates(_settings(), run_tests=False).current
         chosen = list(found) if template_id is None else [found.get(template_id)]
     ran = failed = 0
     for template in chosen:
@@ -177,7 +170,7 @@ def print_openapi() -> None:
     """Print the OpenAPI document, with an operation for each template."""
     settings = _settings()
     with cli_errors():
-        templates = load_library(settings).current
+        templates = load_templates(settings).current
     click.echo(current_app.extensions[OPENAPI].text(templates, build_models(settings)))
 
 
@@ -259,7 +252,7 @@ def usage(by: str, since: str | None, until: str | None, as_json: bool) -> None:
     """What was used, what it cost and what was saved, by everybody, in sums."""
     from llm_service.web.schemas.serializers import usage_json
 
-    with cli_errors(), usage_reports(_settings()) as reports:
+    with cli_errors(), open_usage_reports(_settings()) as reports:
         body = usage_json(reports.report(None, GroupBy(by), since, until))
     click.echo(json.dumps(body, indent=2) if as_json else "\n".join(_usage_table(body)))
 
