@@ -61,6 +61,7 @@ LINES = {
     "system[name=Ann]": "text",
     "{system}:": "text",
 }
+FRAGMENTS = ["system", "user", "tool", "x", "[a=1]", *': : \n\n#[]"=,\t\r\x0b\x0c\x1c\x85\u00a0\u2028']
 
 
 @pytest.mark.parametrize(("folder", "template"), TEMPLATES, ids=[template.template_id for _, template in TEMPLATES])
@@ -104,34 +105,7 @@ def test_both_begin_and_end_a_message_at_the_same_place(tmp_path: Path, text: st
     assert split_by_ours(text) == split_by_the_format(tmp_path, text)
 
 
-@given(
-    st.lists(
-        st.sampled_from(
-            [
-                "system",
-                "user",
-                "tool",
-                ":",
-                ":",
-                "\n",
-                "\n",
-                "#",
-                " ",
-                "[",
-                "]",
-                "[a=1]",
-                '"',
-                "=",
-                ",",
-                "x",
-                "\t",
-                "\r",
-            ]
-            + ["\x0b", "\x0c", "\x1c", "\x85", "\u00a0", "\u2028"]
-        ),
-        max_size=20,
-    ).map("".join)
-)
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=20).map("".join))
 def test_no_text_makes_the_two_split_differently(rest: str) -> None:
     body = f"user:\nHello\n{rest}"
     try:
