@@ -50,7 +50,7 @@ def test_a_good_file() -> None:
     template = parse(GOOD)
     assert (template.name, template.description, template.model) == ("Test", "For tests.", "gpt-4o")
     assert template.options == {"temperature": 0.5, "max_output_tokens": 100}
-    assert [one.kind for one in template.inputs] == [PropertyKind.STRING, PropertyKind.INTEGER]
+    assert [declared.kind for declared in template.inputs] == [PropertyKind.STRING, PropertyKind.INTEGER]
     assert template.main_input.max_length == 5000
     prompts = template.render("Hello", {"lines": 2})
     assert (prompts.system, prompts.user) == ("Write 2 lines.", "Hello")
@@ -130,11 +130,18 @@ def test_the_revision_follows_the_content_alone() -> None:
         (HEAD + "metadata:\n  tests:\n    - {name: t, expect: {user: {contains: 3}}}\n---\nuser:\nx", 9, "texts"),
         (HEAD + "metadata:\n  tests:\n    - {name: t, expect: {refused: [], user: x}}\n---\nuser:\nx", 9, "a refusal and"),
         (HEAD + "metadata:\n  tests:\n    - {name: t, expect: {user: x}}\n    - {name: t, expect: {user: x}}\n---\nuser:\nx", 10, "two tests"),
-        (HEAD + "---\nHello\nuser:\nx", 8, "before the first section"),
+        (HEAD + "---\n\nHello\nuser:\nx", 9, "before the first section"),
         (HEAD + "---\nsystem:\nx", 8, "user: section"),
         (HEAD + "---\nuser:\n\n", 8, "user: section"),
         (HEAD + "---\nuser:\nx\nuser:\ny", 10, "twice"),
         (HEAD + "---\nuser:\nx\nassistant:\ny", 10, "assistant"),
+        (HEAD + "---\nuser:\nx\nfunction:\ny", 10, "function"),
+        (HEAD + "---\n\nsystem[name=\"Ann\", temperature=0.5]:\nx\nuser:\ny", 9, "attributes are not supported: write system:"),
+        (HEAD + "---\nuser:\nx\n# System [a]:\ny", 10, "attributes are not supported: write system:"),
+        (HEAD + "---\nuser:\nx\x0cassistant:\ny", 9, "assistant"),
+        (HEAD + "---\n\nSysem:\nx\nuser:\ny", 9, "before the first section"),
+        ("\n \n" + HEAD + "nmae: y\n---\nuser:\nx", 9, "nmae"),
+        ("\n" + HEAD + "---\nuser:\n\nHi {{ nope }}", 11, "nope"),
         (HEAD + "---\nuser:\n\n\nHi {{ nope }}", 11, "nope"),
         (HEAD + "---\nuser:\nHi\n{{ input", 10, ""),
         (HEAD + "---\nuser:\nHi\n{% include '/etc/passwd' %}", 10, "include"),

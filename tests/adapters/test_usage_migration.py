@@ -14,8 +14,9 @@ from llm_service.adapters.sql.money import to_pico
 from llm_service.adapters.sql.schema import MIGRATIONS
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.adapters.sql.usage import SqlUsage
+from llm_service.core.generation.accounting import sums_of
 from llm_service.core.generation.model import Generation, Status
-from llm_service.core.usage.sums import GroupBy, sums_of, total_of
+from llm_service.core.usage.sums import GroupBy, total_of
 from llm_service.core.usage.tokens import Usage
 from tests.contracts.test_usage import MORNING, paid, spared
 

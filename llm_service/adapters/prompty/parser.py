@@ -7,7 +7,7 @@ names its line. Roles are split before anything is rendered.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from llm_service.core.templates.inputs import MAIN_INPUT
@@ -20,9 +20,11 @@ from ..strict_yaml import Node, PromptyError, read_yaml, refuse_keys, text_of
 from .properties import read_inputs, read_outputs
 from .self_tests import read_tests
 
-_FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
-# As the format's own parser finds them, so that both agree on where a message begins.
-_ROLE = re.compile(r"^[ \t]*#?[ \t]*(system|user|assistant|developer|tool|function)[ \t]*:[ \t]*$", re.I | re.M)
+_FRONT_MATTER = re.compile(r"(?:[ \t]*\n)*---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+# A stripped line that the format's own parser takes as a role, and more: anything in brackets, which it takes as
+# attributes or as text, and two old roles. None of these may silently become prompt text.
+_ROLE_LINE = re.compile(r"#?\s*(system|user|assistant|developer|tool|function)\s*(\[.*\]\s*)?:", re.IGNORECASE)
+_ROLES = ("system", "user")
 # What the Responses API takes, by its name in the file: its name there, and the check of its value.
 _OPTIONS: Mapping[str, tuple[str, Callable[[Any], str | None]]]
 
@@ -32,12 +34,11 @@ def parse_prompty(template_id: str, text: str, *, default_max_chars: int) -> Tem
     match = _FRONT_MATTER.match(text)
     if match is None:
         raise PromptyError("must begin with front matter between two lines of ---", 1)
-    front = read_yaml(match[1], first_line=2)
+    front = read_yaml(match[1], first_line=_line_at(text, match.start(1)))
     reader = _Front(front)
-    body_line = text[: match.end()].count("\n") + 1
-    system, user = _split_roles(text[match.end() :], body_line)
+    texts = _split_roles(text[match.end() :], _line_at(text, match.end()))
     inputs, outputs = reader.inputs(default_max_chars), reader.outputs()
-    sections = {"system": _compile(*system, inputs), "user": _compile(*user, inputs)}
+    sections = {role: _compile(*texts[role], inputs) for role in _ROLES}
     model, options = reader.model()
     name, description = reader.text("name", required=True), reader.text("description")
     tests = reader.tests(has_outputs=outputs is not None)
@@ -148,25 +149,46 @@ _OPTIONS = {
 }
 
 
-def _split_roles(body: str, first_line: int) -> tuple[tuple[str, int], tuple[str, int]]:
-    """The text of the system and of the user section, each with the line of the file that it begins on."""
-    marks = list(_ROLE.finditer(body))
-    before = body[: marks[0].start()] if marks else body
-    if before.strip():
-        raise PromptyError("text stands before the first section: begin with a line system: or user:", first_line)
-    found: dict[str, tuple[str, int]] = {}
-    for mark, following in zip(marks, [*marks[1:], None], strict=True):
-        role, line = mark[1].lower(), first_line + body[: mark.start(1)].count("\n")
-        if role not in ("system", "user"):
-            raise PromptyError(f"{role}: is not a section that the service knows (system: and user: are)", line)
-        if role in found:
-            raise PromptyError(f"{role}: stands here twice", line)
-        text = body[mark.end() : following.start() if following else None]
-        blank = len(text) - len(text.lstrip())
-        found[role] = (text.strip(), line + text[:blank].count("\n"))
-    if "user" not in found or not found["user"][0]:
+def _line_at(text: str, position: int) -> int:
+    return text[:position].count("\n") + 1
+
+
+def _split_roles(body: str, first_line: int) -> Mapping[str, tuple[str, int]]:
+    """The text of each section, with the line of the file that it begins on. A missing system section is empty."""
+    parts: dict[str, list[str]] = {}
+    lines: dict[str, int] = {}
+    role, line = "", first_line
+    # The format also ends lines at form feeds, U+2028 and the like: a role line may follow one.
+    for part in body.splitlines(keepends=True):
+        next_line = line + part.count("\n")
+        if match := _ROLE_LINE.fullmatch(part.strip()):
+            role = _checked_role(match, parts, line)
+            parts[role], lines[role] = [], next_line
+        elif role:
+            parts[role].append(part)
+        elif part.strip():
+            raise PromptyError("text before the first section: start with a line system: or user:", line)
+        line = next_line
+    texts = {role: _without_outer_newlines("".join(parts[role]), lines[role]) for role in parts}
+    if "user" not in texts or not texts["user"][0].strip():
         raise PromptyError("the user: section is missing or empty", first_line)
-    return found.get("system", ("", first_line)), found["user"]
+    return {"system": ("", first_line), **texts}
+
+
+def _checked_role(match: re.Match[str], found: Collection[str], line: int) -> str:
+    role = match[1].lower()
+    if match[2]:
+        raise PromptyError(f"{role}[...]: attributes are not supported: write {role}: alone on the line", line)
+    if role not in _ROLES:
+        raise PromptyError(f"{role}: is not a supported section, only system: and user: are", line)
+    if role in found:
+        raise PromptyError(f"{role}: appears twice", line)
+    return role
+
+
+def _without_outer_newlines(text: str, line: int) -> tuple[str, int]:
+    """As the format's own parser does: the first line keeps its indentation."""
+    return text.strip("\n"), line + len(text) - len(text.lstrip("\n"))
 
 
 def _compile(text: str, line: int, inputs: tuple[Property, ...]) -> Section:

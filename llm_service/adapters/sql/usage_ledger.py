@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
+from llm_service.core.generation.accounting import sums_of
 from llm_service.core.generation.model import Generation
-from llm_service.core.usage.sums import COUNTS, HOUR_MS, UsageSums, sums_of
+from llm_service.core.usage.sums import COUNTS, HOUR_MS, UsageSums
 
 from .money import to_pico
 from .tables import usage_hours, usage_latencies
