@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -19,14 +20,14 @@ from llm_service.adapters.sql.sqlite.file_system import type_at
 from llm_service.app import services_of
 from llm_service.core.errors import StorageBusy
 from llm_service.core.generation.model import Generation
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
-from tests.cli.test_commands import flask
-from tests.contracts.test_history import completed, generation
+from tests.support.builders import completed, generation
+from tests.support.calls import ask, get, provider
+from tests.support.clocks import until
+from tests.support.command_line import flask
 from tests.support.constants import ROOT
 from tests.support.processes import serving
+from tests.support.requests import BODY, GENERATE
 from tests.support.upstream import Upstream
-from tests.system.test_server import ask, get, provider, until
 
 HISTORY = "/api/v1/history"
 MakeApp = Callable[..., Flask]
@@ -95,7 +96,8 @@ def test_a_file_that_turns_read_only_refuses_generations_and_is_read(make_app: M
     app = make_app()
     client = app.test_client()
     stored = client.post(GENERATE, json=BODY).get_json()
-    services_of(app).store._database._writer._connection.exec_driver_sql("PRAGMA query_only=ON")
+    store: Any = services_of(app).store
+    store._database._writer._connection.exec_driver_sql("PRAGMA query_only=ON")
     response = client.post(GENERATE, json={**BODY, "input": "new"})
     assert (response.status_code, response.get_json()["error"]) == (503, "storage-unavailable")
     assert client.get(f"{HISTORY}/{stored['request_id']}").status_code == 200
@@ -244,7 +246,7 @@ def test_a_line_that_does_not_fit_is_not_kept_by_half(tmp_path: Path) -> None:
 import resource, signal
 from pathlib import Path
 from llm_service.adapters.files.spool import FileSpool
-from tests.contracts.test_history import completed, generation
+from tests.support.builders import completed, generation
 spool = FileSpool(Path({str(tmp_path / "h.spool")!r}))
 spool.add(completed(generation(1)))
 size = Path({str(tmp_path / "h.spool")!r}).stat().st_size

@@ -10,6 +10,7 @@ from llm_service.adapters.prompty import folder as prompt_files
 from llm_service.adapters.prompty.folder import MAX_FILE_BYTES, PromptFolder
 from llm_service.adapters.prompty.parser import parse_prompty
 from llm_service.adapters.strict_yaml import PromptyError
+from llm_service.core.templates.model import Template
 from llm_service.core.templates.ports import TemplateFaults
 from llm_service.core.templates.properties import PropertyKind
 from llm_service.core.templates.registry import TemplateRegistry
@@ -42,7 +43,7 @@ user:
 HEAD = "---\nname: T\ninputs:\n  - name: input\n    kind: string\n    required: true\n"
 
 
-def parse(text: str):
+def parse(text: str) -> Template:
     return parse_prompty("test_v1", text, default_max_chars=5000)
 
 

@@ -14,10 +14,10 @@ from llm_service.core.errors import ServiceError
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Delta, Done, ProviderCall, ProviderEvent, Retrying
 from llm_service.core.messages import Prompts
-from tests.adapters.test_openai_responses import FAILURES
 from tests.support.constants import KEY_CANARY
 from tests.support.processes import free_port
 from tests.support.upstream import Upstream
+from tests.support.upstream_faults import BRING_TEXT, FAILURES
 
 # Calls that are made in all, where nobody has seen any text; every other failure is final at once.
 ATTEMPTS = {
@@ -29,11 +29,6 @@ ATTEMPTS = {
     **dict.fromkeys(("fault-408", "fault-bad-json-event"), 2),
     **dict.fromkeys(("fault-json-null", "fault-json-list", "fault-json-broken"), 2),
 }
-# Those of them that bring text before they fail.
-BRING_TEXT = {
-    "fault-eof-after-3", "fault-rst-after-3", "fault-eof-mid-event", "fault-no-terminal",
-    "fault-failed", "fault-failed-rate-limit", "fault-failed-usage", "fault-error-event", "fault-error-nested",
-}  # fmt: skip
 
 
 def no_wait(_low: float, _high: float) -> float:

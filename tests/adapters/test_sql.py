@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from llm_service.adapters.observability.logs import LogReporter
@@ -21,7 +21,7 @@ from llm_service.adapters.sql.schema import MIGRATIONS, REVISIONS
 from llm_service.adapters.sql.sqlite.database import Database, migrate
 from llm_service.adapters.sql.tables import metadata
 from llm_service.core.errors import StorageBusy, StorageUnavailable
-from tests.contracts.test_history import completed, generation
+from tests.support.builders import completed, generation
 
 
 @pytest.fixture(name="url")
@@ -61,7 +61,7 @@ def test_many_processes_may_migrate_at_once(url: str) -> None:
 def test_the_connections_are_durable_and_careful(url: str) -> None:
     database = Database(url)
 
-    def pragmas(connection) -> dict[str, object]:
+    def pragmas(connection: Connection) -> dict[str, object]:
         names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
         return {name: connection.execute(text(f"PRAGMA {name}")).scalar() for name in names}
 

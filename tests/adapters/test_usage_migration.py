@@ -18,7 +18,7 @@ from llm_service.core.generation.accounting import sums_of
 from llm_service.core.generation.model import Generation, Status
 from llm_service.core.usage.sums import GroupBy, total_of
 from llm_service.core.usage.tokens import Usage
-from tests.contracts.test_usage import MORNING, paid, spared
+from tests.support.builders import MORNING, paid, spared
 
 OUTCOMES = [
     paid(1),

@@ -4,9 +4,8 @@ from flask.testing import FlaskClient
 
 from llm_service import __version__
 from llm_service.app import services_of
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
-from tests.api.test_templates import SHIPPED
+from tests.support.constants import SHIPPED
+from tests.support.requests import BODY, GENERATE
 
 
 def test_health(client: FlaskClient) -> None:

@@ -8,10 +8,9 @@ import pytest
 from flask import Flask
 
 from llm_service.app import services_of
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
 from tests.support.constants import OWN_PAGE
 from tests.support.keys import KeyClient, make_key, signed_in, token_of
+from tests.support.requests import BODY, GENERATE
 
 CANARY = "canary-of-alice"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")

@@ -12,8 +12,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.app import services_of
-from tests.api.test_generate import URL as GENERATE
 from tests.support.constants import OWN_PAGE
+from tests.support.requests import GENERATE
 from tests.support.upstream import Upstream
 
 WORKERS = 12

@@ -17,10 +17,9 @@ from llm_service.app import services_of
 from llm_service.bootstrap.build import make_id
 from llm_service.core.access.caller import LOCAL
 from llm_service.core.generation.model import Delta, GenerateRequest
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
-from tests.cli.test_commands import flask
+from tests.support.command_line import flask
 from tests.support.constants import OWN_PAGE
+from tests.support.requests import BODY, GENERATE
 from tests.support.upstream import Upstream
 
 URL = "/api/v1/history"

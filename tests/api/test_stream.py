@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -15,10 +15,9 @@ from llm_service.core.errors import Cancelled, ServiceError
 from llm_service.core.generation.model import Delta
 from llm_service.web.api.events import START_S
 from llm_service.web.http.sse import LOOK_S, stream_events
-from tests.adapters.test_openai_responses import ANSWERS, FAILURES
-from tests.adapters.test_retry import BRING_TEXT
 from tests.support.constants import KEY_CANARY
 from tests.support.upstream import Upstream
+from tests.support.upstream_faults import ANSWERS, BRING_TEXT, FAILURES
 
 URL = "/api/v1/generate"
 SLOW = "tokens-20-40"
@@ -39,7 +38,7 @@ def asked(**more: Any) -> dict[str, Any]:
     return {"template_id": "basic_chat_v1", "input": "Hello", "stream": True, **more}
 
 
-def parse(chunks: Iterator[bytes] | list[bytes]) -> list[tuple[str, int, Any]]:
+def parse(chunks: Iterable[Any]) -> list[tuple[str, int, Any]]:
     """Name, id and data of each event."""
     events = []
     for block in b"".join(chunks).decode().split("\n\n"):
@@ -113,7 +112,7 @@ def test_each_strange_answer_in_a_stream(upstream_app: Flask, model: str) -> Non
 
 def test_start_goes_out_before_a_slow_model_says_anything(client: FlaskClient) -> None:
     began = time.monotonic()
-    chunks = iter(client.post(URL, json=asked(model="slow-3")).response)
+    chunks: Iterator[Any] = iter(client.post(URL, json=asked(model="slow-3")).response)
     assert next(chunks).startswith(b"event: start\nid: 0\n")
     assert START_S <= time.monotonic() - began < START_S + 0.8
     assert parse(list(chunks))[-1][0] == "done"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support.browser import Watch
 from tests.support.processes import Server, needed_program, serving
 from tests.support.upstream import Upstream
 
@@ -35,26 +36,6 @@ def _server(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ite
 # A violation without a line in the console is one too.
 REPORT_VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`violation of ${event.effectiveDirective}: ${event.blockedURI}`));"""
-
-
-class Watch:
-    """What a page must never do: say a CSP violation, raise, ask another origin, open a dialog."""
-
-    def __init__(self, page: Page, origin: str) -> None:
-        self.wrong: list[str] = []
-        page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: self._check(request.url, origin))
-        page.on("console", lambda message: self._read(message.text))
-
-    def _check(self, url: str, origin: str) -> None:
-        if not url.startswith((origin, "blob:", "data:")):
-            self.wrong.append(f"foreign request: {url}")
-
-    def _read(self, text: str) -> None:
-        # Chromium writes a line for every answer of 4xx and 5xx; those are meant.
-        if not text.startswith("Failed to load resource"):
-            self.wrong.append(f"console: {text}")
 
 
 @pytest.fixture(name="open_page")

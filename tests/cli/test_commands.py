@@ -2,20 +2,11 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.constants import ROOT
-from tests.support.processes import environment
-
-
-def flask(folder: Path, *arguments: str, text: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flask", *arguments]
-    env = {**environment(folder, **environ), "FLASK_APP": str(ROOT / "wsgi.py")}
-    return subprocess.run(command, cwd=folder, env=env, input=text, capture_output=True, text=True, timeout=60)
+from tests.support.command_line import flask
 
 
 def test_generate_does_the_main_job(tmp_path: Path) -> None:

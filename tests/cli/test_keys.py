@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import flask
+from tests.support.command_line import flask
 
 KEY = re.compile(r"llms_([0-9A-Za-z]{12})_[0-9A-Za-z]{49}\n", re.ASCII)
 

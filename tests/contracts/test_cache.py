@@ -6,9 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from llm_service.adapters.memory.cache import MemoryCache
-from llm_service.core.generation.model import CachedAnswer
 from llm_service.core.generation.ports import Cache
-from llm_service.core.usage.tokens import Usage
+from tests.support.builders import answer
 
 
 class Timer:
@@ -32,10 +31,6 @@ def _make(request: pytest.FixtureRequest, timer: Timer) -> MakeCache:
         return MemoryCache(ttl_s=10, max_entries=max_entries, timer=timer)
 
     return {"memory": memory}[request.param]
-
-
-def answer(owner: str = "local", output: str = "text") -> CachedAnswer:
-    return CachedAnswer(owner, "id", "input", {"a": 1}, output, "model", Usage(1, None, 3))
 
 
 def test_what_was_put_comes_back(make: MakeCache) -> None:

@@ -18,7 +18,7 @@ from llm_service.core.access.keyring import Keyring, Refusal, Refused
 from llm_service.core.access.keys import DAY_MS, Key, with_checksum
 from llm_service.core.access.sessions import Session, Sessions
 from llm_service.core.errors import NotFound
-from tests.contracts.test_cache import answer
+from tests.support.builders import answer
 
 HOUR_MS = 3_600_000
 ANSWER = answer()

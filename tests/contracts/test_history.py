@@ -23,8 +23,8 @@ from llm_service.core.history.ports import HistoryStore
 from llm_service.core.history.search import parse_search
 from llm_service.core.history.service import HistoryService
 from llm_service.core.messages import Prompts
-from llm_service.core.usage.tokens import Usage
-from tests.core.test_search import NASTY
+from tests.support.builders import completed, generation
+from tests.support.hostile import NASTY
 
 
 @pytest.fixture(name="store", params=["sqlite", "sqlite that walks"])
@@ -49,39 +49,6 @@ def history_of(store: HistoryStore, cache: "NoCache") -> HistoryService:
         history=store, outcomes=outcomes, clock=clock, reporter=reporter, make_id=uuid7, abandon_grace_s=None
     )
     return HistoryService(store, cache, RunningGenerations(runs, store, clock))
-
-
-def generation(number: int, owner: str = "alice", **more: object) -> Generation:
-    made = Generation(
-        request_id=f"id-{number}",
-        answer_id=f"id-{number}",
-        owner=owner,
-        template_id="basic_chat_v1",
-        template_revision="0123456789ab",
-        model="gpt-4o-mini",
-        provider="openai",
-        status=Status.RUNNING,
-        cached=False,
-        snippet=f"input {number}",
-        usage=Usage(),
-        cost_usd=None,
-        saved_usd=None,
-        latency_ms=None,
-        created_ms=1_700_000_000_000 + number,
-        input=f"input {number}",
-        parameters={"tone": "simple"},
-        prompts=Prompts("system", f"user {number}"),
-        cache_key="k" * 64,
-        attempts=1,
-    )
-    return replace(made, **more)  # type: ignore[arg-type]
-
-
-def completed(made: Generation, **more: object) -> Generation:
-    done = replace(
-        made, status=Status.COMPLETED, output="out", usage=Usage(1, 2, 3, 0, None), latency_ms=5, finished_ms=9
-    )
-    return replace(done, **more)  # type: ignore[arg-type]
 
 
 def stored(store: HistoryStore, number: int, owner: str = "alice", **more: object) -> Generation:

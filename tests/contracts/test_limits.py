@@ -20,7 +20,7 @@ from llm_service.core.limits.ports import LimitStore
 from llm_service.core.limits.rules import DAY_MS, EVERYONE, Account, Amount, Demand, Reservation, ReservationResult
 from llm_service.core.limits.status import LimitKind, LimitStatus
 from llm_service.core.usage.tokens import Usage
-from tests.contracts.test_history import completed, generation
+from tests.support.builders import completed, generation
 
 NOON_MS = 20_000 * DAY_MS + DAY_MS // 2
 LAPSE_MS = 130_000

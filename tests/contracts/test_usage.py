@@ -15,12 +15,10 @@ from llm_service.core.generation.model import Generation, Status
 from llm_service.core.history.ports import HistoryStore
 from llm_service.core.usage.ports import UsageStore
 from llm_service.core.usage.sums import HOUR_MS, GroupBy, UsageLine, UsageSums, bucket_of, total_of
-from llm_service.core.usage.tokens import NO_TOKENS, Usage
-from tests.contracts.test_history import completed, generation
+from llm_service.core.usage.tokens import Usage
+from tests.support.builders import MORNING, USAGE, paid, spared
 
-USAGE = Usage(10, 20, 30, 4, 5)
 DAY_MS = 24 * HOUR_MS
-MORNING = 19_000 * 24 * HOUR_MS
 
 
 class Stores(NamedTuple):
@@ -33,18 +31,6 @@ def _stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     database = {"sqlite": lambda: Database(f"sqlite:///{tmp_path}/u.db")}[request.param]()
     yield Stores(SqlHistory(database), SqlUsage(database))
     database.close()
-
-
-def paid(number: int, **more: object) -> Generation:
-    made = generation(number, created_ms=MORNING)
-    known = {"usage": USAGE, "billed": USAGE, "cost_usd": Decimal("0.5"), "saved_usd": Decimal(0), "latency_ms": 700}
-    return completed(made, **{**known, **more})
-
-
-def spared(number: int, **more: object) -> Generation:
-    """A hit; with `cached=False`, one that shared a call."""
-    known = {"attempts": 0, "billed": NO_TOKENS, "cost_usd": Decimal(0), "saved_usd": Decimal("0.5")}
-    return paid(number, **{**known, "cached": True, "latency_ms": 1, **more})
 
 
 def store(stores: Stores, *outcomes: Generation) -> None:

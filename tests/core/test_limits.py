@@ -36,7 +36,9 @@ from llm_service.core.limits.rules import (
 from llm_service.core.limits.status import LimitKind, LimitStatuses, tightest
 from llm_service.core.usage.pricing import Price
 from llm_service.core.usage.tokens import Usage
-from tests.core.test_generate import ASKED, DONE, WORD, Clock, Prices, ScriptedProvider, World, heard, until
+from tests.support.clocks import Clock, until
+from tests.support.fakes import Prices, ScriptedProvider
+from tests.support.world import ASKED, DONE, WORD, World, heard
 
 NOW_MS = Clock().now_ms()
 amounts = st.builds(Amount, st.integers(0, 10_000), st.decimals(0, 100, places=6))

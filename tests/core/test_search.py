@@ -5,13 +5,7 @@ import random
 import pytest
 
 from llm_service.core.history.search import EXCERPT_CHARS, Search, Term, excerpt, marked, parse_search, words_of
-
-NASTY = [
-    "", " ", '"', '""', '"""', "'", "*", "-", "--", "---a", '-"', '-"a b', "a AND b", "a OR b", "NOT", "NEAR(a b, 2)", "AND OR NOT",
-    "^a", "input:a", "owner : b", "{input} : a", "a + b", "(a", "a)", "((((", "a*b*c*", "\x00", "a\x00b", "\ud800", "😀", "👨‍👩‍👧", "-a -b",
-    "-", "%", "_", "a_b", "';DROP TABLE answers; --", "\\", "a\\", "\u202eabc", "e\u0301", "ß", "ﬁ", "½", "⑴", "İ", "漢字", "ค้นหา", "हिन्दी",
-    "a" * 100_000, '"' * 100_000, "-" * 100_000, "a " * 50_000, "a* " * 30_000, '"a b" ' * 20_000, "*" * 100_000,
-]  # fmt: skip
+from tests.support.hostile import NASTY
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from tests.cli.test_commands import flask
+from tests.support.command_line import flask
 from tests.support.constants import ROOT
 from tests.support.processes import Server, serving
 
@@ -37,7 +37,7 @@ def document_of(server: Server, folder: Path, key: str) -> Path:
 def check(server: Server, folder: Path, key: str = "") -> None:
     document = document_of(server, folder, key)
     program = Path(sys.executable).with_name("schemathesis")
-    command = [program, "--config-file", ROOT / "tests/schemathesis.toml", "run", document, "--url", server.base_url,
+    command = [str(program), "--config-file", str(ROOT / "tests/schemathesis.toml"), "run", str(document), "--url", server.base_url,
                "--mode", "all", "--max-examples", EXAMPLES, "--max-time", SECONDS, "--seed", SEED,
                "--continue-on-failure", "--no-color"]  # fmt: skip
     environ = {

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_commands import flask
+from tests.support.command_line import flask
 from tests.support.constants import ROOT
 from tests.support.processes import Server, environment, free_port, gunicorn, serving, stop, wait_until_ready
 

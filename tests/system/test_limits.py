@@ -17,9 +17,10 @@ from llm_service.adapters.sql.limits import SqlLimits
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance
 from llm_service.core.limits.rules import DAY_MS, Account, Amount, Demand, Reservation
+from tests.support.calls import ask, provider
+from tests.support.clocks import until
 from tests.support.processes import Server, serving
 from tests.support.upstream import Upstream
-from tests.system.test_server import ask, provider
 
 # The margin after the deadline when a call is surely nobody's any more (wiring.INTERRUPT_MARGIN_S), and a little.
 LAPSE_S = 10.5
@@ -146,7 +147,7 @@ def test_slots_are_shared_and_a_killed_worker_leaks_none(tmp_path: Path, upstrea
         hanging = [threading.Thread(target=_hang, args=[server, number]) for number in range(2)]
         for one in hanging:
             one.start()
-        _until(lambda: limit(server, "concurrent-calls")["used"] == "2")
+        until(lambda: limit(server, "concurrent-calls")["used"] == "2")
         began = time.monotonic()
         assert [ask(server, input=f"More {number}")[0] for number in range(4)] == [429] * 4
         held = int(limit(server, "tokens-per-day")["reserved"])
@@ -166,10 +167,3 @@ def test_slots_are_shared_and_a_killed_worker_leaks_none(tmp_path: Path, upstrea
 def _hang(server: Server, number: int) -> None:
     with suppress(OSError):  # the server is killed
         ask(server, input=f"Question {number}", model="fault-hang")
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)

@@ -16,31 +16,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.calls import ask, get, provider, stream
+from tests.support.clocks import until
 from tests.support.constants import KEY_CANARY
 from tests.support.processes import Server, free_port, gunicorn, serving, stop
 from tests.support.upstream import Upstream
-
-BODY = {"template_id": "basic_chat_v1", "input": "Hello"}
-
-
-def ask(server: Server, timeout_s: float = 30, **changes: Any) -> tuple[int, dict[str, Any]]:
-    data = json.dumps({**BODY, **changes}).encode()
-    request = urllib.request.Request(f"{server.base_url}/api/v1/generate", data, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
-
-
-def provider(upstream: Upstream, *models: str, **more: str) -> dict[str, str]:
-    return {
-        "OPENAI_API_KEY": KEY_CANARY,
-        "OPENAI_BASE_URL": upstream.base_url,
-        "OPENAI_MODEL": "normal",
-        "APP_MODELS": ",".join(["normal", *models]),
-        **more,
-    }
 
 
 def test_it_answers_through_the_sdk_and_logs_no_secret(tmp_path: Path, upstream: Upstream) -> None:
@@ -133,36 +113,6 @@ def test_a_stopped_server_finishes_what_runs(tmp_path: Path, upstream: Upstream)
         thread.join()
     assert got[0][0] == 200
     assert got[0][1]["status"] == "completed"
-
-
-def stream(
-    server: Server, model: str, leave_after: int | None = None, text: str | None = None
-) -> list[tuple[str, Any]]:
-    """The events of a streamed call, by name; `leave_after` so many the caller hangs up."""
-    data = json.dumps({**BODY, "stream": True, "model": model, "input": text or str(time.monotonic_ns())}).encode()
-    request = urllib.request.Request(f"{server.base_url}/api/v1/generate", data, {"Content-Type": "application/json"})
-    events, name = list[tuple[str, Any]](), ""
-    with urllib.request.urlopen(request, timeout=30) as response:
-        for line in response:
-            if line.startswith(b"event: "):
-                name = line[7:].strip().decode()
-            elif line.startswith(b"data: "):
-                events.append((name, json.loads(line[6:])))
-                if len(events) == leave_after:
-                    break
-    return events
-
-
-def get(server: Server, path: str, data: bytes | None = None) -> Any:
-    with urllib.request.urlopen(f"{server.base_url}/api/v1/{path}", data, timeout=10) as response:
-        return json.load(response)
-
-
-def until(condition: Any, seconds: float = 8) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_what_runs_longer_than_the_grace_is_told_and_kept(tmp_path: Path, upstream: Upstream) -> None:
