@@ -1,32 +1,27 @@
 """The one place that chooses adapters, and that closes them."""
 
 import secrets
-import time
 
 from llm_service.adapters.memory.cache import MemoryCache
-from llm_service.adapters.memory.invalidation import CacheInvalidator
 from llm_service.adapters.memory.single_flight import MemorySingleFlight
 from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.providers.echo import NAME as ECHO
 from llm_service.adapters.providers.echo import EchoProvider
 from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
-from llm_service.adapters.providers.retry import RetryingProvider
+from llm_service.adapters.providers.registry import ProviderRegistry
+from llm_service.adapters.providers.retry import ResilientProvider
 from llm_service.adapters.runtime.background import Ticker, make_spawn
 from llm_service.adapters.runtime.clock import SystemClock, uuid7
-from llm_service.adapters.sql.counters import SqlEpochs, SqlFailedLogins
+from llm_service.adapters.sql.epochs import SqlEpochs
+from llm_service.adapters.sql.failed_logins import SqlFailedLogins
+from llm_service.adapters.sql.idempotency import SqlIdempotency
 from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
 from llm_service.adapters.sql.limits import SqlLimits
+from llm_service.adapters.sql.retention import SqlRetention
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.bootstrap.errors import StartError
-from llm_service.bootstrap.housekeeping import (
-    DAY_S,
-    INTERRUPT_MARGIN_S,
-    PRUNE_S,
-    schedule_housekeeping,
-    skip_if_storage_down,
-)
+from llm_service.bootstrap.housekeeping import DAY_S, INTERRUPT_MARGIN_S, Housekeeping, skip_if_storage_down
 from llm_service.bootstrap.resources import (
-    history_of,
     kept_prompts,
     load_prices,
     load_templates,
@@ -35,34 +30,30 @@ from llm_service.bootstrap.resources import (
     signing_secret,
 )
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
+from llm_service.bootstrap.stores import history_stores
 from llm_service.core.access.caller import Allowance
 from llm_service.core.access.failed_logins import FailedLoginThrottle
 from llm_service.core.access.keyring import Keyring
 from llm_service.core.access.sessions import Sessions
-from llm_service.core.generation.in_flight import InFlightRegistry
-from llm_service.core.generation.model import UpstreamState
+from llm_service.core.generation.in_flight import Collaborators
 from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.outcomes import OutcomeRecorder
 from llm_service.core.generation.ports import MakeId, Provider
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
 from llm_service.core.generation.preview import PreviewService
+from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
 from llm_service.core.generation.service import GenerationService
-from llm_service.core.generation.upstream import Bulkhead, UpstreamCaller
+from llm_service.core.generation.upstream import UpstreamCaller
 from llm_service.core.history.service import HistoryService
 from llm_service.core.limits.limiter import Limiter
 from llm_service.core.services import Services
 from llm_service.core.usage.reports import UsageReports
 
 make_id: MakeId = uuid7
-# Before the grace ends, so that the last events and rows still get out.
-LAST_WORDS_S = 2
-# Edited prompt files are in use within two seconds, also on a busy machine.
-LOOK_S = 0.5
-# A cache is empty everywhere within a second, and a key's last use is known to the minute.
-CLEARED_LOOK_S = 0.8
-KEY_USES_S = 20
-# After the runs were interrupted: for their upstream calls to end.
+# Before the grace ends: time for the last events and rows.
+LAST_EVENTS_S = 2
+# After the generations were interrupted: for their upstream calls to end.
 HANG_UP_S = 1
 
 
@@ -72,116 +63,103 @@ def build_services(settings: Settings) -> Services:
     Raises `StartError`.
     """
     database = open_database(settings)
-    library, prices = load_templates(settings, kept=kept_prompts(settings)), load_prices(settings)
-    provider = RetryingProvider(build_provider(settings))
-    store = history_of(settings, database)
     clock, spawn, reporter = SystemClock(), make_spawn(), LogReporter()
+    templates, prices = load_templates(settings, kept=kept_prompts(settings)), load_prices(settings)
+    providers = ProviderRegistry(ResilientProvider(build_provider(settings), slots=settings.upstream_slots))
+    models, bounds = build_models(settings), _generation_settings(settings)
+    stores, limit_store, retention = (
+        history_stores(database, settings.history),
+        SqlLimits(database),
+        SqlRetention(database),
+    )
     # No text outlives in the cache what the history may keep.
     ttl_s = min(settings.cache_ttl_s, settings.history_days * DAY_S)
-    cache = MemoryCache(ttl_s=ttl_s, max_entries=settings.cache_max_entries)
-    slots = Bulkhead(settings.upstream_slots)
-    outcomes = OutcomeRecorder(store, open_spool(settings), clock, reporter)
-    runs = InFlightRegistry(
-        history=store,
-        outcomes=outcomes,
-        clock=clock,
-        reporter=reporter,
-        make_id=make_id,
-        abandon_grace_s=settings.abandon_grace_s,
-    )
-    calls = UpstreamCaller(
-        provider=provider,
-        prices=prices,
-        cache=cache,
-        history=store,
-        outcomes=outcomes,
-        clock=clock,
-        runs=runs,
-        slots=slots,
-        spawn=spawn,
-        reporter=reporter,
-    )
-    models = build_models(settings)
-    limits = GenerationSettings(
-        deadline_s=settings.deadline_s,
-        max_output_tokens=settings.max_output_tokens,
-        share_cache=settings.cache_scope == "shared",
-        can_repeat=settings.history == "full",
-        everyone=allowance_of_everyone(settings),
-    )
-    limit_store = SqlLimits(database)
-    limiter = Limiter(
-        limit_store, prices, clock, everyone=limits.everyone, lapse_s=settings.deadline_s + INTERRUPT_MARGIN_S
-    )
-    prepare = RequestPreparer(library, models, provider.identity, limits)
-    generate = GenerationService(
-        prepare=prepare,
-        provider=provider.name,
-        cache=cache,
-        flights=MemorySingleFlight(),
-        history=store,
-        calls=calls,
-        runs=runs,
-        clock=clock,
-        limits=limits,
+    cache = MemoryCache(ttl_s=ttl_s, max_entries=settings.cache_max_entries, epochs=SqlEpochs(database))
+    registry = InFlightRegistry(clock, reporter, stores.remote, abandon_grace_s=settings.abandon_grace_s)
+    recorder = OutcomeRecorder(stores.generations, open_spool(settings), clock, reporter)
+    preparer = RequestPreparer(templates, models, providers, bounds)
+    expire_s = settings.deadline_s + INTERRUPT_MARGIN_S
+    limiter = Limiter(limit_store, prices, clock, everyone=bounds.everyone, expire_s=expire_s)
+    generation = GenerationService(
+        preparer=preparer,
+        single_flight=MemorySingleFlight(),
+        store=stores.generations,
+        idempotency=stores.idempotency,
+        upstream=UpstreamCaller(registry, clock, spawn, reporter),
+        registry=registry,
+        collaborators=Collaborators(registry, recorder, cache, prices, clock, reporter, make_id),
+        settings=bounds,
         limiter=limiter,
     )
-    live = RunningGenerations(runs, store, clock)
-    clearing = CacheInvalidator(cache, SqlEpochs(database))
+    running = RunningGenerations(registry, stores.generations, stores.remote, recorder, clock)
     keyring = Keyring(SqlKeys(database), clock, secrets.token_bytes)
     sessions = Sessions(SqlSessions(database), keyring, clock, secrets.token_bytes, signing_secret(settings))
-    attempts = FailedLoginThrottle(SqlFailedLogins(database), clock)
+    failed_logins = FailedLoginThrottle(SqlFailedLogins(database), clock)
     ticker = Ticker(spawn, reporter)
-    schedule_housekeeping(ticker, settings, runs, store, limit_store, outcomes, clock, reporter)
-    ticker.every(LOOK_S, library.refresh)
-    ticker.every(CLEARED_LOOK_S, skip_if_storage_down(clearing.look))
-    ticker.every(KEY_USES_S, skip_if_storage_down(keyring.keep_uses))
-    ticker.every(PRUNE_S, skip_if_storage_down(sessions.prune))
-    ticker.every(PRUNE_S, skip_if_storage_down(attempts.prune))
-
-    def upstream_state() -> UpstreamState:
-        return UpstreamState(slots.taken, slots.size, provider.breaker.state, provider.budget.taken)
+    Housekeeping(
+        templates=templates,
+        registry=registry,
+        recorder=recorder,
+        idempotency=SqlIdempotency(database),
+        retention=retention,
+        limits=limit_store,
+        cache=cache,
+        keyring=keyring,
+        sessions=sessions,
+        failed_logins=failed_logins,
+        clock=clock,
+        reporter=reporter,
+        history_days=settings.history_days,
+        expire_s=expire_s,
+    ).start(ticker)
 
     def warm() -> None:
-        provider.warm()
+        providers.warm()
         prices.warm()
 
     def shut_down() -> None:
-        runs.shut_down(clock.monotonic() + max(0.0, settings.grace_s - LAST_WORDS_S))
+        registry.shut_down(clock.monotonic() + max(0.0, settings.grace_s - LAST_EVENTS_S))
 
     def close() -> None:
-        runs.drain(time.sleep)
+        registry.drain()
         until = clock.monotonic() + HANG_UP_S
-        while slots.taken and clock.monotonic() < until:
-            time.sleep(0.01)
+        while providers.state().in_flight and clock.monotonic() < until:
+            clock.sleep(0.01)
         ticker.close()
-        provider.close()
+        providers.close()
         skip_if_storage_down(keyring.keep_uses)()
-        store.close()
+        database.close()
 
     return Services(
-        library=library,
+        library=templates,
         models=models,
-        generate=generate,
-        preview=PreviewService(prepare, cache, prices),
-        history=HistoryService(store, cache, live, keeps=settings.history),
+        generate=generation,
+        preview=PreviewService(preparer, cache, prices),
+        history=HistoryService(stores.generations, stores.queries, retention, cache, running, keeps=settings.history),
         usage=UsageReports(SqlUsage(database)),
         limiter=limiter,
-        live=live,
-        runs=runs,
-        store=store,
+        live=running,
+        runs=registry,
+        storage=database,
         cache=cache,
-        clearing=clearing,
         keyring=keyring,
         sessions=sessions,
-        attempts=attempts,
-        provider=provider,
+        attempts=failed_logins,
+        providers=providers,
         prices=prices,
         clock=clock,
-        upstream_state=upstream_state,
         warm=warm,
         shut_down=shut_down,
         close=close,
+    )
+
+
+def _generation_settings(settings: Settings) -> GenerationSettings:
+    return GenerationSettings(
+        deadline_s=settings.deadline_s,
+        max_output_tokens=settings.max_output_tokens,
+        share_cache=settings.cache_scope == "shared",
+        everyone=allowance_of_everyone(settings),
     )
 
 

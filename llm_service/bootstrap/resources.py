@@ -7,24 +7,23 @@ from pathlib import Path
 
 from llm_service.adapters.files.secret import SecretFileError, read_or_make
 from llm_service.adapters.files.spool import FileSpool
-from llm_service.adapters.memory.cache import MemoryCache
-from llm_service.adapters.memory.invalidation import CacheInvalidator
+from llm_service.adapters.memory.cache import CACHE_EPOCH
 from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.prompty.folder import PromptFolder
 from llm_service.adapters.providers.echo import NAME as ECHO
 from llm_service.adapters.providers.prices import ModelPrices, PricesFileError, read_prices
 from llm_service.adapters.runtime.clock import SystemClock
-from llm_service.adapters.sql.counters import SqlEpochs
+from llm_service.adapters.sql.epochs import SqlEpochs
 from llm_service.adapters.sql.errors import DatabaseFault
-from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.sql.keys import SqlKeys
-from llm_service.adapters.sql.null_history import NullHistory
+from llm_service.adapters.sql.retention import SqlRetention
 from llm_service.adapters.sql.sqlite.database import Database, migrate, sqlite_path
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.bootstrap.errors import StartError
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
+from llm_service.bootstrap.stores import history_stores
 from llm_service.core.access.keyring import Keyring
-from llm_service.core.history.ports import HistoryStore
+from llm_service.core.history.ports import HistoryQueries, Retention
 from llm_service.core.templates.ports import TemplateFaults
 from llm_service.core.templates.registry import TemplateRegistry
 from llm_service.core.usage.reports import UsageReports
@@ -91,19 +90,30 @@ def open_database(settings: Settings) -> Database:
         raise StartError([str(error)], 1) from error
 
 
-def open_history(settings: Settings) -> HistoryStore:
-    """The history alone, for a command.
+@contextmanager
+def open_history_queries(settings: Settings) -> Iterator[HistoryQueries | None]:
+    """Lists and exports alone, for a command; None where no history is kept.
 
     Raises `StartError`.
     """
-    return history_of(settings, open_database(settings))
+    database = open_database(settings)
+    try:
+        yield history_stores(database, settings.history).queries
+    finally:
+        database.close()
 
 
-def history_of(settings: Settings, database: Database) -> HistoryStore:
-    """As much of it as the operator wants to keep; it closes the database."""
-    if settings.history == "off":
-        return NullHistory(database)
-    return SqlHistory(database, keeps_texts=settings.history == "full")
+@contextmanager
+def open_retention(settings: Settings) -> Iterator[Retention]:
+    """Deletion alone, for a command.
+
+    Raises `StartError`.
+    """
+    database = open_database(settings)
+    try:
+        yield SqlRetention(database)
+    finally:
+        database.close()
 
 
 def kept_prompts(settings: Settings) -> Path:
@@ -150,6 +160,6 @@ def invalidate_caches(settings: Settings) -> None:
     """
     database = open_database(settings)
     try:
-        CacheInvalidator(MemoryCache(ttl_s=1, max_entries=0), SqlEpochs(database)).clear()
+        SqlEpochs(database).advance(CACHE_EPOCH)
     finally:
         database.close()

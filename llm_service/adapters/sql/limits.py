@@ -24,9 +24,7 @@ class SqlLimits:
         self._database = database
 
     def reserve(self, reservation: Reservation) -> ReservationResult:
-        return self._database.write(
-            lambda connection: reservations.SqlReservations(connection).reserve(reservation)
-        )
+        return self._database.write(lambda connection: reservations.SqlReservations(connection).reserve(reservation))
 
     def statuses(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses:
         return self._database.read(partial(reservations.statuses, accounts=accounts, now_ms=now_ms))

@@ -57,8 +57,12 @@ _INSERT = insert(limit_reservations)
 _ADD_SECOND = add_to(limit_seconds, ("account", "second"), ("generations",))
 _ADD_DAY = add_to(limit_days, ("account", "day"), ("tokens", "picousd"))
 _mine = (_reserved.request_id == bindparam("id"), _reserved.account == bindparam("of"))
-_ONE_MORE = update(limit_reservations).where(*_mine, _reserved.spent_tokens.is_(None)).values(attempts=_reserved.attempts + 1)
-_SPENT = update(limit_reservations).where(*_mine).values(spent_tokens=bindparam("spent"), spent_picousd=bindparam("money"))
+_ONE_MORE = (
+    update(limit_reservations).where(*_mine, _reserved.spent_tokens.is_(None)).values(attempts=_reserved.attempts + 1)
+)
+_SPENT = (
+    update(limit_reservations).where(*_mine).values(spent_tokens=bindparam("spent"), spent_picousd=bindparam("money"))
+)
 
 
 class SqlReservations:
@@ -116,9 +120,7 @@ def _each(row: Row[Any]) -> Amount:
     return Amount(row.tokens, _usd(row.picousd))
 
 
-def _nothing_to_extend(
-    connection: Connection, reservation: Reservation, before: LimitStatuses
-) -> LimitStatus | None:
+def _nothing_to_extend(connection: Connection, reservation: Reservation, before: LimitStatuses) -> LimitStatus | None:
     """A further attempt adds to what its call has reserved; where that was settled meanwhile, nothing would be reserved."""
     if reservation.demand.call or reservation.demand.amount == FREE:
         return None

@@ -1,10 +1,10 @@
 """Generations as rows, both ways."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, RowMapping, select
 
 from llm_service.core.generation.model import Generation, GenerationSummary, Status
 from llm_service.core.history.search import Search, excerpt
@@ -98,7 +98,7 @@ def summary_of(row: Row[Any], search: Search | None, texts: Sequence[str]) -> Ge
     return GenerationSummary(**_summary_values(row._mapping), match=match)
 
 
-def _summary_values(values: Mapping[str, Any]) -> dict[str, Any]:
+def _summary_values(values: RowMapping) -> dict[str, Any]:
     return {
         **{name: values[name] for name in _PLAIN_OF_SUMMARY},
         "status": Status(values["status"]),

@@ -1,8 +1,8 @@
 """What the attempts of one generation cost."""
 
+from ..usage.ports import Prices
 from ..usage.pricing import NO_BILL, Bill
 from ..usage.tokens import Usage
-from ..usage.ports import Prices
 
 
 class AttemptBilling:

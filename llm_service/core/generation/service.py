@@ -66,7 +66,7 @@ class GenerationService:
         single_flight: SingleFlight,
         store: GenerationStore,
         idempotency: IdempotencyStore | None,
-        caller: UpstreamCaller,
+        upstream: UpstreamCaller,
         registry: InFlightRegistry,
         collaborators: Collaborators,
         settings: GenerationSettings,
@@ -77,7 +77,7 @@ class GenerationService:
         self._single_flight = single_flight
         self._store = store
         self._idempotency = idempotency
-        self._upstream = caller
+        self._upstream = upstream
         self._registry = registry
         self._uses = collaborators
         self._cache = collaborators.cache
@@ -175,9 +175,7 @@ class GenerationService:
         stopwatch.lap("cache")
         if answer is not None and (replay := self._replay(prepared, request_id, answer, stopwatch)) is not None:
             return replay
-        call = self._single_flight.join(
-            prepared.cache_key if shareable else None, request_id, _fingerprint(prepared)
-        )
+        call = self._single_flight.join(prepared.cache_key if shareable else None, request_id, _fingerprint(prepared))
         if shown:
             call.mark_shown()
         if call.call_id != request_id:

@@ -133,7 +133,9 @@ class Limiter:
         wanted = _shown(limit, demanded_of(limit.kind, demand))
         whose = "your budget" if limit.own else "the service's budget for all callers"
         if demanded_of(limit.kind, demand) > limit.most:
-            return f"This call could cost up to {wanted}, which is more than {whose} of {_shown(limit, limit.most)} a day."
+            return (
+                f"This call could cost up to {wanted}, which is more than {whose} of {_shown(limit, limit.most)} a day."
+            )
         reserved = f" ({_shown(limit, limit.reserved)} reserved for calls under way)" if limit.reserved else ""
         return (
             f"This call could cost up to {wanted}, but only {_shown(limit, limit.left)} of {whose} of "

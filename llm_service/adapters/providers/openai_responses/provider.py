@@ -9,7 +9,7 @@ ones. `openai` takes half a second to import, so that this module is loaded afte
 import json
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +27,8 @@ from llm_service.core.errors import (
     UpstreamUnreachable,
 )
 from llm_service.core.generation.call_context import CallContext
-from llm_service.core.generation.model import Billed, Delta, Done, ProviderCall, ProviderEvent, Status
+from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
 from llm_service.core.messages import Role, text_of
-from llm_service.core.usage.tokens import Usage
 
 from ..sse import parse_events
 from .answer import Answer, usage_of

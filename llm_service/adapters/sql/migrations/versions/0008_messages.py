@@ -6,17 +6,20 @@ from alembic import op
 revision = "0008"
 down_revision = "0007"
 
-_MESSAGE = "json_object('role', '{role}', 'parts', json_array(json_object('type', 'text', 'text', {role}_prompt)))"
-_SYSTEM, _USER = _MESSAGE.format(role="system"), _MESSAGE.format(role="user")
+_CONVERT = """
+UPDATE answers SET messages = CASE
+  WHEN system_prompt <> '' THEN json_array(
+    json_object('role', 'system', 'parts', json_array(json_object('type', 'text', 'text', system_prompt))),
+    json_object('role', 'user', 'parts', json_array(json_object('type', 'text', 'text', user_prompt))))
+  WHEN user_prompt <> '' THEN json_array(
+    json_object('role', 'user', 'parts', json_array(json_object('type', 'text', 'text', user_prompt))))
+  ELSE '[]' END
+"""
 
 
 def upgrade() -> None:
     op.add_column("answers", sa.Column("messages", sa.Text, nullable=False, server_default="[]"))
-    op.execute(
-        "UPDATE answers SET messages = CASE "
-        f"WHEN system_prompt <> '' THEN json_array(json({_SYSTEM}), json({_USER})) "
-        f"WHEN user_prompt <> '' THEN json_array(json({_USER})) ELSE '[]' END"
-    )
+    op.execute(_CONVERT)
     op.drop_column("answers", "system_prompt")
     op.drop_column("answers", "user_prompt")
     op.drop_index("ix_attempts_since_ms", "attempts")
