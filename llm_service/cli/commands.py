@@ -101,7 +101,7 @@ def generate(template_id: str, source: Any, pairs: tuple[str, ...], model: str |
     An incomplete answer is printed too, with exit code 3.
     """
     # Imported here: the JSON shape is the web's, and other commands need none of it.
-    from llm_service.web.schemas.serializers import answer_json
+    from llm_service.web.schemas.generation import generation_json
 
     with cli_errors():
         services = build_services(_settings())
@@ -112,7 +112,7 @@ def generate(template_id: str, source: Any, pairs: tuple[str, ...], model: str |
             done = services.generate.run(asked, LOCAL, make_id()).generation
         finally:
             services.close()
-    click.echo(json.dumps(answer_json(done), ensure_ascii=False, indent=2) if as_json else done.output or "")
+    click.echo(json.dumps(generation_json(done), ensure_ascii=False, indent=2) if as_json else done.output or "")
     if done.status is Status.INCOMPLETE:
         click.echo(f"incomplete: {done.incomplete_reason}", err=True)
         sys.exit(3)
@@ -257,7 +257,7 @@ def _with_progress(store: HistoryStore, owner: str, filters: Filters) -> Iterato
 @click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")
 def usage(by: str, since: str | None, until: str | None, as_json: bool) -> None:
     """What was used, what it cost and what was saved, by everybody, in sums."""
-    from llm_service.web.schemas.serializers import usage_json
+    from llm_service.web.schemas.usage import usage_json
 
     with cli_errors(), usage_reports(_settings()) as reports:
         body = usage_json(reports.report(None, GroupBy(by), since, until))

@@ -7,8 +7,7 @@ from flask import Response
 from llm_service.core.usage.sums import GroupBy
 
 from ..context import services
-from ..schemas.api import UsageQuerySchema, UsageSchema
-from ..schemas.serializers import usage_json
+from ..schemas.usage import UsageQuerySchema, UsageSchema, usage_json
 from ..security.admin_access import usage_of
 from .openapi import Blueprint, json_response
 
