@@ -26,6 +26,7 @@ from llm_service.bootstrap.build import (
 )
 from llm_service.bootstrap.settings import Settings
 from llm_service.core.access.caller import LOCAL, LOCAL_OWNER
+from llm_service.core.dates import optional_moment
 from llm_service.core.errors import ServiceError
 from llm_service.core.generation.model import GenerateRequest, Generation, Status
 from llm_service.core.history.model import Filters
@@ -260,7 +261,8 @@ def usage(by: str, since: str | None, until: str | None, as_json: bool) -> None:
     from llm_service.web.schemas.usage import usage_json
 
     with cli_errors(), usage_reports(_settings()) as reports:
-        body = usage_json(reports.report(None, GroupBy(by), since, until))
+        since_ms, until_ms = optional_moment("since", since), optional_moment("until", until)
+        body = usage_json(reports.report(None, GroupBy(by), since_ms, until_ms))
     click.echo(json.dumps(body, indent=2) if as_json else "\n".join(_usage_table(body)))
 
 
