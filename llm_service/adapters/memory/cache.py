@@ -68,3 +68,6 @@ class MemoryCache:
                 misses=self._misses,
                 coalesced=self._coalesced,
             )
+
+    def health_error(self) -> str | None:
+        return None

@@ -92,7 +92,7 @@ def _checks() -> tuple[dict[str, str], bool]:
     faults = "; ".join(fault.shown for fault in has.library.faults)
     checks = {
         "database": "ok",
-        "cache": "ok",
+        "cache": has.cache.health_error() or "ok",
         "templates": faults or "ok",
         "provider": has.provider.health_error() or "ok",
     }
