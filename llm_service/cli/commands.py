@@ -19,6 +19,7 @@ from llm_service.bootstrap.resources import load_templates, migrate_database, op
 from llm_service.bootstrap.settings import Settings
 from llm_service.bootstrap.start_checks import check_start
 from llm_service.core.access.caller import LOCAL, LOCAL_OWNER
+from llm_service.core.dates import optional_moment
 from llm_service.core.errors import ServiceError
 from llm_service.core.generation.model import GenerateRequest, Generation, Status
 from llm_service.core.history.model import Filters
@@ -94,7 +95,7 @@ def generate(template_id: str, source: Any, pairs: tuple[str, ...], model: str |
     An incomplete answer is printed too, with exit code 3.
     """
     # Imported here: the JSON shape is the web's, and other commands need none of it.
-    from llm_service.web.schemas.serializers import answer_json
+    from llm_service.web.schemas.generation import generation_json
 
     with cli_errors():
         services = build_services(_settings())
@@ -105,7 +106,7 @@ def generate(template_id: str, source: Any, pairs: tuple[str, ...], model: str |
             done = services.generate.run(asked, LOCAL, make_id()).generation
         finally:
             services.close()
-    click.echo(json.dumps(answer_json(done), ensure_ascii=False, indent=2) if as_json else done.output or "")
+    click.echo(json.dumps(generation_json(done), ensure_ascii=False, indent=2) if as_json else done.output or "")
     if done.status is Status.INCOMPLETE:
         click.echo(f"incomplete: {done.incomplete_reason}", err=True)
         sys.exit(3)
@@ -250,10 +251,11 @@ def _with_progress(store: HistoryStore, owner: str, filters: Filters) -> Iterato
 @click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")
 def usage(by: str, since: str | None, until: str | None, as_json: bool) -> None:
     """What was used, what it cost and what was saved, by everybody, in sums."""
-    from llm_service.web.schemas.serializers import usage_json
+    from llm_service.web.schemas.usage import usage_json
 
     with cli_errors(), open_usage_reports(_settings()) as reports:
-        body = usage_json(reports.report(None, GroupBy(by), since, until))
+        since_ms, until_ms = optional_moment("since", since), optional_moment("until", until)
+        body = usage_json(reports.report(None, GroupBy(by), since_ms, until_ms))
     click.echo(json.dumps(body, indent=2) if as_json else "\n".join(_usage_table(body)))
 
 

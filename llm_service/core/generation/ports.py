@@ -121,6 +121,10 @@ class Cache(Protocol):
 
     def stats(self) -> CacheStats: ...
 
+    def health_error(self) -> str | None:
+        """What is wrong with the cache, for the readiness check; None = nothing known."""
+        ...
+
 
 class SharedCall(Protocol):
     """One upstream call, its text so far, and the generations that share it.

@@ -15,7 +15,7 @@ from llm_service.core.generation.subscriptions import Subscription
 from ..http.connection import caller_gone
 from ..http.errors import problem_document
 from ..http.sse import PING, StreamEvent, event_stream, json_message, stream_events
-from ..schemas.serializers import answer_json
+from ..schemas.generation import generation_json
 
 # `start` goes out with the first upstream event, and at the latest after this.
 START_S = 2.0
@@ -56,7 +56,7 @@ def _events(subscription: Subscription, heard: Iterator[StreamEvent], start: boo
             # json.dumps by itself: this line runs for every token of every stream.
             yield f'event: delta\nid: {subscription.position}\ndata: {{"text": {json.dumps(event.text, ensure_ascii=False)}}}\n\n'
         elif isinstance(event, Finished):
-            yield json_message(answer_json(event.generation), "done", subscription.position + 1)
+            yield json_message(generation_json(event.generation), "done", subscription.position + 1)
         elif isinstance(event, ServiceError):
             problem = problem_document(event, path, subscription.generation.request_id)
             yield json_message(problem, "error", subscription.position + 1)

@@ -15,15 +15,15 @@ from ..context import caller, services
 from ..http.connection import caller_gone
 from ..http.errors import InvalidIdempotencyKey
 from ..http.rate_limit_headers import limit_headers
-from ..schemas.api import (
+from ..schemas.generation import (
     GENERATE_EXAMPLE,
     GENERATION_EXAMPLE,
     EventSchema,
     GenerateHelpSchema,
     GenerateRequestSchema,
     GenerationSchema,
+    generation_json,
 )
-from ..schemas.serializers import answer_json
 from .events import stream_generation
 from .openapi import RATE_LIMIT_HEADERS, Blueprint, Decorator, json_response
 
@@ -135,7 +135,7 @@ def answer(*, key: IdempotencyKey | None, stream: bool, **asked: Any) -> Respons
         **limit_headers(finished.standing, services().clock.now_ms()),
         "Server-Timing": server_timing(finished),
     }
-    return json_response(answer_json(finished.generation), headers=headers)
+    return json_response(generation_json(finished.generation), headers=headers)
 
 
 def _streamed(asked: GenerateRequest, key: IdempotencyKey | None) -> Response:

@@ -9,7 +9,7 @@ from llm_service import __version__
 from llm_service.core.errors import StorageError
 
 from ..context import caller, services
-from ..schemas.api import HealthSchema, ReadySchema, StatusSchema
+from ..schemas.health import HealthSchema, ReadySchema, StatusSchema
 from .openapi import Blueprint, json_response
 
 blp = Blueprint("health", __name__, url_prefix="/api/v1", description="Is it alive, is it ready, how is it set up")
@@ -92,7 +92,7 @@ def _checks() -> tuple[dict[str, str], bool]:
     faults = "; ".join(fault.shown for fault in has.library.faults)
     checks = {
         "database": "ok",
-        "cache": "ok",
+        "cache": has.cache.health_error() or "ok",
         "templates": faults or "ok",
         "provider": has.provider.health_error() or "ok",
     }

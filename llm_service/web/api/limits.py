@@ -3,8 +3,7 @@
 from flask import Response
 
 from ..context import caller, services
-from ..http.rate_limit_headers import limit_json
-from ..schemas.api import LimitListSchema
+from ..schemas.limits import LimitListSchema, limit_json
 from .openapi import Blueprint, json_response
 
 blp = Blueprint("limits", __name__, url_prefix="/api/v1/limits", description="How much may be used, and what is left")

@@ -21,7 +21,7 @@ from llm_service.core.templates.properties import plain_number
 
 from ..context import services
 from ..http.query import refuse_unknown
-from ..schemas.serializers import output_json
+from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
 from . import generate, history, login, numbers, problems, status, templates, usage
 from .forms import field_id, widget
