@@ -15,7 +15,13 @@ from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.bootstrap.build import build_models, build_services, make_id
 from llm_service.bootstrap.errors import StartError
 from llm_service.bootstrap.housekeeping import prune_before_ms
-from llm_service.bootstrap.resources import load_templates, migrate_database, open_history, open_usage_reports
+from llm_service.bootstrap.resources import (
+    load_templates,
+    migrate_database,
+    open_history_queries,
+    open_retention,
+    open_usage_reports,
+)
 from llm_service.bootstrap.settings import Settings
 from llm_service.bootstrap.start_checks import check_start
 from llm_service.core.access.caller import LOCAL, LOCAL_OWNER
@@ -23,7 +29,7 @@ from llm_service.core.dates import optional_moment
 from llm_service.core.errors import ServiceError
 from llm_service.core.generation.model import GenerateRequest, Generation, Status
 from llm_service.core.history.model import Filters
-from llm_service.core.history.ports import HistoryStore
+from llm_service.core.history.ports import HistoryQueries
 from llm_service.core.templates.self_tests import failures
 from llm_service.core.usage.sums import GroupBy
 from llm_service.web.api.docs import EXTENSION as OPENAPI
@@ -190,12 +196,10 @@ def prune_history() -> None:
     The service may run meanwhile.
     """
     with cli_errors():
-        store = open_history(_settings())
-        try:
-            deleted = store.prune(prune_before_ms(_settings(), SystemClock().now_ms()))
-            store.scrub()
-        finally:
-            store.close()
+        days = _settings().history_days
+        with open_retention(_settings()) as retention:
+            deleted = retention.prune(prune_before_ms(days, SystemClock().now_ms()))
+            retention.scrub()
     click.echo(f"{deleted:,} generations were deleted.")
 
 
@@ -222,23 +226,20 @@ def export_history(format: str, output: Any, owner: str, **filters: str | None) 
 
     with cli_errors():
         chosen = read_filters(filters)
-        store = open_history(_settings())
-        try:
-            rows = _with_progress(store, owner, chosen)
+        with open_history_queries(_settings()) as queries:
+            rows = _with_progress(queries, owner, chosen) if queries else iter(())
             for chunk in chunked(export_pieces(rows, SystemClock(), format)):
                 output.write(chunk)
-        finally:
-            store.close()
 
 
-def _with_progress(store: HistoryStore, owner: str, filters: Filters) -> Iterator[Generation]:
+def _with_progress(queries: HistoryQueries, owner: str, filters: Filters) -> Iterator[Generation]:
     """The rows; the bar goes through their time, because to count them would be to read them."""
-    newest, oldest = store.newest(owner, 1, filters=filters), store.newest(owner, 1, after=0, filters=filters)
+    newest, oldest = queries.newest(owner, 1, filters=filters), queries.newest(owner, 1, after=0, filters=filters)
     if not newest or not oldest:
         return
     here_ms = newest[0][1].created_ms
     with click.progressbar(length=max(1, here_ms - oldest[0][1].created_ms), label="Exporting", file=sys.stderr) as bar:
-        for generation in store.export(owner, filters):
+        for generation in queries.export(owner, filters):
             yield generation
             bar.update(max(0, here_ms - generation.created_ms))
             here_ms = min(here_ms, generation.created_ms)

@@ -272,9 +272,9 @@ def test_a_service_starts_with_a_damaged_spool(tmp_path: Path) -> None:
 
 
 def test_deleting_much_holds_no_writer_up(tmp_path: Path) -> None:
-    from llm_service.adapters.sql.history import SqlHistory
+    from tests.support.stores import Stores
 
-    store = SqlHistory(Database(f"sqlite:///{tmp_path}/h.db"))
+    store = Stores(Database(f"sqlite:///{tmp_path}/h.db"))
     for number in range(2000):
         store.start(generation(number))
     waits: list[float] = []

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.adapters.memory.invalidation import CacheInvalidator
 from llm_service.adapters.sql.counters import SqlEpochs, SqlFailedLogins
+
+from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Scope

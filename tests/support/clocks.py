@@ -3,13 +3,36 @@
 import time
 from collections.abc import Callable
 
+from llm_service.core.clock import Event
 
-class Clock:
+NOW_MS = 1_700_000_000_000
+
+
+class ManualClock:
+    """Time passes when something sleeps, or when the test says so.
+
+    Waiting for an event is real: background threads of the test set it.
+    """
+
+    def __init__(self) -> None:
+        # Deadlines go to adapters that look at the system's clock.
+        self._begun = time.monotonic()
+        self._elapsed_s = 0.0
+
     def now_ms(self) -> int:
-        return 1_700_000_000_000
+        return NOW_MS + round(self._elapsed_s * 1000)
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return self._begun + self._elapsed_s
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+
+    def wait(self, event: Event, timeout_s: float) -> bool:
+        return event.wait(timeout_s)
+
+    def advance(self, seconds: float) -> None:
+        self._elapsed_s += seconds
 
 
 def until(condition: Callable[[], object], within_s: float = 30) -> None:

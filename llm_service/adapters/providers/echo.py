@@ -12,7 +12,6 @@ from collections.abc import Generator
 from llm_service.core.errors import Cancelled, DeadlineExceeded
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Delta, Done, ProviderCall, ProviderEvent, Status
-from llm_service.core.messages import Role, text_of
 from llm_service.core.usage.tokens import Usage
 
 NAME = "echo"
@@ -61,5 +60,5 @@ class EchoProvider:
 
 def _answer(call: ProviderCall) -> str:
     if call.output is None:
-        return PREFACE + text_of(call.messages, Role.USER)
+        return PREFACE + call.user_prompt
     return json.dumps(dict(call.output.sample), ensure_ascii=False, indent=2)

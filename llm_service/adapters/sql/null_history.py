@@ -21,22 +21,22 @@ class NullGenerations:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._running: dict[str, Generation] = {}
+        self.running: dict[str, Generation] = {}
 
     def transaction(self, work: Callable[[UnitOfWork], T]) -> T:
         unit: _NullUnitOfWork | None = None
 
         def in_transaction(connection: Connection) -> T:
             nonlocal unit
-            unit = _NullUnitOfWork(connection, self._running)
+            unit = _NullUnitOfWork(connection, self.running)
             return work(unit)
 
         result = self._database.write(in_transaction)
         # The work may run twice: what it did to the memory counts once it is committed.
         assert unit is not None
-        self._running |= unit.generations.started
+        self.running |= unit.generations.started
         for request_id in unit.generations.finished:
-            self._running.pop(request_id, None)
+            self.running.pop(request_id, None)
         return result
 
     def record_hit(self, generation: Generation, answer_id: str) -> bool:
@@ -48,7 +48,7 @@ class NullGenerations:
         return generation
 
     def get(self, owner: str, request_id: str) -> Generation | None:
-        found = self._running.get(request_id)
+        found = self.running.get(request_id)
         return found if found is not None and found.owner == owner else None
 
 
@@ -63,7 +63,7 @@ class _NullWriter:
 
     def __init__(self, connection: Connection, running: dict[str, Generation]) -> None:
         self._connection = connection
-        self._running = running
+        self.running = running
         self.started: dict[str, Generation] = {}
         self.finished: list[str] = []
 
@@ -76,7 +76,7 @@ class _NullWriter:
     def finish(self, generation: Generation) -> bool:
         count(self._connection, generation)
         self.finished.append(generation.request_id)
-        return generation.request_id in self._running
+        return generation.request_id in self.running
 
     def finish_with_own_answer(self, generation: Generation, answer_id: str) -> bool:
         return self.finish(generation)

@@ -56,6 +56,15 @@ class ProviderCall:
     options: Mapping[str, Any]
     output: OutputFormat | None = None
 
+    @property
+    def system_prompt(self) -> str:
+        """Empty where the template has no system message."""
+        return text_of(self.messages, Role.SYSTEM)
+
+    @property
+    def user_prompt(self) -> str:
+        return text_of(self.messages, Role.USER)
+
 
 @dataclass(frozen=True, slots=True)
 class Delta:

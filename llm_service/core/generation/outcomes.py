@@ -102,7 +102,7 @@ class OutcomeRecorder:
         """Store a bill that came after the outcome; a store that is out of reach is reported."""
 
         def work(unit: UnitOfWork) -> None:
-            _settle(unit, now)
+            settle(unit, now)
             unit.generations.amend_billing(was, now)
 
         try:
@@ -117,7 +117,7 @@ class OutcomeRecorder:
         def work(unit: UnitOfWork) -> int:
             interrupted = unit.generations.interrupt_older_than(created_ms, now_ms)
             for generation in interrupted:
-                _settle(unit, generation)
+                settle(unit, generation)
             return len(interrupted)
 
         return self._store.transaction(work)
@@ -169,11 +169,11 @@ class OutcomeRecorder:
 
 
 def _finish(unit: UnitOfWork, generation: Generation) -> bool:
-    _settle(unit, generation)
+    settle(unit, generation)
     return unit.generations.finish(generation)
 
 
-def _settle(unit: UnitOfWork, generation: Generation) -> None:
+def settle(unit: UnitOfWork, generation: Generation) -> None:
     """Only one who made a call of its own has reserved anything."""
     if not generation.attempts:
         return

@@ -115,10 +115,6 @@ class Cache(Protocol):
         """Empty the cache of every process; how many answers this one forgot. Raises `StorageError`."""
         ...
 
-    def health_error(self) -> str | None:
-        """Why answers are not cached as they should be; None = nothing known."""
-        ...
-
     def stats(self) -> CacheStats: ...
 
     def health_error(self) -> str | None:

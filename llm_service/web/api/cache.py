@@ -19,6 +19,6 @@ def clear() -> Response:
 
     Those of every owner, in every process of the service: here at once, in the others within a second. The history stays.
     """
-    cleared = services().clearing.clear()
+    cleared = services().cache.clear()
     record("cache cleared", entries=cleared)
     return json_response({"cleared": cleared})

@@ -132,7 +132,7 @@ def events(request_id: str) -> Response:
     The events are those of a streamed generate call. Nothing is asked of the model for it. A generation that another
     process of the service runs gives its text at its end.
     """
-    return join_generation(services().live.listen(owner_of(request_id), request_id, last_event_id()))
+    return join_generation(services().live.subscribe(owner_of(request_id), request_id, last_event_id()))
 
 
 @blp.route("/<request_id>/cancel", methods=["POST"])

@@ -73,7 +73,7 @@ def preview(body: dict[str, Any], template_id: str) -> Response:
     """
     g.quiet = True
     asked = GenerateRequest(template_id=_named(template_id).template_id, **body)
-    return json_response(preview_json(services().preview(asked, caller())))
+    return json_response(preview_json(services().preview.preview(asked, caller())))
 
 
 def _summary(template: Template) -> dict[str, Any]:

@@ -17,9 +17,9 @@ _WINDOW_S = {LimitKind.GENERATIONS: 60, LimitKind.TOKENS: 86_400, LimitKind.USD:
 _UNIT = {LimitKind.TOKENS: "tokens", LimitKind.USD: "micro-usd"}
 
 
-def limit_headers(standing: LimitStatuses, now_ms: int) -> dict[str, str]:
+def limit_headers(statuses: LimitStatuses, now_ms: int) -> dict[str, str]:
     """For an answer: how the limit stands that matters most; nothing where nothing is limited."""
-    limit = tightest(standing)
+    limit = tightest(statuses)
     return {} if limit is None else _headers(limit, now_ms)
 
 

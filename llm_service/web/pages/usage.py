@@ -64,7 +64,7 @@ def index() -> str:
             ("Template", _costliest_first(sums_by(GroupBy.TEMPLATE))),
             ("Model", _costliest_first(sums_by(GroupBy.MODEL))),
         ],
-        limits=services().limiter.standing(caller()),
+        limits=services().limiter.statuses(caller()),
     )
 
 

@@ -28,7 +28,6 @@ from llm_service.core.errors import (
 )
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
-from llm_service.core.messages import Role, text_of
 
 from ..sse import parse_events
 from .answer import Answer, usage_of
@@ -146,10 +145,9 @@ class OpenAIProvider:
 
 
 def _request_body(call: ProviderCall) -> dict[str, Any]:
-    user, system = text_of(call.messages, Role.USER), text_of(call.messages, Role.SYSTEM)
-    body: dict[str, Any] = {"model": call.model, "input": user, "store": False, "stream": True}
-    if system:
-        body["instructions"] = system
+    body: dict[str, Any] = {"model": call.model, "input": call.user_prompt, "store": False, "stream": True}
+    if call.system_prompt:
+        body["instructions"] = call.system_prompt
     if call.output:
         schema = strict_schema(call.output.schema)
         body["text"] = {"format": {"type": "json_schema", "name": call.output.name, "strict": True, "schema": schema}}
