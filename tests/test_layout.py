@@ -31,3 +31,40 @@ def of_a_test(name: str) -> bool:
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))
 def test_no_module_imports_a_test_module(path: Path) -> None:
     assert [name for name in imported_names(path) if of_a_test(name)] == []
+
+
+CORE = ROOT / "llm_service" / "core"
+# Modules that need none, and why.
+WITHOUT_TESTS = {
+    "services": "holds the others, and does nothing itself",
+}
+# Modules whose tests are still tests/core/test_generate.py and tests/core/test_limits.py.
+OWED = {
+    "generation/in_flight", "generation/outcomes", "generation/running", "generation/service",
+    "generation/subscriptions", "generation/upstream", "limits/limiter", "limits/rules",
+}  # fmt: skip
+
+
+def does_something(path: Path) -> bool:
+    """Whether a module has a function with a body: constants, plain dataclasses and protocols have none."""
+    functions = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
+    return any(
+        not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Constant)
+        for function in functions
+        for statement in function.body
+    )
+
+
+def core_modules() -> dict[str, Path]:
+    """By name, such as "usage/pricing"."""
+    return {path.relative_to(CORE).with_suffix("").as_posix(): path for path in sorted(CORE.rglob("*.py"))}
+
+
+def test_every_module_of_the_core_has_a_test_module_of_its_name() -> None:
+    wanted = {name for name, path in core_modules().items() if does_something(path)} - WITHOUT_TESTS.keys()
+    folder, tests = TESTS / "core", set()
+    for path in folder.rglob("test_*.py"):
+        module = path.with_name(path.name.removeprefix("test_")).relative_to(folder).with_suffix("")
+        tests.add(module.as_posix())
+    assert wanted - tests == OWED
+    assert WITHOUT_TESTS.keys() <= core_modules().keys()

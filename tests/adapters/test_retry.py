@@ -14,6 +14,7 @@ from llm_service.core.errors import ServiceError
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Delta, Done, ProviderCall, ProviderEvent, Retrying
 from llm_service.core.messages import Prompts
+from tests.support.clocks import HandTimer
 from tests.support.constants import KEY_CANARY
 from tests.support.processes import free_port
 from tests.support.upstream import Upstream
@@ -112,17 +113,8 @@ def test_a_stop_ends_a_read_that_blocks(provider: RetryingProvider, upstream: Up
     assert provider.breaker.state == "closed"
 
 
-class Hands:
-    """A clock that is moved by hand."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_the_budget() -> None:
-    clock = Hands()
+    clock = HandTimer(1000)
     budget = RetryBudget(clock)
     for _ in range(200):
         budget.count_request()
@@ -149,13 +141,13 @@ def attempts(breaker: CircuitBreaker, *, failed: int = 0, answered: int = 0) -> 
     ],
 )
 def test_the_circuit_opens_when_nearly_all_of_enough_attempts_fail(failed: int, answered: int, opens: bool) -> None:
-    breaker = CircuitBreaker(Hands())
+    breaker = CircuitBreaker(HandTimer(1000))
     attempts(breaker, failed=failed, answered=answered)
     assert (breaker.state == "open") is opens
 
 
 def test_what_is_long_ago_does_not_count() -> None:
-    clock = Hands()
+    clock = HandTimer(1000)
     breaker = CircuitBreaker(clock)
     attempts(breaker, failed=MIN_ATTEMPTS - 1)
     clock.now += WINDOW_S + 2
@@ -165,7 +157,7 @@ def test_what_is_long_ago_does_not_count() -> None:
 
 @pytest.mark.parametrize("recovers", [True, False])
 def test_one_probe_decides(recovers: bool) -> None:
-    clock = Hands()
+    clock = HandTimer(1000)
     breaker = CircuitBreaker(clock)
     attempts(breaker, failed=MIN_ATTEMPTS)
     with pytest.raises(errors.UpstreamUnavailable) as raised:
@@ -180,7 +172,7 @@ def test_one_probe_decides(recovers: bool) -> None:
 
 
 def test_a_probe_that_was_called_off_leaves_its_place() -> None:
-    clock = Hands()
+    clock = HandTimer(1000)
     breaker = CircuitBreaker(clock)
     attempts(breaker, failed=MIN_ATTEMPTS)
     clock.now += OPEN_S

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,27 +18,17 @@ from llm_service.core.access.keys import DAY_MS, Key, with_checksum
 from llm_service.core.access.sessions import Session, Sessions
 from llm_service.core.errors import NotFound
 from tests.support.builders import answer
+from tests.support.clocks import ManualClock
 
 HOUR_MS = 3_600_000
 ANSWER = answer()
 SCOPES = frozenset({Scope.GENERATE})
 
 
-@dataclass
-class HandClock:
-    ms: int = 1_790_000_000_000
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic(self) -> float:
-        return self.ms / 1000
-
-
 class Doors:
     """One process of the service; several may share a database."""
 
-    def __init__(self, database: Database, clock: HandClock, secret: bytes = b"s" * 32) -> None:
+    def __init__(self, database: Database, clock: ManualClock, secret: bytes = b"s" * 32) -> None:
         self.clock = clock
         self.keyring = Keyring(SqlKeys(database), clock, os.urandom)
         self.sessions = Sessions(SqlSessions(database), self.keyring, clock, os.urandom, secret)
@@ -55,7 +44,7 @@ def _database(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture(name="doors")
 def _doors(database: Database) -> Doors:
-    return Doors(database, HandClock())
+    return Doors(database, ManualClock())
 
 
 def refused(doors: Doors, text: str) -> Refusal:
@@ -89,7 +78,7 @@ def test_each_reason_is_known_for_the_log(doors: Doors) -> None:
 
 
 def test_a_revocation_elsewhere_is_felt_within_half_a_second(database: Database) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     here, there = Doors(database, clock), Doors(database, clock)
     text, key = here.keyring.make("ci", SCOPES)
     assert isinstance(there.keyring.find(text), Key)
@@ -227,7 +216,7 @@ class Counted(SqlFailedLogins):
 
 def test_a_flood_costs_no_writes(database: Database) -> None:
     store = Counted(database)
-    attempts = FailedLoginThrottle(store, HandClock())
+    attempts = FailedLoginThrottle(store, ManualClock())
     assert [attempts.wrong("10.0.0.1") for _ in range(1000)].count(None) == 5
     assert store.writes == 6
 

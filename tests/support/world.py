@@ -7,6 +7,7 @@ from pathlib import Path
 from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.adapters.memory.single_flight import MemorySingleFlight
 from llm_service.adapters.providers.echo import EchoProvider
+from llm_service.adapters.providers.retry import ResilientProvider
 from llm_service.adapters.runtime.background import make_spawn
 from llm_service.core.access.caller import LOCAL
 from llm_service.core.generation.bulkhead import Bulkhead
@@ -37,8 +38,8 @@ WORD = (Delta("a"), Delta("b"), DONE)
 class OneProvider:
     """Resolves every model to the same provider."""
 
-    def __init__(self, provider: ManagedProvider) -> None:
-        self._provider = provider
+    def __init__(self, provider: ManagedProvider | None = None) -> None:
+        self._provider = provider or ResilientProvider(EchoProvider(), slots=10)
 
     def resolve(self, model: str) -> ManagedProvider:
         return self._provider

@@ -60,9 +60,3 @@ def test_a_bad_change_leaves_the_last_good_set() -> None:
     source.given = SHIPPED
     library.refresh()
     assert library.faults == ()
-
-
-def test_a_fault_is_shown_without_its_folder() -> None:
-    assert str(FAULT) == "/somewhere/prompts/x_v1.prompty:7: is wrong"
-    assert (FAULT.shown, FAULT.template_id) == ("x_v1.prompty:7: is wrong", "x_v1")
-    assert TemplateFault("/a/b_v1.prompty", None, "is binary").shown == "b_v1.prompty: is binary"

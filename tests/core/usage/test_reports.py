@@ -5,7 +5,7 @@ import pytest
 from llm_service.core.dates import FIRST_MS, LAST_MS
 from llm_service.core.errors import InvalidInput
 from llm_service.core.usage.reports import LAST_HOUR, UsageReports
-from llm_service.core.usage.sums import HOUR_MS, GroupBy, UsageLine, UsageSums, bucket_of
+from llm_service.core.usage.sums import HOUR_MS, GroupBy, UsageLine, UsageSums
 
 DAY = 20_000
 
@@ -56,19 +56,3 @@ def test_lines_are_in_order_and_summed() -> None:
     assert report.total.requests == 6
     later, earlier = UsageLine((DAY + 1,), UsageSums(requests=5)), UsageLine((DAY,), UsageSums(requests=1))
     assert list(UsageReports(Lines(later, earlier)).report("alice").lines) == [earlier, later]
-
-
-@pytest.mark.parametrize("latency_ms", [0, 1, 2, 7, 100, 999, 5_000, 119_999])
-def test_a_latency_comes_back_to_about_a_tenth(latency_ms: int) -> None:
-    sums = UsageSums(latencies={bucket_of(latency_ms): 1})
-    found = sums.latency_ms(0.5)
-    assert found is not None
-    assert abs(found - latency_ms) <= max(1, latency_ms * 0.1)
-
-
-def test_shares_of_latencies() -> None:
-    sums = UsageSums(latencies={bucket_of(100): 90, bucket_of(8_000): 10})
-    assert 90 <= (sums.latency_ms(0.5) or 0) <= 108
-    assert 6_800 <= (sums.latency_ms(0.95) or 0) <= 8_200
-    assert UsageSums().latency_ms(0.5) is None
-    assert UsageSums(latencies={3: 0}).latency_ms(0.95) is None
