@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider, parse_usage
+from llm_service.adapters.providers.openai_responses.answer import parse_usage
+from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core import errors
 from llm_service.core.errors import ServiceError
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Billed, Delta, Done, ProviderCall, ProviderEvent
-from llm_service.core.messages import Prompts
 from llm_service.core.usage.tokens import Usage
+from tests.support.builders import messages_of
 from tests.support.constants import KEY_CANARY
 from tests.support.upstream import FAULT_MODELS, Upstream
 from tests.support.upstream_faults import ANSWERS, FAILURES
@@ -28,11 +30,11 @@ def _provider(upstream: Upstream) -> Iterator[OpenAIProvider]:
 
 
 def call(model: str, **options: object) -> ProviderCall:
-    return ProviderCall(model, Prompts("Be brief.", "Hello"), options)
+    return ProviderCall(model, messages_of("Be brief.", "Hello"), options)
 
 
 def drain(provider: OpenAIProvider, model: str) -> tuple[str, Done]:
-    *deltas, done = provider.stream(call(model), CallContext(time.monotonic() + DEADLINE_S))
+    *deltas, done = provider.stream(call(model), CallContext(time.monotonic() + DEADLINE_S, SystemClock()))
     assert all(isinstance(delta, Delta) for delta in deltas)
     assert isinstance(done, Done)
     return "".join(delta.text for delta in deltas if isinstance(delta, Delta)), done
@@ -70,7 +72,7 @@ def test_usage_of_a_normal_answer(provider: OpenAIProvider) -> None:
 
 def test_usage_of_a_failure_comes_before_the_error(provider: OpenAIProvider) -> None:
     events = list[ProviderEvent]()
-    stream = provider.stream(call("fault-failed-usage"), CallContext(time.monotonic() + DEADLINE_S))
+    stream = provider.stream(call("fault-failed-usage"), CallContext(time.monotonic() + DEADLINE_S, SystemClock()))
     with pytest.raises(errors.UpstreamError):
         events.extend(stream)
     assert events[-1] == Billed(Usage(3, 4, 7, cached_input_tokens=2, reasoning_tokens=1))
@@ -93,7 +95,11 @@ def test_usage_keeps_only_what_is_known(reported: object, expected: Usage) -> No
 
 
 def test_what_is_sent(provider: OpenAIProvider, upstream: Upstream) -> None:
-    list(provider.stream(call("what-is-sent", temperature=0.5), CallContext(time.monotonic() + DEADLINE_S)))
+    list(
+        provider.stream(
+            call("what-is-sent", temperature=0.5), CallContext(time.monotonic() + DEADLINE_S, SystemClock())
+        )
+    )
     (sent,) = upstream.calls_of("what-is-sent")
     assert sent["body"] == {
         "model": "what-is-sent",
@@ -117,7 +123,7 @@ def test_connections_are_used_again(provider: OpenAIProvider, upstream: Upstream
 def test_closing_early_closes_the_upstream_call() -> None:
     with Upstream() as upstream:
         provider = OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=IDLE_S)
-        events = provider.stream(call("tokens-1000-100"), CallContext(time.monotonic() + 30))
+        events = provider.stream(call("tokens-1000-100"), CallContext(time.monotonic() + 30, SystemClock()))
         assert isinstance(next(events), Delta)
         assert upstream.open_connections == 1
         events.close()

@@ -8,12 +8,13 @@ import pytest
 
 from llm_service.adapters.providers.circuit_breaker import MIN_ATTEMPTS, OPEN_S, WINDOW_S, CircuitBreaker
 from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
-from llm_service.adapters.providers.retry import BUDGET_FREE, RetryBudget, RetryingProvider
+from llm_service.adapters.providers.retry import BUDGET_FREE, ResilientProvider, RetryBudget
+from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core import errors
 from llm_service.core.errors import ServiceError
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Delta, Done, ProviderCall, ProviderEvent, Retrying
-from llm_service.core.messages import Prompts
+from tests.support.builders import messages_of
 from tests.support.clocks import HandTimer
 from tests.support.constants import KEY_CANARY
 from tests.support.processes import free_port
@@ -37,25 +38,25 @@ def no_wait(_low: float, _high: float) -> float:
 
 
 @pytest.fixture(name="provider")
-def _provider(upstream: Upstream) -> Iterator[RetryingProvider]:
+def _provider(upstream: Upstream) -> Iterator[ResilientProvider]:
     made = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=0.4)
-    provider = RetryingProvider(made, jitter=no_wait)
+    provider = ResilientProvider(made, slots=10, jitter=no_wait)
     yield provider
     provider.close()
 
 
 def call(model: str) -> ProviderCall:
-    return ProviderCall(model, Prompts("Be brief.", "Hello"), {})
+    return ProviderCall(model, messages_of("Be brief.", "Hello"), {})
 
 
 @pytest.mark.parametrize("may_restart", [True, False])
 @pytest.mark.parametrize("model", sorted(FAILURES))
 def test_how_often_each_fault_is_tried(
-    provider: RetryingProvider, upstream: Upstream, model: str, may_restart: bool
+    provider: ResilientProvider, upstream: Upstream, model: str, may_restart: bool
 ) -> None:
     expected = ATTEMPTS.get(model, 1) if may_restart or model not in BRING_TEXT else 1
     before, events = len(upstream.calls), list[ProviderEvent]()
-    stream = provider.stream(call(model), CallContext(time.monotonic() + 1.2, lambda: may_restart))
+    stream = provider.stream(call(model), CallContext(time.monotonic() + 1.2, SystemClock(), lambda: may_restart))
     with pytest.raises(ServiceError) as raised:
         events.extend(stream)
     assert type(raised.value) is FAILURES[model]
@@ -65,9 +66,9 @@ def test_how_often_each_fault_is_tried(
 
 def test_the_time_that_the_provider_names_is_waited(upstream: Upstream) -> None:
     made = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=5)
-    provider = RetryingProvider(made)
+    provider = ResilientProvider(made, slots=10)
     before, started = len(upstream.calls), time.monotonic()
-    events = list(provider.stream(call("retry-after-2"), CallContext(started + 10)))
+    events = list(provider.stream(call("retry-after-2"), CallContext(started + 10, SystemClock())))
     waited_s = time.monotonic() - started
     provider.close()
     assert isinstance(events[-1], Done)
@@ -75,34 +76,36 @@ def test_the_time_that_the_provider_names_is_waited(upstream: Upstream) -> None:
     assert len(upstream.calls) - before == 2
 
 
-def test_a_time_beyond_the_deadline_is_answered_at_once(provider: RetryingProvider, upstream: Upstream) -> None:
+def test_a_time_beyond_the_deadline_is_answered_at_once(provider: ResilientProvider, upstream: Upstream) -> None:
     before, started = len(upstream.calls), time.monotonic()
     with pytest.raises(errors.UpstreamRateLimited) as raised:
-        list(provider.stream(call("fault-429"), CallContext(started + 5)))
+        list(provider.stream(call("fault-429"), CallContext(started + 5, SystemClock())))
     assert raised.value.retry_after_s == 7
     assert time.monotonic() - started < 1
     assert len(upstream.calls) - before == 1
 
 
 def test_a_stop_ends_the_pause(upstream: Upstream) -> None:
-    provider = RetryingProvider(
-        OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=5), jitter=lambda _low, _high: 60.0
+    provider = ResilientProvider(
+        OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=5),
+        slots=10,
+        jitter=lambda _low, _high: 60.0,
     )
-    control = CallContext(time.monotonic() + 120)
-    events = provider.stream(call("fault-500"), control)
+    context = CallContext(time.monotonic() + 120, SystemClock())
+    events = provider.stream(call("fault-500"), context)
     assert next(events) == Retrying(2, may_be_billed=False), "a provider does not bill its own failure"
-    control.stop()
+    context.stop()
     with pytest.raises(errors.Cancelled):
         next(events)
     provider.close()
 
 
-def test_a_stop_ends_a_read_that_blocks(provider: RetryingProvider, upstream: Upstream) -> None:
-    control = CallContext(time.monotonic() + 30)
-    events = provider.stream(call("fault-hang-after-3"), control)
+def test_a_stop_ends_a_read_that_blocks(provider: ResilientProvider, upstream: Upstream) -> None:
+    context = CallContext(time.monotonic() + 30, SystemClock())
+    events = provider.stream(call("fault-hang-after-3"), context)
     assert isinstance(next(events), Delta)
     open_before = upstream.open_connections
-    threading.Timer(0.05, control.stop).start()
+    threading.Timer(0.05, context.stop).start()
     started = time.monotonic()
     with pytest.raises(ServiceError):
         list(events)
@@ -181,20 +184,22 @@ def test_a_probe_that_was_called_off_leaves_its_place() -> None:
 
 
 @pytest.mark.parametrize("model", ["fault-400", "fault-401", "fault-429-plain", "fault-eof-after-3", "fault-json-null"])
-def test_what_is_no_sign_of_illness_never_opens_it(provider: RetryingProvider, model: str) -> None:
+def test_what_is_no_sign_of_illness_never_opens_it(provider: ResilientProvider, model: str) -> None:
     for _ in range(MIN_ATTEMPTS + 2):
         with pytest.raises(ServiceError):
-            list(provider.stream(call(model), CallContext(time.monotonic() + 2)))
+            list(provider.stream(call(model), CallContext(time.monotonic() + 2, SystemClock())))
     assert provider.breaker.state == "closed"
 
 
 def test_a_dead_upstream_is_left_alone_and_readiness_says_so() -> None:
     nobody = f"http://127.0.0.1:{free_port()}/v1"
-    provider = RetryingProvider(OpenAIProvider(api_key=None, base_url=nobody, idle_timeout_s=1), jitter=no_wait)
+    provider = ResilientProvider(
+        OpenAIProvider(api_key=None, base_url=nobody, idle_timeout_s=1), slots=10, jitter=no_wait
+    )
     for _ in range(MIN_ATTEMPTS):
         with pytest.raises(errors.UpstreamError):
-            list(provider.stream(call("normal"), CallContext(time.monotonic() + 2)))
+            list(provider.stream(call("normal"), CallContext(time.monotonic() + 2, SystemClock())))
     with pytest.raises(errors.UpstreamUnavailable):
-        list(provider.stream(call("normal"), CallContext(time.monotonic() + 2)))
+        list(provider.stream(call("normal"), CallContext(time.monotonic() + 2, SystemClock())))
     assert provider.health_error() == "It fails; the circuit is open."
     provider.close()

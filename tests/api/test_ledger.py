@@ -163,7 +163,7 @@ def test_the_sums_are_the_providers_own_to_the_token(app: Flask, upstream: Upstr
 def wait_for_the_background(app: Flask) -> None:
     services = services_of(app)
     until = time.monotonic() + 10
-    while (len(services.runs) or services.upstream_state().in_flight) and time.monotonic() < until:
+    while (len(services.runs) or services.providers.state().in_flight) and time.monotonic() < until:
         time.sleep(0.05)
     # A bill that comes late is written after its call has given its slot back.
     time.sleep(0.3)

@@ -118,7 +118,7 @@ def test_a_key_that_may_only_generate_sees_its_answer_and_no_history(closed: Fla
     assert answer.status_code == 200
     assert "canary-own" in answer.text
     assert "/history/" not in answer.text
-    (_, row), *_ = services_of(closed).store.newest("alice", 1)
+    (row,) = services_of(closed).history.page("alice", limit=1).items
     assert "canary-own" not in browser.get(f"/?from={row.request_id}").text
     assert "canary-own" not in browser.post("/generate/answer", data={**form, "input": "other"}, headers=OWN_PAGE).text
 

@@ -148,7 +148,7 @@ def test_cancel(client: FlaskClient, upstream: Upstream) -> None:
         assert row["output"].startswith("word ")
     name, _, problem = parse(list(chunks))[-1]
     assert (name, problem["error"], problem["status"]) == ("error", "cancelled", 409)
-    while services_of(client.application).upstream_state().in_flight:
+    while services_of(client.application).providers.state().in_flight:
         assert time.monotonic() - began < 1
         time.sleep(0.01)
     replay = parse(client.get(f"/api/v1/history/{request_id}/events").response)

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from llm_service.adapters.memory.invalidation import CacheInvalidator
-from llm_service.adapters.sql.counters import SqlEpochs, SqlFailedLogins
 
 from llm_service.adapters.memory.cache import MemoryCache
+from llm_service.adapters.sql.epochs import SqlEpochs
+from llm_service.adapters.sql.failed_logins import SqlFailedLogins
 from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Scope
@@ -238,15 +238,13 @@ def test_networks(address: str | None, network: str) -> None:
 
 
 def test_a_cache_is_cleared_in_every_process_once(database: Database) -> None:
-    marks = SqlEpochs(database)
-    here, there = (MemoryCache(ttl_s=60, max_entries=10) for _ in range(2))
-    mine, other = CacheInvalidator(here, marks), CacheInvalidator(there, marks)
+    here, there = (MemoryCache(ttl_s=60, max_entries=10, epochs=SqlEpochs(database)) for _ in range(2))
     for cache in (here, there):
         cache.put("a", ANSWER)
-    assert mine.clear() == 1
+    assert here.clear() == 1
     assert there.stats().entries == 1
-    other.look()
+    there.poll()
     assert there.stats().entries == 0
     there.put("a", ANSWER)
-    other.look()
+    there.poll()
     assert there.stats().entries == 1, "what came later stays"

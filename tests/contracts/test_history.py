@@ -12,14 +12,13 @@ from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.errors import InvalidInput, NotFound
-from llm_service.core.generation.in_flight import InFlightRegistry
 from llm_service.core.generation.model import CachedAnswer, CacheStats, Generation, IdempotencyKey, KeyHolder, Status
+from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
 from llm_service.core.history.model import Filters
 from llm_service.core.history.search import parse_search
 from llm_service.core.history.service import HistoryService
-from llm_service.core.messages import Prompts
-from tests.support.builders import completed, generation
+from tests.support.builders import completed, generation, messages_of
 from tests.support.hostile import NASTY
 from tests.support.stores import Stores
 
@@ -29,9 +28,7 @@ def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     """The second goes through its documents in order for every search, as the first does where it finds many."""
     makers = {
         "sqlite": lambda: Stores(Database(f"sqlite:///{tmp_path}/h.db")),
-        "sqlite that walks": lambda: Stores(
-            Database(f"sqlite:///{tmp_path}/h.db"), few_documents=0, first_window=3
-        ),
+        "sqlite that walks": lambda: Stores(Database(f"sqlite:///{tmp_path}/h.db"), few_documents=0, first_window=3),
     }
     store = makers[request.param]()
     yield store
@@ -86,7 +83,7 @@ def test_money_is_exact(store: Stores, amount: str) -> None:
     ],
 )
 def test_text_comes_back_as_it_was(store: Stores, text: str) -> None:
-    made = generation(1, input=text, prompts=Prompts(text, text), parameters={"a": text, text[:9]: [text[:5]]})
+    made = generation(1, input=text, messages=messages_of(text, text), parameters={"a": text, text[:9]: [text[:5]]})
     store.start(made)
     store.finish(completed(made, output=text))
     assert store.get("alice", "id-1") == completed(made, output=text)
@@ -285,7 +282,9 @@ def test_a_key_stands_for_one_request(store: Stores) -> None:
     assert store.idempotency.claim("bob", KEY, "id-3", 1000) is None, "each owner has keys of its own"
     assert store.idempotency.claim("alice", replace(KEY, route="/other"), "id-4", 1000) is None
     store.idempotency.release("alice", KEY, "id-9")
-    assert store.idempotency.claim("alice", KEY, "id-2", 1000) == KeyHolder("id-1", "f" * 64), "only its holder gives it back"
+    assert store.idempotency.claim("alice", KEY, "id-2", 1000) == KeyHolder("id-1", "f" * 64), (
+        "only its holder gives it back"
+    )
     store.idempotency.release("alice", KEY, "id-1")
     assert store.idempotency.claim("alice", KEY, "id-2", 1000) is None
 
@@ -468,7 +467,9 @@ def test_what_runs_is_found_when_it_is_over_however_it_ends(store: Stores) -> No
     store.start(generation(3, input="third"))
     assert ids(store, q="first") == []
     store.finish(replace(generation(1, input="first"), status=Status.FAILED, output="partial", finished_ms=5))
-    store.finish_with_own_answer(replace(generation(2, input="second"), status=Status.CANCELLED, output="some"), "texts-2")
+    store.finish_with_own_answer(
+        replace(generation(2, input="second"), status=Status.CANCELLED, output="some"), "texts-2"
+    )
     store.interrupt_older_than(1_700_000_000_100, 7)
     assert [ids(store, q=text) for text in ("first partial", "second some", "third")] == [["id-1"], ["id-2"], ["id-3"]]
     store.finish(completed(generation(3, input="third"), output="late"))

@@ -107,8 +107,8 @@ def _take(url: str, first: int, through: "multiprocessing.Queue[tuple[int, int]]
 
     def work(number: int) -> None:
         for asked in (CALL, GENERATION):
-            hold = Reservation(f"id-{number}", [ACCOUNT], asked, 20_000 * DAY_MS, 20_000 * DAY_MS + 1000)
-            if limits.take(hold).refused is None:
+            reservation = Reservation(f"id-{number}", [ACCOUNT], asked, 20_000 * DAY_MS, 20_000 * DAY_MS + 1000)
+            if limits.reserve(reservation).refused is None:
                 taken.append(asked)
 
     threads = [threading.Thread(target=work, args=[first + number]) for number in range(50)]

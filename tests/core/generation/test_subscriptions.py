@@ -9,8 +9,10 @@ from llm_service.core.generation.model import (
     Delta,
     Retrying,
 )
-from tests.support.clocks import until
-from tests.support.fakes import ScriptedProvider
+from llm_service.core.generation.subscriptions import PolledSubscription
+from tests.support.builders import completed, generation
+from tests.support.clocks import ManualClock, until
+from tests.support.fakes import ListGenerations, NothingCounted, ScriptedProvider
 from tests.support.world import DONE, World, heard
 
 
@@ -38,3 +40,21 @@ def test_a_retry_may_begin_anew_only_while_nobody_has_seen_the_text() -> None:
         heard(seeing)
     assert heard(leader)[0] == "ab"
     assert world.store.rows["id-1"].attempts == 2
+
+
+def test_a_generation_of_another_process_is_polled_about_once_a_second() -> None:
+    clock, store = ManualClock(), ListGenerations(NothingCounted())
+    store.rows["id-1"] = generation(1)
+    polled = PolledSubscription(store, clock, store.rows["id-1"], after=1)
+    begun = clock.monotonic()
+    assert polled.result(2.5) is None
+    assert clock.monotonic() - begun == pytest.approx(2.5)
+    store.rows["id-1"] = completed(generation(1), output="abc")
+    assert heard(polled)[0] == "bc"
+    assert polled.position == 3
+
+
+def test_a_generation_of_another_process_may_be_deleted() -> None:
+    store = ListGenerations(NothingCounted())
+    with pytest.raises(errors.NotFound):
+        PolledSubscription(store, ManualClock(), generation(1)).result(5)
