@@ -112,7 +112,7 @@ def refuse_to_be_open(settings: Settings, needs_key: str | None) -> None:
     if needs_key is None:
         return
     with keyring(settings) as keys:
-        if not keys.has_usable():
+        if not keys.has_usable_key():
             raise StartError([f"{needs_key}, and there is no usable API key yet. {MAKE_A_KEY}"], EXIT_CONFIG)
 
 
@@ -280,7 +280,7 @@ def build_services(settings: Settings) -> Services:
     schedule_housekeeping(ticker, settings, runs, store, limit_store, outcomes, clock, reporter)
     ticker.every(LOOK_S, library.refresh)
     ticker.every(CLEARED_LOOK_S, skip_if_storage_down(clearing.look))
-    ticker.every(KEY_USES_S, skip_if_storage_down(keyring.keep_uses))
+    ticker.every(KEY_USES_S, skip_if_storage_down(keyring.save_last_used))
     ticker.every(PRUNE_S, skip_if_storage_down(sessions.prune))
     ticker.every(PRUNE_S, skip_if_storage_down(attempts.prune))
 
@@ -301,7 +301,7 @@ def build_services(settings: Settings) -> Services:
             time.sleep(0.01)
         ticker.close()
         provider.close()
-        skip_if_storage_down(keyring.keep_uses)()
+        skip_if_storage_down(keyring.save_last_used)()
         store.close()
 
     return Services(

@@ -40,7 +40,7 @@ def test_a_key_lets_in_from_anywhere(app: Flask) -> None:
             GENERATE, json=BODY, headers={"Authorization": f"{name} {text}"}, environ_base=away
         )
         assert answer.status_code == 200
-    services_of(app).keyring.keep_uses()
+    services_of(app).keyring.save_last_used()
     assert services_of(app).keyring.all()[0].last_used_ms is not None
     assert services_of(app).store.newest("ci", 10)
     assert services_of(app).store.newest("local", 10) == []

@@ -11,10 +11,11 @@ import pytest
 from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.adapters.sql.usage import SqlUsage
+from llm_service.core.clock import HOUR_MS
 from llm_service.core.generation.model import Generation, Status
 from llm_service.core.history.ports import HistoryStore
 from llm_service.core.usage.ports import UsageStore
-from llm_service.core.usage.sums import HOUR_MS, GroupBy, UsageLine, UsageSums, bucket_of, total_of
+from llm_service.core.usage.sums import GroupBy, UsageLine, UsageSums, bucket_of, total_of
 from llm_service.core.usage.tokens import NO_TOKENS, Usage
 from tests.contracts.test_history import completed, generation
 

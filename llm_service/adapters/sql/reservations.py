@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, case, func, insert, select, update
 
+from llm_service.core.clock import DAY_MS
 from llm_service.core.generation.model import Generation
 from llm_service.core.limits.rules import (
-    DAY_MS,
     MINUTE_S,
     SECOND_MS,
     Account,

@@ -11,7 +11,6 @@ from enum import StrEnum
 
 from .pricing import NOTHING, plain
 
-HOUR_MS = 3_600_000
 # Bucket 0 is below a millisecond; from there each is a fifth wider than the one before, four to a doubling.
 BUCKETS_PER_DOUBLING = 4
 

@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from llm_service.core.clock import HOUR_MS
 from llm_service.core.generation.model import Generation, GenerationSummary, Status
 from llm_service.core.generation.preview import Preview
 from llm_service.core.templates.outputs import read_json
 from llm_service.core.usage.reports import UsageReport
-from llm_service.core.usage.sums import COUNTS, HOUR_MS, GroupBy, UsageLine, UsageSums
+from llm_service.core.usage.sums import COUNTS, GroupBy, UsageLine, UsageSums
 
 USAGE_KEYS = {
     GroupBy.HOUR: ("hour",),
