@@ -7,7 +7,7 @@ from typing import Any
 from llm_service.core.clock import HOUR_MS
 from llm_service.core.generation.model import Generation, GenerationSummary, Status
 from llm_service.core.generation.preview import Preview
-from llm_service.core.templates.outputs import read_json
+from llm_service.core.templates.outputs import load_strict_json
 from llm_service.core.usage.reports import UsageReport
 from llm_service.core.usage.sums import COUNTS, GroupBy, UsageLine, UsageSums
 
@@ -67,7 +67,7 @@ def output_json(generation: Generation) -> Any:
     A complete answer was checked before it was stored.
     """
     whole = generation.structured and generation.status is Status.COMPLETED and generation.output is not None
-    return read_json(generation.output or "") if whole else None
+    return load_strict_json(generation.output or "") if whole else None
 
 
 def preview_json(preview: Preview) -> dict[str, Any]:
