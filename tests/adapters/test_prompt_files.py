@@ -90,6 +90,7 @@ def test_the_revision_follows_the_content_alone() -> None:
         (HEAD + "  - name: input\n    kind: string\n---\nuser:\nx", 7, "twice"),
         (HEAD + "  - name: Bad\n    kind: string\n---\nuser:\nx", 7, "lower-case letters"),
         (HEAD + "  - name: a\n    kind: text\n---\nuser:\nx", 8, "kind"),
+        (HEAD + "  - name: a\n    kind: [string]\n---\nuser:\nx", 8, "kind must be one of"),
         (HEAD + "  - name: a\n    kind: string\n    min: 3\n---\nuser:\nx", 9, "min"),
         (HEAD + "  - name: a\n    kind: string\n    minimum: 3\n---\nuser:\nx", 9, "not allowed"),
         (HEAD + "  - name: a\n    kind: integer\n    default: x\n---\nuser:\nx", 9, "integer"),

@@ -1,4 +1,4 @@
-"""Reports of usage: the sums by hour, day, template, revision, model or owner, within a time."""
+"""Usage reports: sums by hour, day, template, revision, model or owner, within a period."""
 
 import math
 import re
@@ -10,7 +10,7 @@ from ..errors import FieldError, InvalidInput
 from .ports import UsageStore
 from .sums import GroupBy, UsageLine, UsageSums, total_of
 
-# The last that can be written: 9999-12-31T23:00:00Z.
+# 9999-12-31T23:00:00Z, the last hour that can be written.
 LAST_HOUR = 70_389_527
 
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -21,7 +21,7 @@ _MOMENT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """`since_hour` and `until_hour` (not included) count from 1970, UTC; None = from the first, to the last."""
+    """`since_hour` and `until_hour` (exclusive) count from 1970, UTC; None = unlimited."""
 
     group_by: GroupBy
     since_hour: int | None
@@ -31,7 +31,7 @@ class UsageReport:
 
 
 class UsageReports:
-    """The sums that are kept; deleting a history leaves them as they are."""
+    """Reports of the stored sums. Deleting history does not change them."""
 
     def __init__(self, store: UsageStore) -> None:
         self._store = store
@@ -39,8 +39,8 @@ class UsageReports:
     def report(
         self, owner: str | None, group_by: GroupBy = GroupBy.DAY, since: str | None = None, until: str | None = None
     ) -> UsageReport:
-        """`since` and `until` are dates or RFC 3339 times. Sums are kept by the hour, so that `since` goes back to the
-        full hour and `until` on to the next. `owner` None = everybody's.
+        """`since` and `until` are dates or RFC 3339 times. Sums are stored by hour: `since` is rounded down and `until`
+        up to a full hour. `owner` None = all owners.
 
         Raises `InvalidInput`.
         """
@@ -52,7 +52,7 @@ class UsageReports:
     def between(
         self, owner: str | None, group_by: GroupBy, since_hour: int | None, until_hour: int | None
     ) -> UsageReport:
-        """As `report`, between hours since 1970."""
+        """As `report`, with hours since 1970."""
         lines = self._store.lines(owner, group_by, since_hour, until_hour)
         return UsageReport(
             group_by, since_hour, until_hour, _ordered(group_by, lines), total_of(line.sums for line in lines)
@@ -60,7 +60,7 @@ class UsageReports:
 
 
 def _ordered(group_by: GroupBy, lines: Iterable[UsageLine]) -> list[UsageLine]:
-    """Time runs forward; of others the most used comes first."""
+    """By time, or with the most requests first."""
     if group_by in (GroupBy.HOUR, GroupBy.DAY):
         return sorted(lines, key=lambda line: line.key)
     return sorted(lines, key=lambda line: (-line.sums.requests, line.key))
