@@ -127,7 +127,7 @@ def build_services(settings: Settings) -> Services:
             clock.sleep(0.01)
         ticker.close()
         providers.close()
-        skip_if_storage_down(keyring.keep_uses)()
+        skip_if_storage_down(keyring.save_last_used)()
         database.close()
 
     return Services(

@@ -61,7 +61,7 @@ class Housekeeping:
         ticker.every(PRUNE_S, self.prune)
         ticker.every(TEMPLATES_S, self.templates.refresh)
         ticker.every(CACHE_POLL_S, skip_if_storage_down(self.cache.poll))
-        ticker.every(KEY_USES_S, skip_if_storage_down(self.keyring.keep_uses))
+        ticker.every(KEY_USES_S, skip_if_storage_down(self.keyring.save_last_used))
         ticker.every(PRUNE_S, skip_if_storage_down(self.sessions.prune))
         ticker.every(PRUNE_S, skip_if_storage_down(self.failed_logins.prune))
 

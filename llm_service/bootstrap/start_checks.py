@@ -35,5 +35,5 @@ def refuse_to_be_open(settings: Settings, needs_key: str | None) -> None:
     if needs_key is None:
         return
     with open_keyring(settings) as keys:
-        if not keys.has_usable():
+        if not keys.has_usable_key():
             raise StartError([f"{needs_key}, and there is no usable API key yet. {MAKE_A_KEY}"], EXIT_CONFIG)

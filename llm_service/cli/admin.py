@@ -11,7 +11,7 @@ from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.bootstrap.resources import invalidate_caches, open_keyring
 from llm_service.cli.commands import cli_errors
 from llm_service.core.access.caller import Allowance
-from llm_service.core.access.keys import Key, checked_expiry, checked_models, checked_name, checked_scopes, checked_usd
+from llm_service.core.access.keys import Key, parse_expiry, parse_models, parse_scopes, parse_usd, validate_name
 
 security_log = structlog.get_logger("llm_service.security")
 keys = AppGroup("keys", help="API keys: who may call the service from elsewhere, and sign in to its pages.")
@@ -51,14 +51,14 @@ def create_key(
     everyone whom the service lets in without a key on its own machine.
     """
     with cli_errors():
-        owner, wanted = checked_name(name), checked_scopes(_by_commas(scopes))
+        owner, wanted = validate_name(name), parse_scopes(_by_commas(scopes))
         allowance = Allowance(
-            rpm, concurrent, None if budget_usd_day is None else checked_usd(budget_usd_day), budget_tokens_day
+            rpm, concurrent, None if budget_usd_day is None else parse_usd(budget_usd_day), budget_tokens_day
         )
-        expires_ms = None if expires is None else checked_expiry(expires, SystemClock().now_ms())
+        expires_ms = None if expires is None else parse_expiry(expires, SystemClock().now_ms())
         with open_keyring(current_app.config["SETTINGS"]) as ring:
             text, key = ring.make(
-                owner, wanted, models=checked_models(_by_commas(models)), allowance=allowance, expires_ms=expires_ms
+                owner, wanted, models=parse_models(_by_commas(models)), allowance=allowance, expires_ms=expires_ms
             )
     security_log.info("key created", key_id=key.key_id, owner=owner, scopes=sorted(wanted))
     click.echo(f"The key of {owner}, id {key.key_id}. It is shown this once:", err=True)

@@ -2,6 +2,10 @@
 
 from typing import Protocol
 
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
 
 class Waker(Protocol):
     """Wakes whoever waits; `threading.Event` is one."""

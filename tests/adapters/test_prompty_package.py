@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prompty.parsers.prompty import PromptyChatParser
 
 from llm_service.adapters.prompty.parser import parse_prompty
-from llm_service.adapters.strict_yaml import PromptyError
+from llm_service.adapters.strict_yaml import FileFormatError
 from llm_service.core.templates.model import Template
 from tests.support.constants import ROOT, TEST_PROMPTS
 from tests.support.templates import library_of
@@ -82,7 +82,7 @@ def test_both_render_the_example_to_the_same_messages(folder: Path, template: Te
 def test_a_role_line_is_read_as_the_format_reads_it_or_refused(tmp_path: Path, line: str, expected: str) -> None:
     text = f"{HEAD}user:\nHello\n{line}\nBye\n"
     if expected == "refused":
-        with pytest.raises(PromptyError) as raised:
+        with pytest.raises(FileFormatError) as raised:
             parse_prompty("t_v1", text, default_max_chars=5000)
         assert raised.value.line == 8
         return
@@ -110,7 +110,7 @@ def test_no_text_makes_the_two_split_differently(rest: str) -> None:
     body = f"user:\nHello\n{rest}"
     try:
         ours = split_by_ours(HEAD + body)
-    except PromptyError:
+    except FileFormatError:
         return
     assert ours == [(message.role, message.text) for message in PromptyChatParser().parse(AGENT, body) if message.text]
 

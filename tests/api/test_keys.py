@@ -40,7 +40,7 @@ def test_a_key_lets_in_from_anywhere(app: Flask) -> None:
             GENERATE, json=BODY, headers={"Authorization": f"{name} {text}"}, environ_base=away
         )
         assert answer.status_code == 200
-    services_of(app).keyring.keep_uses()
+    services_of(app).keyring.save_last_used()
     assert services_of(app).keyring.all()[0].last_used_ms is not None
     assert services_of(app).history.page("ci", limit=10).items
     assert services_of(app).history.page("local", limit=10).items == []

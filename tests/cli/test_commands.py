@@ -83,7 +83,7 @@ def test_templates_test(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.splitlines()) == (1, [
         "ok   t_v1: good",
         "FAIL t_v1: bad",
-        "     t_v1.prompty:10: the user message does not hold 'Bye': it is 'Say Hi'",
+        "     t_v1.prompty:10: the user message does not contain 'Bye': it is 'Say Hi'",
         "Tests: 1 passed, 1 failed.",
     ])  # fmt: skip
     checked = flask(tmp_path, "templates", "check", APP_PROMPTS_DIR=str(tmp_path))

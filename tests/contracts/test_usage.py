@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.core.clock import HOUR_MS
 from llm_service.core.generation.model import Generation, Status
-from llm_service.core.usage.sums import HOUR_MS, GroupBy, UsageLine, UsageSums, bucket_of, total_of
+from llm_service.core.usage.sums import GroupBy, UsageLine, UsageSums, bucket_of, total_of
 from llm_service.core.usage.tokens import Usage
 from tests.support.builders import MORNING, USAGE, paid, spared
 from tests.support.stores import Stores

@@ -4,9 +4,9 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from llm_service.core.clock import HOUR_MS
 from llm_service.core.generation.model import CachedAnswer, Generation, Status
 from llm_service.core.messages import Message, Messages, Role
-from llm_service.core.usage.sums import HOUR_MS
 from llm_service.core.usage.tokens import NO_TOKENS, Usage
 
 USAGE = Usage(10, 20, 30, 4, 5)

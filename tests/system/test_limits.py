@@ -16,7 +16,8 @@ from typing import Any
 from llm_service.adapters.sql.limits import SqlLimits
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance
-from llm_service.core.limits.rules import DAY_MS, Account, Amount, Demand, Reservation
+from llm_service.core.clock import DAY_MS
+from llm_service.core.limits.rules import Account, Amount, Demand, Reservation
 from tests.support.calls import ask, provider
 from tests.support.clocks import until
 from tests.support.processes import Server, serving

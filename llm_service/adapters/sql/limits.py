@@ -5,7 +5,8 @@ from functools import partial
 
 from sqlalchemy import Connection, delete
 
-from llm_service.core.limits.rules import DAY_MS, MINUTE_S, SECOND_MS, Account, Reservation, ReservationResult
+from llm_service.core.clock import DAY_MS
+from llm_service.core.limits.rules import MINUTE_S, SECOND_MS, Account, Reservation, ReservationResult
 from llm_service.core.limits.status import LimitStatuses
 
 from . import reservations

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, case, func, insert, select, update
 
+from llm_service.core.clock import DAY_MS
 from llm_service.core.limits.rules import (
-    DAY_MS,
     FREE,
     MINUTE_S,
     SECOND_MS,

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
+from llm_service.core.clock import HOUR_MS
 from llm_service.core.generation.accounting import sums_of
 from llm_service.core.generation.model import Generation
-from llm_service.core.usage.sums import COUNTS, HOUR_MS, UsageSums
+from llm_service.core.usage.sums import COUNTS, UsageSums
 
 from .money import to_pico
 from .tables import usage_hours, usage_latencies

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from ..access.caller import UNLIMITED, Allowance, Caller
+from ..clock import DAY_MS
 from ..usage.pricing import NOTHING
 from ..usage.tokens import Usage
 from .status import LimitKind, LimitStatus, LimitStatuses
 
 SECOND_MS = 1000
 MINUTE_S = 60
-DAY_MS = 24 * 3600 * 1000
 EVERYONE = "everyone"
 # What a call may answer at most where nothing else says so and a budget needs a bound to reserve.
 BUDGET_OUTPUT_TOKENS = 4096

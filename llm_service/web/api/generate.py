@@ -78,7 +78,7 @@ def generate_help() -> Response:
 
     An example that works as it is.
     """
-    template = services().templates.starter
+    template = services().templates.default_template
     example = {"template_id": template.template_id, **template.example()}
     return json_response({"message": "POST a JSON body like the example to this address.", "example": example})
 

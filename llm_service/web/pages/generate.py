@@ -187,7 +187,7 @@ def _models() -> AllowedModels:
 def _template(template_id: str | None) -> Template:
     """The one named, or the one to begin with."""
     if not template_id:
-        return services().templates.starter
+        return services().templates.default_template
     try:
         return services().templates.get(template_id)
     except UnknownTemplate:

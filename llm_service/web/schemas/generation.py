@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from llm_service.core.generation.model import Generation, Status
-from llm_service.core.templates.outputs import read_json
+from llm_service.core.templates.outputs import load_strict_json
 
 from .base import STATUSES, UUID_EXAMPLE, StrictBoolean, StrictString, meta, money, rfc3339
 
@@ -198,4 +198,4 @@ def output_json(generation: Generation) -> Any:
     A complete answer was checked before it was stored.
     """
     whole = generation.structured and generation.status is Status.COMPLETED and generation.output is not None
-    return read_json(generation.output or "") if whole else None
+    return load_strict_json(generation.output or "") if whole else None

@@ -5,8 +5,9 @@ import os
 import pytest
 
 from llm_service.core.access.caller import Allowance, Scope
-from llm_service.core.access.keyring import MAX_TRUSTED, MINUTE_MS, TRUSTED_S, Keyring, Refusal, Refused
+from llm_service.core.access.keyring import MAX_TRUSTED, TRUSTED_S, KeyRejection, Keyring, RejectedKey
 from llm_service.core.access.keys import Key, digest_of, with_checksum
+from llm_service.core.clock import MINUTE_MS
 from llm_service.core.errors import NotFound
 from tests.support.access import MemoryKeys
 from tests.support.clocks import ManualClock
@@ -41,12 +42,12 @@ def test_each_refusal_names_its_reason(keyring: Keyring, clock: ManualClock) -> 
     text, key = keyring.make("ci", SCOPES)
     other, _ = keyring.make("ci", SCOPES)
     late, late_key = keyring.make("ci", SCOPES, expires_ms=clock.ms)
-    assert keyring.find("nonsense") == Refused(Refusal.MALFORMED)
-    assert keyring.find(with_checksum("llms_" + "0" * 12 + text[17:-6])) == Refused(Refusal.UNKNOWN, "0" * 12)
-    assert keyring.find(with_checksum(text[:18] + other[18:-6])) == Refused(Refusal.WRONG, key.key_id)
-    assert keyring.find(late) == Refused(Refusal.EXPIRED, late_key.key_id)
+    assert keyring.find("nonsense") == RejectedKey(KeyRejection.MALFORMED)
+    assert keyring.find(with_checksum("llms_" + "0" * 12 + text[17:-6])) == RejectedKey(KeyRejection.UNKNOWN, "0" * 12)
+    assert keyring.find(with_checksum(text[:18] + other[18:-6])) == RejectedKey(KeyRejection.WRONG, key.key_id)
+    assert keyring.find(late) == RejectedKey(KeyRejection.EXPIRED, late_key.key_id)
     keyring.revoke(key.key_id)
-    assert keyring.find(text) == Refused(Refusal.REVOKED, key.key_id)
+    assert keyring.find(text) == RejectedKey(KeyRejection.REVOKED, key.key_id)
 
 
 def test_a_good_key_is_looked_up_once_while_it_is_trusted(
@@ -68,14 +69,14 @@ def test_a_revocation_in_another_process_is_felt_when_the_trust_ends(
     keyring.find(text)
     store.revoke(key.key_id, clock.ms)
     clock.ms += round(TRUSTED_S * 1000)
-    assert keyring.find(text) == Refused(Refusal.REVOKED, key.key_id)
+    assert keyring.find(text) == RejectedKey(KeyRejection.REVOKED, key.key_id)
 
 
 def test_wrong_keys_are_never_trusted(keyring: Keyring, store: MemoryKeys) -> None:
     text, _ = keyring.make("ci", SCOPES)
     wrong = with_checksum(text[:18] + "x" * 43)
     for _ in range(3):
-        assert isinstance(keyring.find(wrong), Refused)
+        assert isinstance(keyring.find(wrong), RejectedKey)
     assert store.reads == 3
 
 
@@ -93,19 +94,19 @@ def test_uses_are_stored_together_and_to_the_minute(keyring: Keyring, store: Mem
     keyring.find(second)
     keyring.find("nonsense")
     assert store.uses == [], "no write for a request"
-    keyring.keep_uses()
+    keyring.save_last_used()
     minute = clock.ms - clock.ms % MINUTE_MS
     assert store.uses == [{first_key.key_id: minute, second_key.key_id: minute}]
-    keyring.keep_uses()
+    keyring.save_last_used()
     assert len(store.uses) == 1, "nothing was used since"
 
 
 def test_whether_any_key_is_usable(keyring: Keyring, clock: ManualClock) -> None:
-    assert not keyring.has_usable()
+    assert not keyring.has_usable_key()
     keyring.make("ci", SCOPES, expires_ms=clock.ms + 1)
-    assert keyring.has_usable()
+    assert keyring.has_usable_key()
     clock.ms += 1
-    assert not keyring.has_usable()
+    assert not keyring.has_usable_key()
 
 
 def test_a_second_revocation_changes_nothing(keyring: Keyring, clock: ManualClock) -> None:

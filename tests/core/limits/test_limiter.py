@@ -8,12 +8,12 @@ import pytest
 
 from llm_service.core import errors
 from llm_service.core.access.caller import LOCAL, Allowance
+from llm_service.core.clock import DAY_MS
 from llm_service.core.generation.model import Billed, Delta, Retrying, Status
 from llm_service.core.limits.errors import BudgetExhausted, RateLimited
 from llm_service.core.limits.limiter import Limiter
 from llm_service.core.limits.rules import (
     BUDGET_OUTPUT_TOKENS,
-    DAY_MS,
     FREE,
     Account,
     Amount,

@@ -2,10 +2,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from llm_service.core.clock import HOUR_MS
 from llm_service.core.dates import FIRST_MS, LAST_MS
 from llm_service.core.errors import InvalidInput
 from llm_service.core.usage.reports import LAST_HOUR, UsageReports
-from llm_service.core.usage.sums import HOUR_MS, GroupBy, UsageLine, UsageSums
+from llm_service.core.usage.sums import GroupBy, UsageLine, UsageSums
 
 DAY = 20_000
 
