@@ -1,8 +1,10 @@
 """The parts of the service that start checks and commands also open alone. Each raises `StartError` with what is wrong."""
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 from llm_service.adapters.files.secret import SecretFileError, read_or_make
@@ -19,7 +21,7 @@ from llm_service.adapters.sql.errors import DatabaseFault
 from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.sql.keys import SqlKeys
 from llm_service.adapters.sql.null_history import NullHistory
-from llm_service.adapters.sql.sqlite.database import Database, migrate, sqlite_path
+from llm_service.adapters.sql.sqlite.database import Database, migrate
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.bootstrap.errors import StartError
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
@@ -29,8 +31,7 @@ from llm_service.core.templates.ports import TemplateFaults
 from llm_service.core.templates.registry import TemplateRegistry
 from llm_service.core.usage.reports import UsageReports
 
-# Beside the database: the folder that is surely the service's own.
-KEPT_PROMPTS = "last_good_prompts.json"
+LAST_GOOD_PROMPTS = "last_good_prompts.json"
 SIGNING_FILE = "secret_key"
 
 
@@ -60,16 +61,55 @@ def load_prices(settings: Settings) -> ModelPrices:
 
 
 def signing_secret(settings: Settings) -> bytes:
-    """The one that is set, or one that is made beside the database at the first start.
+    """`SECRET_KEY`, or the content of a file in the data folder, which is made on first start.
 
     Raises `StartError`.
     """
     if settings.secret_key is not None:
         return settings.secret_key.value.encode()
     try:
-        return read_or_make(sqlite_path(settings.database_url).with_name(SIGNING_FILE)).encode()
+        return read_or_make(open_data_folder(settings) / SIGNING_FILE).encode()
     except SecretFileError as error:
         raise StartError([str(error)], EXIT_CONFIG) from error
+
+
+def open_data_folder(settings: Settings) -> Path:
+    """The data folder, created if needed.
+
+    Raises `StartError`, also where nothing can be written: a paid answer that the database does not take goes there.
+    """
+    folder = settings.data_folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StartError([f"APP_DATA_DIR: {folder} cannot be created ({type(error).__name__})"], EXIT_CONFIG) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StartError([f"APP_DATA_DIR: {folder} is not writable"], EXIT_CONFIG)
+    return folder
+
+
+def open_spool(settings: Settings) -> FileSpool:
+    """The spool of this database alone."""
+    path = open_data_folder(settings) / f"{_database_name(settings)}.spool"
+    return FileSpool(path, keeps_texts=settings.history == "full")
+
+
+def kept_prompts(settings: Settings) -> Path:
+    """The file with the last good set of prompts, for a worker that starts while a prompt file is broken."""
+    prefix = "" if _is_beside_database(settings) else f"{_database_name(settings)}."
+    return open_data_folder(settings) / f"{prefix}{LAST_GOOD_PROMPTS}"
+
+
+def _database_name(settings: Settings) -> str:
+    """Unique in the data folder: databases of several folders may share it and have the same file name."""
+    path = settings.database_path
+    if _is_beside_database(settings):
+        return path.name
+    return f"{path.name}-{sha256(os.fsencode(path.resolve())).hexdigest()[:12]}"
+
+
+def _is_beside_database(settings: Settings) -> bool:
+    return settings.data_folder.resolve() == settings.database_path.parent.resolve()
 
 
 def migrate_database(settings: Settings) -> bool:
@@ -104,17 +144,6 @@ def history_of(settings: Settings, database: Database) -> HistoryStore:
     if settings.history == "off":
         return NullHistory(database)
     return SqlHistory(database, keeps_texts=settings.history == "full")
-
-
-def kept_prompts(settings: Settings) -> Path:
-    """Where the last good set of prompts is, for a worker that starts while a file is broken."""
-    return sqlite_path(settings.database_url).with_name(KEPT_PROMPTS)
-
-
-def open_spool(settings: Settings) -> FileSpool:
-    """Beside the database: on the disk that the operator gave to what must last."""
-    path = sqlite_path(settings.database_url)
-    return FileSpool(path.with_name(f"{path.name}.spool"), keeps_texts=settings.history == "full")
 
 
 @contextmanager

@@ -167,6 +167,17 @@ def sqlite_url() -> Kind[str]:
     return Kind(parse, f"`{SQLITE}...`")
 
 
+def data_path() -> Kind[Path]:
+    """A folder that may hold the SQLite file: its path becomes part of a URL as it is."""
+
+    def parse(raw: str) -> Path:
+        if set(raw) & set("?#%"):
+            raise ValueError(f"{raw[:40]!r} must be a path without ?, # and %")
+        return path().parse(raw)
+
+    return Kind(parse, "path")
+
+
 def unsupported() -> Kind[None]:
     """A name that is reserved: refused with any value, so nobody relies on a function that is missing."""
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import unquote
 
 from dotenv import dotenv_values
 
@@ -19,6 +20,7 @@ from llm_service.bootstrap.setting_types import (
     SQLITE,
     Secret,
     choice,
+    data_path,
     http_url,
     integer,
     names,
@@ -36,6 +38,7 @@ from llm_service.bootstrap.setting_types import (
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
 # EX_CONFIG of sysexits.h: something is wrong with the configuration.
 EXIT_CONFIG = 78
+DATABASE_FILE = "llm_service.db"
 SECTIONS = PROVIDER, LIMITS, SERVER, STORAGE, RESERVED = (
     "The model provider",
     "Limits of all callers together",
@@ -121,7 +124,7 @@ class Settings:
     secret_key: Secret | None = setting(
         SERVER, "SECRET_KEY", signing_secret(), None,
         "Signs the form tokens of signed-in browsers. A value from an example is refused. If it is not set, one is made "
-        "in the database's folder (`secret_key`, mode 0600).",
+        "in `APP_DATA_DIR` (`secret_key`, mode 0600).",
         shown="made on first start")
     web_concurrency: int = setting(
         SERVER, "WEB_CONCURRENCY", integer(1, 256), 1,
@@ -166,9 +169,15 @@ class Settings:
     cache_scope: str = setting(
         STORAGE, "APP_CACHE_SCOPE", choice("owner", "shared"), "owner",
         "`shared`: cached answers serve all callers, who can tell from the response time what others asked.")
+    data_dir: Path | None = setting(
+        STORAGE, "APP_DATA_DIR", data_path(), None,
+        "Folder of the signing secret, of paid answers that the database could not take (`.spool`), of the last good "
+        "prompts, and of the database where `DATABASE_URL` is not set. Several databases may share it.",
+        shown="the database's folder", example="var")
     database_url: str = setting(
-        STORAGE, "DATABASE_URL", sqlite_url(), f"{SQLITE}var/llm_service.db",
-        "The SQLite file, on a local disk; created and migrated on start.")
+        STORAGE, "DATABASE_URL", sqlite_url(), f"{SQLITE}var/{DATABASE_FILE}",
+        f"The SQLite file, on a local disk; created and migrated on start. If only `APP_DATA_DIR` is set, `{DATABASE_FILE}` "
+        "in that folder.")
     history: str = setting(
         STORAGE, "APP_HISTORY", choice("full", "metadata", "off"), "full",
         "`metadata`: rows without the texts of prompts and answers. `off`: no rows. Answers, cache and shared calls are the "
@@ -214,6 +223,8 @@ class Settings:
     def _read(cls, environ: Mapping[str, str], in_file: Mapping[str, str]) -> "Settings":
         reader = Reader(cls, environ, in_file)
         values = reader.values()
+        if values["data_dir"] and not reader.is_given("DATABASE_URL"):
+            values["database_url"] = f"{SQLITE}{values['data_dir'] / DATABASE_FILE}"
         settings = cls(**values, warnings=tuple(reader.warnings))
         if settings.models and settings.openai_model not in settings.models:
             reader.fault("APP_MODELS", f"does not contain the default model {settings.openai_model} (OPENAI_MODEL)")
@@ -237,6 +248,14 @@ class Settings:
     def secrets(self) -> list[str]:
         """Values that no log may show."""
         return [secret.value for secret in (self.openai_api_key, self.secret_key) if secret]
+
+    @property
+    def database_path(self) -> Path:
+        return Path(unquote(self.database_url.removeprefix(SQLITE))).absolute()
+
+    @property
+    def data_folder(self) -> Path:
+        return self.data_dir.absolute() if self.data_dir else self.database_path.parent
 
     @property
     def needs_key(self) -> str | None:

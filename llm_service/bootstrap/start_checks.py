@@ -3,7 +3,14 @@
 from pathlib import Path
 
 from llm_service.bootstrap.errors import StartError
-from llm_service.bootstrap.resources import load_prices, load_templates, migrate_database, open_keyring, signing_secret
+from llm_service.bootstrap.resources import (
+    load_prices,
+    load_templates,
+    migrate_database,
+    open_data_folder,
+    open_keyring,
+    signing_secret,
+)
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -26,6 +33,7 @@ def check_start(settings: Settings, needs_key: str | None = None) -> None:
     load_templates(settings)
     load_prices(settings)
     migrate_database(settings)
+    open_data_folder(settings)
     signing_secret(settings)
     refuse_to_be_open(settings, needs_key or settings.needs_key)
 
