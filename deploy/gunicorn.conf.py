@@ -19,13 +19,9 @@ from gunicorn import glogging
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from llm_service.adapters.observability.logs import configure_logging
-from llm_service.bootstrap.settings import EXIT_CONFIG, Settings, SettingsError, is_loopback, needs_key_at
+from llm_service.bootstrap.settings import Settings, is_loopback, needs_key_at
 
-try:
-    settings = Settings.load(os.environ)
-except SettingsError as error:
-    sys.stderr.write("\n".join([*error.faults, ""]))
-    sys.exit(EXIT_CONFIG)
+settings = Settings.load_or_exit(os.environ)
 
 bind = [f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"]
 workers = settings.web_concurrency
@@ -73,14 +69,13 @@ logger_class = Logger
 
 
 def on_starting(server):
-    """In the master, before it forks: refuse what must not start, and migrate the database once for all workers."""
+    """In the master, before it forks: check the start, and migrate the database once for all workers."""
     addresses = [address for address in server.cfg.address if not isinstance(address, str)]
-    # An address that was given by hand (--bind) counts as HOST does.
+    # An address from --bind counts like HOST.
     foreign = next((host for host, *_ in addresses if not is_loopback(host)), None)
-    needs_key = None if foreign is None else needs_key_at(f"HOST: {foreign}")
-    # In a process of its own: the master must not import what its workers patch.
-    check = f"from llm_service.cli.commands import check_start_or_exit; check_start_or_exit({needs_key!r})"
-    code = subprocess.run([sys.executable, "-c", check], check=False).returncode  # noqa: S603
+    needs_key = [] if foreign is None else [needs_key_at(f"HOST: {foreign}")]
+    # In its own process: the master must not import what its workers patch.
+    code = subprocess.run([sys.executable, "-m", "llm_service.cli.start", *needs_key], check=False).returncode  # noqa: S603
     if code:
         sys.exit(code)
 

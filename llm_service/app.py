@@ -11,8 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from llm_service.bootstrap.build import build_services, make_id
 from llm_service.bootstrap.settings import Settings
 from llm_service.bootstrap.start_checks import CHECKOUT
-from llm_service.cli.admin import register_admin_commands
-from llm_service.cli.commands import register_commands
+from llm_service.cli.register import register_commands
 from llm_service.core.services import Services
 from llm_service.web import api, pages
 from llm_service.web.context import EXTENSION
@@ -53,7 +52,6 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
     api.register(app)
     pages.register(app)
     register_commands(app)
-    register_admin_commands(app)
     return app
 
 
