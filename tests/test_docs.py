@@ -27,7 +27,7 @@ def test_the_readmes_call_gives_the_readmes_answer(client: FlaskClient) -> None:
     assert answer == expected
 
 
-@pytest.mark.parametrize("name", [".env.example", "docs/configuration.md", "docs/errors.md"])
+@pytest.mark.parametrize("name", [".env.example", "docs/configuration.md", "docs/errors.md", "deploy/nginx.conf"])
 def test_what_is_generated_is_up_to_date(name: str) -> None:
     assert generated()[name] == (ROOT / name).read_text(), f"{name} is out of date. Run: make docs"
 

@@ -86,6 +86,7 @@ def test_a_secret_from_a_file_is_shown_nowhere(tmp_path: Path) -> None:
     assert settings.openai_api_key == Secret("sk-canary-123")
     assert settings.chosen_provider == "openai"
     assert "canary" not in repr(settings)
+    assert settings.secrets() == ["sk-canary-123"]
     assert "not both" in faults({"OPENAI_API_KEY": "x", "OPENAI_API_KEY_FILE": str(path)})[0]
 
 

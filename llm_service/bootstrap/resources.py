@@ -1,4 +1,4 @@
-"""The parts of the service that start checks and commands also open alone. Each raises `StartError` with what is wrong."""
+"""The parts of the service that start checks and commands also open by themselves."""
 
 import os
 import secrets
@@ -36,9 +36,9 @@ SIGNING_FILE = "secret_key"
 
 
 def load_templates(settings: Settings, *, run_tests: bool = True, kept: Path | None = None) -> TemplateRegistry:
-    """`kept`: where the last good set is, for a worker that starts while a file is broken.
+    """`kept`: the file with the last good set, used if a prompt file is invalid.
 
-    Raises `StartError` with file, line and fault of each broken file, and of each test in one that fails.
+    Raises `StartError` with file, line and fault of each invalid file and each failed test.
     """
     folder = PromptFolder(
         settings.prompts_dir, default_max_chars=settings.input_max_chars, run_tests=run_tests, kept=kept
@@ -56,7 +56,7 @@ def load_prices(settings: Settings) -> ModelPrices:
         own = read_prices(path) if path else {}
     except PricesFileError as error:
         raise StartError([f"APP_PRICES_FILE: {error}"], EXIT_CONFIG) from error
-    # The echo is no model that anyone could have published a price for.
+    # Nobody publishes prices for the echo.
     return ModelPrices(own, public=settings.chosen_provider != ECHO)
 
 
@@ -113,7 +113,7 @@ def _is_beside_database(settings: Settings) -> bool:
 
 
 def migrate_database(settings: Settings) -> bool:
-    """True if there was anything to do.
+    """True if anything was migrated.
 
     Raises `StartError`.
     """
@@ -132,7 +132,7 @@ def open_database(settings: Settings) -> Database:
 
 
 def open_history(settings: Settings) -> HistoryStore:
-    """The history alone, for a command.
+    """Only the history, for a command, which closes it.
 
     Raises `StartError`.
     """
@@ -140,7 +140,7 @@ def open_history(settings: Settings) -> HistoryStore:
 
 
 def history_of(settings: Settings, database: Database) -> HistoryStore:
-    """As much of it as the operator wants to keep; it closes the database."""
+    """The store for `APP_HISTORY`; its `close` closes the database."""
     if settings.history == "off":
         return NullHistory(database)
     return SqlHistory(database, keeps_texts=settings.history == "full")
@@ -148,7 +148,7 @@ def history_of(settings: Settings, database: Database) -> HistoryStore:
 
 @contextmanager
 def open_keyring(settings: Settings) -> Iterator[Keyring]:
-    """The keys alone, for a command.
+    """Only the API keys, for a command.
 
     Raises `StartError`.
     """
@@ -161,7 +161,7 @@ def open_keyring(settings: Settings) -> Iterator[Keyring]:
 
 @contextmanager
 def open_usage_reports(settings: Settings) -> Iterator[UsageReports]:
-    """The sums of usage alone, for a command.
+    """Only the usage reports, for a command.
 
     Raises `StartError`.
     """
@@ -173,7 +173,7 @@ def open_usage_reports(settings: Settings) -> Iterator[UsageReports]:
 
 
 def invalidate_caches(settings: Settings) -> None:
-    """Every process empties its cache within a second.
+    """Tell every process to empty its cache; they do within a second.
 
     Raises `StartError`.
     """

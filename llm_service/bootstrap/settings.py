@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from dotenv import dotenv_values
 
-from llm_service.bootstrap.setting_reader import Reader, setting
+from llm_service.bootstrap.setting_reader import Reader, declared, setting
 from llm_service.bootstrap.setting_types import (
     SQLITE,
     Secret,
@@ -247,7 +247,8 @@ class Settings:
 
     def secrets(self) -> list[str]:
         """Values that no log may show."""
-        return [secret.value for secret in (self.openai_api_key, self.secret_key) if secret]
+        values = (getattr(self, attribute) for attribute in declared(Settings))
+        return [value.value for value in values if isinstance(value, Secret)]
 
     @property
     def database_path(self) -> Path:

@@ -1,21 +1,23 @@
 """`make docs`: write the parts of the documentation that come from the code.
 
-These are `.env.example`, and in a page what is between `<!-- begin NAME -->` and `<!-- end NAME -->`.
+These are `.env.example`, the text between `<!-- begin NAME -->` and `<!-- end NAME -->` in pages, and the titles of the
+errors that nginx sends.
 """
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 
 from llm_service.bootstrap.setting_reader import Setting, declared
 from llm_service.bootstrap.settings import SECTIONS, Settings
 from llm_service.bootstrap.start_checks import CHECKOUT
 from llm_service.web.http.problems import PROBLEMS, STATUS_IN_PATH, Problem
 
+NGINX = "deploy/nginx.conf"
 PAGES = ("docs/configuration.md", "docs/errors.md")
 GROUPS = ("The request", "The model provider", "The service")
 _PART = re.compile(r"(<!-- begin (.+) -->\n).*?(<!-- end \2 -->\n)", re.DOTALL)
+_NGINX_TITLE = re.compile(r'("/problems/([a-z-]+)","title":")[^"]*')
 _ENV_HEADER = """\
 # Copy to .env and change what you need. Environment variables override this file.
 # What each setting means: docs/configuration.md. Commented lines show the defaults.
@@ -26,12 +28,13 @@ _ENV_HEADER = """\
 def generated() -> Mapping[str, str]:
     """The files as they should be, by path in the checkout."""
     parts = {**_setting_tables(), **_error_tables(), "errors: example": _error_example()}
-    return {".env.example": _env_example(), **{page: _filled(CHECKOUT / page, parts) for page in PAGES}}
+    pages = {page: _PART.sub(lambda found: f"{found[1]}\n{parts[found[2]]}\n{found[3]}", _read(page)) for page in PAGES}
+    nginx = _NGINX_TITLE.sub(lambda found: f"{found[1]}{PROBLEMS[found[2]].title}", _read(NGINX))
+    return {".env.example": _env_example(), **pages, NGINX: nginx}
 
 
-def _filled(page: Path, parts: Mapping[str, str]) -> str:
-    text = page.read_text(encoding="utf-8")
-    return _PART.sub(lambda found: f"{found[1]}\n{parts[found[2]]}\n{found[3]}", text)
+def _read(name: str) -> str:
+    return (CHECKOUT / name).read_text(encoding="utf-8")
 
 
 def _table(*rows: Iterable[str]) -> str:
