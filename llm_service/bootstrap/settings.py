@@ -61,133 +61,98 @@ class Settings:
     """Every setting with its default; a name ends in its unit. Read it with `from_env` or `load`."""
 
     # fmt: off
-    openai_api_key: Secret | None = setting(
-        PROVIDER, "OPENAI_API_KEY", secret(), None,
+    openai_api_key: Secret | None = setting(PROVIDER, "OPENAI_API_KEY", secret(), None,
         "Key for the model provider. It is never shown, logged or stored.")
-    openai_base_url: str | None = setting(
-        PROVIDER, "OPENAI_BASE_URL", http_url(), None,
+    openai_base_url: str | None = setting(PROVIDER, "OPENAI_BASE_URL", http_url(), None,
         "Any server that speaks the Responses API. It is called directly: proxy variables are ignored.",
         shown="OpenAI's", example="http://127.0.0.1:11434/v1")
-    openai_model: str = setting(
-        PROVIDER, "OPENAI_MODEL", text(), "gpt-4o-mini",
+    openai_model: str = setting(PROVIDER, "OPENAI_MODEL", text(), "gpt-4o-mini",
         "The default model.")
-    models: tuple[str, ...] = setting(
-        PROVIDER, "APP_MODELS", names(), (),
+    models: tuple[str, ...] = setting(PROVIDER, "APP_MODELS", names(), (),
         "The models that a request may ask for. The list must contain the default model.",
         shown="the default model", example="gpt-4o-mini")
-    provider: str = setting(
-        PROVIDER, "APP_PROVIDER", choice("auto", "openai", "echo"), "auto",
+    provider: str = setting(PROVIDER, "APP_PROVIDER", choice("auto", "openai", "echo"), "auto",
         "`echo` repeats the prompt and calls no model. `auto` means `openai` if a key or a URL is set, else `echo` in "
         "`dev`; in `prod` the server does not start.")
-    deadline_s: float = setting(
-        PROVIDER, "APP_DEADLINE_S", seconds(0.1, 86_400), 120,
+    deadline_s: float = setting(PROVIDER, "APP_DEADLINE_S", seconds(0.1, 86_400), 120,
         "Time limit for a whole generation.")
-    idle_timeout_s: float = setting(
-        PROVIDER, "APP_IDLE_TIMEOUT_S", seconds(0.1, 86_400), 30,
+    idle_timeout_s: float = setting(PROVIDER, "APP_IDLE_TIMEOUT_S", seconds(0.1, 86_400), 30,
         "Longest silence after the first output of an answer. Before the first output only `APP_DEADLINE_S` counts.")
-    upstream_slots: int = setting(
-        PROVIDER, "APP_UPSTREAM_SLOTS", integer(1, 100_000), 500,
+    upstream_slots: int = setting(PROVIDER, "APP_UPSTREAM_SLOTS", integer(1, 100_000), 500,
         "Calls to the provider in flight per process. Above it, requests get 503 `overloaded` at once. Cache hits and "
         "shared calls need no slot.")
-    max_output_tokens: int = setting(
-        PROVIDER, "APP_MAX_OUTPUT_TOKENS", integer(0, 1_000_000), 0,
+    max_output_tokens: int = setting(PROVIDER, "APP_MAX_OUTPUT_TOKENS", integer(0, 1_000_000), 0,
         "Sent where a template sets none. 0 = the provider's own limit, or 4096 where a budget needs one to reserve.")
-    prices_file: Path | None = setting(
-        PROVIDER, "APP_PRICES_FILE", path(), None,
+    prices_file: Path | None = setting(PROVIDER, "APP_PRICES_FILE", path(), None,
         "A YAML or JSON file with your own prices, see below.")
 
-    limit_rpm: int = setting(
-        LIMITS, "APP_LIMIT_RPM", integer(0, 1_000_000), 0,
+    limit_rpm: int = setting(LIMITS, "APP_LIMIT_RPM", integer(0, 1_000_000), 0,
         "Generations within any sixty seconds, including cache hits. Above it: 429 `rate-limited`.")
-    limit_concurrent: int = setting(
-        LIMITS, "APP_LIMIT_CONCURRENT", integer(0, 100_000), 0,
+    limit_concurrent: int = setting(LIMITS, "APP_LIMIT_CONCURRENT", integer(0, 100_000), 0,
         "Calls to models in flight, in all processes together. Above it: 429 `rate-limited`.")
-    budget_usd_day: Decimal = setting(
-        LIMITS, "APP_BUDGET_USD_DAY", us_dollars(), Decimal(0),
+    budget_usd_day: Decimal = setting(LIMITS, "APP_BUDGET_USD_DAY", us_dollars(), Decimal(0),
         "US dollars per UTC day. Above it: 402 `budget-exhausted`. Models without a known price are then refused (422 "
         "`unknown-model`).")
-    budget_tokens_day: int = setting(
-        LIMITS, "APP_BUDGET_TOKENS_DAY", integer(0, 1_000_000_000_000), 0,
+    budget_tokens_day: int = setting(LIMITS, "APP_BUDGET_TOKENS_DAY", integer(0, 1_000_000_000_000), 0,
         "Input and output tokens per UTC day. Above it: 402 `budget-exhausted`.")
 
-    host: str = setting(
-        SERVER, "HOST", text(), "127.0.0.1",
+    host: str = setting(SERVER, "HOST", text(), "127.0.0.1",
         "Address to listen on. On any address other than loopback, every caller needs an API key, and the server does "
         "not start before one exists.")
-    port: int = setting(
-        SERVER, "PORT", integer(1, 65_535), 8000,
+    port: int = setting(SERVER, "PORT", integer(1, 65_535), 8000,
         "Port to listen on.")
-    auth: str = setting(
-        SERVER, "APP_AUTH", choice("auto", "required"), "auto",
+    auth: str = setting(SERVER, "APP_AUTH", choice("auto", "required"), "auto",
         "`auto`: no key is needed while the listening address, the client and the Host are all loopback and no unknown "
         "proxy is in between. `required`: every caller needs a key.")
-    secret_key: Secret | None = setting(
-        SERVER, "SECRET_KEY", signing_secret(), None,
+    secret_key: Secret | None = setting(SERVER, "SECRET_KEY", signing_secret(), None,
         "Signs the form tokens of signed-in browsers. A value from an example is refused. If it is not set, one is made "
         "in `APP_DATA_DIR` (`secret_key`, mode 0600).",
         shown="made on first start")
-    web_concurrency: int = setting(
-        SERVER, "WEB_CONCURRENCY", integer(1, 256), 1,
+    web_concurrency: int = setting(SERVER, "WEB_CONCURRENCY", integer(1, 256), 1,
         "Worker processes. Each has its own cache.")
-    abandon_grace_s: float | None = setting(
-        SERVER, "APP_ABANDON_GRACE_S", seconds_or_never(0, 86_400), 5,
+    abandon_grace_s: float | None = setting(SERVER, "APP_ABANDON_GRACE_S", seconds_or_never(0, 86_400), 5,
         "How long a generation continues after its API caller disconnected; `never` = until it is done. A generation "
         "started in the page or with an `Idempotency-Key` runs until it is done or stopped.")
-    grace_s: float = setting(
-        SERVER, "APP_GRACE_S", seconds(1, 86_400), 30,
+    grace_s: float = setting(SERVER, "APP_GRACE_S", seconds(1, 86_400), 30,
         "After SIGTERM, how long running generations may take to finish. Two seconds before the end, the rest get "
         "`shutting-down` and are stored as `interrupted`.")
-    proxy_hops: int = setting(
-        SERVER, "APP_PROXY_HOPS", integer(0, 10), 0,
+    proxy_hops: int = setting(SERVER, "APP_PROXY_HOPS", integer(0, 10), 0,
         "Number of reverse proxies in front. At 0, a request with a forwarding header needs a key.")
-    trusted_hosts: tuple[str, ...] = setting(
-        SERVER, "APP_TRUSTED_HOSTS", names(), LOOPBACK_HOSTS,
+    trusted_hosts: tuple[str, ...] = setting(SERVER, "APP_TRUSTED_HOSTS", names(), LOOPBACK_HOSTS,
         "Accepted Host names. `.example.org` includes its subdomains.",
         shown="loopback names")
-    env: str = setting(
-        SERVER, "APP_ENV", choice("dev", "prod"), "dev",
+    env: str = setting(SERVER, "APP_ENV", choice("dev", "prod"), "dev",
         "`prod` never falls back to the echo provider.")
-    name: str = setting(
-        SERVER, "APP_NAME", text(max_chars=100), "LLM API Service",
+    name: str = setting(SERVER, "APP_NAME", text(max_chars=100), "LLM API Service",
         "Shown in the page, the status and the OpenAPI title.")
     log_level: str = setting(
         SERVER, "APP_LOG_LEVEL", choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", upper=True), "INFO",
         "Successful reads and cache hits are logged at `DEBUG`.")
 
-    prompts_dir: Path = setting(
-        STORAGE, "APP_PROMPTS_DIR", path(), Path("prompts"),
+    prompts_dir: Path = setting(STORAGE, "APP_PROMPTS_DIR", path(), Path("prompts"),
         "Folder of the prompt files.")
-    input_max_chars: int = setting(
-        STORAGE, "APP_INPUT_MAX_CHARS", integer(1, 1_000_000), 5000,
+    input_max_chars: int = setting(STORAGE, "APP_INPUT_MAX_CHARS", integer(1, 1_000_000), 5000,
         "Limit of every text input for which the template declares none.")
-    cache_ttl_s: float = setting(
-        STORAGE, "APP_CACHE_TTL_S", seconds(1, 31_536_000), 3600,
+    cache_ttl_s: float = setting(STORAGE, "APP_CACHE_TTL_S", seconds(1, 31_536_000), 3600,
         "How long a cached answer is used.")
-    cache_max_entries: int = setting(
-        STORAGE, "APP_CACHE_MAX_ENTRIES", integer(0, 10_000_000), 10_000,
+    cache_max_entries: int = setting(STORAGE, "APP_CACHE_MAX_ENTRIES", integer(0, 10_000_000), 10_000,
         "Cached answers per process; the least recently used is dropped first. 0 = no cache.")
-    cache_scope: str = setting(
-        STORAGE, "APP_CACHE_SCOPE", choice("owner", "shared"), "owner",
+    cache_scope: str = setting(STORAGE, "APP_CACHE_SCOPE", choice("owner", "shared"), "owner",
         "`shared`: cached answers serve all callers, who can tell from the response time what others asked.")
-    data_dir: Path | None = setting(
-        STORAGE, "APP_DATA_DIR", data_path(), None,
+    data_dir: Path | None = setting(STORAGE, "APP_DATA_DIR", data_path(), None,
         "Folder of the signing secret, of paid answers that the database could not take (`.spool`), of the last good "
         "prompts, and of the database where `DATABASE_URL` is not set. Several databases may share it.",
         shown="the database's folder", example="var")
-    database_url: str = setting(
-        STORAGE, "DATABASE_URL", sqlite_url(), f"{SQLITE}var/{DATABASE_FILE}",
+    database_url: str = setting(STORAGE, "DATABASE_URL", sqlite_url(), f"{SQLITE}var/{DATABASE_FILE}",
         f"The SQLite file, on a local disk; created and migrated on start. If only `APP_DATA_DIR` is set, `{DATABASE_FILE}` "
         "in that folder.")
-    history: str = setting(
-        STORAGE, "APP_HISTORY", choice("full", "metadata", "off"), "full",
+    history: str = setting(STORAGE, "APP_HISTORY", choice("full", "metadata", "off"), "full",
         "`metadata`: rows without the texts of prompts and answers. `off`: no rows. Answers, cache and shared calls are the "
         "same in all three. An `Idempotency-Key` needs `full`, because it repeats a stored answer.")
-    history_days: int = setting(
-        STORAGE, "APP_HISTORY_DAYS", integer(1, 36_500), 30,
+    history_days: int = setting(STORAGE, "APP_HISTORY_DAYS", integer(1, 36_500), 30,
         "Days to keep generations; then they are deleted with their texts, and from the cache.")
 
-    redis_url: None = setting(
-        RESERVED, "REDIS_URL", unsupported(), None,
+    redis_url: None = setting(RESERVED, "REDIS_URL", unsupported(), None,
         "Reserved for a cache that several processes share.")
     # fmt: on
 
