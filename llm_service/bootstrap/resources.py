@@ -1,8 +1,10 @@
-"""The parts of the service that start checks and commands also open alone. Each raises `StartError` with what is wrong."""
+"""The parts of the service that start checks and commands also open by themselves."""
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 from llm_service.adapters.files.secret import SecretFileError, read_or_make
@@ -17,7 +19,7 @@ from llm_service.adapters.sql.epochs import SqlEpochs
 from llm_service.adapters.sql.errors import DatabaseFault
 from llm_service.adapters.sql.keys import SqlKeys
 from llm_service.adapters.sql.retention import SqlRetention
-from llm_service.adapters.sql.sqlite.database import Database, migrate, sqlite_path
+from llm_service.adapters.sql.sqlite.database import Database, migrate
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.bootstrap.errors import StartError
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
@@ -28,15 +30,14 @@ from llm_service.core.templates.ports import TemplateFaults
 from llm_service.core.templates.registry import TemplateRegistry
 from llm_service.core.usage.reports import UsageReports
 
-# Beside the database: the folder that is surely the service's own.
-KEPT_PROMPTS = "last_good_prompts.json"
+LAST_GOOD_PROMPTS = "last_good_prompts.json"
 SIGNING_FILE = "secret_key"
 
 
 def load_templates(settings: Settings, *, run_tests: bool = True, kept: Path | None = None) -> TemplateRegistry:
-    """`kept`: where the last good set is, for a worker that starts while a file is broken.
+    """`kept`: the file with the last good set, used if a prompt file is invalid.
 
-    Raises `StartError` with file, line and fault of each broken file, and of each test in one that fails.
+    Raises `StartError` with file, line and fault of each invalid file and each failed test.
     """
     folder = PromptFolder(
         settings.prompts_dir, default_max_chars=settings.input_max_chars, run_tests=run_tests, kept=kept
@@ -54,25 +55,64 @@ def load_prices(settings: Settings) -> ModelPrices:
         own = read_prices(path) if path else {}
     except PricesFileError as error:
         raise StartError([f"APP_PRICES_FILE: {error}"], EXIT_CONFIG) from error
-    # The echo is no model that anyone could have published a price for.
+    # Nobody publishes prices for the echo.
     return ModelPrices(own, public=settings.chosen_provider != ECHO)
 
 
 def signing_secret(settings: Settings) -> bytes:
-    """The one that is set, or one that is made beside the database at the first start.
+    """`SECRET_KEY`, or the content of a file in the data folder, which is made on first start.
 
     Raises `StartError`.
     """
     if settings.secret_key is not None:
         return settings.secret_key.value.encode()
     try:
-        return read_or_make(sqlite_path(settings.database_url).with_name(SIGNING_FILE)).encode()
+        return read_or_make(open_data_folder(settings) / SIGNING_FILE).encode()
     except SecretFileError as error:
         raise StartError([str(error)], EXIT_CONFIG) from error
 
 
+def open_data_folder(settings: Settings) -> Path:
+    """The data folder, created if needed.
+
+    Raises `StartError`, also where nothing can be written: a paid answer that the database does not take goes there.
+    """
+    folder = settings.data_folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StartError([f"APP_DATA_DIR: {folder} cannot be created ({type(error).__name__})"], EXIT_CONFIG) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StartError([f"APP_DATA_DIR: {folder} is not writable"], EXIT_CONFIG)
+    return folder
+
+
+def open_spool(settings: Settings) -> FileSpool:
+    """The spool of this database alone."""
+    path = open_data_folder(settings) / f"{_database_name(settings)}.spool"
+    return FileSpool(path, keeps_texts=settings.history == "full")
+
+
+def kept_prompts(settings: Settings) -> Path:
+    """The file with the last good set of prompts, for a worker that starts while a prompt file is broken."""
+    prefix = "" if _is_beside_database(settings) else f"{_database_name(settings)}."
+    return open_data_folder(settings) / f"{prefix}{LAST_GOOD_PROMPTS}"
+
+
+def _database_name(settings: Settings) -> str:
+    """Unique in the data folder: databases of several folders may share it and have the same file name."""
+    path = settings.database_path
+    if _is_beside_database(settings):
+        return path.name
+    return f"{path.name}-{sha256(os.fsencode(path.resolve())).hexdigest()[:12]}"
+
+
+def _is_beside_database(settings: Settings) -> bool:
+    return settings.data_folder.resolve() == settings.database_path.parent.resolve()
+
+
 def migrate_database(settings: Settings) -> bool:
-    """True if there was anything to do.
+    """True if anything was migrated.
 
     Raises `StartError`.
     """
@@ -116,20 +156,9 @@ def open_retention(settings: Settings) -> Iterator[Retention]:
         database.close()
 
 
-def kept_prompts(settings: Settings) -> Path:
-    """Where the last good set of prompts is, for a worker that starts while a file is broken."""
-    return sqlite_path(settings.database_url).with_name(KEPT_PROMPTS)
-
-
-def open_spool(settings: Settings) -> FileSpool:
-    """Beside the database: on the disk that the operator gave to what must last."""
-    path = sqlite_path(settings.database_url)
-    return FileSpool(path.with_name(f"{path.name}.spool"), keeps_texts=settings.history == "full")
-
-
 @contextmanager
 def open_keyring(settings: Settings) -> Iterator[Keyring]:
-    """The keys alone, for a command.
+    """Only the API keys, for a command.
 
     Raises `StartError`.
     """
@@ -142,7 +171,7 @@ def open_keyring(settings: Settings) -> Iterator[Keyring]:
 
 @contextmanager
 def open_usage_reports(settings: Settings) -> Iterator[UsageReports]:
-    """The sums of usage alone, for a command.
+    """Only the usage reports, for a command.
 
     Raises `StartError`.
     """
@@ -154,7 +183,7 @@ def open_usage_reports(settings: Settings) -> Iterator[UsageReports]:
 
 
 def invalidate_caches(settings: Settings) -> None:
-    """Every process empties its cache within a second.
+    """Tell every process to empty its cache; they do within a second.
 
     Raises `StartError`.
     """

@@ -152,7 +152,7 @@ def test_deleted_text_is_gone_at_once_and_from_the_bytes_after_a_prune(
         age(tmp_path, 31)
     done = flask(tmp_path, "history", "prune", DATABASE_URL=f"sqlite:///{tmp_path}/test.db")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{151 if way == 'prune' else 0} generations were deleted.\n"
+    assert done.stdout == f"Deleted {151 if way == 'prune' else 0} generations.\n"
     assert files_with(tmp_path, CANARY) == []
     assert client.get(f"{URL}?q={CANARY}").get_json()["items"] == []
     assert len(client.get(f"{URL}?q=other&limit=200").get_json()["items"]) == (150 if way == "one" else 0)
