@@ -11,7 +11,7 @@ from llm_service.bootstrap.build import build_services, make_id
 from llm_service.core.access.caller import LOCAL
 from llm_service.core.generation.model import GenerateRequest, Status
 from llm_service.core.templates.model import Template
-from llm_service.web.schemas.generation import answer_json
+from llm_service.web.schemas.generation import generation_json
 
 from .context import current_settings
 from .errors import cli_errors
@@ -52,7 +52,7 @@ def generate(template_id: str, source: TextIO, pairs: tuple[str, ...], model: st
             generation = services.generate.run(request, LOCAL, make_id()).generation
         finally:
             services.close()
-    answer = json.dumps(answer_json(generation), ensure_ascii=False, indent=2) if as_json else generation.output or ""
+    answer = json.dumps(generation_json(generation), ensure_ascii=False, indent=2) if as_json else generation.output or ""
     click.echo(answer)
     if generation.status is Status.INCOMPLETE:
         click.echo(f"incomplete: {generation.incomplete_reason}", err=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.adapters.prompty import folder as prompt_files
 from llm_service.adapters.prompty.folder import MAX_PROMPT_FILE_BYTES, PromptFolder
 from llm_service.adapters.prompty.parser import parse_prompty
 from llm_service.adapters.strict_yaml import FileFormatError
@@ -253,19 +252,21 @@ def test_a_file_whose_own_test_fails_is_a_fault_of_its_line(tmp_path: Path) -> N
     assert len(PromptFolder(tmp_path, default_max_chars=5000, run_tests=False).load()) == 1
 
 
-def test_an_error_of_the_readers_own_is_a_fault_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class BrokenFolder(PromptFolder):
+    """Its reader has a bug."""
+
+    def _read(self, path: Path) -> Template:
+        raise ZeroDivisionError
+
+
+def test_an_error_of_the_readers_own_is_a_fault_of_its_file(tmp_path: Path) -> None:
     (tmp_path / "a_v1.prompty").write_text(GOOD)
     (tmp_path / "b_v1.prompty").write_text("x")
-    monkeypatch.setattr(prompt_files, "parse_prompty", broken_reader)
     with pytest.raises(TemplateFaults) as raised:
-        PromptFolder(tmp_path, default_max_chars=5000).load()
+        BrokenFolder(tmp_path, default_max_chars=5000).load()
     assert [fault.shown for fault in raised.value.faults] == [
         f"{name}_v1.prompty: cannot be read because of an internal error (ZeroDivisionError)" for name in "ab"
     ]
-
-
-def broken_reader(*_arguments: object, **_more: object) -> None:
-    raise ZeroDivisionError
 
 
 def test_the_last_good_set_outlives_the_process(tmp_path: Path) -> None:

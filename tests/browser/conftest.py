@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support.browser import Watch
 from tests.support.processes import Server, needed_program, serving
@@ -14,11 +14,15 @@ from tests.support.upstream import Upstream
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
         "--disable-component-update", "--disable-sync"]  # fmt: skip
 
+# The bound of every wait: it only ends a test that would hang.
+WAIT_MS = 30_000
+
 
 @pytest.fixture(scope="session", name="browser")
 def _browser() -> Iterator[Browser]:
     path = needed_program("chromium")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=WAIT_MS)
         browser = playwright.chromium.launch(executable_path=path, args=ARGS)
         yield browser
         browser.close()
@@ -45,7 +49,7 @@ def _open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]
 
     def open_page(path: str = "/", **options: Any) -> Page:
         context = browser.new_context(base_url=server.base_url, **options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(WAIT_MS)
         context.add_init_script(REPORT_VIOLATIONS)
         page = context.new_page()
         contexts.append(context)

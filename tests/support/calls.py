@@ -13,7 +13,7 @@ from tests.support.upstream import Upstream
 BODY = {"template_id": "basic_chat_v1", "input": "Hello"}
 
 
-def ask(server: Server, timeout_s: float = 30, **changes: Any) -> tuple[int, dict[str, Any]]:
+def ask(server: Server, timeout_s: float = 60, **changes: Any) -> tuple[int, dict[str, Any]]:
     data = json.dumps({**BODY, **changes}).encode()
     request = urllib.request.Request(f"{server.base_url}/api/v1/generate", data, {"Content-Type": "application/json"})
     try:
@@ -30,7 +30,7 @@ def stream(
     data = json.dumps({**BODY, "stream": True, "model": model, "input": text or str(time.monotonic_ns())}).encode()
     request = urllib.request.Request(f"{server.base_url}/api/v1/generate", data, {"Content-Type": "application/json"})
     events, name = list[tuple[str, Any]](), ""
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         for line in response:
             if line.startswith(b"event: "):
                 name = line[7:].strip().decode()
@@ -42,7 +42,7 @@ def stream(
 
 
 def get(server: Server, path: str, data: bytes | None = None) -> Any:
-    with urllib.request.urlopen(f"{server.base_url}/api/v1/{path}", data, timeout=10) as response:
+    with urllib.request.urlopen(f"{server.base_url}/api/v1/{path}", data, timeout=60) as response:
         return json.load(response)
 
 

@@ -1,5 +1,7 @@
 """What the adapter makes of each of the test provider's models that answer strangely or not at all."""
 
+from dataclasses import dataclass
+
 from llm_service.core import errors
 from llm_service.core.generation.model import Status
 
@@ -62,3 +64,22 @@ BRING_TEXT = {
     "fault-eof-after-3", "fault-rst-after-3", "fault-eof-mid-event", "fault-no-terminal",
     "fault-failed", "fault-failed-rate-limit", "fault-failed-usage", "fault-error-event", "fault-error-nested",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a call waits for the next byte, and for its end."""
+
+    idle_s: float
+    deadline_s: float
+
+
+def patience_with(model: str) -> Patience:
+    """Short only where a model never ends, or says nothing more; a slow machine must not end the other calls."""
+    if model == "fault-hang-after-3":
+        return Patience(0.4, 60)
+    if model in ("fault-hang", "fault-slow-headers", "fault-drip"):
+        return Patience(60, 1.2)
+    if model in ("fault-429", "fault-503"):
+        return Patience(60, 6)  # they ask for seven seconds
+    return Patience(60, 60)

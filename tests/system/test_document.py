@@ -49,7 +49,7 @@ def check(server: Server, folder: Path, key: str = "") -> None:
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
     log = server.log.read_text()
-    assert '"event": "bug"' not in log, log[-5000:]
+    assert '"event": "unexpected error"' not in log, log[-5000:]
 
 
 def test_with_a_key(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.support.constants import ROOT
 from tests.support.processes import Server, serving
 from tests.support.upstream import Upstream
 
-WAIT_S = 15
+WAIT_S = 60
 SUMMARIZE = (ROOT / "prompts" / "summarize_v1.prompty").read_text()
 
 
