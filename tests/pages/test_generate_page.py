@@ -43,16 +43,16 @@ def test_an_answer_and_a_reload_that_asks_nothing(client: FlaskClient) -> None:
     assert text_of(page, "output") == "Echo (no model was asked): Hello there"
     assert "simple tone" in text_of(page, "system-prompt")
     assert text_of(page, "user-prompt") == "Hello there"
-    assert ">fresh</span>" in page
+    assert ">new</span>" in page
     assert text_of(page, "field-input") == "\nHello there", "ready to be changed and asked again"
     client.get(response.headers["Location"])
     assert len(client.get("/api/v1/history").get_json()["items"]) == 1
     assert ">cached</span>" in client.get(post(client).headers["Location"]).text
 
 
-def test_ask_anew(client: FlaskClient) -> None:
+def test_skip_the_cache(client: FlaskClient) -> None:
     post(client)
-    assert ">fresh</span>" in client.get(post(client, fresh="1").headers["Location"]).text
+    assert ">new</span>" in client.get(post(client, fresh="1").headers["Location"]).text
 
 
 def test_an_error_keeps_everything_that_was_typed(client: FlaskClient) -> None:
@@ -63,7 +63,7 @@ def test_an_error_keeps_everything_that_was_typed(client: FlaskClient) -> None:
     area = re.search(r'<textarea id="field-input".*?>\n(.*?)</textarea>', page, re.DOTALL)
     assert area
     assert html.unescape(area[1]) == typed.replace("\r\n", "\n")
-    assert text_of(page, "error-field-parameters-tone") == "must be one of: neutral, simple, professional"
+    assert text_of(page, "error-field-parameters-tone") == "Must be one of: neutral, simple, professional"
     assert text_of(page, "field-parameters_json") == '\n{"a": 1}'
     assert 'name="fresh" value="1" checked' in page
     assert 'role="alert"' in page
@@ -91,8 +91,8 @@ def test_advanced_json_wins_over_the_fields(client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("{", "not valid JSON"),
-        ("[1]", "must be an object"),
+        ("{", "The text is not valid JSON"),
+        ("[1]", "Must be an object"),
         ('{"tone": 1, "tone": 2}', "more than once"),
         ("NaN", "not JSON"),
     ],
@@ -120,10 +120,11 @@ def test_fragments_are_fragments(client: FlaskClient) -> None:
     assert 'id="error-field-input" hx-swap-oob="true"' in answered.text
     refused = post(client, "/generate/answer", input=" ")
     assert refused.status_code == 422
-    assert text_of(refused.text, "error-field-input") == "must not be empty"
+    assert text_of(refused.text, "error-field-input") == 'Enter some text in "Input".'
+    assert '<a href="#field-input">Enter some text in &#34;Input&#34;.</a>' in refused.text
 
 
-def test_a_failure_of_the_provider_stands_where_the_answer_would(upstream_app: Flask) -> None:
+def test_a_failure_of_the_provider_is_shown_in_the_answer_panel(upstream_app: Flask) -> None:
     client = upstream_app.test_client()
     response = post(client, model="fault-500")
     assert response.status_code == 502
@@ -157,8 +158,8 @@ def test_every_kind_of_input(make_app, tmp_path) -> None:
     answer = client.get(response.headers["Location"]).text
     assert text_of(answer, "user-prompt") == "8 1.5 False red+blue {'a': 1}  Hi"
     wrong = client.post("/", data={**form, "p.lines": "seven", "p.extra": "{"}, headers=OWN_PAGE)
-    assert text_of(wrong.text, "error-field-parameters-lines") == "must be an integer"
-    assert text_of(wrong.text, "error-field-parameters-extra") == "must be an object"
+    assert text_of(wrong.text, "error-field-parameters-lines") == "Must be an integer"
+    assert text_of(wrong.text, "error-field-parameters-extra") == "Must be an object"
     assert 'value="seven"' in wrong.text
 
 

@@ -1,4 +1,4 @@
-"""Signing in and out, and what a session in a browser is worth."""
+"""Signing in and out, and the sessions of browsers."""
 
 import re
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def test_one_lands_where_one_wanted_to_go(closed: Flask) -> None:
     landed = post_login(client, f"  {text}\n", next=wanted[1].replace("&amp;", "&"))
     assert (landed.status_code, landed.headers["Location"]) == (303, "/history?q=a+b&status=completed")
     assert client.get(landed.headers["Location"]).status_code == 200
-    assert client.get("/login").headers["Location"] == "/", "one is in already"
+    assert client.get("/login").headers["Location"] == "/", "already signed in"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_no_key_travels_in_the_open(make_app: Callable[..., Flask]) -> None:
     client = app.test_client()
     headers = {**OWN_PAGE, "Host": "llm.example.org"}
     page = client.get("/login", headers=headers)
-    assert "needs https" in page.text
+    assert "Sign-in requires HTTPS" in page.text
     assert "<input" not in page.text
     answer = client.post("/login", data={"key": text}, headers=headers)
     assert answer.status_code == 403
@@ -250,7 +250,7 @@ def test_the_api_by_cookie_needs_the_token_too(closed: Flask) -> None:
 
     assert error() == "csrf"
     assert error(**OWN_PAGE) == "csrf"
-    assert error(**{"X-CSRF-Token": good}) == "csrf", "without a word where it comes from"
+    assert error(**{"X-CSRF-Token": good}) == "csrf", "neither Origin nor Sec-Fetch-Site"
     assert error(**{"X-CSRF-Token": good, "Sec-Fetch-Site": "cross-site"}) == "csrf"
     assert error(**{"X-CSRF-Token": good, **OWN_PAGE}) is None
     assert client.get("/docs").text.count(f'data-csrf="{good}"') == 1
@@ -308,8 +308,8 @@ def test_a_hundred_wrong_keys(closed: Flask) -> None:
     answers = [post_login(client, f"wrong-{number}") for number in range(100)]
     assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 95
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
-    assert "Too many wrong keys" in answers[-1].text
-    assert "does not open anything" in answers[0].text
+    assert "Too many invalid keys" in answers[-1].text
+    assert "Invalid API key" in answers[0].text
     assert "wrong-0" not in answers[0].text
     other = client.post("/login", data={"key": "wrong"}, headers=OWN_PAGE, environ_base=AWAY)
     assert other.status_code == 401

@@ -70,9 +70,9 @@ def test_an_image_is_its_description(text: str) -> None:
     assert "src" not in str(elements(text).found)
 
 
-@pytest.mark.parametrize(("text", "host"), [one for one in LINKS.items() if one[1]])
+@pytest.mark.parametrize(("text", "host"), [pair for pair in LINKS.items() if pair[1]])
 def test_a_link_says_where_it_leads(text: str, host: str) -> None:
-    assert [one["rel"] for one in links(text)] == ["noopener noreferrer nofollow"]
+    assert [link["rel"] for link in links(text)] == ["noopener noreferrer nofollow"]
     assert f"({host})" in elements(text).text
 
 
@@ -132,5 +132,5 @@ def test_pages_say_why_a_long_text_is_plain(make_app: Any, upstream: Any) -> Non
     app = make_app(OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal", APP_INPUT_MAX_CHARS="100000")
     client = app.test_client()
     page = client.get(f"/history/{generated(client, '**b** ' * 12_000)}").text
-    assert "too long to be formatted" in page
+    assert "Too long to format; showing plain text." in page
     assert "<strong>" not in page
