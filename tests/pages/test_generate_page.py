@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from collections.abc import Callable
 
 import pytest
 from flask import Flask
@@ -132,6 +133,17 @@ def test_a_failure_of_the_provider_is_shown_in_the_answer_panel(upstream_app: Fl
     assert "Try again" in response.text
     assert text_of(response.text, "field-input") == "\nHello there"
     assert "<option selected>fault-500</option>" in response.text
+
+
+def test_a_limit_says_when_to_try_again(make_app: Callable[..., Flask]) -> None:
+    client = make_app(APP_LIMIT_RPM="1").test_client()
+    post(client)
+    refused = post(client, input="Another")
+    assert refused.status_code == 429
+    assert re.search(r"<p>Try again in \d+ s\.</p>", refused.text)
+    assert "Retry-After" not in refused.text
+    assert "Generations per minute: 0 of 1 left" in refused.text
+    assert '<a href="/usage#limits">See what\'s left under Usage</a>' in refused.text
 
 
 def test_unknown_things_in_the_address(client: FlaskClient) -> None:
