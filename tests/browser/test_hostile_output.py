@@ -1,4 +1,4 @@
-"""Hostile text as a model's output, in a real browser: while it streams, when it is whole, and in the history.
+"""Hostile text as a model's output, in a real browser: while it streams, when it is complete, and in the history.
 
 `open_page` fails the test for any dialog, request to another origin, violation of the CSP, or error.
 """

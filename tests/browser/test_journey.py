@@ -1,4 +1,4 @@
-"""The main job as a person does it, with and without JavaScript."""
+"""The main user journeys, with and without JavaScript."""
 
 import json
 import re
@@ -199,7 +199,7 @@ SLOW = "tokens-20-5"
 WHOLE = ("word " * 20).strip()
 
 
-def test_the_answer_grows_and_a_reload_or_coming_back_joins_it(open_page: OpenPage, upstream: Upstream) -> None:
+def test_the_answer_streams_and_a_reload_or_return_joins_it(open_page: OpenPage, upstream: Upstream) -> None:
     page = open_page()
     page.select_option("#field-model", SLOW)
     generate(page, "Grow and be joined")
@@ -231,7 +231,7 @@ def test_stop_keeps_the_partial_answer_and_the_typed_text(open_page: OpenPage) -
     expect(page.locator("#recent tbody tr").first).to_contain_text("stopped")
 
 
-def test_a_running_one_is_joined_from_the_history(open_page: OpenPage) -> None:
+def test_a_running_generation_is_joined_from_the_history(open_page: OpenPage) -> None:
     page = open_page()
     page.select_option("#field-model", SLOW)
     generate(page, "Seen from the history")
@@ -241,7 +241,7 @@ def test_a_running_one_is_joined_from_the_history(open_page: OpenPage) -> None:
     expect(page.locator("#output")).to_have_text(WHOLE)
 
 
-def test_without_scripts_a_running_one_can_be_stopped(open_page: OpenPage) -> None:
+def test_stop_without_javascript(open_page: OpenPage) -> None:
     scripted = open_page()
     scripted.select_option("#field-model", SLOW)
     generate(scripted, "Stopped without scripts")
@@ -251,7 +251,7 @@ def test_without_scripts_a_running_one_can_be_stopped(open_page: OpenPage) -> No
     expect(page.locator(".badge").first).to_have_text("stopped")
 
 
-def test_a_broken_connection_is_joined_again_and_misses_nothing(open_page: OpenPage) -> None:
+def test_a_broken_connection_reconnects_without_losing_text(open_page: OpenPage) -> None:
     page = open_page()
     page.select_option("#field-model", SLOW)
     generate(page, "Broken and joined again")
@@ -263,7 +263,7 @@ def test_a_broken_connection_is_joined_again_and_misses_nothing(open_page: OpenP
     expect(page.locator("#generate-button")).to_be_enabled()
 
 
-def test_the_preview_follows_what_is_typed_and_pays_nothing(open_page: OpenPage, upstream: Upstream) -> None:
+def test_the_preview_updates_while_typing_and_calls_no_model(open_page: OpenPage, upstream: Upstream) -> None:
     page = open_page()
     before = len(upstream.calls)
     page.click("#preview-fold > summary")
@@ -282,7 +282,7 @@ def test_the_preview_follows_what_is_typed_and_pays_nothing(open_page: OpenPage,
     expect(page.locator("#preview")).to_contain_text("Summarize this text")
 
 
-def test_sliders_and_counters_say_their_values(open_page: OpenPage) -> None:
+def test_sliders_and_counters_show_their_values(open_page: OpenPage) -> None:
     page = open_page("/?template=explain_code_v1")
     slider = page.locator("#field-parameters-max_points")
     expect(page.locator("output[for=field-parameters-max_points]")).to_have_text("5")
@@ -304,7 +304,7 @@ def test_an_answer_in_json_is_a_table(open_page: OpenPage, options: dict[str, ob
     assert width <= 1280
 
 
-def test_the_history_is_searched_as_one_types(open_page: OpenPage) -> None:
+def test_the_history_is_searched_while_typing(open_page: OpenPage) -> None:
     page = open_page()
     for text in ("A needle <b>here</b>", "Only hay"):
         generate(page, text)

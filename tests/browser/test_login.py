@@ -1,4 +1,4 @@
-"""Signing in with a key, working, and signing out, in a real browser with nothing but the keyboard."""
+"""Sign-in with a key, work, and sign-out, in a real browser with the keyboard only."""
 
 import re
 from collections.abc import Iterator

@@ -15,7 +15,7 @@ def test_an_axis_ends_at_a_round_number(most: float, end: float) -> None:
 
 
 @pytest.mark.parametrize(("most", "end"), [(0, 0), (1, 2), (2, 2), (3, 4), (9, 10), (11, 12), (130, 160)])
-def test_the_half_of_a_count_is_a_count(most: float, end: float) -> None:
+def test_an_axis_of_counts_has_whole_numbers(most: float, end: float) -> None:
     assert full_axis(most, whole=True) == end
 
 

@@ -92,7 +92,7 @@ def test_values_survive_the_form(prop: Property, value: object, typed: str) -> N
 
 
 def wish(client: FlaskClient, **changes: str) -> dict[str, Any]:
-    """What is asked when the form is sent as a browser shows it, with these changes."""
+    """The stored generation after the form is sent as a browser shows it, with these changes."""
     shown = {"p.style": "formal", "p.tags": "a\r\nb"}
     blank = dict.fromkeys(("p.color", "p.size", "p.code", "p.motto", "p.stops", "p.guest", "p.share", "p.price"), "")
     form = {"template_id": "wishes_v1", "template_shown": "wishes_v1", "input": "Hi", **blank, **shown}
@@ -102,7 +102,7 @@ def wish(client: FlaskClient, **changes: str) -> dict[str, Any]:
     return client.get(f"/api/v1/history/{response.headers['Location'].split('from=')[1]}").get_json()  # type: ignore[no-any-return]
 
 
-def test_a_form_that_nobody_touched_chooses_nothing(client: FlaskClient) -> None:
+def test_an_untouched_form_sends_only_defaults(client: FlaskClient) -> None:
     page = client.get("/?template=wishes").text
     for name in ("color", "size", "share"):
         assert '<option value="">–</option>' in field(page, name)
@@ -110,7 +110,7 @@ def test_a_form_that_nobody_touched_chooses_nothing(client: FlaskClient) -> None
     assert wish(client)["parameters"] == {"quick": False, "style": "formal", "tags": ["a", "b"]}
 
 
-def test_what_was_emptied_is_empty(client: FlaskClient) -> None:
+def test_an_emptied_field_is_empty(client: FlaskClient) -> None:
     asked = wish(client, style="", tags="")
     assert (asked["parameters"]["style"], asked["parameters"]["tags"]) == ("", [])
 
@@ -150,7 +150,7 @@ def test_each_kind_of_field_is_drawn(client: FlaskClient) -> None:
     assert "What else is known." in field(page, "notes")
 
 
-def test_it_asks_what_the_fields_say(client: FlaskClient) -> None:
+def test_the_fields_become_parameters(client: FlaskClient) -> None:
     response = post(client)
     assert response.status_code == 303
     request_id = response.headers["Location"].split("from=")[1]

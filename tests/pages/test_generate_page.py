@@ -1,4 +1,4 @@
-"""The Generate page over plain HTTP: whole without JavaScript, and it never loses what was typed."""
+"""The Generate page without JavaScript: it works, and it never loses typed text."""
 
 import html
 import json
@@ -37,7 +37,7 @@ def test_the_form_is_drawn_from_the_template(client: FlaskClient) -> None:
     assert 'id="field-parameters-tone"' not in client.get("/?template=summarize_v1").text
 
 
-def test_an_answer_and_a_reload_that_asks_nothing(client: FlaskClient) -> None:
+def test_an_answer_and_a_reload_without_another_call(client: FlaskClient) -> None:
     response = post(client)
     assert response.status_code == 303
     page = client.get(response.headers["Location"]).text
@@ -45,7 +45,7 @@ def test_an_answer_and_a_reload_that_asks_nothing(client: FlaskClient) -> None:
     assert "simple tone" in text_of(page, "system-prompt")
     assert text_of(page, "user-prompt") == "Hello there"
     assert ">new</span>" in page
-    assert text_of(page, "field-input") == "\nHello there", "ready to be changed and asked again"
+    assert text_of(page, "field-input") == "\nHello there", "ready to edit and run again"
     client.get(response.headers["Location"])
     assert len(client.get("/api/v1/history").get_json()["items"]) == 1
     assert ">cached</span>" in client.get(post(client).headers["Location"]).text
@@ -71,7 +71,7 @@ def test_an_error_keeps_everything_that_was_typed(client: FlaskClient) -> None:
     assert "<script>alert" not in page
 
 
-def test_line_ends_are_what_was_typed(client: FlaskClient) -> None:
+def test_line_ends_become_lf(client: FlaskClient) -> None:
     post(client, input="one\r\ntwo")
     assert client.get("/api/v1/history/export").get_json()["items"][0]["input"] == "one\ntwo"
 
@@ -84,7 +84,7 @@ def test_another_template_keeps_the_input(client: FlaskClient) -> None:
     assert client.get("/api/v1/history").get_json()["items"] == []
 
 
-def test_advanced_json_wins_over_the_fields(client: FlaskClient) -> None:
+def test_advanced_json_overrides_the_fields(client: FlaskClient) -> None:
     page = client.get(post(client, parameters_json='{"tone": "professional"}').headers["Location"]).text
     assert "professional tone" in text_of(page, "system-prompt")
 
@@ -146,13 +146,13 @@ def test_a_limit_says_when_to_try_again(make_app: Callable[..., Flask]) -> None:
     assert '<a href="/usage#limits">See what\'s left under Usage</a>' in refused.text
 
 
-def test_unknown_things_in_the_address(client: FlaskClient) -> None:
+def test_unknown_ids_in_the_url(client: FlaskClient) -> None:
     assert client.get("/?template=nope").status_code == 404
-    assert client.get("/?from=nope").status_code == 200, "an entry that was deleted is no reason to lose the page"
+    assert client.get("/?from=nope").status_code == 200, "a deleted generation does not break the page"
 
 
 def test_every_kind_of_input(make_app, tmp_path) -> None:
-    """Numbers, boxes, lists and objects come from text fields as their own types."""
+    """Numbers, booleans, lists and objects keep their types through text fields."""
     (tmp_path / "all_kinds_v1.prompty").write_text(
         "---\nname: All\ninputs:\n  - {name: input, kind: string, required: true}\n"
         "  - {name: lines, kind: integer, default: 3, minimum: 1}\n  - {name: heat, kind: float, default: 0.5}\n"

@@ -58,7 +58,7 @@ def test_exports_keep_the_filters(client: FlaskClient, format: str) -> None:
     assert client.get("/history/export.xml").status_code == 404
 
 
-def test_an_entry(client: FlaskClient) -> None:
+def test_the_page_of_a_generation(client: FlaskClient) -> None:
     request_id = ask(client)
     page = client.get(f"/history/{request_id}").text
     for words in (
@@ -109,7 +109,7 @@ def test_each_problem_has_a_page(client: FlaskClient, code: str) -> None:
     assert str(PROBLEMS[code].status) in page
 
 
-def test_no_other_problem_has_one(client: FlaskClient) -> None:
+def test_an_unknown_problem_is_404(client: FlaskClient) -> None:
     assert client.get("/problems/nope").status_code == 404
 
 

@@ -1,4 +1,4 @@
-"""The templates as pages: what each takes and gives, and what is wrong with the files."""
+"""The pages of the templates: inputs, outputs, and errors in the files."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support.constants import ROOT, TEST_PROMPTS
 SUMMARIZE = (ROOT / "prompts" / "summarize_v1.prompty").read_text()
 
 
-def test_one_page_says_it_all(make_app: Any) -> None:
+def test_the_page_of_a_template(make_app: Any) -> None:
     page = make_app(APP_PROMPTS_DIR=str(TEST_PROMPTS)).test_client().get("/templates/ticket").text
     for words in (
         "ticket_v1", "array of string", "1 to 5 items", "up to 40 characters", "customer.id", "steps[].minutes",
@@ -22,7 +22,7 @@ def test_one_page_says_it_all(make_app: Any) -> None:
         assert words in page, words
 
 
-def test_an_unknown_one_is_not_there(client: FlaskClient) -> None:
+def test_an_unknown_template_is_404(client: FlaskClient) -> None:
     assert client.get("/templates/nope").status_code == 404
 
 
@@ -34,7 +34,7 @@ def _reloading(make_app: Any, tmp_path: Path) -> Any:
     return make_app(APP_PROMPTS_DIR=str(folder)), folder
 
 
-def test_faults_are_shown_until_they_are_mended(reloading: Any) -> None:
+def test_errors_are_shown_until_they_are_fixed(reloading: Any) -> None:
     app, folder = reloading
     client, library = app.test_client(), services_of(app).library
     (folder / "summarize_v1.prompty").write_text(SUMMARIZE.replace("name: Summarize", "nome: Summarize"))

@@ -16,7 +16,7 @@ URL = "/usage"
 
 @pytest.fixture(name="priced")
 def _priced(make_app: Callable[..., Flask], upstream: Upstream, tmp_path: Path) -> FlaskClient:
-    """A dollar for a thousand tokens; and a model without a price."""
+    """One dollar per thousand tokens, and a model without a price."""
     (tmp_path / "prices.yaml").write_text("normal: {input: 1000, output: 1000}\n")
     app = make_app(
         OPENAI_BASE_URL=upstream.base_url,
@@ -31,7 +31,7 @@ def text_of(page: str) -> str:
     return " ".join(re.sub("<[^>]+>", " ", page).split())
 
 
-def test_nothing_yet(client: FlaskClient) -> None:
+def test_no_usage_yet(client: FlaskClient) -> None:
     page = client.get(URL).text
     assert "No usage in the last 30 days" in page
     assert 'href="/usage?range=7d"' in page
@@ -58,7 +58,7 @@ def test_each_range(client: FlaskClient, name: str) -> None:
         assert f"<h2>{title}</h2>" in page
 
 
-def test_another_range_is_refused(client: FlaskClient) -> None:
+def test_an_unknown_range_is_refused(client: FlaskClient) -> None:
     response = client.get(f"{URL}?range=year")
     assert (response.status_code, response.mimetype) == (422, "text/html")
 
@@ -80,7 +80,7 @@ def test_numbers_without_a_script(priced: FlaskClient) -> None:
     assert "style=" not in page
 
 
-def test_a_model_without_a_price_costs_a_dash(client: FlaskClient) -> None:
+def test_an_unknown_cost_is_a_dash(client: FlaskClient) -> None:
     post(client, input="Hello")
     shown = text_of(client.get(URL).text)
     assert "Cost – Saved – Requests 1" in shown
