@@ -98,10 +98,10 @@ def test_a_route_that_says_nothing_opens_for_nobody(app: Flask) -> None:
 
 def test_pages_hide_what_one_may_not_open(closed: Flask) -> None:
     shown = {
-        "generate": ["GenerationService", "Templates", "API docs"],
-        "history": ["Templates", "HistoryService", "API docs"],
+        "generate": ["Generate", "Templates", "API docs"],
+        "history": ["Templates", "History", "API docs"],
         "usage": ["Templates", "Usage", "API docs"],
-        "admin": ["GenerationService", "Templates", "HistoryService", "Usage", "API docs"],
+        "admin": ["Generate", "Templates", "History", "Usage", "API docs"],
     }
     for scope, labels in shown.items():
         browser = signed_in(closed, make_key(closed, "alice", (scope,))[0])
