@@ -96,8 +96,8 @@ def test_a_file_that_turns_read_only_refuses_generations_and_is_read(make_app: M
     app = make_app()
     client = app.test_client()
     stored = client.post(GENERATE, json=BODY).get_json()
-    store: Any = services_of(app).store
-    store._database._writer._connection.exec_driver_sql("PRAGMA query_only=ON")
+    database: Any = services_of(app).storage
+    database._writer._connection.exec_driver_sql("PRAGMA query_only=ON")
     response = client.post(GENERATE, json={**BODY, "input": "new"})
     assert (response.status_code, response.get_json()["error"]) == (503, "storage-unavailable")
     assert client.get(f"{HISTORY}/{stored['request_id']}").status_code == 200
@@ -272,9 +272,9 @@ def test_a_service_starts_with_a_damaged_spool(tmp_path: Path) -> None:
 
 
 def test_deleting_much_holds_no_writer_up(tmp_path: Path) -> None:
-    from llm_service.adapters.sql.history import SqlHistory
+    from tests.support.stores import Stores
 
-    store = SqlHistory(Database(f"sqlite:///{tmp_path}/h.db"))
+    store = Stores(Database(f"sqlite:///{tmp_path}/h.db"))
     for number in range(2000):
         store.start(generation(number))
     written = count()

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider, parse_usage
+from llm_service.adapters.providers.openai_responses.answer import parse_usage
+from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core import errors
 from llm_service.core.errors import ServiceError
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Billed, Delta, Done, ProviderCall, ProviderEvent
-from llm_service.core.messages import Prompts
 from llm_service.core.usage.tokens import Usage
+from tests.support.builders import messages_of
 from tests.support.clocks import until
 from tests.support.constants import KEY_CANARY
 from tests.support.upstream import FAULT_MODELS, Upstream
@@ -29,11 +31,11 @@ def _provider(request: pytest.FixtureRequest, upstream: Upstream) -> Iterator[Op
 
 
 def call(model: str, **options: object) -> ProviderCall:
-    return ProviderCall(model, Prompts("Be brief.", "Hello"), options)
+    return ProviderCall(model, messages_of("Be brief.", "Hello"), options)
 
 
 def context(model: str) -> CallContext:
-    return CallContext(time.monotonic() + patience_with(model).deadline_s)
+    return CallContext(time.monotonic() + patience_with(model).deadline_s, SystemClock())
 
 
 def drain(provider: OpenAIProvider, model: str) -> tuple[str, Done]:
@@ -122,7 +124,7 @@ def test_connections_are_used_again(provider: OpenAIProvider, upstream: Upstream
 def test_closing_early_closes_the_upstream_call() -> None:
     with Upstream() as upstream:
         provider = OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=60)
-        events = provider.stream(call("tokens-1000-100"), CallContext(time.monotonic() + 30))
+        events = provider.stream(call("tokens-1000-100"), CallContext(time.monotonic() + 30, SystemClock()))
         assert isinstance(next(events), Delta)
         assert upstream.open_connections == 1
         events.close()

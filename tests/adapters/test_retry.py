@@ -8,12 +8,13 @@ import pytest
 
 from llm_service.adapters.providers.circuit_breaker import MIN_ATTEMPTS, OPEN_S, WINDOW_S, CircuitBreaker
 from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
-from llm_service.adapters.providers.retry import BUDGET_FREE, RetryBudget, RetryingProvider
+from llm_service.adapters.providers.retry import BUDGET_FREE, ResilientProvider, RetryBudget
+from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core import errors
 from llm_service.core.errors import ServiceError
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Delta, Done, ProviderCall, ProviderEvent, Retrying
-from llm_service.core.messages import Prompts
+from tests.support.builders import messages_of
 from tests.support.clocks import HandTimer, until
 from tests.support.constants import KEY_CANARY
 from tests.support.processes import free_port
@@ -36,7 +37,7 @@ class RecordedPauses(CallContext):
     """A call that does not sleep between its attempts, and remembers how long it should have."""
 
     def __init__(self, deadline: float) -> None:
-        super().__init__(deadline)
+        super().__init__(deadline, SystemClock())
         self.pauses_s: list[float] = []
 
     def sleep(self, seconds: float) -> bool:
@@ -55,25 +56,25 @@ def _patience(request: pytest.FixtureRequest) -> Patience:
 
 
 @pytest.fixture(name="provider")
-def _provider(upstream: Upstream, patience: Patience) -> Iterator[RetryingProvider]:
+def _provider(upstream: Upstream, patience: Patience) -> Iterator[ResilientProvider]:
     made = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=patience.idle_s)
-    provider = RetryingProvider(made, jitter=no_wait)
+    provider = ResilientProvider(made, slots=10, jitter=no_wait)
     yield provider
     provider.close()
 
 
 def call(model: str) -> ProviderCall:
-    return ProviderCall(model, Prompts("Be brief.", "Hello"), {})
+    return ProviderCall(model, messages_of("Be brief.", "Hello"), {})
 
 
 @pytest.mark.parametrize("may_restart", [True, False])
 @pytest.mark.parametrize("model", sorted(FAILURES))
 def test_how_often_each_fault_is_tried(
-    provider: RetryingProvider, upstream: Upstream, patience: Patience, model: str, may_restart: bool
+    provider: ResilientProvider, upstream: Upstream, patience: Patience, model: str, may_restart: bool
 ) -> None:
     expected = ATTEMPTS.get(model, 1) if may_restart or model not in BRING_TEXT else 1
     before, events = len(upstream.calls), list[ProviderEvent]()
-    stream = provider.stream(call(model), CallContext(time.monotonic() + patience.deadline_s, lambda: may_restart))
+    stream = provider.stream(call(model), CallContext(time.monotonic() + patience.deadline_s, SystemClock(), lambda: may_restart))
     with pytest.raises(ServiceError) as raised:
         events.extend(stream)
     assert type(raised.value) is FAILURES[model]
@@ -83,7 +84,7 @@ def test_how_often_each_fault_is_tried(
 
 def test_the_time_that_the_provider_names_is_waited(upstream: Upstream) -> None:
     made = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=60)
-    provider = RetryingProvider(made)
+    provider = ResilientProvider(made, slots=10)
     before, context = len(upstream.calls), RecordedPauses(time.monotonic() + 60)
     events = list(provider.stream(call("retry-after-2"), context))
     provider.close()
@@ -93,7 +94,7 @@ def test_the_time_that_the_provider_names_is_waited(upstream: Upstream) -> None:
     assert len(upstream.calls) - before == 2
 
 
-def test_a_time_beyond_the_deadline_is_answered_at_once(provider: RetryingProvider, upstream: Upstream) -> None:
+def test_a_time_beyond_the_deadline_is_answered_at_once(provider: ResilientProvider, upstream: Upstream) -> None:
     before, context = len(upstream.calls), RecordedPauses(time.monotonic() + 6)
     with pytest.raises(errors.UpstreamRateLimited) as raised:
         list(provider.stream(call("fault-429"), context))
@@ -103,25 +104,27 @@ def test_a_time_beyond_the_deadline_is_answered_at_once(provider: RetryingProvid
 
 
 def test_a_stop_ends_the_pause(upstream: Upstream) -> None:
-    provider = RetryingProvider(
-        OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=5), jitter=lambda _low, _high: 60.0
+    provider = ResilientProvider(
+        OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=5),
+        slots=10,
+        jitter=lambda _low, _high: 60.0,
     )
-    control = CallContext(time.monotonic() + 120)
-    events = provider.stream(call("fault-500"), control)
+    context = CallContext(time.monotonic() + 120, SystemClock())
+    events = provider.stream(call("fault-500"), context)
     assert next(events) == Retrying(2, may_be_billed=False), "a provider does not bill its own failure"
-    control.stop()
+    context.stop()
     with pytest.raises(errors.Cancelled):
         next(events)
     provider.close()
 
 
 def test_a_stop_ends_a_read_that_blocks(upstream: Upstream) -> None:
-    provider = RetryingProvider(OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=600))
-    control = CallContext(time.monotonic() + 600)
-    events = provider.stream(call("fault-hang-after-3"), control)
+    provider = ResilientProvider(OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=600), slots=10)
+    context = CallContext(time.monotonic() + 600, SystemClock())
+    events = provider.stream(call("fault-hang-after-3"), context)
     assert isinstance(next(events), Delta)
     open_before = upstream.open_connections
-    threading.Timer(0.1, control.stop).start()
+    threading.Timer(0.1, context.stop).start()
     started = time.monotonic()
     with pytest.raises(ServiceError):
         list(events)
@@ -199,20 +202,20 @@ def test_a_probe_that_was_called_off_leaves_its_place() -> None:
 
 
 @pytest.mark.parametrize("model", ["fault-400", "fault-401", "fault-429-plain", "fault-eof-after-3", "fault-json-null"])
-def test_what_is_no_sign_of_illness_never_opens_it(provider: RetryingProvider, model: str) -> None:
+def test_what_is_no_sign_of_illness_never_opens_it(provider: ResilientProvider, model: str) -> None:
     for _ in range(MIN_ATTEMPTS + 2):
         with pytest.raises(ServiceError):
-            list(provider.stream(call(model), CallContext(time.monotonic() + 2)))
+            list(provider.stream(call(model), CallContext(time.monotonic() + 2, SystemClock())))
     assert provider.breaker.state == "closed"
 
 
 def test_a_dead_upstream_is_left_alone_and_readiness_says_so() -> None:
     nobody = f"http://127.0.0.1:{free_port()}/v1"
-    provider = RetryingProvider(OpenAIProvider(api_key=None, base_url=nobody, idle_timeout_s=1), jitter=no_wait)
+    provider = ResilientProvider(OpenAIProvider(api_key=None, base_url=nobody, idle_timeout_s=1), slots=10, jitter=no_wait)
     for _ in range(MIN_ATTEMPTS):
         with pytest.raises(errors.UpstreamError):
-            list(provider.stream(call("normal"), CallContext(time.monotonic() + 2)))
+            list(provider.stream(call("normal"), CallContext(time.monotonic() + 2, SystemClock())))
     with pytest.raises(errors.UpstreamUnavailable):
-        list(provider.stream(call("normal"), CallContext(time.monotonic() + 2)))
+        list(provider.stream(call("normal"), CallContext(time.monotonic() + 2, SystemClock())))
     assert provider.health_error() == "It fails; the circuit is open."
     provider.close()

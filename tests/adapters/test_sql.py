@@ -16,12 +16,12 @@ from sqlalchemy.exc import IntegrityError
 
 from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.sql.errors import DatabaseFault
-from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.sql.schema import MIGRATIONS, REVISIONS
 from llm_service.adapters.sql.sqlite.database import Database, migrate
 from llm_service.adapters.sql.tables import metadata
 from llm_service.core.errors import StorageBusy, StorageUnavailable
 from tests.support.builders import completed, generation
+from tests.support.stores import Stores
 
 
 @pytest.fixture(name="url")
@@ -152,7 +152,7 @@ def test_an_error_quotes_no_text_of_a_caller(tmp_path: Path, caplog: pytest.LogC
     database = Database(f"sqlite:///{tmp_path}/h.db")
     refuse = "CREATE TRIGGER refusing BEFORE UPDATE ON answers BEGIN SELECT raise(ABORT, 'no'); END"
     database.write(lambda connection: connection.execute(text(refuse)))
-    store = SqlHistory(database)
+    store = Stores(database)
     store.start(generation(1))
     canary = "canary".upper()  # the traceback quotes this file's lines
     # The broken rule of a trigger comes as it is: `adapters.sql.errors.mapped`.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from llm_service.adapters.prompty.folder import MAX_FILE_BYTES, PromptFolder
+from llm_service.adapters.prompty.folder import MAX_PROMPT_FILE_BYTES, PromptFolder
 from llm_service.core.templates.ports import TemplateFaults
 from tests.support.constants import TEST_PROMPTS
 
@@ -217,7 +217,7 @@ def test_files_that_are_no_text_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "bom_v1.prompty").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
     found = dict(fault.split(".prompty", 1) for fault in faults_of(tmp_path))
     assert found.keys() == {"huge_v1", "binary_v1", "latin_v1", "bom_v1"}
-    assert f"{MAX_FILE_BYTES // 1024} KiB" in found["huge_v1"]
+    assert f"{MAX_PROMPT_FILE_BYTES // 1024} KiB" in found["huge_v1"]
 
 
 def test_two_files_for_one_version_are_refused_by_name(tmp_path: Path) -> None:

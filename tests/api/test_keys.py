@@ -40,10 +40,10 @@ def test_a_key_lets_in_from_anywhere(app: Flask) -> None:
             GENERATE, json=BODY, headers={"Authorization": f"{name} {text}"}, environ_base=away
         )
         assert answer.status_code == 200
-    services_of(app).keyring.keep_uses()
+    services_of(app).keyring.save_last_used()
     assert services_of(app).keyring.all()[0].last_used_ms is not None
-    assert services_of(app).store.newest("ci", 10)
-    assert services_of(app).store.newest("local", 10) == []
+    assert services_of(app).history.page("ci", limit=10).items
+    assert services_of(app).history.page("local", limit=10).items == []
 
 
 def wrongs(text: str) -> dict[str, dict[str, str]]:
@@ -230,7 +230,7 @@ def test_a_key_s_models_are_kept_to_through_every_entry(
     assert "must be one of" in browser.post("/generate/preview", data=form, headers=OWN_PAGE).text
     assert browser.get(f"/?template={template}").status_code == 200
     assert "other" not in browser.get(f"/?template={template}").text.split('id="field-model"')[-1].split("</select>")[0]
-    assert services_of(app).store.newest("alice", 10) == []
+    assert services_of(app).history.page("alice", limit=10).items == []
     assert call("POST", GENERATE, json={"template_id": "plain_v1", "input": "Hi"}).status_code == 200
     assert call("GET", STATUS).get_json()["models"] == ["first"]
 

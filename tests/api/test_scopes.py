@@ -98,10 +98,10 @@ def test_a_route_that_says_nothing_opens_for_nobody(app: Flask) -> None:
 
 def test_pages_hide_what_one_may_not_open(closed: Flask) -> None:
     shown = {
-        "generate": ["GenerationService", "Templates", "API docs"],
-        "history": ["Templates", "HistoryService", "API docs"],
+        "generate": ["Generate", "Templates", "API docs"],
+        "history": ["Templates", "History", "API docs"],
         "usage": ["Templates", "Usage", "API docs"],
-        "admin": ["GenerationService", "Templates", "HistoryService", "Usage", "API docs"],
+        "admin": ["Generate", "Templates", "History", "Usage", "API docs"],
     }
     for scope, labels in shown.items():
         browser = signed_in(closed, make_key(closed, "alice", (scope,))[0])
@@ -118,7 +118,7 @@ def test_a_key_that_may_only_generate_sees_its_answer_and_no_history(closed: Fla
     assert answer.status_code == 200
     assert "canary-own" in answer.text
     assert "/history/" not in answer.text
-    (_, row), *_ = services_of(closed).store.newest("alice", 1)
+    (row,) = services_of(closed).history.page("alice", limit=1).items
     assert "canary-own" not in browser.get(f"/?from={row.request_id}").text
     assert "canary-own" not in browser.post("/generate/answer", data={**form, "input": "other"}, headers=OWN_PAGE).text
 

@@ -149,7 +149,7 @@ def test_cancel(client: FlaskClient, upstream: Upstream) -> None:
         assert row["output"].startswith("word ")
     name, _, problem = parse(list(chunks))[-1]
     assert (name, problem["error"], problem["status"]) == ("error", "cancelled", 409)
-    until(lambda: services_of(client.application).upstream_state().in_flight == 0)
+    until(lambda: services_of(client.application).providers.state().in_flight == 0)
     replay = parse(client.get(f"/api/v1/history/{request_id}/events").response)
     assert (replay[-1][0], replay[-1][2]["error"], text_of(replay)) == ("error", "cancelled", row["output"])
 

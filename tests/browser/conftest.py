@@ -10,7 +10,7 @@ from tests.support.browser import Watch
 from tests.support.processes import Server, needed_program, serving
 from tests.support.upstream import Upstream
 
-# Chromium's own services would be looked up in vain, and root needs --no-sandbox.
+# Turn off Chromium's own network services; root needs --no-sandbox.
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
         "--disable-component-update", "--disable-sync"]  # fmt: skip
 
@@ -30,21 +30,21 @@ def _browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session", name="server")
 def _server(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Server]:
-    """The test provider behind it; a few of its models may be asked for."""
+    """A server in front of the test provider, with a few of its models allowed."""
     models = "normal,slow-1,tokens-20-5,echo-200,fault-500"
     folder = tmp_path_factory.mktemp("browser")
     with serving(folder, OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal", APP_MODELS=models) as server:
         yield server
 
 
-# A violation without a line in the console is one too.
+# Reports violations that leave no line in the console, too.
 REPORT_VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`violation of ${event.effectiveDirective}: ${event.blockedURI}`));"""
 
 
 @pytest.fixture(name="open_page")
 def _open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
-    """Opens pages in contexts of their own; at the end nothing that a page must never do may have happened."""
+    """Opens pages in contexts of their own. Fails at the end if a page did what it must never do."""
     contexts, watches = [], []
 
     def open_page(path: str = "/", **options: Any) -> Page:

@@ -1,4 +1,4 @@
-"""The usage page in a real browser: charts that are drawn, numbers for who does not see them, no script needed."""
+"""The usage page in a real browser: drawn charts, their numbers as tables, no script needed."""
 
 from collections.abc import Callable
 

@@ -35,6 +35,10 @@ def test_what_was_put_comes_back(make: MakeCache) -> None:
     assert cache.get("a") == answer(output="newer")
 
 
+def test_it_is_well(make: MakeCache) -> None:
+    assert make().health_error() is None
+
+
 def test_an_entry_has_a_lifetime(make: MakeCache, timer: HandTimer) -> None:
     cache = make()
     cache.put("a", answer())

@@ -4,13 +4,19 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from llm_service.core.clock import HOUR_MS
 from llm_service.core.generation.model import CachedAnswer, Generation, Status
-from llm_service.core.messages import Prompts
-from llm_service.core.usage.sums import HOUR_MS
+from llm_service.core.messages import Message, Messages, Role
 from llm_service.core.usage.tokens import NO_TOKENS, Usage
 
 USAGE = Usage(10, 20, 30, 4, 5)
 MORNING = 19_000 * 24 * HOUR_MS
+
+
+def messages_of(system: str, user: str) -> Messages:
+    """As templates render them; an empty system prompt is no message."""
+    texts = ((Role.SYSTEM, system), (Role.USER, user))
+    return tuple(Message.of(role, text) for role, text in texts if text or role is Role.USER)
 
 
 def generation(number: int, owner: str = "alice", **more: Any) -> Generation:
@@ -32,7 +38,7 @@ def generation(number: int, owner: str = "alice", **more: Any) -> Generation:
         created_ms=1_700_000_000_000 + number,
         input=f"input {number}",
         parameters={"tone": "simple"},
-        prompts=Prompts("system", f"user {number}"),
+        messages=messages_of("system", f"user {number}"),
         cache_key="k" * 64,
         attempts=1,
     )

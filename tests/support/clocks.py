@@ -2,30 +2,37 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from llm_service.core.clock import Event
+
+NOW_MS = 1_790_000_000_000
 
 
-class Clock:
-    """The date stands still; durations are real."""
+class ManualClock:
+    """Time passes when something sleeps, or when the test says so: `ms` is the date.
 
-    def now_ms(self) -> int:
-        return 1_700_000_000_000
+    Waiting for an event is real: background threads of the test set it.
+    """
 
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-
-@dataclass
-class HandClock:
-    """A clock that a test moves: `ms` is both the date and the time that has passed."""
-
-    ms: int = 1_790_000_000_000
+    def __init__(self, ms: int = NOW_MS) -> None:
+        self.ms = ms
+        # Deadlines also go to adapters that look at the system's clock.
+        self._offset_s = time.monotonic() - ms / 1000
 
     def now_ms(self) -> int:
         return self.ms
 
     def monotonic(self) -> float:
-        return self.ms / 1000
+        return self._offset_s + self.ms / 1000
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+
+    def wait(self, event: Event, timeout_s: float) -> bool:
+        return event.wait(timeout_s)
+
+    def advance(self, seconds: float) -> None:
+        self.ms += round(seconds * 1000)
 
 
 class HandTimer:

@@ -1,35 +1,37 @@
 """Fakes of the ports of the core: they keep what they are given and fail when a test says so."""
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from typing import Protocol, TypeVar
 
 from llm_service.adapters.providers.echo import EchoProvider
 from llm_service.core import errors
 from llm_service.core.generation.call_context import CallContext
-from llm_service.core.generation.model import (
-    Generation,
-    GenerationSummary,
-    IdempotencyKey,
-    KeyHolder,
-    ProviderCall,
-    ProviderEvent,
-    Status,
-)
-from llm_service.core.limits.ports import LimitStore
-from llm_service.core.limits.rules import Account, Reservation, ReservationResult
+from llm_service.core.generation.model import Generation, ProviderCall, ProviderEvent, Status
+from llm_service.core.generation.ports import UnitOfWork
+from llm_service.core.limits.ports import LimitStore, Reservations
+from llm_service.core.limits.rules import Account, Reservation, ReservationResult, Settlement
 from llm_service.core.limits.status import LimitStatuses
 from llm_service.core.usage.pricing import Price, per_million
+
+T = TypeVar("T")
 
 
 class NothingCounted:
     """The limits of a service that has none: nobody may ask."""
 
-    def take(self, hold: Reservation) -> ReservationResult:
+    def reserve(self, reservation: Reservation) -> ReservationResult:
         raise AssertionError("nothing is limited")
 
-    def standing(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses:
+    def settle(self, settlement: Settlement) -> None:
+        """Nothing was reserved."""
+
+    def release(self, request_id: str) -> None:
+        """Nothing was reserved."""
+
+    def statuses(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses:
         raise AssertionError("nothing is limited")
 
     def expire(self, now_ms: int) -> int:
@@ -38,37 +40,59 @@ class NothingCounted:
     def prune(self, now_ms: int) -> None: ...
 
 
-class ListHistory:
-    """Keeps each generation by id, and every write in order."""
+class FakeLimits(LimitStore, Reservations, Protocol):
+    """Both sides of what is counted."""
 
-    def __init__(self, limits: LimitStore) -> None:
-        self.limits = limits
+
+class ListGenerations:
+    """Keeps each generation by id, and every write in order. It is its own unit of work.
+
+    `away`: the store is down. `breaks`: what storing an outcome raises. `before_start` runs before a row is stored.
+    """
+
+    def __init__(self, limits: FakeLimits) -> None:
+        self.reservations = limits
         self.rows: dict[str, Generation] = {}
         self.writes: list[tuple[str, Status]] = []
         self.deleted_meanwhile = False
         self.deleted: set[str] = set()
         self.away = False
+        self.breaks: Exception | None = None
+        self.before_start: Callable[[], None] | None = None
 
-    def start(self, generation: Generation, hold: Reservation | None = None) -> ReservationResult | None:
-        taken = self.limits.take(hold) if hold else None
-        if taken is None or taken.refused is None:
-            self._write("start", generation)
-        return taken
+    @property
+    def generations(self) -> "ListGenerations":
+        return self
 
-    def settle(self, generation: Generation) -> None:
-        """Whoever limits something settles here."""
+    def transaction(self, work: Callable[[UnitOfWork], T]) -> T:
+        if self.away:
+            raise errors.StorageBusy("busy")
+        if (hook := self.before_start) is not None:
+            self.before_start = None
+            hook()
+        return work(self)
+
+    def start(self, generation: Generation) -> None:
+        self._write("start", generation)
 
     def finish(self, generation: Generation) -> bool:
+        if self.breaks is not None:
+            raise self.breaks
         self._write("finish", generation)
         return not self.deleted_meanwhile
 
-    def finish_apart(self, generation: Generation, answer_id: str) -> bool:
-        self._write("finish apart", replace(generation, answer_id=answer_id), settles=False)
+    def finish_with_own_answer(self, generation: Generation, answer_id: str) -> bool:
+        if self.breaks is not None:
+            raise self.breaks
+        self._write("finish with own answer", replace(generation, answer_id=answer_id))
         return True
 
-    def bill_late(self, was: Generation, now: Generation) -> None:
+    def amend_billing(self, was: Generation, now: Generation) -> None:
         assert self.rows[was.request_id].billed == was.billed
-        self._write("bill late", now)
+        self._write("amend billing", now)
+
+    def interrupt_older_than(self, created_ms: int, now_ms: int) -> Sequence[Generation]:
+        return []
 
     def record_hit(self, generation: Generation, answer_id: str) -> bool:
         if answer_id in self.deleted:
@@ -76,54 +100,22 @@ class ListHistory:
         self._write("hit", generation)
         return True
 
-    def record_shared(self, generation: Generation) -> Generation:
-        self._write("shared", generation)
+    def record_joined(self, generation: Generation) -> Generation:
+        self._write("joined", generation)
         return generation
-
-    def claim_key(self, owner: str, key: IdempotencyKey, request_id: str, now_ms: int) -> KeyHolder | None:
-        return None
-
-    def release_key(self, owner: str, key: IdempotencyKey, request_id: str) -> None: ...
-
-    def prune_keys(self, before_ms: int) -> int:
-        return 0
-
-    def ask_to_cancel(self, owner: str, request_id: str) -> None: ...
-
-    def running_ids(self) -> set[str]:
-        return {row.request_id for row in self.rows.values() if row.status is Status.RUNNING}
-
-    def _write(self, kind: str, generation: Generation, *, settles: bool = True) -> None:
-        if self.away:
-            raise errors.StorageBusy("busy")
-        if settles:
-            self.settle(generation)
-        self.rows[generation.request_id] = generation
-        self.writes.append((kind, generation.status))
 
     def get(self, owner: str, request_id: str) -> Generation | None:
         return self.rows.get(request_id)
 
-    def newest(
-        self, owner: str, limit: int, *, before: int | None = None, after: int | None = None
-    ) -> Sequence[tuple[int, GenerationSummary]]:
-        return []
+    def request_cancel(self, owner: str, request_id: str) -> None:
+        self.rows[request_id] = replace(self.rows[request_id], status=Status.CANCELLED)
 
-    def export(self, owner: str) -> Iterator[Generation]:
-        return iter(self.rows.values())
+    def running_ids(self) -> set[str]:
+        return {row.request_id for row in self.rows.values() if row.status is Status.RUNNING}
 
-    def delete(self, owner: str, request_id: str) -> str | None:
-        return None
-
-    def delete_all(self, owner: str) -> int:
-        return 0
-
-    def interrupt_older_than(self, created_ms: int, now_ms: int) -> int:
-        return 0
-
-    def check(self) -> None: ...
-
-    def close(self) -> None: ...
+    def _write(self, kind: str, generation: Generation) -> None:
+        self.rows[generation.request_id] = generation
+        self.writes.append((kind, generation.status))
 
 
 class ScriptedProvider(EchoProvider):
@@ -135,13 +127,13 @@ class ScriptedProvider(EchoProvider):
         self.calls: list[ProviderCall] = []
         self.closed = 0
 
-    def stream(self, call: ProviderCall, control: CallContext) -> Generator[ProviderEvent, None, None]:
+    def stream(self, call: ProviderCall, context: CallContext) -> Generator[ProviderEvent, None, None]:
         self.calls.append(call)
         try:
             for event in self.events:
                 if isinstance(event, threading.Event):
                     while not event.wait(0.01):
-                        if control.stopped:
+                        if context.stopped:
                             raise errors.UpstreamUnreachable("the socket was shut down")
                 elif isinstance(event, Exception):
                     raise event
@@ -151,7 +143,7 @@ class ScriptedProvider(EchoProvider):
             self.closed += 1
 
 
-class Prices:
+class DollarPrices:
     """A dollar a token, and half a one where the provider had it cached."""
 
     def of(self, model: str) -> Price | None:
@@ -180,6 +172,6 @@ class ListSpool:
         self.kept.append(generation)
 
     def replay(self, store: Callable[[Generation], None]) -> Sequence[Exception]:
-        for one in self.kept:
-            store(one)
+        for generation in self.kept:
+            store(generation)
         return ()

@@ -7,28 +7,27 @@ from pathlib import Path
 from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.adapters.memory.single_flight import MemorySingleFlight
 from llm_service.adapters.providers.echo import EchoProvider
+from llm_service.adapters.providers.retry import ResilientProvider
 from llm_service.adapters.runtime.background import make_spawn
 from llm_service.core.access.caller import LOCAL
-from llm_service.core.generation.in_flight import Finished, InFlightRegistry
-from llm_service.core.generation.model import (
-    Delta,
-    Done,
-    GenerateRequest,
-    Status,
-)
+from llm_service.core.generation.bulkhead import Bulkhead
+from llm_service.core.generation.in_flight import Collaborators, GenerationResult
+from llm_service.core.generation.model import Delta, Done, GenerateRequest, Status, UpstreamState
 from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.outcomes import OutcomeRecorder
+from llm_service.core.generation.ports import ManagedProvider
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
+from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
 from llm_service.core.generation.service import GenerationService
 from llm_service.core.generation.subscriptions import Subscription
-from llm_service.core.generation.upstream import Bulkhead, UpstreamCaller
+from llm_service.core.generation.upstream import UpstreamCaller
 from llm_service.core.limits.limiter import Limiter
-from llm_service.core.limits.ports import LimitStore
+from llm_service.core.usage.ports import Prices
 from llm_service.core.usage.tokens import Usage
-from tests.support.clocks import Clock
+from tests.support.clocks import ManualClock
 from tests.support.constants import ROOT
-from tests.support.fakes import ListHistory, ListSpool, NothingCounted, Prices, RecordingReporter
+from tests.support.fakes import DollarPrices, FakeLimits, ListGenerations, ListSpool, NothingCounted, RecordingReporter
 from tests.support.templates import library_of
 
 ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
@@ -36,8 +35,33 @@ DONE = Done(Status.COMPLETED, "ab", Usage(1, 2, 3), "m1")
 WORD = (Delta("a"), Delta("b"), DONE)
 
 
+class OneProvider:
+    """Resolves every model to the same provider."""
+
+    def __init__(self, provider: ManagedProvider | None = None) -> None:
+        self._provider = provider or ResilientProvider(EchoProvider(), slots=10)
+
+    def resolve(self, model: str) -> ManagedProvider:
+        return self._provider
+
+    def state(self) -> UpstreamState:
+        bulkhead = self._provider.bulkhead
+        return UpstreamState(bulkhead.in_use, bulkhead.size, "closed", 0)
+
+    def health_error(self) -> str | None:
+        return self._provider.health_error()
+
+    warmed = True
+
+    def warm(self) -> None:
+        self._provider.warm()
+
+    def close(self) -> None:
+        self._provider.close()
+
+
 class World:
-    """A generate service and its surroundings; its background work runs in threads."""
+    """A generation service and its surroundings; its background work runs in threads, time passes by hand."""
 
     def __init__(
         self,
@@ -46,67 +70,61 @@ class World:
         slots: int = 10,
         grace_s: float | None = 0.0,
         folder: Path = ROOT / "prompts",
-        counted: LimitStore | None = None,
-        **limits: object,
+        counted: FakeLimits | None = None,
+        prices: Prices | None = None,
+        **settings: object,
     ) -> None:
         self.provider = provider
-        self.history = ListHistory(counted or NothingCounted())
-        self.cache = MemoryCache(ttl_s=60, max_entries=10)
-        self.heard = RecordingReporter()
         self.slots = Bulkhead(slots)
+        provider.bulkhead = self.slots  # type: ignore[attr-defined]
+        self.clock = ManualClock()
+        limits = counted or NothingCounted()
+        self.store = ListGenerations(limits)
+        self.cache = MemoryCache(ttl_s=60, max_entries=10)
+        self.reporter = RecordingReporter()
         self.ids = count(1)
         self.spool = ListSpool()
-        self.outcomes = OutcomeRecorder(self.history, self.spool, Clock(), self.heard)
-        self.runs = InFlightRegistry(
-            history=self.history,
-            outcomes=self.outcomes,
-            clock=Clock(),
-            reporter=self.heard,
-            make_id=lambda: f"texts-{next(self.ids)}",
-            abandon_grace_s=grace_s,
+        self.recorder = OutcomeRecorder(self.store, self.spool, self.clock, self.reporter)
+        self.registry = InFlightRegistry(self.clock, self.reporter, self.store, abandon_grace_s=grace_s)
+        self.running = RunningGenerations(self.registry, self.store, self.store, self.recorder, self.clock)
+        bounds = replace(GenerationSettings(), **settings)  # type: ignore[arg-type]
+        prices = prices or DollarPrices()
+        self.preparer = RequestPreparer(
+            library_of(folder),
+            AllowedModels("m1", ("m1", "m2")),
+            OneProvider(provider),
+            bounds,  # type: ignore[arg-type]
         )
-        calls = UpstreamCaller(
-            provider=provider,
-            prices=Prices(),
-            cache=self.cache,
-            history=self.history,
-            outcomes=self.outcomes,
-            clock=Clock(),
-            runs=self.runs,
-            slots=self.slots,
-            spawn=make_spawn(),
-            reporter=self.heard,
-        )
-        self.live = RunningGenerations(self.runs, self.history, Clock())
-        bounds = replace(GenerationSettings(), **limits)  # type: ignore[arg-type]
-        self.library = library_of(folder)
-        self.prepare = RequestPreparer(self.library, AllowedModels("m1", ("m1", "m2")), provider.identity, bounds)
-        self.generate = GenerationService(
-            prepare=self.prepare,
-            provider=provider.name,
-            cache=self.cache,
-            flights=MemorySingleFlight(),
-            history=self.history,
-            calls=calls,
-            runs=self.runs,
-            clock=Clock(),
-            limits=bounds,
-            limiter=Limiter(self.history.limits, Prices(), Clock(), everyone=bounds.everyone, lapse_s=130),
+        self.service = GenerationService(
+            preparer=self.preparer,
+            single_flight=MemorySingleFlight(),
+            store=self.store,
+            idempotency=None,
+            upstream=UpstreamCaller(self.registry, self.clock, make_spawn(), self.reporter),
+            registry=self.registry,
+            collaborators=Collaborators(
+                self.registry, self.recorder, self.cache, prices, self.clock, self.reporter, self._make_id
+            ),
+            settings=bounds,
+            limiter=Limiter(limits, prices, self.clock, everyone=bounds.everyone, expire_s=130),
         )
 
-    def run(self, asked: GenerateRequest = ASKED, owner: str = "local") -> Finished:
-        return self.generate.run(asked, replace(LOCAL, owner=owner), f"id-{next(self.ids)}")
+    def _make_id(self) -> str:
+        return f"texts-{next(self.ids)}"
 
-    def begin(self, asked: GenerateRequest = ASKED, *, kept: bool = False) -> Subscription:
-        return self.generate.begin(asked, LOCAL, f"id-{next(self.ids)}", kept=kept)
+    def run(self, asked: GenerateRequest = ASKED, owner: str = "local") -> GenerationResult:
+        return self.service.run(asked, replace(LOCAL, owner=owner), f"id-{next(self.ids)}")
+
+    def begin(self, asked: GenerateRequest = ASKED, *, detached: bool = False) -> Subscription:
+        return self.service.begin(asked, LOCAL, f"id-{next(self.ids)}", detached=detached)
 
 
-def heard(subscription: Subscription) -> tuple[str, Finished]:
+def heard(subscription: Subscription) -> tuple[str, GenerationResult]:
     """All of its text, and its end."""
     text = ""
     while True:
-        event = subscription.next(5)
-        assert event is not None, "nothing came in five seconds"
-        if isinstance(event, Finished):
+        event = subscription.next(30)
+        assert event is not None, "nothing came"
+        if isinstance(event, GenerationResult):
             return text, event
         text += event.text

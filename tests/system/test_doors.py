@@ -84,7 +84,7 @@ def test_a_cache_cleared_on_the_command_line_is_empty_in_every_worker(tmp_path: 
         assert sizes == {0}
 
 
-COMMAND = "Make one: flask keys create NAME --scope generate,history,usage"
+COMMAND = "Create one: flask keys create NAME --scope generate,history,usage"
 
 
 @pytest.mark.parametrize(

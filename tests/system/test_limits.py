@@ -16,7 +16,8 @@ from typing import Any
 from llm_service.adapters.sql.limits import SqlLimits
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance
-from llm_service.core.limits.rules import DAY_MS, Account, Amount, Demand, Reservation
+from llm_service.core.clock import DAY_MS
+from llm_service.core.limits.rules import Account, Amount, Demand, Reservation
 from tests.support.calls import ask, provider
 from tests.support.clocks import until
 from tests.support.processes import Server, serving
@@ -107,8 +108,8 @@ def _take(url: str, first: int, through: "multiprocessing.Queue[tuple[int, int]]
 
     def work(number: int) -> None:
         for asked in (CALL, GENERATION):
-            hold = Reservation(f"id-{number}", [ACCOUNT], asked, 20_000 * DAY_MS, 20_000 * DAY_MS + 1000)
-            if limits.take(hold).refused is None:
+            reservation = Reservation(f"id-{number}", [ACCOUNT], asked, 20_000 * DAY_MS, 20_000 * DAY_MS + 1000)
+            if limits.reserve(reservation).refused is None:
                 taken.append(asked)
 
     threads = [threading.Thread(target=work, args=[first + number]) for number in range(50)]

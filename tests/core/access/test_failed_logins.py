@@ -3,24 +3,24 @@
 import pytest
 
 from llm_service.core.access.failed_logins import (
-    MAX_REMEMBERED,
+    MAX_BLOCKED,
+    MAX_FAILURES,
     WINDOW_MS,
-    WRONG_PER_MINUTE,
     FailedLoginThrottle,
     network_of,
 )
 from tests.support.access import MemoryFailedLogins
-from tests.support.clocks import HandClock
+from tests.support.clocks import ManualClock
 
 
 class Door:
     def __init__(self) -> None:
-        self.clock = HandClock()
+        self.clock = ManualClock()
         self.store = MemoryFailedLogins()
         self.throttle = FailedLoginThrottle(self.store, self.clock)
 
     def wrong(self, times: int, address: str = "10.0.0.1") -> list[float | None]:
-        return [self.throttle.wrong(address) for _ in range(times)]
+        return [self.throttle.record_failure(address) for _ in range(times)]
 
 
 @pytest.fixture(name="door")
@@ -29,7 +29,7 @@ def _door() -> Door:
 
 
 def test_the_sixth_waits_until_the_window_ends(door: Door) -> None:
-    assert door.wrong(WRONG_PER_MINUTE) == [None] * WRONG_PER_MINUTE
+    assert door.wrong(MAX_FAILURES) == [None] * MAX_FAILURES
     assert door.wrong(2) == [60.0, 60.0]
     door.clock.ms += 20_000
     assert door.wrong(1) == [40.0]
@@ -39,20 +39,20 @@ def test_the_sixth_waits_until_the_window_ends(door: Door) -> None:
 
 
 def test_nobody_waits_for_less_than_a_second(door: Door) -> None:
-    door.wrong(WRONG_PER_MINUTE + 1)
+    door.wrong(MAX_FAILURES + 1)
     door.clock.ms += WINDOW_MS - 1
     assert door.wrong(1) == [1.0]
 
 
 def test_a_flood_costs_no_writes(door: Door) -> None:
     door.wrong(1000)
-    assert door.store.writes == WRONG_PER_MINUTE + 1
+    assert door.store.writes == MAX_FAILURES + 1
 
 
 def test_the_count_is_shared_and_what_is_remembered_is_not(door: Door) -> None:
-    door.wrong(WRONG_PER_MINUTE + 1)
+    door.wrong(MAX_FAILURES + 1)
     other = FailedLoginThrottle(door.store, door.clock)
-    assert other.wrong("10.0.0.1") == 60.0
+    assert other.record_failure("10.0.0.1") == 60.0
 
 
 def test_addresses_of_one_ipv6_network_are_one(door: Door) -> None:
@@ -62,8 +62,8 @@ def test_addresses_of_one_ipv6_network_are_one(door: Door) -> None:
 
 
 def test_what_is_remembered_does_not_grow_without_end(door: Door) -> None:
-    for number in range(MAX_REMEMBERED + 1):
-        door.wrong(WRONG_PER_MINUTE + 1, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    for number in range(MAX_BLOCKED + 1):
+        door.wrong(MAX_FAILURES + 1, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
     writes = door.store.writes
     assert door.wrong(1, "10.0.0.0") == [60.0], "it was forgotten here, and the store has it"
     assert door.store.writes == writes + 1

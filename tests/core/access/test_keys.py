@@ -10,18 +10,18 @@ import pytest
 
 from llm_service.core.access.caller import LOCAL, Allowance, Scope
 from llm_service.core.access.keys import (
-    DAY_MS,
     KEY_CHARS,
     Key,
-    checked_expiry,
-    checked_models,
-    checked_name,
-    checked_scopes,
-    checked_usd,
     digest_of,
     make_key,
+    parse_expiry,
     parse_key,
+    parse_models,
+    parse_scopes,
+    parse_usd,
+    validate_name,
 )
+from llm_service.core.clock import DAY_MS
 from llm_service.core.errors import InvalidInput
 
 NOW_MS = 1_790_000_000_000
@@ -67,20 +67,20 @@ def test_every_single_slip_is_seen() -> None:
 
 @pytest.mark.parametrize("name", ["ci", "alice.b", "a" * 64, "0-9_x", "local"])
 def test_good_names(name: str) -> None:
-    assert checked_name(name) == name
+    assert validate_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "-a", ".a", "a b", "a/b", "a" * 65, "ä", "a\n", "a\0", "*"])
 def test_bad_names(name: str) -> None:
     with pytest.raises(InvalidInput):
-        checked_name(name)
+        validate_name(name)
 
 
 def test_scopes() -> None:
-    assert checked_scopes(["generate", " history", ""]) == {Scope.GENERATE, Scope.HISTORY}
+    assert parse_scopes(["generate", " history", ""]) == {Scope.GENERATE, Scope.HISTORY}
     for wrong in ([], [""], ["generate", "root"], ["GENERATE"]):
         with pytest.raises(InvalidInput, match="scope"):
-            checked_scopes(wrong)
+            parse_scopes(wrong)
 
 
 def test_what_a_key_says_of_its_caller() -> None:
@@ -97,25 +97,25 @@ def test_what_a_key_says_of_its_caller() -> None:
 
 
 def test_models() -> None:
-    assert checked_models(["a", " b:7 "]) == {"a", "b:7"}
-    assert checked_models([]) is None
-    assert checked_models([""]) is None
+    assert parse_models(["a", " b:7 "]) == {"a", "b:7"}
+    assert parse_models([]) is None
+    assert parse_models([""]) is None
     for wrong in (["a b"], ["ä"], ["x" * 201], [f"m{number}" for number in range(101)]):
         with pytest.raises(InvalidInput):
-            checked_models(wrong)
+            parse_models(wrong)
 
 
 def test_money() -> None:
-    assert checked_usd("2.50") == Decimal("2.5")
+    assert parse_usd("2.50") == Decimal("2.5")
     for wrong in ("0", "-1", "NaN", "Infinity", "1e9", "x", "", "0.0000001"):
         with pytest.raises(InvalidInput, match="budget-usd-day"):
-            checked_usd(wrong)
+            parse_usd(wrong)
 
 
 def test_expiry() -> None:
-    assert checked_expiry("30d", NOW_MS) == NOW_MS + 30 * DAY_MS
-    assert checked_expiry("2027-01-31", NOW_MS) == 1_801_353_600_000
-    assert checked_expiry("2027-01-31T18:00Z", NOW_MS) == checked_expiry("2027-01-31T20:00+02:00", NOW_MS)
+    assert parse_expiry("30d", NOW_MS) == NOW_MS + 30 * DAY_MS
+    assert parse_expiry("2027-01-31", NOW_MS) == 1_801_353_600_000
+    assert parse_expiry("2027-01-31T18:00Z", NOW_MS) == parse_expiry("2027-01-31T20:00+02:00", NOW_MS)
     for wrong in ("0d", "d", "2020-01-01", "tomorrow", "2027-13-01", "9999999d", "99999d0", "2027-01-31 18:00", ""):
         with pytest.raises(InvalidInput, match="expires"):
-            checked_expiry(wrong, NOW_MS)
+            parse_expiry(wrong, NOW_MS)

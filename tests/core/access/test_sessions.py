@@ -8,14 +8,14 @@ import pytest
 from llm_service.core.access.caller import Scope
 from llm_service.core.access.keyring import Keyring
 from llm_service.core.access.keys import Key
-from llm_service.core.access.sessions import ABSOLUTE_MS, IDLE_MS, SEEN_MS, Session, Sessions
+from llm_service.core.access.sessions import ABSOLUTE_MS, IDLE_MS, SEEN_INTERVAL_MS, Session, Sessions
 from tests.support.access import MemoryKeys, MemorySessions
-from tests.support.clocks import HandClock
+from tests.support.clocks import ManualClock
 
 
 class House:
     def __init__(self) -> None:
-        self.clock = HandClock()
+        self.clock = ManualClock()
         keys = MemoryKeys()
         self.keyring = Keyring(keys, self.clock, os.urandom)
         self.store = MemorySessions(keys)
@@ -68,7 +68,7 @@ def test_it_ends_after_its_time_however_busy_it_is(house: House) -> None:
 def test_a_use_is_written_once_a_minute(house: House) -> None:
     reference = house.sessions.begin(house.key, None)
     for _ in range(4):
-        house.clock.ms += SEEN_MS // 2
+        house.clock.ms += SEEN_INTERVAL_MS // 2
         for _ in range(10):
             house.found(reference)
     assert house.store.writes == 2

@@ -1,7 +1,6 @@
 import pytest
 
 from llm_service.core.generation.model import SNIPPET_CHARS, snippet_of
-from llm_service.core.messages import Prompts
 from tests.support.builders import completed, generation
 
 
@@ -24,7 +23,13 @@ def test_without_its_texts_a_generation_keeps_its_figures() -> None:
     bare = whole.without_texts()
     assert whole.has_texts
     assert not bare.has_texts
-    assert (bare.snippet, bare.input, bare.parameters, bare.prompts, bare.output) == ("", "", {}, Prompts("", ""), None)
+    assert (bare.snippet, bare.input, bare.parameters, bare.messages, bare.output) == (
+        "",
+        "",
+        {},
+        (),
+        None,
+    )
     kept = (
         "request_id",
         "owner",

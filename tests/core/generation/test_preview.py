@@ -18,6 +18,7 @@ from llm_service.core.usage.pricing import Price, per_million
 from llm_service.core.usage.tokens import Usage
 from tests.support.constants import ROOT
 from tests.support.templates import library_of
+from tests.support.world import OneProvider
 
 ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
 
@@ -31,13 +32,13 @@ class OnePrice:
 
 
 def preview(asked: GenerateRequest = ASKED, *, max_output_tokens: int = 100, folder: Path | None = None) -> Preview:
-    return previews(max_output_tokens, folder)[0](asked, LOCAL)
+    return previews(max_output_tokens, folder)[0].preview(asked, LOCAL)
 
 
 def previews(max_output_tokens: int = 100, folder: Path | None = None) -> tuple[PreviewService, MemoryCache]:
     limits = GenerationSettings(max_output_tokens=max_output_tokens)
     prepare = RequestPreparer(
-        library_of(folder or ROOT / "prompts"), AllowedModels("m1", ("m1", "m2")), "test:", limits
+        library_of(folder or ROOT / "prompts"), AllowedModels("m1", ("m1", "m2")), OneProvider(), limits
     )
     cache = MemoryCache(ttl_s=60, max_entries=10)
     return PreviewService(prepare, cache, OnePrice()), cache
@@ -46,8 +47,8 @@ def previews(max_output_tokens: int = 100, folder: Path | None = None) -> tuple[
 def test_it_renders_and_counts() -> None:
     seen = preview()
     call = seen.prepared.call
-    size = len(call.prompts.system) + len(call.prompts.user)
-    assert (call.prompts.user, seen.would_hit) == ("Hello", False)
+    size = len(call.system_prompt) + len(call.user_prompt)
+    assert (call.user_prompt, seen.would_hit) == ("Hello", False)
     assert seen.estimated_input_tokens == -(-size // 4)
     assert (seen.max_output_tokens, seen.price_version) == (100, "test 1")
     assert seen.max_cost_usd == (Decimal(size + FRAME_TOKENS) + 100 * 10) / 1_000_000
@@ -55,8 +56,8 @@ def test_it_renders_and_counts() -> None:
 
 def test_the_key_is_the_hash_of_the_parts_that_are_shown() -> None:
     seen = preview()
-    assert seen.prepared.cache_key == cache_key(seen.prepared.call, provider="test:", scope="local")
-    assert seen.key_parts["user"] == "Hello"
+    assert seen.prepared.cache_key == cache_key(seen.prepared.call, provider="echo:1", scope="local")
+    assert seen.key_parts["messages"][-1] == {"role": "user", "parts": [{"type": "text", "text": "Hello"}]}
     assert seen.key_parts["options"] == {"max_output_tokens": 100}
 
 
@@ -79,10 +80,10 @@ def test_text_counts_by_its_bytes() -> None:
 
 def test_it_knows_what_the_cache_has_and_counts_no_lookup() -> None:
     look, cache = previews()
-    prepared = look(ASKED, LOCAL).prepared
+    prepared = look.preview(ASKED, LOCAL).prepared
     cache.put(prepared.cache_key, CachedAnswer("local", "id", "Hello", {}, "out", "m1", Usage()))
-    assert look(ASKED, LOCAL).would_hit
-    assert not look(ASKED, replace(LOCAL, owner="bob")).would_hit
+    assert look.preview(ASKED, LOCAL).would_hit
+    assert not look.preview(ASKED, replace(LOCAL, owner="bob")).would_hit
     assert (cache.stats().hits, cache.stats().misses) == (0, 0)
 
 

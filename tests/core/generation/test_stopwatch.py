@@ -1,9 +1,9 @@
 from llm_service.core.generation.stopwatch import Stopwatch
-from tests.support.clocks import HandClock
+from tests.support.clocks import ManualClock
 
 
 def test_laps_are_named_and_add_up() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     watch = Stopwatch(clock)
     clock.ms += 5
     watch.lap("render")
@@ -17,5 +17,5 @@ def test_laps_are_named_and_add_up() -> None:
 
 
 def test_a_new_one_has_no_laps() -> None:
-    watch = Stopwatch(HandClock())
+    watch = Stopwatch(ManualClock())
     assert (watch.laps_ms, watch.total_ms()) == ({}, 0)

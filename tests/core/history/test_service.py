@@ -73,7 +73,7 @@ class Surroundings:
 
 def history_of(rows: Any, around: Any = None) -> HistoryService:
     around = around or Surroundings()
-    return HistoryService(rows, around, around)
+    return HistoryService(rows, rows, rows, around, around)
 
 
 def ids(page: Page) -> list[int]:

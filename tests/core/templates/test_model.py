@@ -4,6 +4,7 @@ import os
 import pytest
 
 from llm_service.core.errors import UnknownTemplate
+from llm_service.core.messages import Role, text_of
 from llm_service.core.templates.model import TemplateSet
 from tests.support.constants import ROOT
 from tests.support.templates import library_of
@@ -31,9 +32,9 @@ def test_the_contract_of_the_shipped_files() -> None:
     chat = SHIPPED.get("basic_chat_v1")
     (tone,) = chat.parameters
     assert (tone.enum, tone.default) == (("neutral", "simple", "professional"), "neutral")
-    prompts = chat.render("What?", {"tone": "professional"})
-    assert "professional" in prompts.system
-    assert prompts.user == "What?"
+    messages = chat.render("What?", {"tone": "professional"})
+    assert "professional" in text_of(messages, Role.SYSTEM)
+    assert text_of(messages, Role.USER) == "What?"
     assert {template.model for template in SHIPPED} == {None}, "the shipped files set no model"
     assert SHIPPED.get("summarize").parameters == ()
 
@@ -43,8 +44,8 @@ def test_golden_rendering(template_id: str) -> None:
     """`UPDATE_GOLDEN=1` writes the files anew; read the difference."""
     template = SHIPPED.get(template_id)
     example = template.example()
-    prompts = template.render(example["input"], example.get("parameters", {}))
-    rendered = {"example": example, "system": prompts.system, "user": prompts.user}
+    messages = template.render(example["input"], example.get("parameters", {}))
+    rendered = {"example": example, "system": text_of(messages, Role.SYSTEM), "user": text_of(messages, Role.USER)}
     path = GOLDEN / f"{template_id}.json"
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(json.dumps(rendered, ensure_ascii=False, indent=2) + "\n")

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from llm_service.core.errors import FieldError, InvalidCharacter, InvalidInput
-from llm_service.core.templates.properties import Property, PropertyKind, object_schema, sample
+from llm_service.core.templates.properties import Property, PropertyKind, object_schema, sample_value
 
 ITEM = Property(
     "",
@@ -95,7 +95,7 @@ def test_text_that_cannot_be_stored(kind: PropertyKind, value: str) -> None:
         (LABELS, ["b", "long"], "parameters.a.1", "at most 3"),
         (Property("a", PropertyKind.ARRAY, items=ITEM), [{"task": 3, "due": None}], "parameters.a.0.task", "string"),
         (Property("a", PropertyKind.ARRAY, items=ITEM), [{"due": None}], "parameters.a.0.task", "is required"),
-        (ITEM, {"task": "x", "due": None, "who": 1}, "parameters.a.who", "not declared"),
+        (ITEM, {"task": "x", "due": None, "who": 1}, "parameters.a.who", "is not an allowed key"),
     ],
 )
 def test_what_is_wrong_inside_is_named_by_its_path(one: Property, value: object, field: str, words: str) -> None:
@@ -138,7 +138,7 @@ def test_nested_json_schema() -> None:
     ],
 )
 def test_samples_are_allowed_values(one: Property, value: object) -> None:
-    assert sample(one) == value
+    assert sample_value(one) == value
     assert faults(one, value) == []
 
 

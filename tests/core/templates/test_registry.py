@@ -21,10 +21,10 @@ class Source:
     def changed(self) -> bool:
         return self.is_changed
 
-    def keep(self, templates: TemplateSet) -> None:
+    def save_last_good(self, templates: TemplateSet) -> None:
         self.kept = templates
 
-    def last_good(self) -> TemplateSet | None:
+    def load_last_good(self) -> TemplateSet | None:
         return self.kept
 
     def load(self) -> TemplateSet:

@@ -50,7 +50,7 @@ def test_undeclared_names_are_known() -> None:
 
 
 def test_a_value_that_does_not_fit_is_the_callers_fault() -> None:
-    with pytest.raises(InvalidInput, match="could not be rendered"):
+    with pytest.raises(InvalidInput, match="cannot be rendered"):
         Section("{{ input + 1 }}").render({"input": "x"})
 
 

@@ -49,11 +49,11 @@ def test_what_holds_passes(test: TemplateTest) -> None:
 @pytest.mark.parametrize(
     ("test", "words"),
     [
-        (made(system=Expected("Be loud.")), "the system message is 'Be soft.', expected was 'Be loud.'"),
-        (made(user=Expected(contains=("Say", "Bye"))), "does not hold 'Bye'"),
+        (made(system=Expected("Be loud.")), "the system message is 'Be soft.', expected 'Be loud.'"),
+        (made(user=Expected(contains=("Say", "Bye"))), "does not contain 'Bye'"),
         (made(refused=("input",)), "the inputs are accepted"),
-        (made(inputs={"input": "too long"}, refused=("parameters.tone",)), "refused are input, expected were"),
-        (made(inputs={"input": "too long"}, user=Expected("x")), "input must have at most 5"),
+        (made(inputs={"input": "too long"}, refused=("parameters.tone",)), "refused values are input, expected "),
+        (made(inputs={"input": "too long"}, user=Expected("x")), "input must be at most 5"),
         (made(inputs={}, output="{}"), "output_json.label is required"),
         (made(inputs={}, bad_output='{"label": "b"}'), "bad_output is accepted"),
     ],
