@@ -13,8 +13,8 @@ from llm_service.core.generation.model import CacheMode, GenerateRequest
 from llm_service.core.templates.model import Template
 from llm_service.core.templates.properties import Property, PropertyKind, normal
 
-from ..http.errors import EdgeError
-from ..http.strict_json import parse_json, refuse_unkeepable
+from ..http.errors import RequestError
+from ..http.strict_json import parse_json, reject_unstorable
 
 PREFIX = "p."
 # A text that may be longer is written in a field of several lines.
@@ -76,8 +76,8 @@ class Form:
             return {}
         try:
             parameters = parse_json(self.parameters_json.encode("utf-8", "surrogatepass"))
-            refuse_unkeepable(parameters)
-        except EdgeError as error:
+            reject_unstorable(parameters)
+        except RequestError as error:
             raise InvalidInput.of([FieldError("parameters_json", error.detail)]) from error
         if not isinstance(parameters, dict):
             raise InvalidInput.of([FieldError("parameters_json", 'must be an object such as {"tone": "simple"}')])
@@ -162,7 +162,7 @@ def field_id(path: str) -> str:
 def _value(typed: str) -> Any:
     try:
         return parse_json(typed.encode("utf-8", "surrogatepass"))
-    except EdgeError:
+    except RequestError:
         return typed
 
 
