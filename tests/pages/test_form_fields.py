@@ -167,9 +167,9 @@ def test_errors_stand_at_their_fields(client: FlaskClient) -> None:
     response = post(client, p_labels="bug\r\n" + "x" * 21, p_budget="much", p_customer='{"id": 0, "x": 1}', p_queue="A")
     page = response.text
     assert response.status_code == 422
-    assert error_of(page, "labels") == "item 2: must have at most 20 characters, has 21"
+    assert error_of(page, "labels") == "item 2: must be at most 20 characters (has 21)"
     assert error_of(page, "budget") == "must be a number"
-    assert error_of(page, "customer") == "x: is not declared; id: must be at least 1"
+    assert error_of(page, "customer") == "x: is not an allowed key; id: must be at least 1"
     assert error_of(page, "queue") == "must match the pattern ^[a-z]+$"
     assert error_of(page, "urgency") == ""
     assert 'value="much"' in field(page, "budget")

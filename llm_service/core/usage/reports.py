@@ -1,19 +1,20 @@
-"""Reports of usage: the sums by hour, day, template, revision, model or owner, within a time."""
+"""Usage reports: sums by hour, day, template, revision, model or owner, within a period."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ..clock import HOUR_MS
 from ..errors import FieldError, InvalidInput
 from .ports import UsageStore
-from .sums import HOUR_MS, GroupBy, UsageLine, UsageSums, total_of
+from .sums import GroupBy, UsageLine, UsageSums, total_of
 
-# The last that can be written: 9999-12-31T23:00:00Z.
+# 9999-12-31T23:00:00Z, the last hour that can be written.
 LAST_HOUR = 70_389_527
 
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """`since_hour` and `until_hour` (not included) count from 1970, UTC; None = from the first, to the last."""
+    """`since_hour` and `until_hour` (exclusive) count from 1970, UTC; None = unlimited."""
 
     group_by: GroupBy
     since_hour: int | None
@@ -23,7 +24,7 @@ class UsageReport:
 
 
 class UsageReports:
-    """The sums that are kept; deleting a history leaves them as they are."""
+    """Reports of the stored sums. Deleting history does not change them."""
 
     def __init__(self, store: UsageStore) -> None:
         self._store = store
@@ -35,8 +36,7 @@ class UsageReports:
         since_ms: int | None = None,
         until_ms: int | None = None,
     ) -> UsageReport:
-        """Sums are kept by the hour: `since_ms` goes back to the full hour, and `until_ms` forward to the next. `owner`
-        None = all owners.
+        """Sums are stored by hour: `since_ms` is rounded down and `until_ms` up to a full hour. `owner` None = all owners.
 
         Raises `InvalidInput`.
         """
@@ -49,7 +49,7 @@ class UsageReports:
     def between(
         self, owner: str | None, group_by: GroupBy, since_hour: int | None, until_hour: int | None
     ) -> UsageReport:
-        """As `report`, between hours since 1970."""
+        """As `report`, with hours since 1970."""
         lines = self._store.lines(owner, group_by, since_hour, until_hour)
         return UsageReport(
             group_by, since_hour, until_hour, _ordered(group_by, lines), total_of(line.sums for line in lines)
@@ -57,7 +57,7 @@ class UsageReports:
 
 
 def _ordered(group_by: GroupBy, lines: Iterable[UsageLine]) -> list[UsageLine]:
-    """Time runs forward; of others the most used comes first."""
+    """By time, or with the most requests first."""
     if group_by in (GroupBy.HOUR, GroupBy.DAY):
         return sorted(lines, key=lambda line: line.key)
     return sorted(lines, key=lambda line: (-line.sums.requests, line.key))

@@ -19,6 +19,6 @@ def clear() -> Response:
 
     Removes the cached answers of all owners: at once in this process, and within a second in all others. The history is kept.
     """
-    cleared = services().clearing.clear()
+    cleared = services().cache.clear()
     log_security_event("cache cleared", entries=cleared)
     return json_response({"cleared": cleared})

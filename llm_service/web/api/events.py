@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, request
 
 from llm_service.core.errors import ServiceError
-from llm_service.core.generation.in_flight import Finished
+from llm_service.core.generation.in_flight import GenerationResult
 from llm_service.core.generation.model import Delta, Generation
 from llm_service.core.generation.subscriptions import Subscription
 
@@ -43,7 +43,7 @@ def last_event_id() -> int:
     return int(value) if _LAST_EVENT_ID.fullmatch(value) else 0
 
 
-def _stream(subscription: Subscription, first: Delta | Finished | None, *, start: bool) -> Iterator[str]:
+def _stream(subscription: Subscription, first: Delta | GenerationResult | None, *, start: bool) -> Iterator[str]:
     # Read now: the request context is gone when the stream runs.
     return _events(subscription, subscription_events(subscription, disconnect_check(), first), start, request.path)
 
@@ -55,7 +55,7 @@ def _events(subscription: Subscription, events: Iterator[StreamEvent], start: bo
         if isinstance(event, Delta):
             # Formatted by hand: this line runs for every token of every stream.
             yield f'event: delta\nid: {subscription.position}\ndata: {{"text": {json.dumps(event.text, ensure_ascii=False)}}}\n\n'
-        elif isinstance(event, Finished):
+        elif isinstance(event, GenerationResult):
             yield json_event(generation_json(event.generation), "done", subscription.position + 1)
         elif isinstance(event, ServiceError):
             problem = problem_document(event, path, subscription.generation.request_id)

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, g, request
 
-from llm_service.core.generation.in_flight import Finished
+from llm_service.core.generation.in_flight import GenerationResult
 from llm_service.core.generation.model import CacheMode, GenerateRequest, IdempotencyKey
 from llm_service.core.generation.subscriptions import Subscription
 
@@ -78,7 +78,7 @@ def generate_help() -> Response:
 
     A request body that works as it is.
     """
-    template = services().templates.starter
+    template = services().templates.default_template
     example = {"template_id": template.template_id, **template.example()}
     return json_response(
         {"message": "Send a POST request with a JSON body like the example to this URL.", "example": example}
@@ -134,7 +134,7 @@ def generate_response(*, key: IdempotencyKey | None, stream: bool, **fields: Any
     g.quiet = finished.generation.cached
     headers = {
         **_source_headers(generate_request.cache_mode, finished, stored=finished.stored_in_cache),
-        **limit_headers(finished.standing, services().clock.now_ms()),
+        **limit_headers(finished.limits, services().clock.now_ms()),
         "Server-Timing": server_timing(finished),
     }
     return json_response(generation_json(finished.generation), headers=headers)
@@ -143,7 +143,7 @@ def generate_response(*, key: IdempotencyKey | None, stream: bool, **fields: Any
 def _stream_response(generate_request: GenerateRequest, key: IdempotencyKey | None) -> Response:
     subscription = services().generate.begin(generate_request, caller(), g.request_id, key=key)
     g.quiet = subscription.generation.cached
-    limits = limit_headers(subscription.standing, services().clock.now_ms())
+    limits = limit_headers(subscription.limits, services().clock.now_ms())
     return stream_generation(subscription, {**_source_headers(generate_request.cache_mode, subscription), **limits})
 
 
@@ -165,7 +165,9 @@ def cache_mode(header: str) -> CacheMode:
     return CacheMode.NO_CACHE if "no-cache" in directives else CacheMode.DEFAULT
 
 
-def _source_headers(mode: CacheMode, source: Subscription | Finished, *, stored: bool = False) -> dict[str, str]:
+def _source_headers(
+    mode: CacheMode, source: Subscription | GenerationResult, *, stored: bool = False
+) -> dict[str, str]:
     """The headers that tell where an answer comes from."""
     if source.replayed:
         return {"Idempotency-Replayed": "true"}
@@ -176,5 +178,5 @@ def _source_headers(mode: CacheMode, source: Subscription | Finished, *, stored:
     return {"Cache-Status": f"{CACHE_NAME}; fwd={forward}{more}"}
 
 
-def server_timing(finished: Finished) -> str:
+def server_timing(finished: GenerationResult) -> str:
     return ", ".join(f"{name};dur={ms:.2f}" for name, ms in finished.timings_ms.items())

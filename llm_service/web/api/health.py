@@ -57,14 +57,14 @@ def status() -> Response:
 
 def status_json() -> dict[str, Any]:
     has = services()
-    cache, upstream = has.cache.stats(), has.upstream_state()
+    cache, upstream = has.cache.stats(), has.providers.state()
     return {
         "service": current_app.config["SERVICE_NAME"],
         "env": current_app.config["SERVICE_ENV"],
         "version": __version__,
         "model": has.models.stand_in or has.models.default,
         "models": has.models.of(caller()).listed,
-        "provider": has.provider.name,
+        "provider": has.providers.resolve(has.models.default).name,
         "templates": has.templates.ids,
         "template_faults": [fault.shown for fault in has.library.faults],
         "cache_size": cache.entries,
@@ -94,13 +94,13 @@ def _checks() -> tuple[dict[str, str], bool]:
         "database": "ok",
         "cache": has.cache.health_error() or "ok",
         "templates": faults or "ok",
-        "provider": has.provider.health_error() or "ok",
+        "provider": has.providers.health_error() or "ok",
     }
     usable = not has.runs.closing
     try:
-        has.store.check()
+        has.storage.check()
     except StorageError as error:
         checks["database"], usable = error.code, False
-    if not has.provider.warmed:
+    if not has.providers.warmed:
         checks["provider"], usable = "warming up", False
     return checks, usable

@@ -132,7 +132,7 @@ def events(request_id: str) -> Response:
     Sends the same events as a streamed generate call, without calling the model. If another process runs the generation, its text
     is sent when it ends.
     """
-    return join_generation(services().live.listen(resolve_generation_owner(request_id), request_id, last_event_id()))
+    return join_generation(services().live.subscribe(resolve_generation_owner(request_id), request_id, last_event_id()))
 
 
 @blp.route("/<request_id>/cancel", methods=["POST"])

@@ -20,4 +20,4 @@ def index() -> Response:
     next generation fails with 429 `rate-limited`. If a budget is lower than the most that a call can cost, the call fails with
     402 `budget-exhausted`.
     """
-    return json_response({"items": [limit_json(limit) for limit in services().limiter.standing(caller())]})
+    return json_response({"items": [limit_json(limit) for limit in services().limiter.statuses(caller())]})

@@ -73,7 +73,7 @@ def preview(body: dict[str, Any], template_id: str) -> Response:
     """
     g.quiet = True
     preview_request = GenerateRequest(template_id=_template(template_id).template_id, **body)
-    return json_response(preview_json(services().preview(preview_request, caller())))
+    return json_response(preview_json(services().preview.preview(preview_request, caller())))
 
 
 def _summary(template: Template) -> dict[str, Any]:

@@ -143,8 +143,8 @@ def _layout_context() -> dict[str, Any]:
         frame["frame"] = {
             "env": current_app.config["SERVICE_ENV"],
             "model": has.models.stand_in or has.models.default,
-            "provider": has.provider.name,
-            "health_error": has.provider.health_error(),
+            "provider": has.providers.resolve(has.models.default).name,
+            "health_error": has.providers.health_error(),
             "templates": len(has.templates),
             "faults": has.library.faults,
             "cache": has.cache.stats(),

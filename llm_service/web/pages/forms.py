@@ -11,7 +11,7 @@ from werkzeug.datastructures import MultiDict
 from llm_service.core.errors import FieldError, InvalidInput, ServiceError
 from llm_service.core.generation.model import CacheMode, GenerateRequest
 from llm_service.core.templates.model import Template
-from llm_service.core.templates.properties import Property, PropertyKind, normal
+from llm_service.core.templates.properties import Property, PropertyKind, normalize_number
 
 from ..http.errors import RequestError
 from ..http.strict_json import parse_json, reject_unstorable
@@ -38,7 +38,7 @@ class Form:
 
     def value_of(self, one: Property) -> Any:
         """What the field shows: what was typed, else the default."""
-        return self.values.get(one.name, as_text(one, normal(one.default)))
+        return self.values.get(one.name, as_text(one, normalize_number(one.default)))
 
     def request(self) -> GenerateRequest:
         """Raises `InvalidInput` where the typed text is no value of its type at all."""

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from llm_service.core.access.caller import Scope
 from llm_service.core.errors import InputError, NotFound, ServiceError, UnknownTemplate
-from llm_service.core.generation.in_flight import Finished
+from llm_service.core.generation.in_flight import GenerationResult
 from llm_service.core.generation.model import Delta, Generation, Status
 from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.subscriptions import Subscription
@@ -63,7 +63,7 @@ def answer() -> Response:
     """
     form = read_form(_template(request.form.get("template_id")), request.form)
     try:
-        subscription = services().generate.begin(form.request(), caller(), g.request_id, kept=True)
+        subscription = services().generate.begin(form.request(), caller(), g.request_id, detached=True)
     except ServiceError as error:
         log_error(error)
         html = render_template("generate/_answered.html", **_context(form.with_error(error), None, error))
@@ -79,7 +79,7 @@ def answer() -> Response:
 @pages.route("/generate/<request_id>/events")
 def events(request_id: str) -> Response:
     """Joins a generation: its text so far and the rest as `delta` events, and the answer's fragment at its end."""
-    subscription = services().live.listen(owner(), request_id)
+    subscription = services().live.subscribe(owner(), request_id)
 
     def ended(generation: Generation, error: ServiceError | None) -> str:
         return render_template("generate/_joined.html", **_shown(generation, error), recent=_recent())
@@ -118,7 +118,7 @@ def recent() -> str:
 
 
 def _run(form: Form) -> Generation:
-    finished = services().generate.run(form.request(), caller(), g.request_id, kept=True)
+    finished = services().generate.run(form.request(), caller(), g.request_id, detached=True)
     g.quiet = finished.generation.cached
     return finished.generation
 
@@ -132,7 +132,7 @@ def _heard(subscription: Subscription, ended: Callable[[Generation, ServiceError
     for event in subscription_events(subscription, disconnect_check()):
         if isinstance(event, Delta):
             yield json_event({"text": event.text}, "delta", subscription.position)
-        elif isinstance(event, Finished):
+        elif isinstance(event, GenerationResult):
             yield html_event(ended(event.generation, None))
         elif isinstance(event, ServiceError):
             # With what came of it, as the history has it.
@@ -160,7 +160,7 @@ def _page(form: Form, generation: Generation | None = None, error: ServiceError 
 
 def _previewed(form: Form) -> dict[str, Any]:
     try:
-        return {"preview": services().preview(form.request(), caller()), "preview_error": None}
+        return {"preview": services().preview.preview(form.request(), caller()), "preview_error": None}
     except InputError as error:
         return {"preview": None, "preview_error": error}
 
@@ -186,7 +186,7 @@ def _models() -> AllowedModels:
 def _template(template_id: str | None) -> Template:
     """The one named, or the one to begin with."""
     if not template_id:
-        return services().templates.starter
+        return services().templates.default_template
     try:
         return services().templates.get(template_id)
     except UnknownTemplate:

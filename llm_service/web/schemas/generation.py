@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from llm_service.core.generation.model import Generation, Status
-from llm_service.core.templates.outputs import read_json
+from llm_service.core.templates.outputs import load_strict_json
 
 from .base import STATUSES, UUID_EXAMPLE, StrictBoolean, StrictString, meta, money, rfc3339
 
@@ -182,8 +182,8 @@ def generation_json(generation: Generation) -> dict[str, Any]:
         "cached": generation.cached,
         "output": generation.output,
         **({"output_json": output_json(generation)} if generation.structured else {}),
-        "system_prompt": generation.prompts.system,
-        "user_prompt": generation.prompts.user,
+        "system_prompt": generation.system_prompt,
+        "user_prompt": generation.user_prompt,
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "total_tokens": usage.total_tokens,
@@ -202,4 +202,4 @@ def output_json(generation: Generation) -> Any:
     A complete answer was validated before it was stored.
     """
     whole = generation.structured and generation.status is Status.COMPLETED and generation.output is not None
-    return read_json(generation.output or "") if whole else None
+    return load_strict_json(generation.output or "") if whole else None

@@ -3,23 +3,35 @@
 from typing import Any
 
 import marshmallow as ma
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from llm_service.core.generation.preview import Preview
+from llm_service.core.messages import Role
 
 from .base import meta, money
+
+
+class MessagePartSchema(ma.Schema):
+    type = fields.String(required=True, validate=validate.OneOf(["text"]), metadata=meta("Always `text`.", "text"))
+    text = fields.String(required=True, metadata=meta("The rendered text."))
+
+
+class MessageSchema(ma.Schema):
+    """A rendered message."""
+
+    role = fields.String(required=True, validate=validate.OneOf([role.value for role in Role]))
+    parts = fields.List(fields.Nested(MessagePartSchema), required=True)
 
 
 class KeyPartsSchema(ma.Schema):
     """Everything that an answer depends on; the cache key is its SHA-256."""
 
-    version = fields.Integer(required=True, metadata=meta("Increased when the meaning of stored values changes.", 1))
+    version = fields.Integer(required=True, metadata=meta("Increased when the meaning of stored values changes.", 2))
     provider = fields.String(required=True, metadata=meta("The provider and its address.", "openai:"))
     scope = fields.String(required=True, metadata=meta("The owner of the answer; `*` = everyone.", "local"))
     model = fields.String(required=True, metadata=meta("The model.", "gpt-4o-mini"))
-    system = fields.String(required=True, metadata=meta("The system message."))
-    user = fields.String(required=True, metadata=meta("The user message."))
-    options = fields.Dict(required=True, metadata=meta("Responses API options.", {"temperature": 0.2}))
+    messages = fields.List(fields.Nested(MessageSchema), required=True, metadata=meta("What would be sent, in order."))
+    options = fields.Dict(required=True, metadata=meta("The options that would be sent.", {"temperature": 0.2}))
     output = fields.Dict(
         required=True, allow_none=True, metadata=meta("Name and JSON Schema of the answer; null = plain text.")
     )
@@ -65,8 +77,8 @@ def preview_json(preview: Preview) -> dict[str, Any]:
         "template_id": prepared.template.template_id,
         "revision": prepared.template.revision,
         "model": prepared.call.model,
-        "system_prompt": prepared.call.prompts.system,
-        "user_prompt": prepared.call.prompts.user,
+        "system_prompt": prepared.call.system_prompt,
+        "user_prompt": prepared.call.user_prompt,
         "cache_key": prepared.cache_key,
         "cache_key_parts": dict(preview.key_parts),
         "would_hit": preview.would_hit,

@@ -5,8 +5,9 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from llm_service.core.clock import HOUR_MS
 from llm_service.core.usage.reports import UsageReport
-from llm_service.core.usage.sums import COUNTS, HOUR_MS, GroupBy, UsageLine, UsageSums
+from llm_service.core.usage.sums import COUNTS, GroupBy, UsageLine, UsageSums
 
 from .base import MOMENT, OwnerSchema, meta, money, rfc3339
 

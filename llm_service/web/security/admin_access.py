@@ -10,7 +10,7 @@ def resolve_generation_owner(request_id: str) -> str:
     current = caller()
     if not current.sees_everyone:
         return current.owner
-    found = services().store.owner_of(request_id)
+    found = services().history.owner_of(request_id)
     if found is None:
         return current.owner
     if found != current.owner:
