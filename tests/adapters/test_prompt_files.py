@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.adapters.prompty import folder as prompt_files
 from llm_service.adapters.prompty.folder import MAX_PROMPT_FILE_BYTES, PromptFolder
 from llm_service.adapters.prompty.parser import parse_prompty
 from llm_service.adapters.strict_yaml import FileFormatError
+from llm_service.core.templates.model import Template
 from llm_service.core.templates.ports import TemplateFaults
 from llm_service.core.templates.properties import PropertyKind
 from llm_service.core.templates.registry import TemplateRegistry
@@ -42,7 +42,7 @@ user:
 HEAD = "---\nname: T\ninputs:\n  - name: input\n    kind: string\n    required: true\n"
 
 
-def parse(text: str):
+def parse(text: str) -> Template:
     return parse_prompty("test_v1", text, default_max_chars=5000)
 
 
@@ -88,7 +88,7 @@ def test_the_revision_follows_the_content_alone() -> None:
         ("---\nname: T\n---\nuser:\nx", 2, "inputs"),
         ("---\nname: T\ninputs: []\n---\nuser:\nx", 3, "main text"),
         (HEAD + "  - name: input\n    kind: string\n---\nuser:\nx", 7, "twice"),
-        (HEAD + "  - name: Bad\n    kind: string\n---\nuser:\nx", 7, "lower-case letters"),
+        (HEAD + "  - name: Bad\n    kind: string\n---\nuser:\nx", 7, "lowercase letters"),
         (HEAD + "  - name: a\n    kind: text\n---\nuser:\nx", 8, "kind"),
         (HEAD + "  - name: a\n    kind: [string]\n---\nuser:\nx", 8, "kind must be one of"),
         (HEAD + "  - name: a\n    kind: string\n    min: 3\n---\nuser:\nx", 9, "min"),
@@ -188,7 +188,7 @@ def test_all_faults_of_a_folder_are_told_at_once(tmp_path: Path) -> None:
         "latin_v1": "prompty:20: is not UTF-8",
         "bom_v1": "prompty:1: begins with a byte order mark",
         "nul_v1": "prompty:24: contains a NUL",
-        "Upper": "lower-case letters",
+        "Upper": "lowercase letters",
         "big_v1": "256 KiB",
         "link_v1": "link to a file outside the folder",
         "pipe_v1": "not a regular file",
@@ -252,19 +252,21 @@ def test_a_file_whose_own_test_fails_is_a_fault_of_its_line(tmp_path: Path) -> N
     assert len(PromptFolder(tmp_path, default_max_chars=5000, run_tests=False).load()) == 1
 
 
-def test_an_error_of_the_readers_own_is_a_fault_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class BrokenFolder(PromptFolder):
+    """Its reader has a bug."""
+
+    def _read(self, path: Path) -> Template:
+        raise ZeroDivisionError
+
+
+def test_an_error_of_the_readers_own_is_a_fault_of_its_file(tmp_path: Path) -> None:
     (tmp_path / "a_v1.prompty").write_text(GOOD)
     (tmp_path / "b_v1.prompty").write_text("x")
-    monkeypatch.setattr(prompt_files, "parse_prompty", broken_reader)
     with pytest.raises(TemplateFaults) as raised:
-        PromptFolder(tmp_path, default_max_chars=5000).load()
+        BrokenFolder(tmp_path, default_max_chars=5000).load()
     assert [fault.shown for fault in raised.value.faults] == [
         f"{name}_v1.prompty: cannot be read because of an internal error (ZeroDivisionError)" for name in "ab"
     ]
-
-
-def broken_reader(*_arguments: object, **_more: object) -> None:
-    raise ZeroDivisionError
 
 
 def test_the_last_good_set_outlives_the_process(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_both_render_the_example_to_the_same_messages(folder: Path, template: Te
     example = template.example()
     ours = template.render(example["input"], example.get("parameters", {}))
     agent = prompty.load(folder / f"{template.template_id}.prompty")
-    assert [declared.name for declared in agent.inputs] == [declared.name for declared in template.inputs]
+    assert [declared.name for declared in agent.inputs or []] == [declared.name for declared in template.inputs]
     assert [declared.name for declared in agent.outputs or []] == [
         declared.name for declared in (template.outputs.properties if template.outputs else ())
     ]
