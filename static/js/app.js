@@ -1,4 +1,4 @@
-// What every page shares: copy buttons, and times in the reader's own zone.
+// Shared by all pages: copy buttons, and times in the reader's time zone.
 document.documentElement.classList.add("js");
 
 document.addEventListener("click", async (event) => {
@@ -9,7 +9,7 @@ document.addEventListener("click", async (event) => {
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
     button.textContent = "Copied";
   } catch {
-    // No clipboard without https or permission: select the text, so that the keyboard can copy it.
+    // No clipboard without HTTPS or permission: select the text for the keyboard.
     const place = document.getElementById(button.dataset.copy);
     place.closest(".views")?.querySelector("[value=plain]")?.click();
     getSelection().selectAllChildren(place);

@@ -1,10 +1,10 @@
-// Swagger UI from this server alone; no validator is asked.
+// Swagger UI from this server only; no remote validator.
 const place = document.getElementById("swagger-ui");
 window.SwaggerUIBundle({
   url: place.dataset.url,
   domNode: place,
   validatorUrl: null,
-  // A signed-in browser's own session is what its changing requests come with.
+  // Changing requests of a signed-in browser need the CSRF token of its session.
   requestInterceptor: (request) => {
     if (place.dataset.csrf) request.headers["X-CSRF-Token"] = place.dataset.csrf;
     return request;

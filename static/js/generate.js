@@ -1,28 +1,28 @@
-// The Generate page: Stop, counters under texts, values of sliders, the live preview and payload, Ctrl + Enter.
+// The Generate page: Stop, character counters, slider values, live preview and payload, Ctrl + Enter.
 const form = document.getElementById("generate-form");
 const generateButton = document.getElementById("generate-button");
 const stopButton = document.getElementById("stop-button");
 const answer = document.getElementById("answer");
 
-// Generate becomes Stop while a generation runs; the keyboard stays where it was.
+// Show Stop instead of Generate while a generation runs, and keep the keyboard focus on it.
 function toggleButtons() {
-  const runs = answer.querySelector("[data-running]") !== null;
-  const [off, on] = runs ? [generateButton, stopButton] : [stopButton, generateButton];
+  const isRunning = answer.querySelector("[data-running]") !== null;
+  const [off, on] = isRunning ? [generateButton, stopButton] : [stopButton, generateButton];
   const focused = document.activeElement === off;
   off.hidden = true;
   on.hidden = false;
   if (focused) on.focus();
-  if (runs) answer.setAttribute("aria-busy", "true");
+  if (isRunning) answer.setAttribute("aria-busy", "true");
   else answer.removeAttribute("aria-busy");
 }
 stopButton.addEventListener("click", () => answer.querySelector("[data-stop]")?.click());
 
-// Requests of other elements (payload, template) bubble through the form: only its own counts.
+// Requests of other elements (payload, template) bubble through the form: react to its own only.
 const own = (event) => event.target === form || event.detail?.ctx?.sourceElement === form;
 document.addEventListener("htmx:before:request", (event) => { if (own(event)) answer.classList.add("stale"); });
 document.addEventListener("htmx:finally:request", (event) => { if (own(event)) answer.classList.remove("stale"); });
 
-// A reload, or coming back to the page, joins what runs.
+// A reload, or a return to the page, joins the running generation.
 const REMEMBERED = "running";
 document.addEventListener("htmx:after:swap", () => {
   answer.classList.remove("stale");
@@ -31,7 +31,7 @@ document.addEventListener("htmx:after:swap", () => {
   if (panel) {
     sessionStorage.setItem(REMEMBERED, panel.dataset.running);
     history.replaceState(null, "", `/?from=${panel.dataset.running}`);
-    // On a phone the answer stands below the form.
+    // On a phone the answer is below the form.
     answer.scrollIntoView({ block: "nearest" });
   } else {
     sessionStorage.removeItem(REMEMBERED);
@@ -58,12 +58,12 @@ function count() {
     place.classList.toggle("over", length > max);
   }
 }
-// The preview and the payload follow what is typed, while they are open.
+// The preview and the payload update as people type, while they are open.
 const FOLLOWING = { "preview-fold": "#preview", "payload-fold": "#payload" };
-let settling = null;
+let timer = null;
 function follow() {
-  clearTimeout(settling);
-  settling = setTimeout(() => {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
     for (const [fold, place] of Object.entries(FOLLOWING)) {
       if (document.getElementById(fold).open) htmx.trigger(place, "refresh");
     }
@@ -71,10 +71,10 @@ function follow() {
 }
 form.addEventListener("input", follow);
 form.addEventListener("toggle", (event) => { if (event.target.id in FOLLOWING) follow(); }, true);
-// Whether the cache would answer is another matter after an answer.
+// After an answer, the preview may be a cache hit.
 document.addEventListener("htmx:finally:request", (event) => { if (own(event)) follow(); });
 
-// The server's messages stand under their fields; screen readers also want the fields marked.
+// The server's messages are under their fields; mark the fields for screen readers too.
 function markFields() {
   for (const message of form.querySelectorAll(".field-error")) {
     const element = document.getElementById(message.id.replace("error-", ""));
@@ -83,7 +83,7 @@ function markFields() {
   }
 }
 
-// A slider says its value.
+// Show the value of each slider.
 function showValues() {
   for (const place of form.querySelectorAll("[data-value-of]")) {
     place.textContent = document.getElementById(place.dataset.valueOf).value;
@@ -98,7 +98,7 @@ form.addEventListener("input", refresh);
 document.addEventListener("htmx:after:swap", (event) => {
   refresh();
   markFields();
-  // Another template's fields.
+  // The fields of another template.
   if (event.target.id === "fields") follow();
 });
 refresh();

@@ -1,4 +1,4 @@
-// The list follows the form, and the address follows the list: a reload or a bookmark shows the same.
+// Keep the filters in the URL, so a reload or a bookmark shows the same list.
 const filters = document.getElementById("filters");
 
 document.addEventListener("htmx:after:swap", (event) => {

@@ -1,4 +1,4 @@
-// A generation under way: its text grows, its time runs, and a broken connection joins it again.
+// A running generation: append its text, count its seconds, and reconnect if the connection breaks.
 const running = () => document.querySelector("[data-running]");
 
 function show(place, text) {
@@ -8,7 +8,7 @@ function show(place, text) {
 setInterval(() => {
   const elapsed = running()?.querySelector("[data-elapsed]");
   if (!elapsed) return;
-  // What the server says that it took so far, and from then on by this clock.
+  // Start from the server's time, then count with this clock.
   elapsed.began ??= performance.now() - Number(elapsed.dataset.elapsed);
   show(elapsed, ((performance.now() - elapsed.began) / 1000).toFixed(1));
 }, 100);
@@ -16,12 +16,12 @@ setInterval(() => {
 document.addEventListener("delta", (event) => {
   const output = running()?.querySelector("[data-grows]");
   if (!output) return;
-  // Text, never HTML: what a model says is not to be trusted.
+  // Append as text, never as HTML: a model's output is untrusted.
   output.append(JSON.parse(event.detail.data).text);
   show(running().querySelector("[data-characters]"), Number(event.detail.id).toLocaleString("en"));
 });
 
-// The stream ended and the generation did not: the connection broke. Its text is asked for from the beginning.
+// The stream ended before the generation: the connection broke. Load the text from the beginning.
 document.addEventListener("htmx:sse:close", () => {
   const panel = running();
   if (!panel) return;

@@ -13,6 +13,7 @@ from llm_service.core.templates.model import Template
 from llm_service.core.templates.ports import TemplateFaults
 from llm_service.core.templates.properties import PropertyKind
 from llm_service.core.templates.registry import TemplateRegistry
+from tests.support.builders import messages_of
 from tests.support.templates import RecordingTemplateReporter, library_of
 
 GOOD = """---
@@ -52,9 +53,8 @@ def test_a_good_file() -> None:
     assert template.options == {"temperature": 0.5, "max_output_tokens": 100}
     assert [declared.kind for declared in template.inputs] == [PropertyKind.STRING, PropertyKind.INTEGER]
     assert template.main_input.max_length == 5000
-    prompts = template.render("Hello", {"lines": 2})
-    assert (prompts.system, prompts.user) == ("Write 2 lines.", "Hello")
-    assert template.render("Hello", {}).system == "Write 3 lines."
+    assert template.render("Hello", {"lines": 2}) == messages_of("Write 2 lines.", "Hello")
+    assert template.render("Hello", {}) == messages_of("Write 3 lines.", "Hello")
 
 
 def test_the_revision_follows_the_content_alone() -> None:

@@ -75,7 +75,7 @@ def test_both_render_the_example_to_the_same_messages(folder: Path, template: Te
     ]
     messages = prompty.prepare(agent, {"input": example["input"], **example.get("parameters", {})})
     theirs = {message.role: message.text.strip() for message in messages}
-    assert theirs == {"user": ours.user.strip(), **({"system": ours.system.strip()} if ours.system else {})}
+    assert theirs == {message.role.value: message.text.strip() for message in ours}
 
 
 @pytest.mark.parametrize(("line", "expected"), LINES.items())

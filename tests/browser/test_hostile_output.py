@@ -1,4 +1,4 @@
-"""Hostile text as a model's output, in a real browser: while it streams, when it is whole, and in the history.
+"""Hostile text as a model's output, in a real browser: while it streams, when it is complete, and in the history.
 
 `open_page` fails the test for any dialog, request to another origin, violation of the CSP, or error.
 """
@@ -10,18 +10,18 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from llm_service.web.pages.markdown import ATTRIBUTES, TAGS
-from tests.browser.test_journey import generate
+from tests.support.browser import generate
 from tests.support.hostile import EVERYTHING, IMAGES, LINKS, NO_LINKS, SCRIPTS
 from tests.support.processes import Server
 
 OpenPage = Callable[..., Page]
-# All in one answer, and each group alone: one may close what another opened.
+# Each group alone, and all in one answer: a text may close an element that another opened.
 GROUPS = {"scripts": SCRIPTS, "no links": NO_LINKS, "images": IMAGES, "links": list(LINKS), "all": EVERYTHING}
-# What stands inside the shown answer, with its attributes.
+# The elements of the shown answer, with their attributes.
 SHOWN = """() => [...document.querySelectorAll(".markdown *, .output *")]
-  .map((one) => [one.localName, one.getAttributeNames()])"""
+  .map((element) => [element.localName, element.getAttributeNames()])"""
 LINKED = """() => [...document.querySelectorAll(".markdown a")]
-  .map((one) => [one.protocol, one.rel, one.hostname, one.nextElementSibling?.textContent])"""
+  .map((link) => [link.protocol, link.rel, link.hostname, link.nextElementSibling?.textContent])"""
 
 
 def text_of(group: str) -> str:
@@ -66,7 +66,7 @@ def test_in_the_history(open_page: OpenPage, server: Server, scripts: bool) -> N
         expect(page.locator(".facts .badge")).to_be_visible()
         if scripts:
             only_what_may_be(page)
-    # Their first words stand in the title, the list and the form that asks again.
+    # Their first words are in the title, the list and the form.
     for text in SCRIPTS if scripts else []:
         request_id = ask(page, server, text)
         page.goto(f"/history/{request_id}")

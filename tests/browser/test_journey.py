@@ -1,4 +1,4 @@
-"""The main job as a person does it, with and without JavaScript."""
+"""The main user journeys, with and without JavaScript."""
 
 import json
 import re
@@ -8,15 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.support.browser import PHONE, generate
 from tests.support.upstream import Upstream
 
 OpenPage = Callable[..., Page]
-PHONE = {"viewport": {"width": 375, "height": 700}}
-
-
-def generate(page: Page, text: str) -> None:
-    page.fill("#field-input", text)
-    page.click("#generate-button")
 
 
 def test_the_whole_journey(open_page: OpenPage, upstream: Upstream) -> None:
@@ -35,14 +30,14 @@ def test_the_whole_journey(open_page: OpenPage, upstream: Upstream) -> None:
     expect(page.locator(".waiting")).to_have_count(0)
     expect(page.locator("#stop-button")).to_be_hidden()
     expect(page.locator("#generate-button")).to_be_enabled()
-    expect(page.locator(".facts .badge")).to_have_text("fresh")
+    expect(page.locator(".facts .badge")).to_have_text("new")
     expect(page.locator("#recent tbody tr").first).to_contain_text("What is a journey?")
     expect(page.locator("#field-input")).to_have_value("What is a journey?")
 
     page.click("#generate-button")
     expect(page.locator(".facts .badge")).to_have_text("cached")
-    expect(page.locator(".facts")).to_contain_text("nothing")
-    assert len([one for one in upstream.calls_of("slow-1") if one["body"]["input"] == "What is a journey?"]) == 1
+    expect(page.locator(".facts")).to_contain_text("$0 (cached)")
+    assert len([call for call in upstream.calls_of("slow-1") if call["body"]["input"] == "What is a journey?"]) == 1
     assert page.evaluate("window.here") == marker, "the page was never loaded again"
 
     page.click("text=System prompt")
@@ -60,18 +55,18 @@ def test_the_whole_journey(open_page: OpenPage, upstream: Upstream) -> None:
     with page.expect_download() as download:
         page.click("text=Export JSON")
     items = json.loads(Path(download.value.path()).read_text())["items"]
-    assert [one["cached"] for one in items if one["input"] == "What is a journey?"] == [True, False]
+    assert [item["cached"] for item in items if item["input"] == "What is a journey?"] == [True, False]
 
     page.click("text=Clear history")
-    page.click("text=Delete everything")
-    expect(page.locator("main")).to_contain_text("Nothing here yet")
+    page.click("text=Delete entire history")
+    expect(page.locator("main")).to_contain_text("No generations yet")
 
 
-def test_an_error_stands_in_its_places_and_the_text_stays(open_page: OpenPage) -> None:
+def test_an_error_is_shown_and_the_text_stays(open_page: OpenPage) -> None:
     page = open_page()
     generate(page, "   ")
-    expect(page.locator(".problem")).to_contain_text("must not be empty")
-    expect(page.locator("#error-field-input")).to_have_text("must not be empty")
+    expect(page.locator(".problem")).to_contain_text('Enter some text in "Input".')
+    expect(page.locator("#error-field-input")).to_have_text('Enter some text in "Input".')
     expect(page.locator("#field-input")).to_have_attribute("aria-invalid", "true")
     page.select_option("#field-model", "fault-500")
     generate(page, "Keep me")
@@ -131,19 +126,19 @@ def test_without_javascript(open_page: OpenPage) -> None:
     page = open_page(java_script_enabled=False)
     page.fill("#field-input", "No script")
     page.select_option("#template_id", "summarize_v1")
-    page.click("text=Choose")
+    page.click("text=Load template")
     expect(page.locator("#field-input")).to_have_value("No script")
     page.click("#generate-button")
     expect(page.locator("#output")).to_contain_text("No script")
     expect(page.locator(".needs-js").first).to_be_hidden()
     page.fill("#field-input", "  ")
     page.click("#generate-button")
-    expect(page.locator("#error-field-input")).to_have_text("must not be empty")
+    expect(page.locator("#error-field-input")).to_have_text('Enter some text in "Input".')
     page.click("nav >> text=History")
     page.locator(".rows .words a").first.click()
     page.click("summary:has-text('Delete')")
     page.click("button:has-text('Delete')")
-    expect(page.locator("h1")).to_have_text("HistoryService")
+    expect(page.locator("h1")).to_have_text("History")
 
 
 HOSTILE = (
@@ -199,7 +194,7 @@ SLOW = "tokens-20-5"
 WHOLE = ("word " * 20).strip()
 
 
-def test_the_answer_grows_and_a_reload_or_coming_back_joins_it(open_page: OpenPage, upstream: Upstream) -> None:
+def test_the_answer_streams_and_a_reload_or_return_joins_it(open_page: OpenPage, upstream: Upstream) -> None:
     page = open_page()
     page.select_option("#field-model", SLOW)
     generate(page, "Grow and be joined")
@@ -212,12 +207,12 @@ def test_the_answer_grows_and_a_reload_or_coming_back_joins_it(open_page: OpenPa
     page.goto("/")
     expect(page.locator("#output")).to_contain_text("word word word word")
     expect(page.locator("#field-input")).to_have_value("Grow and be joined")
-    expect(page.locator(".facts .badge")).to_have_text("fresh")
+    expect(page.locator(".facts .badge")).to_have_text("new")
     expect(page.locator("#output")).to_have_text(WHOLE)
     assert len(upstream.calls_of(SLOW)) == 1
 
 
-def test_stop_keeps_what_came_and_what_was_typed(open_page: OpenPage) -> None:
+def test_stop_keeps_the_partial_answer_and_the_typed_text(open_page: OpenPage) -> None:
     page = open_page()
     page.select_option("#field-model", SLOW)
     page.fill("#field-input", "Stop this one")
@@ -231,7 +226,7 @@ def test_stop_keeps_what_came_and_what_was_typed(open_page: OpenPage) -> None:
     expect(page.locator("#recent tbody tr").first).to_contain_text("stopped")
 
 
-def test_a_running_one_is_joined_from_the_history(open_page: OpenPage) -> None:
+def test_a_running_generation_is_joined_from_the_history(open_page: OpenPage) -> None:
     page = open_page()
     page.select_option("#field-model", SLOW)
     generate(page, "Seen from the history")
@@ -241,7 +236,7 @@ def test_a_running_one_is_joined_from_the_history(open_page: OpenPage) -> None:
     expect(page.locator("#output")).to_have_text(WHOLE)
 
 
-def test_without_scripts_a_running_one_can_be_stopped(open_page: OpenPage) -> None:
+def test_stop_without_javascript(open_page: OpenPage) -> None:
     scripted = open_page()
     scripted.select_option("#field-model", SLOW)
     generate(scripted, "Stopped without scripts")
@@ -251,23 +246,23 @@ def test_without_scripts_a_running_one_can_be_stopped(open_page: OpenPage) -> No
     expect(page.locator(".badge").first).to_have_text("stopped")
 
 
-def test_a_broken_connection_is_joined_again_and_misses_nothing(open_page: OpenPage) -> None:
+def test_a_broken_connection_reconnects_without_losing_text(open_page: OpenPage) -> None:
     page = open_page()
     page.select_option("#field-model", SLOW)
     generate(page, "Broken and joined again")
     expect(page.locator("#output")).to_contain_text("word word")
     page.evaluate("htmx.trigger('#generate-form', 'htmx:abort')")
     expect(page.locator("#output")).to_contain_text("word word word word word")
-    expect(page.locator(".facts .badge")).to_have_text("fresh")
+    expect(page.locator(".facts .badge")).to_have_text("new")
     expect(page.locator("#output")).to_have_text(WHOLE)
     expect(page.locator("#generate-button")).to_be_enabled()
 
 
-def test_the_preview_follows_what_is_typed_and_pays_nothing(open_page: OpenPage, upstream: Upstream) -> None:
+def test_the_preview_updates_while_typing_and_calls_no_model(open_page: OpenPage, upstream: Upstream) -> None:
     page = open_page()
     before = len(upstream.calls)
     page.click("#preview-fold > summary")
-    expect(page.locator("#preview")).to_contain_text("Nothing can be sent yet")
+    expect(page.locator("#preview")).to_contain_text("Fix these first:")
     page.fill("#field-input", "Preview me")
     expect(page.locator("#preview")).to_contain_text("Preview me")
     page.select_option("#field-parameters-tone", "professional")
@@ -277,12 +272,12 @@ def test_the_preview_follows_what_is_typed_and_pays_nothing(open_page: OpenPage,
     assert len(upstream.calls) == before
     page.click("#generate-button")
     expect(page.locator("#output")).to_have_text("Answer to: Preview me again")
-    expect(page.locator("#preview")).to_contain_text("the cache: it costs nothing")
+    expect(page.locator("#preview")).to_contain_text("cache ($0)")
     page.select_option("#template_id", "summarize_v1")
     expect(page.locator("#preview")).to_contain_text("Summarize this text")
 
 
-def test_sliders_and_counters_say_their_values(open_page: OpenPage) -> None:
+def test_sliders_and_counters_show_their_values(open_page: OpenPage) -> None:
     page = open_page("/?template=explain_code_v1")
     slider = page.locator("#field-parameters-max_points")
     expect(page.locator("output[for=field-parameters-max_points]")).to_have_text("5")
@@ -298,13 +293,13 @@ def test_an_answer_in_json_is_a_table(open_page: OpenPage, options: dict[str, ob
     page = open_page("/?template=meeting_actions_v1", **options)
     generate(page, "Ann fixes the login.")
     expect(page.locator(".structured table")).to_contain_text("some words")
-    page.click("text=As the model wrote it")
+    page.click("text=Raw output")
     expect(page.locator("#output")).to_contain_text('"actions"')
     width = page.evaluate("document.documentElement.scrollWidth") if options != {"java_script_enabled": False} else 0
     assert width <= 1280
 
 
-def test_the_history_is_searched_as_one_types(open_page: OpenPage) -> None:
+def test_the_history_is_searched_while_typing(open_page: OpenPage) -> None:
     page = open_page()
     for text in ("A needle <b>here</b>", "Only hay"):
         generate(page, text)
@@ -317,7 +312,7 @@ def test_the_history_is_searched_as_one_types(open_page: OpenPage) -> None:
     expect(page).to_have_url(re.compile(r"/history\?q=needle$"))
     page.click("#filters summary")
     page.select_option("#filter-status", "failed")
-    expect(page.locator("#rows")).to_contain_text("Nothing found")
+    expect(page.locator("#rows")).to_contain_text("No results")
     page.click(".chip:has-text('failed')")
     expect(page).to_have_url(re.compile(r"/history\?q=needle$"))
     expect(page.locator(".rows mark").first).to_have_text("needle")
@@ -334,5 +329,5 @@ def test_the_history_is_searched_without_javascript(open_page: OpenPage) -> None
     page.fill("#filter-q", "thim*")
     page.keyboard.press("Enter")
     expect(page.locator(".rows mark").first).to_have_text("thimble")
-    page.click("text=Show all")
+    page.click("text=Clear filters")
     expect(page).to_have_url(re.compile("/history$"))

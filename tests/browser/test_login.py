@@ -1,4 +1,4 @@
-"""Signing in with a key, working, and signing out, in a real browser with nothing but the keyboard."""
+"""Sign-in with a key, work, and sign-out, in a real browser with the keyboard only."""
 
 import re
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Watch
-from tests.cli.test_commands import flask
+from tests.support.browser import Watch
+from tests.support.command_line import flask
 from tests.support.processes import serving
 
 
@@ -40,21 +40,21 @@ def test_sign_in_work_and_sign_out(page: Page, key: str) -> None:
     expect(field).to_be_focused()
     page.keyboard.type("llms_mistyped")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("does not open anything")).to_be_visible()
+    expect(page.get_by_text("Invalid API key")).to_be_visible()
     page.get_by_label("API key").focus()
     page.keyboard.insert_text(key)
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/history$"))
     expect(page.get_by_text("Signed in as alice")).to_be_visible()
 
-    page.get_by_role("link", name="GenerationService", exact=True).click()
+    page.get_by_role("link", name="Generate", exact=True).click()
     page.get_by_label("Input").fill("Hello from a session")
-    page.get_by_role("button", name="GenerationService", exact=True).click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     expect(page.locator("#output")).to_contain_text("Hello from a session")
     page.get_by_role("link", name="Open in history").click()
     page.locator("summary", has_text="Delete").click()
     page.get_by_role("button", name="Delete", exact=True).click()
-    expect(page.get_by_text("Nothing here yet")).to_be_visible()
+    expect(page.get_by_text("No generations yet")).to_be_visible()
 
     page.get_by_role("button", name="Sign out").click()
     expect(page).to_have_url(re.compile(r"/login$"))

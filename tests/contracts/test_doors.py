@@ -2,44 +2,34 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from llm_service.adapters.memory.cache import MemoryCache
-from llm_service.adapters.memory.invalidation import CacheInvalidator
-from llm_service.adapters.sql.counters import SqlEpochs, SqlFailedLogins
+from llm_service.adapters.sql.epochs import SqlEpochs
+from llm_service.adapters.sql.failed_logins import SqlFailedLogins
 from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Scope
 from llm_service.core.access.failed_logins import FailedLoginThrottle, network_of
 from llm_service.core.access.keyring import KeyRejection, Keyring, RejectedKey
-from llm_service.core.access.keys import DAY_MS, Key, with_checksum
+from llm_service.core.access.keys import Key, with_checksum
 from llm_service.core.access.sessions import Session, Sessions
+from llm_service.core.clock import DAY_MS
 from llm_service.core.errors import NotFound
-from tests.contracts.test_cache import answer
+from tests.support.builders import answer
+from tests.support.clocks import ManualClock
 
 HOUR_MS = 3_600_000
 ANSWER = answer()
 SCOPES = frozenset({Scope.GENERATE})
 
 
-@dataclass
-class HandClock:
-    ms: int = 1_790_000_000_000
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic(self) -> float:
-        return self.ms / 1000
-
-
 class Doors:
     """One process of the service; several may share a database."""
 
-    def __init__(self, database: Database, clock: HandClock, secret: bytes = b"s" * 32) -> None:
+    def __init__(self, database: Database, clock: ManualClock, secret: bytes = b"s" * 32) -> None:
         self.clock = clock
         self.keyring = Keyring(SqlKeys(database), clock, os.urandom)
         self.sessions = Sessions(SqlSessions(database), self.keyring, clock, os.urandom, secret)
@@ -55,7 +45,7 @@ def _database(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture(name="doors")
 def _doors(database: Database) -> Doors:
-    return Doors(database, HandClock())
+    return Doors(database, ManualClock())
 
 
 def refused(doors: Doors, text: str) -> KeyRejection:
@@ -89,7 +79,7 @@ def test_each_reason_is_known_for_the_log(doors: Doors) -> None:
 
 
 def test_a_revocation_elsewhere_is_felt_within_half_a_second(database: Database) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     here, there = Doors(database, clock), Doors(database, clock)
     text, key = here.keyring.make("ci", SCOPES)
     assert isinstance(there.keyring.find(text), Key)
@@ -227,7 +217,7 @@ class Counted(SqlFailedLogins):
 
 def test_a_flood_costs_no_writes(database: Database) -> None:
     store = Counted(database)
-    attempts = FailedLoginThrottle(store, HandClock())
+    attempts = FailedLoginThrottle(store, ManualClock())
     assert [attempts.record_failure("10.0.0.1") for _ in range(1000)].count(None) == 5
     assert store.writes == 6
 
@@ -249,15 +239,13 @@ def test_networks(address: str | None, network: str) -> None:
 
 
 def test_a_cache_is_cleared_in_every_process_once(database: Database) -> None:
-    marks = SqlEpochs(database)
-    here, there = (MemoryCache(ttl_s=60, max_entries=10) for _ in range(2))
-    mine, other = CacheInvalidator(here, marks), CacheInvalidator(there, marks)
+    here, there = (MemoryCache(ttl_s=60, max_entries=10, epochs=SqlEpochs(database)) for _ in range(2))
     for cache in (here, there):
         cache.put("a", ANSWER)
-    assert mine.clear() == 1
+    assert here.clear() == 1
     assert there.stats().entries == 1
-    other.look()
+    there.poll()
     assert there.stats().entries == 0
     there.put("a", ANSWER)
-    other.look()
+    there.poll()
     assert there.stats().entries == 1, "what came later stays"

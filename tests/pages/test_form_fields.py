@@ -1,4 +1,4 @@
-"""The form that a template's declaration draws: each kind of field, its values there and back, its errors in place."""
+"""The form of a template: each kind of field, its values there and back, its errors."""
 
 import html
 import re
@@ -48,7 +48,7 @@ def error_of(page: str, name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("one", "kind"),
+    ("prop", "kind"),
     [
         (Property("a", PropertyKind.STRING, max_length=300), "line"),
         (Property("a", PropertyKind.STRING, max_length=301), "text"),
@@ -67,12 +67,12 @@ def error_of(page: str, name: str) -> str:
         (Property("a", PropertyKind.OBJECT), "json"),
     ],
 )
-def test_what_a_field_looks_like(one: Property, kind: str) -> None:
-    assert widget(one) == kind
+def test_the_kind_of_field(prop: Property, kind: str) -> None:
+    assert widget(prop) == kind
 
 
 @pytest.mark.parametrize(
-    ("one", "value", "typed"),
+    ("prop", "value", "typed"),
     [
         (WORDS, ["red", "light blue"], "red\nlight blue"),
         (WORDS, ["two\nlines"], '["two\\nlines"]'),
@@ -86,13 +86,13 @@ def test_what_a_field_looks_like(one: Property, kind: str) -> None:
         (Property("a", PropertyKind.STRING), "7", "7"),
     ],
 )
-def test_values_survive_the_form(one: Property, value: object, typed: str) -> None:
-    assert as_text(one, value) == typed
-    assert from_text(one, typed) == value
+def test_values_survive_the_form(prop: Property, value: object, typed: str) -> None:
+    assert as_text(prop, value) == typed
+    assert from_text(prop, typed) == value
 
 
 def wish(client: FlaskClient, **changes: str) -> dict[str, Any]:
-    """What is asked when the form is sent as a browser shows it, with these changes."""
+    """The stored generation after the form is sent as a browser shows it, with these changes."""
     shown = {"p.style": "formal", "p.tags": "a\r\nb"}
     blank = dict.fromkeys(("p.color", "p.size", "p.code", "p.motto", "p.stops", "p.guest", "p.share", "p.price"), "")
     form = {"template_id": "wishes_v1", "template_shown": "wishes_v1", "input": "Hi", **blank, **shown}
@@ -102,7 +102,7 @@ def wish(client: FlaskClient, **changes: str) -> dict[str, Any]:
     return client.get(f"/api/v1/history/{response.headers['Location'].split('from=')[1]}").get_json()  # type: ignore[no-any-return]
 
 
-def test_a_form_that_nobody_touched_chooses_nothing(client: FlaskClient) -> None:
+def test_an_untouched_form_sends_only_defaults(client: FlaskClient) -> None:
     page = client.get("/?template=wishes").text
     for name in ("color", "size", "share"):
         assert '<option value="">–</option>' in field(page, name)
@@ -110,7 +110,7 @@ def test_a_form_that_nobody_touched_chooses_nothing(client: FlaskClient) -> None
     assert wish(client)["parameters"] == {"quick": False, "style": "formal", "tags": ["a", "b"]}
 
 
-def test_what_was_emptied_is_empty(client: FlaskClient) -> None:
+def test_an_emptied_field_is_empty(client: FlaskClient) -> None:
     asked = wish(client, style="", tags="")
     assert (asked["parameters"]["style"], asked["parameters"]["tags"]) == ("", [])
 
@@ -122,7 +122,7 @@ def test_options_and_lines_keep_their_spaces(client: FlaskClient) -> None:
     assert asked["parameters"]["stops"] == ["[URGENT] Rome", "Paris"]
 
 
-def test_a_text_of_several_lines_never_stands_in_one(client: FlaskClient) -> None:
+def test_a_text_of_several_lines_gets_a_field_of_several_lines(client: FlaskClient) -> None:
     body = {"input": "Hi", "parameters": {"style": "one\ntwo"}}
     request_id = client.post("/api/v1/templates/wishes/generate", json=body).get_json()["request_id"]
     assert re.search(r"<textarea[^>]*>\none\ntwo</textarea>", field(client.get(f"/?from={request_id}").text, "style"))
@@ -150,7 +150,7 @@ def test_each_kind_of_field_is_drawn(client: FlaskClient) -> None:
     assert "What else is known." in field(page, "notes")
 
 
-def test_it_asks_what_the_fields_say(client: FlaskClient) -> None:
+def test_the_fields_become_parameters(client: FlaskClient) -> None:
     response = post(client)
     assert response.status_code == 303
     request_id = response.headers["Location"].split("from=")[1]
@@ -163,14 +163,14 @@ def test_it_asks_what_the_fields_say(client: FlaskClient) -> None:
     assert 'value="4"' in field(again, "urgency")
 
 
-def test_errors_stand_at_their_fields(client: FlaskClient) -> None:
+def test_errors_are_shown_at_their_fields(client: FlaskClient) -> None:
     response = post(client, p_labels="bug\r\n" + "x" * 21, p_budget="much", p_customer='{"id": 0, "x": 1}', p_queue="A")
     page = response.text
     assert response.status_code == 422
-    assert error_of(page, "labels") == "item 2: must be at most 20 characters (has 21)"
-    assert error_of(page, "budget") == "must be a number"
-    assert error_of(page, "customer") == "x: is not an allowed key; id: must be at least 1"
-    assert error_of(page, "queue") == "must match the pattern ^[a-z]+$"
+    assert error_of(page, "labels") == "Item 2: must be at most 20 characters (has 21)"
+    assert error_of(page, "budget") == "Must be a number"
+    assert error_of(page, "customer") == "X: is not an allowed key; id: must be at least 1"
+    assert error_of(page, "queue") == "Must match the pattern ^[a-z]+$"
     assert error_of(page, "urgency") == ""
     assert 'value="much"' in field(page, "budget")
     assert 'aria-invalid="true"' in field(page, "budget")
@@ -187,12 +187,12 @@ def test_the_preview_without_javascript(client: FlaskClient) -> None:
     page = post(client, preview="1").text
     assert '<details class="fold" id="preview-fold" open>' in page
     assert "Choose from: bug, idea." in page
-    assert "(an estimate: only the provider counts)" in page
+    assert "(estimate; the provider's count is final)" in page
     assert "at most 200 tokens" in page
     assert client.get("/api/v1/history").get_json()["items"] == []
     broken = post(client, preview="1", p_budget="").text
-    assert "Nothing can be sent yet" in broken
-    assert '<a href="#field-parameters-budget">parameters.budget</a> is required' in broken
+    assert "Fix these first:" in broken
+    assert '<a href="#field-parameters-budget">Enter a number in &#34;Budget&#34;.</a>' in broken
 
 
 def test_the_preview_fragment(client: FlaskClient) -> None:
@@ -201,8 +201,8 @@ def test_the_preview_fragment(client: FlaskClient) -> None:
     assert "<html" not in fragment.text
     assert "echo" in fragment.text
     post(client)
-    assert "the cache: it costs nothing" in post(client, "/generate/preview").text
-    assert "the cache: it costs nothing" not in post(client, "/generate/preview", fresh="1").text
+    assert "cache ($0)" in post(client, "/generate/preview").text
+    assert "cache ($0)" not in post(client, "/generate/preview", fresh="1").text
 
 
 def test_an_answer_in_json_is_shown_as_values_beside_its_text(client: FlaskClient) -> None:
@@ -212,7 +212,7 @@ def test_an_answer_in_json_is_shown_as_values_beside_its_text(client: FlaskClien
         assert "<dt>summary</dt>" in page
         assert '<th scope="col">minutes</th>' in page
         assert re.search(r"<td><span[^>]*>Check the invoice</span>\s*</td>\s*<td>\s*15\s*</td>", page)
-        assert "As the model wrote it" in page
+        assert "Raw output" in page
         assert "&#34;minutes&#34;: 15" in page
 
 

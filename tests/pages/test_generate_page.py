@@ -1,21 +1,18 @@
-"""The Generate page over plain HTTP: whole without JavaScript, and it never loses what was typed."""
+"""The Generate page without JavaScript: it works, and it never loses typed text."""
 
 import html
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.support.constants import OWN_PAGE
-
-FORM = {"template_id": "basic_chat_v1", "template_shown": "basic_chat_v1", "input": "Hello there", "p.tone": "simple"}
-HOSTILE = '</textarea><script>alert(1)</script><img src=x onerror=alert(1) hx-get="/x">'
-
-
-def post(client: FlaskClient, path: str = "/", **changes: str):
-    return client.post(path, data={**FORM, **changes}, headers=OWN_PAGE)
+from tests.support.hostile import HOSTILE
+from tests.support.requests import post
 
 
 def text_of(page: str, element_id: str) -> str:
@@ -36,23 +33,23 @@ def test_the_form_is_drawn_from_the_template(client: FlaskClient) -> None:
     assert 'id="field-parameters-tone"' not in client.get("/?template=summarize_v1").text
 
 
-def test_an_answer_and_a_reload_that_asks_nothing(client: FlaskClient) -> None:
+def test_an_answer_and_a_reload_without_another_call(client: FlaskClient) -> None:
     response = post(client)
     assert response.status_code == 303
     page = client.get(response.headers["Location"]).text
     assert text_of(page, "output") == "Echo (no model was asked): Hello there"
     assert "simple tone" in text_of(page, "system-prompt")
     assert text_of(page, "user-prompt") == "Hello there"
-    assert ">fresh</span>" in page
-    assert text_of(page, "field-input") == "\nHello there", "ready to be changed and asked again"
+    assert ">new</span>" in page
+    assert text_of(page, "field-input") == "\nHello there", "ready to edit and run again"
     client.get(response.headers["Location"])
     assert len(client.get("/api/v1/history").get_json()["items"]) == 1
     assert ">cached</span>" in client.get(post(client).headers["Location"]).text
 
 
-def test_ask_anew(client: FlaskClient) -> None:
+def test_skip_the_cache(client: FlaskClient) -> None:
     post(client)
-    assert ">fresh</span>" in client.get(post(client, fresh="1").headers["Location"]).text
+    assert ">new</span>" in client.get(post(client, fresh="1").headers["Location"]).text
 
 
 def test_an_error_keeps_everything_that_was_typed(client: FlaskClient) -> None:
@@ -63,14 +60,14 @@ def test_an_error_keeps_everything_that_was_typed(client: FlaskClient) -> None:
     area = re.search(r'<textarea id="field-input".*?>\n(.*?)</textarea>', page, re.DOTALL)
     assert area
     assert html.unescape(area[1]) == typed.replace("\r\n", "\n")
-    assert text_of(page, "error-field-parameters-tone") == "must be one of: neutral, simple, professional"
+    assert text_of(page, "error-field-parameters-tone") == "Must be one of: neutral, simple, professional"
     assert text_of(page, "field-parameters_json") == '\n{"a": 1}'
     assert 'name="fresh" value="1" checked' in page
     assert 'role="alert"' in page
     assert "<script>alert" not in page
 
 
-def test_line_ends_are_what_was_typed(client: FlaskClient) -> None:
+def test_line_ends_become_lf(client: FlaskClient) -> None:
     post(client, input="one\r\ntwo")
     assert client.get("/api/v1/history/export").get_json()["items"][0]["input"] == "one\ntwo"
 
@@ -83,7 +80,7 @@ def test_another_template_keeps_the_input(client: FlaskClient) -> None:
     assert client.get("/api/v1/history").get_json()["items"] == []
 
 
-def test_advanced_json_wins_over_the_fields(client: FlaskClient) -> None:
+def test_advanced_json_overrides_the_fields(client: FlaskClient) -> None:
     page = client.get(post(client, parameters_json='{"tone": "professional"}').headers["Location"]).text
     assert "professional tone" in text_of(page, "system-prompt")
 
@@ -91,8 +88,8 @@ def test_advanced_json_wins_over_the_fields(client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("{", "not valid JSON"),
-        ("[1]", "must be an object"),
+        ("{", "The text is not valid JSON"),
+        ("[1]", "Must be an object"),
         ('{"tone": 1, "tone": 2}', "more than once"),
         ("NaN", "not JSON"),
     ],
@@ -120,10 +117,11 @@ def test_fragments_are_fragments(client: FlaskClient) -> None:
     assert 'id="error-field-input" hx-swap-oob="true"' in answered.text
     refused = post(client, "/generate/answer", input=" ")
     assert refused.status_code == 422
-    assert text_of(refused.text, "error-field-input") == "must not be empty"
+    assert text_of(refused.text, "error-field-input") == 'Enter some text in "Input".'
+    assert '<a href="#field-input">Enter some text in &#34;Input&#34;.</a>' in refused.text
 
 
-def test_a_failure_of_the_provider_stands_where_the_answer_would(upstream_app: Flask) -> None:
+def test_a_failure_of_the_provider_is_shown_in_the_answer_panel(upstream_app: Flask) -> None:
     client = upstream_app.test_client()
     response = post(client, model="fault-500")
     assert response.status_code == 502
@@ -133,13 +131,24 @@ def test_a_failure_of_the_provider_stands_where_the_answer_would(upstream_app: F
     assert "<option selected>fault-500</option>" in response.text
 
 
-def test_unknown_things_in_the_address(client: FlaskClient) -> None:
+def test_a_limit_says_when_to_try_again(make_app: Callable[..., Flask]) -> None:
+    client = make_app(APP_LIMIT_RPM="1").test_client()
+    post(client)
+    refused = post(client, input="Another")
+    assert refused.status_code == 429
+    assert re.search(r"<p>Try again in \d+ s\.</p>", refused.text)
+    assert "Retry-After" not in refused.text
+    assert "Generations per minute: 0 of 1 left" in refused.text
+    assert '<a href="/usage#limits">See what\'s left under Usage</a>' in refused.text
+
+
+def test_unknown_ids_in_the_url(client: FlaskClient) -> None:
     assert client.get("/?template=nope").status_code == 404
-    assert client.get("/?from=nope").status_code == 200, "an entry that was deleted is no reason to lose the page"
+    assert client.get("/?from=nope").status_code == 200, "a deleted generation does not break the page"
 
 
-def test_every_kind_of_input(make_app, tmp_path) -> None:
-    """Numbers, boxes, lists and objects come from text fields as their own types."""
+def test_every_kind_of_input(make_app: Callable[..., Flask], tmp_path: Path) -> None:
+    """Numbers, booleans, lists and objects keep their types through text fields."""
     (tmp_path / "all_kinds_v1.prompty").write_text(
         "---\nname: All\ninputs:\n  - {name: input, kind: string, required: true}\n"
         "  - {name: lines, kind: integer, default: 3, minimum: 1}\n  - {name: heat, kind: float, default: 0.5}\n"
@@ -157,8 +166,8 @@ def test_every_kind_of_input(make_app, tmp_path) -> None:
     answer = client.get(response.headers["Location"]).text
     assert text_of(answer, "user-prompt") == "8 1.5 False red+blue {'a': 1}  Hi"
     wrong = client.post("/", data={**form, "p.lines": "seven", "p.extra": "{"}, headers=OWN_PAGE)
-    assert text_of(wrong.text, "error-field-parameters-lines") == "must be an integer"
-    assert text_of(wrong.text, "error-field-parameters-extra") == "must be an object"
+    assert text_of(wrong.text, "error-field-parameters-lines") == "Must be an integer"
+    assert text_of(wrong.text, "error-field-parameters-extra") == "Must be an object"
     assert 'value="seven"' in wrong.text
 
 

@@ -1,4 +1,4 @@
-"""Signing in and out, and what a session in a browser is worth."""
+"""Signing in and out, and the sessions of browsers."""
 
 import re
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def test_the_page_needs_no_script_and_no_key(closed: Flask) -> None:
     assert "<nav" not in page.text
 
 
-def test_one_lands_where_one_wanted_to_go(closed: Flask) -> None:
+def test_sign_in_returns_to_the_requested_page(closed: Flask) -> None:
     text, _ = make_key(closed)
     client = closed.test_client()
     sent = client.get("/history?q=a+b&status=completed")
@@ -53,14 +53,16 @@ def test_one_lands_where_one_wanted_to_go(closed: Flask) -> None:
     landed = post_login(client, f"  {text}\n", next=wanted[1].replace("&amp;", "&"))
     assert (landed.status_code, landed.headers["Location"]) == (303, "/history?q=a+b&status=completed")
     assert client.get(landed.headers["Location"]).status_code == 200
-    assert client.get("/login").headers["Location"] == "/", "one is in already"
+    assert client.get("/login").headers["Location"] == "/", "already signed in"
 
 
 @pytest.mark.parametrize(
     ("scopes", "landing"),
     [(("generate",), "/"), (("history", "usage"), "/history"), (("usage",), "/usage"), (("admin",), "/")],
 )
-def test_else_one_lands_on_what_the_key_opens(closed: Flask, scopes: tuple[str, ...], landing: str) -> None:
+def test_sign_in_leads_to_the_first_page_that_the_key_allows(
+    closed: Flask, scopes: tuple[str, ...], landing: str
+) -> None:
     answer = post_login(closed.test_client(), make_key(closed, "x", scopes)[0])
     assert answer.headers["Location"] == landing
 
@@ -73,7 +75,7 @@ def test_else_one_lands_on_what_the_key_opens(closed: Flask, scopes: tuple[str, 
         "/api/v1/status", "/login", "/logout", "/" + "a" * 3000, "/history/../../evil", " /history", "",
     ],
 )  # fmt: skip
-def test_no_other_address_is_gone_to(closed: Flask, address: str) -> None:
+def test_sign_in_redirects_to_no_other_address(closed: Flask, address: str) -> None:
     text, _ = make_key(closed)
     client = closed.test_client()
     assert 'name="next"' not in client.get("/login", query_string={"next": address}).text
@@ -107,20 +109,20 @@ def test_the_cookie_over_https(make_app: Callable[..., Flask]) -> None:
     assert "max-age" in answer.headers["Strict-Transport-Security"]
 
 
-def test_no_key_travels_in_the_open(make_app: Callable[..., Flask]) -> None:
+def test_no_sign_in_over_plain_http(make_app: Callable[..., Flask]) -> None:
     app = make_app(APP_TRUSTED_HOSTS="llm.example.org", APP_AUTH="required")
     text, _ = make_key(app)
     client = app.test_client()
     headers = {**OWN_PAGE, "Host": "llm.example.org"}
     page = client.get("/login", headers=headers)
-    assert "needs https" in page.text
+    assert "Sign-in requires HTTPS" in page.text
     assert "<input" not in page.text
     answer = client.post("/login", data={"key": text}, headers=headers)
     assert answer.status_code == 403
     assert "Set-Cookie" not in answer.headers
 
 
-def test_the_page_says_who_is_signed_in_and_offers_to_leave(closed: Flask, app: Flask) -> None:
+def test_pages_show_the_signed_in_owner_and_a_sign_out_button(closed: Flask, app: Flask) -> None:
     text, key = make_key(closed, "alice")
     client = signed_in(closed, text)
     page = client.get("/templates").text
@@ -145,7 +147,7 @@ def test_signing_out_ends_it(closed: Flask) -> None:
 
 
 def test_each_sign_in_is_a_new_session_and_the_old_one_ends(closed: Flask) -> None:
-    """Nobody can be given a session that another knows."""
+    """Against session fixation."""
     text, _ = make_key(closed)
     client = closed.test_client()
     client.set_cookie("session", "a" * 64)
@@ -186,7 +188,7 @@ def test_a_revoked_key_ends_its_sessions_at_once(closed: Flask) -> None:
     assert other.get("/templates").status_code == 200
 
 
-def test_htmx_is_sent_to_the_page_by_a_header(closed: Flask) -> None:
+def test_htmx_gets_the_redirect_in_a_header(closed: Flask) -> None:
     client = closed.test_client()
     headers = {**OWN_PAGE, "HX-Request": "true", "HX-Current-URL": "http://localhost/history?q=x"}
     answer = client.get("/history/rows", headers=headers)
@@ -250,7 +252,7 @@ def test_the_api_by_cookie_needs_the_token_too(closed: Flask) -> None:
 
     assert error() == "csrf"
     assert error(**OWN_PAGE) == "csrf"
-    assert error(**{"X-CSRF-Token": good}) == "csrf", "without a word where it comes from"
+    assert error(**{"X-CSRF-Token": good}) == "csrf", "neither Origin nor Sec-Fetch-Site"
     assert error(**{"X-CSRF-Token": good, "Sec-Fetch-Site": "cross-site"}) == "csrf"
     assert error(**{"X-CSRF-Token": good, **OWN_PAGE}) is None
     assert client.get("/docs").text.count(f'data-csrf="{good}"') == 1
@@ -260,7 +262,7 @@ def test_every_form_of_every_page_has_the_token(closed: Flask) -> None:
     client = signed_in(closed, make_key(closed)[0])
     form = {"template_id": "basic_chat_v1", "input": "Hi", "csrf_token": token_of(client)}
     client.post("/", data=form, headers=OWN_PAGE)
-    (_, row), *_ = services_of(closed).store.newest("alice", 1)
+    (row,) = services_of(closed).history.page("alice", limit=1).items
     forms = 0
     for page in ("/", "/history", f"/history/{row.request_id}", "/templates", "/usage", "/docs"):
         html = client.get(page).text
@@ -281,7 +283,7 @@ def test_a_foreign_page_cannot_sign_anyone_in(closed: Flask) -> None:
         assert "Set-Cookie" not in answer.headers
 
 
-def test_a_browser_s_own_password_header_is_no_word_of_ours(closed: Flask) -> None:
+def test_a_basic_authorization_header_does_not_replace_the_origin_check(closed: Flask) -> None:
     text, _ = make_key(closed)
     headers = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example", "Authorization": "Basic eDp5"}
     answer = closed.test_client().post("/login", data={"key": text}, headers=headers)
@@ -290,14 +292,14 @@ def test_a_browser_s_own_password_header_is_no_word_of_ours(closed: Flask) -> No
 
 
 @pytest.mark.parametrize("data", [{"key": "x" * 1_000_000}, "a=1&" * 100_000], ids=["one field", "many"])
-def test_a_large_form_is_not_read_before_anyone_is_known(closed: Flask, data: object) -> None:
+def test_a_large_form_is_refused_before_sign_in(closed: Flask, data: object) -> None:
     headers = {**OWN_PAGE, "Content-Type": "application/x-www-form-urlencoded"}
     answer = closed.test_client().post("/login", data=data, headers=headers)
     assert answer.status_code == 413
     assert answer.mimetype == "text/html"
 
 
-def test_an_address_that_is_none_leads_to_the_sign_in_alone(closed: Flask) -> None:
+def test_an_invalid_current_url_leads_to_the_login_page(closed: Flask) -> None:
     answer = closed.test_client().get("/history", headers={"HX-Request": "true", "HX-Current-URL": "http://["})
     assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/login")
 
@@ -308,8 +310,8 @@ def test_a_hundred_wrong_keys(closed: Flask) -> None:
     answers = [post_login(client, f"wrong-{number}") for number in range(100)]
     assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 95
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
-    assert "Too many wrong keys" in answers[-1].text
-    assert "does not open anything" in answers[0].text
+    assert "Too many invalid keys" in answers[-1].text
+    assert "Invalid API key" in answers[0].text
     assert "wrong-0" not in answers[0].text
     other = client.post("/login", data={"key": "wrong"}, headers=OWN_PAGE, environ_base=AWAY)
     assert other.status_code == 401
@@ -317,7 +319,7 @@ def test_a_hundred_wrong_keys(closed: Flask) -> None:
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 5_000, "\0", "schlüssel", "' OR 1=1 --", "llms_" + "0" * 62])
-def test_what_is_no_key(closed: Flask, key: str) -> None:
+def test_texts_that_are_not_keys(closed: Flask, key: str) -> None:
     answer = post_login(closed.test_client(), key)
     assert answer.status_code == 401
     assert "Set-Cookie" not in answer.headers

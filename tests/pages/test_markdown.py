@@ -1,4 +1,4 @@
-"""A model's text as Markdown: what it may become, and that nothing else comes of it."""
+"""A model's text as Markdown: which HTML it may become, and nothing else."""
 
 from html.parser import HTMLParser
 from typing import Any
@@ -7,10 +7,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from llm_service.web.pages.markdown import ATTRIBUTES, MAX_CHARS, MAX_MARKS, TAGS, link_host, to_html
-from tests.api.test_generate import URL
 from tests.support.hostile import EVERYTHING, IMAGES, LINKS, NO_LINKS, SCRIPTS
+from tests.support.requests import GENERATE as URL
 
-# Whatever it is, with something beside it that makes it Markdown.
+# Put before a text to make it Markdown.
 BESIDE = "**x**\n\n"
 
 
@@ -53,7 +53,7 @@ def test_only_what_is_allowed_comes_of_it(text: str) -> None:
 
 @pytest.mark.parametrize("text", SCRIPTS)
 def test_html_is_shown_as_it_was_written(text: str) -> None:
-    """What stands in angle brackets is read by people."""
+    """People can read the text in angle brackets."""
     shown = elements(text).text
     for name in ("script", "img", "iframe", "form", "meta", "hx-get", "onerror"):
         assert (name in text) is (name in shown)
@@ -70,22 +70,22 @@ def test_an_image_is_its_description(text: str) -> None:
     assert "src" not in str(elements(text).found)
 
 
-@pytest.mark.parametrize(("text", "host"), [one for one in LINKS.items() if one[1]])
+@pytest.mark.parametrize(("text", "host"), [pair for pair in LINKS.items() if pair[1]])
 def test_a_link_says_where_it_leads(text: str, host: str) -> None:
-    assert [one["rel"] for one in links(text)] == ["noopener noreferrer nofollow"]
+    assert [link["rel"] for link in links(text)] == ["noopener noreferrer nofollow"]
     assert f"({host})" in elements(text).text
 
 
-def test_an_address_that_stands_there_is_not_said_twice() -> None:
+def test_an_autolink_does_not_repeat_its_host() -> None:
     assert elements("<https://example.org/a>").text.count("example.org") == 1
 
 
 @pytest.mark.parametrize("address", ["https://a.b@c.d/", "https://a.b:80@c.d", "https://a.b\\@c.d", "ftp://a.b", "https://", "https://a..b", "https://a.b:123456/", " https://a.b"])  # fmt: skip
-def test_what_has_no_plain_host(address: str) -> None:
+def test_addresses_without_a_plain_host(address: str) -> None:
     assert link_host(address) is None
 
 
-def test_what_models_write() -> None:
+def test_common_markdown() -> None:
     html = to_html(
         "# Title\n\nA **word**, _another_, ~~gone~~ and `code`.\nNext line\n\n- one\n  - two\n\n3. three\n\n"
         "```python\nprint(1 < 2)\n```\n\n> said\n\n| a | b |\n|:--|--:|\n| 1 | 2 |\n\n---\n"
@@ -97,18 +97,18 @@ def test_what_models_write() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "Plain.", "Two\nlines & a half", "1 < 2 \\* 3", "a\n\nb", "&amp;"])
-def test_a_plain_text_stays_one(text: str) -> None:
+def test_plain_text_stays_plain(text: str) -> None:
     assert to_html(text) in (None, text)
 
 
 @pytest.mark.parametrize("text", ["*x* " + "a" * MAX_CHARS, "*x*" + "[" * (MAX_MARKS + 1), "*x*\n\n" + "|a\n" * (MAX_MARKS + 1)])  # fmt: skip
-def test_what_would_take_too_long_stays_plain(text: str) -> None:
+def test_slow_texts_stay_plain(text: str) -> None:
     assert to_html(text) is None
 
 
 @pytest.mark.parametrize("text", [">" * 5000, "- " * 5000, "[" * 5000, "*" * 50_000, "".join(" " * n + "- a\n" for n in range(300))])  # fmt: skip
-def test_deep_nesting_ends(text: str) -> None:
-    """However deep it goes, so deep goes no element."""
+def test_nesting_is_limited(text: str) -> None:
+    """Elements are nested at most 20 levels deep, however deep the text is."""
     html = to_html(text) or ""
     assert max(html.count("<blockquote>"), html.count("<ul>") - html.count("</ul>")) <= 20
 
@@ -118,7 +118,7 @@ def generated(client: FlaskClient, text: str) -> str:
     return str(client.post(URL, json=body).get_json()["request_id"])
 
 
-def test_pages_show_both_and_copy_what_came(upstream_app: Any) -> None:
+def test_pages_show_markdown_and_the_original_text(upstream_app: Any) -> None:
     client = upstream_app.test_client()
     request_id = generated(client, "x\n\n# A title\n\n**bold** <b>")
     for page in (client.get(f"/history/{request_id}").text, client.get(f"/?from={request_id}").text):
@@ -128,9 +128,9 @@ def test_pages_show_both_and_copy_what_came(upstream_app: Any) -> None:
     assert client.get(f"/history/{request_id}/output.txt").text == "Answer to: x\n\n# A title\n\n**bold** <b>"
 
 
-def test_pages_say_why_a_long_text_is_plain(make_app: Any, upstream: Any) -> None:
+def test_pages_explain_why_a_long_text_is_plain(make_app: Any, upstream: Any) -> None:
     app = make_app(OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal", APP_INPUT_MAX_CHARS="100000")
     client = app.test_client()
     page = client.get(f"/history/{generated(client, '**b** ' * 12_000)}").text
-    assert "too long to be formatted" in page
+    assert "Too long to format; showing plain text." in page
     assert "<strong>" not in page

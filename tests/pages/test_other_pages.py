@@ -5,8 +5,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from llm_service.web.http.problems import PROBLEMS
-from tests.pages.test_generate_page import HOSTILE, post
 from tests.support.constants import OWN_PAGE
+from tests.support.hostile import HOSTILE
+from tests.support.requests import post
 
 
 def ask(client: FlaskClient, text: str = "Hello") -> str:
@@ -14,7 +15,7 @@ def ask(client: FlaskClient, text: str = "Hello") -> str:
 
 
 def test_history_pages(client: FlaskClient) -> None:
-    assert "Nothing here yet" in client.get("/history").text
+    assert "No generations yet" in client.get("/history").text
     for number in range(60):
         ask(client, f"Text number {number}")
     first = client.get("/history").text
@@ -42,8 +43,8 @@ def test_the_history_is_searched(client: FlaskClient) -> None:
     assert 'href="/history?status=completed"' in page, "a chip takes its filter away"
     rows = client.get("/history/rows?q=%22number+59%22").text
     assert (rows.count('class="words"'), "<html" in rows) == (1, False)
-    assert "Nothing found" in client.get("/history?q=nowhere").text
-    assert "Nothing to search for" in client.get("/history?q=!!!").text
+    assert "No results" in client.get("/history?q=nowhere").text
+    assert "Enter a word to search for" in client.get("/history?q=!!!").text
     assert client.get("/history?q=&status=&since=").text.count('class="words"') == 50
     assert client.get("/history?status=nope").status_code == 422
 
@@ -58,7 +59,7 @@ def test_exports_keep_the_filters(client: FlaskClient, format: str) -> None:
     assert client.get("/history/export.xml").status_code == 404
 
 
-def test_an_entry(client: FlaskClient) -> None:
+def test_the_page_of_a_generation(client: FlaskClient) -> None:
     request_id = ask(client)
     page = client.get(f"/history/{request_id}").text
     for words in (
@@ -79,7 +80,7 @@ def test_delete_and_clear(client: FlaskClient) -> None:
     assert client.get("/history/clear").status_code == 404, "nothing changes by a GET"
     assert client.get(f"/history/{second}").status_code == 200
     assert client.post("/history/clear", headers=OWN_PAGE).headers["Location"] == "/history"
-    assert "Nothing here yet" in client.get("/history").text
+    assert "No generations yet" in client.get("/history").text
 
 
 def test_downloads(client: FlaskClient) -> None:
@@ -109,7 +110,7 @@ def test_each_problem_has_a_page(client: FlaskClient, code: str) -> None:
     assert str(PROBLEMS[code].status) in page
 
 
-def test_no_other_problem_has_one(client: FlaskClient) -> None:
+def test_an_unknown_problem_is_404(client: FlaskClient) -> None:
     assert client.get("/problems/nope").status_code == 404
 
 
@@ -134,4 +135,4 @@ def test_errors_outside_the_api_are_pages(client: FlaskClient) -> None:
         assert "<h1>" in response.text
     outside = client.get("/login", environ_base={"REMOTE_ADDR": "10.0.0.1"}).text
     assert "Sign in" in outside
-    assert "echo" not in outside, "whoever is not let in learns nothing of the set-up"
+    assert "echo" not in outside, "without a key the page shows nothing of the setup"

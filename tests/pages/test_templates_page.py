@@ -1,4 +1,4 @@
-"""The templates as pages: what each takes and gives, and what is wrong with the files."""
+"""The pages of the templates: inputs, outputs, and errors in the files."""
 
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,17 @@ from tests.support.constants import ROOT, TEST_PROMPTS
 SUMMARIZE = (ROOT / "prompts" / "summarize_v1.prompty").read_text()
 
 
-def test_one_page_says_it_all(make_app: Any) -> None:
+def test_the_page_of_a_template(make_app: Any) -> None:
     page = make_app(APP_PROMPTS_DIR=str(TEST_PROMPTS)).test_client().get("/templates/ticket").text
     for words in (
-        "ticket_v1", "array of string", "at least 1 items", "at most 5 items", "customer.id", "steps[].minutes",
+        "ticket_v1", "array of string", "1 to 5 items", "up to 40 characters", "customer.id", "steps[].minutes",
         "string or null", "/api/v1/templates/ticket_v1/generate", 'href="/docs#/templates/ticket_v1"',
-        "no labels are refused", "means this version while it is the highest", 'href="/?template=ticket_v1&amp;example=1"',
+        "no labels are refused", "always means the latest version, currently this one", 'href="/?template=ticket_v1&amp;example=1"',
     ):  # fmt: skip
         assert words in page, words
 
 
-def test_an_unknown_one_is_not_there(client: FlaskClient) -> None:
+def test_an_unknown_template_is_404(client: FlaskClient) -> None:
     assert client.get("/templates/nope").status_code == 404
 
 
@@ -34,20 +34,20 @@ def _reloading(make_app: Any, tmp_path: Path) -> Any:
     return make_app(APP_PROMPTS_DIR=str(folder)), folder
 
 
-def test_faults_are_shown_until_they_are_mended(reloading: Any) -> None:
+def test_errors_are_shown_until_they_are_fixed(reloading: Any) -> None:
     app, folder = reloading
     client, library = app.test_client(), services_of(app).library
     (folder / "summarize_v1.prompty").write_text(SUMMARIZE.replace("name: Summarize", "nome: Summarize"))
     library.refresh()
     for path in ("/templates", "/templates/summarize"):
         page = client.get(path).text
-        assert "The prompt files have faults" in page
+        assert "Some prompt files have errors" in page
         assert "summarize_v1.prompty:2: name is missing" in page
     assert 'class="dot warn"' in client.get("/").text
-    assert "their files have faults" in client.get("/status").text
+    assert "some files have errors" in client.get("/status").text
     (folder / "summarize_v1.prompty").write_text(SUMMARIZE)
     library.refresh()
-    assert "have faults" not in client.get("/templates").text
+    assert "have errors" not in client.get("/templates").text
 
 
 def test_a_page_never_shows_the_folder(reloading: Any) -> None:

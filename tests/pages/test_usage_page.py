@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.web.pages.numbers import exact_usd, usd
-from tests.pages.test_generate_page import post
+from tests.support.requests import post
 from tests.support.upstream import Upstream
 
 URL = "/usage"
@@ -16,7 +16,7 @@ URL = "/usage"
 
 @pytest.fixture(name="priced")
 def _priced(make_app: Callable[..., Flask], upstream: Upstream, tmp_path: Path) -> FlaskClient:
-    """A dollar for a thousand tokens; and a model without a price."""
+    """One dollar per thousand tokens, and a model without a price."""
     (tmp_path / "prices.yaml").write_text("normal: {input: 1000, output: 1000}\n")
     app = make_app(
         OPENAI_BASE_URL=upstream.base_url,
@@ -31,9 +31,9 @@ def text_of(page: str) -> str:
     return " ".join(re.sub("<[^>]+>", " ", page).split())
 
 
-def test_nothing_yet(client: FlaskClient) -> None:
+def test_no_usage_yet(client: FlaskClient) -> None:
     page = client.get(URL).text
-    assert "Nothing was used in the last 30 days" in page
+    assert "No usage in the last 30 days" in page
     assert 'href="/usage?range=7d"' in page
     assert "<svg" not in page
 
@@ -45,11 +45,20 @@ def test_each_range(client: FlaskClient, name: str) -> None:
     assert f'<a href="/usage?range={name}" aria-current="true">' in page
     steps = {"24h": 24, "7d": 7, "30d": 30, "90d": 90}[name]
     assert page.count('<g class="slot">') % steps == 0
-    for title in ("Money", "Requests", "Tokens", "Hit rate", "Latency", "Errors", "Templates", "Models"):
+    for title in (
+        "Cost and savings",
+        "Requests",
+        "Tokens",
+        "Cache hit rate",
+        "Latency",
+        "Errors",
+        "Templates",
+        "Models",
+    ):
         assert f"<h2>{title}</h2>" in page
 
 
-def test_another_range_is_refused(client: FlaskClient) -> None:
+def test_an_unknown_range_is_refused(client: FlaskClient) -> None:
     response = client.get(f"{URL}?range=year")
     assert (response.status_code, response.mimetype) == (422, "text/html")
 
@@ -62,30 +71,30 @@ def test_numbers_without_a_script(priced: FlaskClient) -> None:
     page = priced.get(f"{URL}?range=24h").text
     shown = text_of(page)
     cost = usd(Decimal(priced.get("/api/v1/usage").get_json()["total"]["cost_usd"]))
-    assert f"Cost {cost} Saved {cost} Requests 4 Hit rate 25%" in shown
-    assert "Not in the sums: 2 requests whose tokens nobody reported." in shown
+    assert f"Cost {cost} Saved {cost} Requests 4 Cache hit rate 25%" in shown
+    assert "Not included: 2 requests without token counts from the provider." in shown
     assert re.search(r"Template Share of cost .* basic_chat_v1 \$[0-9.]+ \$[0-9.]+ 4 25%", shown)
     assert re.search(r"fault-failed – – 1 0%", shown)
-    assert re.search(r'aria-label="Money, [0-9]{2}:00 to [0-9]{2}:00: cost at most \$', page)
+    assert re.search(r'aria-label="Cost and savings, [0-9]{2}:00 to [0-9]{2}:00: cost peaks at \$', page)
     assert f"cost {cost}, saved {cost}</title>" in page
     assert "style=" not in page
 
 
-def test_a_model_without_a_price_costs_a_dash(client: FlaskClient) -> None:
+def test_an_unknown_cost_is_a_dash(client: FlaskClient) -> None:
     post(client, input="Hello")
     shown = text_of(client.get(URL).text)
     assert "Cost – Saved – Requests 1" in shown
-    assert "Not in the sums: the money of 1 request to a model without a price." in shown
+    assert "Not included: the cost of 1 request to a model without a known price." in shown
 
 
-def test_cost_stands_at_the_answer(priced: FlaskClient) -> None:
+def test_the_answer_shows_its_cost(priced: FlaskClient) -> None:
     paid = post(priced, input="Hello").headers["Location"].split("from=")[1]
     hit = post(priced, input="Hello").headers["Location"].split("from=")[1]
     amount = Decimal(priced.get(f"/api/v1/history/{paid}").get_json()["cost_usd"])
     about, exact = usd(amount), exact_usd(amount)
-    assert f"Cost {about} Time" in text_of(priced.get(f"/history/{paid}").text)
-    assert f"Cost {exact} by prices.yaml" in text_of(priced.get(f"/history/{paid}").text)
-    assert f"Cost nothing Saved {about} Time" in text_of(priced.get(f"/history/{hit}").text)
-    assert f"Cost $0, saved {exact} by prices.yaml" in text_of(priced.get(f"/history/{hit}").text)
+    assert f"Cost {about} Latency" in text_of(priced.get(f"/history/{paid}").text)
+    assert f"Cost {exact} (prices: prices.yaml" in text_of(priced.get(f"/history/{paid}").text)
+    assert f"Cost $0 (cached) Saved {about} Latency" in text_of(priced.get(f"/history/{hit}").text)
+    assert f"Cost $0, saved {exact} (prices: prices.yaml" in text_of(priced.get(f"/history/{hit}").text)
     unknown = post(priced, input="Hi", model="fault-no-usage").headers["Location"].split("from=")[1]
     assert "Cost unknown Billed tokens – in, – out" in text_of(priced.get(f"/history/{unknown}").text)

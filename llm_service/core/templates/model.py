@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import UnknownTemplate
-from ..messages import Prompts
+from ..messages import Message, Messages, Role
 from .inputs import MAIN_INPUT, check_values
 from .outputs import OutputFormat, Outputs
 from .properties import Property, object_schema, sample_value
@@ -65,13 +65,14 @@ class Template:
     tests: tuple[TemplateTest, ...]
     source: str
 
-    def render(self, text: str, parameters: Mapping[str, Any]) -> Prompts:
+    def render(self, text: str, parameters: Mapping[str, Any]) -> Messages:
         """Check the values and render both messages.
 
         Raises `InvalidInput` or `InvalidCharacter` that names each invalid value.
         """
         values = check_values(self.inputs, text, parameters)
-        return Prompts(system=self.system.render(values), user=self.user.render(values))
+        texts = ((Role.SYSTEM, self.system.render(values)), (Role.USER, self.user.render(values)))
+        return tuple(Message.of(role, text) for role, text in texts if text or role is Role.USER)
 
     @cached_property
     def main_input(self) -> Property:

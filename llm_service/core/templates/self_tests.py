@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ..errors import InputError, InvalidOutput, ServiceError
-from ..messages import Prompts
+from ..messages import Messages, Role, text_of
 from .inputs import MAIN_INPUT
 from .model import Expected, Template, TemplateTest
 
@@ -20,11 +20,11 @@ def _rendering_failures(template: Template, test: TemplateTest) -> Iterator[str]
         return  # it only checks recorded answers
     parameters = {name: value for name, value in test.inputs.items() if name != MAIN_INPUT}
     try:
-        prompts = template.render(test.inputs.get(MAIN_INPUT, ""), parameters)
+        messages = template.render(test.inputs.get(MAIN_INPUT, ""), parameters)
     except InputError as error:
         yield from _compare_refusal(test, error)
     else:
-        yield from _compare_prompts(test, prompts)
+        yield from _compare_messages(test, messages)
 
 
 def _compare_refusal(test: TemplateTest, error: InputError) -> Iterator[str]:
@@ -35,13 +35,13 @@ def _compare_refusal(test: TemplateTest, error: InputError) -> Iterator[str]:
         yield f"refused values are {', '.join(refused)}, expected {', '.join(test.refused)}"
 
 
-def _compare_prompts(test: TemplateTest, prompts: Prompts) -> Iterator[str]:
+def _compare_messages(test: TemplateTest, messages: Messages) -> Iterator[str]:
     if test.refused:
         yield f"the inputs are accepted, expected these to be refused: {', '.join(test.refused)}"
         return
-    for role, expected, text in (("system", test.system, prompts.system), ("user", test.user, prompts.user)):
+    for role, expected in ((Role.SYSTEM, test.system), (Role.USER, test.user)):
         if expected is not None:
-            yield from _compare_text(role, expected, text)
+            yield from _compare_text(role, expected, text_of(messages, role))
 
 
 def _compare_text(role: str, expected: Expected, text: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""The pages: server-rendered, whole without JavaScript, live with HTMX.
+"""The pages: rendered by the server, usable without JavaScript, updated with HTMX.
 
-A template whose name begins with `_` is a fragment: the page includes it for the first paint, and a URL of its own
-gives the same file for later swaps.
+An HTML file whose name begins with `_` is a fragment: the page includes it for the first paint, and a URL of its own
+returns the same file for later swaps.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ from llm_service.core.templates.properties import plain_number
 
 from ..context import services
 from ..http.query import refuse_unknown
-from ..schemas.serializers import output_json
+from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
 from . import generate, history, login, numbers, problems, status, templates, usage
-from .forms import field_id, widget
+from .forms import field_id, field_label, widget
 from .invisible_characters import invisible_characters, titled
 from .labels import LIMIT_LABELS, STATUS_LABELS, limit_amount
 from .markdown import to_html, too_long
@@ -33,9 +33,9 @@ BLUEPRINTS = (
     generate.pages, history.pages, templates.pages, usage.pages, problems.pages, status.pages, login.pages
 )  # fmt: skip
 NAVIGATION = (
-    ("/", "GenerationService", Scope.GENERATE),
+    ("/", "Generate", Scope.GENERATE),
     ("/templates", "Templates", None),
-    ("/history", "HistoryService", Scope.HISTORY),
+    ("/history", "History", Scope.HISTORY),
     ("/usage", "Usage", Scope.USAGE),
     ("/docs", "API docs", None),
 )
@@ -51,6 +51,7 @@ def register(app: Flask) -> None:
     app.jinja_env.filters.update(
         age_ms=age_ms,
         field_id=field_id,
+        field_label=field_label,
         limit_amount=limit_amount,
         limit_label=LIMIT_LABELS.get,
         invisible_characters=invisible_characters,
@@ -75,12 +76,13 @@ def register(app: Flask) -> None:
         money_of=usage.money_of,
         percent=numbers.percent,
         usd=numbers.usd,
+        wait=numbers.wait,
     )
     app.context_processor(_layout_context)
 
 
 def asset(name: str) -> str:
-    """The address of a static file with its content's hash in it, so that it can be cached for good."""
+    """The URL of a static file, with a hash of its content: browsers can cache it forever."""
     assert current_app.static_folder is not None
     return url_for("static", filename=name, v=_content_hash(Path(current_app.static_folder) / name))
 
@@ -91,12 +93,12 @@ def _content_hash(path: Path) -> str:
 
 
 def moment(milliseconds: int) -> str:
-    """`2026-11-23 20:15:00`, UTC; a script shows it in the reader's own time zone."""
+    """`2026-11-23 20:15:00`, in UTC; a script converts it to the reader's time zone."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def age_ms(milliseconds: int) -> int:
-    """How long ago that was, by the server's clock: the reader's own may be wrong."""
+    """The age by the server's clock, because the reader's clock may be wrong."""
     return max(0, services().clock.now_ms() - milliseconds)
 
 
@@ -105,37 +107,37 @@ def pretty_json(value: Any) -> str:
 
 
 def number(value: int | None) -> str:
-    """`1,234`; an unknown number is a dash, never 0."""
+    """`1,234`; a dash if unknown, never 0."""
     return "–" if value is None else f"{value:,}"
 
 
 def seconds(milliseconds: int | None) -> str:
-    """`0.84 s`, or `3 ms` where that says more."""
+    """`0.84 s`, or `3 ms` for short times."""
     if milliseconds is None:
         return "–"
     return f"{milliseconds} ms" if milliseconds < 100 else f"{milliseconds / 1000:.2f} s"
 
 
 def may(scope: str) -> bool:
-    """Whether whoever looks at the page may do that."""
+    """Whether the caller has this scope."""
     caller: Caller | None = g.get("caller")
     return caller is not None and caller.may(Scope(scope))
 
 
 def csrf_token() -> str:
-    """What changing requests of a signed-in browser must bring; empty where nobody is signed in."""
+    """The CSRF token of the session; empty if nobody is signed in."""
     sign_in = g.get("sign_in")
     return sign_in.token if sign_in is not None else ""
 
 
 def csrf_field() -> Markup:
-    """The token as a hidden field, for forms."""
+    """The CSRF token as a hidden form field."""
     token = csrf_token()
     return Markup('<input type="hidden" name="{}" value="{}">').format(CSRF_FIELD, token) if token else Markup("")
 
 
 def _layout_context() -> dict[str, Any]:
-    """What the frame of every page shows; nothing of it for those who are not let in."""
+    """The data of the frame around every page; without a caller only the service's name."""
     frame: dict[str, Any] = {"service_name": current_app.config["SERVICE_NAME"], "frame": None}
     caller: Caller | None = g.get("caller")
     if caller is not None:
@@ -143,8 +145,8 @@ def _layout_context() -> dict[str, Any]:
         frame["frame"] = {
             "env": current_app.config["SERVICE_ENV"],
             "model": has.models.stand_in or has.models.default,
-            "provider": has.provider.name,
-            "health_error": has.provider.health_error(),
+            "provider": has.providers.resolve(has.models.default).name,
+            "health_error": has.providers.health_error(),
             "templates": len(has.templates),
             "faults": has.library.faults,
             "cache": has.cache.stats(),

@@ -1,7 +1,7 @@
-"""The geometry of charts: numbers become shapes in a box of `SLOT` units for each time and 100 units of height.
+"""The geometry of charts: shapes in a box `SLOT` units wide per time step and 100 units high.
 
-The page stretches that box to its own width, and writes the labels beside it as text, so that they stay readable on a
-phone. Colours are classes (`Series.tone`), because the pages allow no style attributes.
+The page stretches the box to its own width. Labels are text beside it, to stay readable on a phone. Colours are CSS
+classes (`Series.tone`), because the CSP forbids style attributes.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 SLOT = 10
 HEIGHT = 100
 GAP = 2
-# A full axis is one of these, times a power of ten: its half is a round number too.
+# An axis ends at one of these times a power of ten, so its half is a round number too.
 _ROUND = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10)
 
 Show = Callable[[float], str]
@@ -19,7 +19,7 @@ Show = Callable[[float], str]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """`values` has one number for each time; None = there is none, which is not 0. `tone` is the name of a colour."""
+    """`values` has one number per time step; None means no data, which is not 0. `tone` names a colour."""
 
     label: str
     tone: str
@@ -37,7 +37,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`path` is what an SVG path draws."""
+    """`path` is the `d` attribute of an SVG path."""
 
     tone: str
     path: str
@@ -45,7 +45,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The place of one time; `title` says all of its numbers."""
+    """One time step; `title` lists its numbers."""
 
     x: int
     title: str
@@ -54,9 +54,9 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`y_labels` are the axis from its top down, and empty where there is nothing to draw; `rows` the numbers as a table.
+    """`y_labels` run from the top down and are empty if there is nothing to draw; `rows` are the numbers as a table.
 
-    `summary` is the chart in words, for who does not see it.
+    `summary` describes the chart for screen readers.
     """
 
     title: str
@@ -73,8 +73,8 @@ class Chart:
 def stacked_bars(
     title: str, times: Sequence[str], series: Sequence[Series], show: Show, *, whole: bool = False
 ) -> Chart:
-    """Bars whose parts add up. `whole`: there are no halves of what is counted."""
-    sums = [sum(one.values[place] or 0 for one in series) for place in range(len(times))]
+    """Bars whose parts add up. `whole`: the axis shows whole numbers only."""
+    sums = [sum(part.values[place] or 0 for part in series) for place in range(len(times))]
     top = full_axis(max(sums, default=0), whole=whole)
     bars = [_stack(place, series, top) for place in range(len(times))]
     return _chart(title, times, series, show, top, bars=bars)
@@ -83,15 +83,15 @@ def stacked_bars(
 def line_chart(
     title: str, times: Sequence[str], series: Sequence[Series], show: Show, *, top: float | None = None
 ) -> Chart:
-    """Lines that break where there is no number. `top` is the axis' end where that is known."""
-    values = [value for one in series for value in one.values if value is not None]
+    """Lines with gaps where there is no number. `top` fixes the end of the axis."""
+    values = [value for part in series for value in part.values if value is not None]
     end = (top or full_axis(max(values))) if values else 0.0
-    drawn = [Line(one.tone, _path(one.values, end)) for one in series] if end else []
+    drawn = [Line(part.tone, _path(part.values, end)) for part in series] if end else []
     return _chart(title, times, series, show, end, lines=drawn)
 
 
 def full_axis(most: float, *, whole: bool = False) -> float:
-    """The round number that an axis ends at; 0 where there is nothing to show."""
+    """The round number at the end of an axis; 0 if there is nothing to show."""
     if most <= 0:
         return 0.0
     if whole and most < 10:
@@ -110,9 +110,9 @@ def _chart(
     bars: Sequence[Sequence[Bar]] = (),
     lines: Sequence[Line] = (),
 ) -> Chart:
-    rows = [(time, [_shown(one.values[place], show) for one in series]) for place, time in enumerate(times)]
+    rows = [(time, [_shown(part.values[place], show) for part in series]) for place, time in enumerate(times)]
     titles = [
-        f"{time}: " + ", ".join(f"{one.label} {text}" for one, text in zip(series, texts, strict=True))
+        f"{time}: " + ", ".join(f"{part.label} {text}" for part, text in zip(series, texts, strict=True))
         for time, texts in rows
     ]
     return Chart(
@@ -134,27 +134,27 @@ def _shown(value: float | None, show: Show) -> str:
 
 def _summary(title: str, times: Sequence[str], series: Sequence[Series], show: Show) -> str:
     parts = []
-    for one in series:
-        known = [(value, time) for value, time in zip(one.values, times, strict=True) if value is not None]
+    for part in series:
+        known = [(value, time) for value, time in zip(part.values, times, strict=True) if value is not None]
         if known:
             most, time = max(known, key=lambda pair: pair[0])
-            parts.append(f"{one.label} at most {show(most)} ({time})")
-    return f"{title}, {times[0]} to {times[-1]}: {', '.join(parts) or 'nothing'}. The table below has all numbers."
+            parts.append(f"{part.label} peaks at {show(most)} ({time})")
+    return f"{title}, {times[0]} to {times[-1]}: {', '.join(parts) or 'no data'}. The table below lists all values."
 
 
 def _stack(place: int, series: Sequence[Series], top: float) -> list[Bar]:
     bars, y = [], float(HEIGHT)
-    for one in series:
-        value = one.values[place]
+    for part in series:
+        value = part.values[place]
         if value:
             height = HEIGHT * value / top
             y -= height
-            bars.append(Bar(one.tone, SLOT * place + GAP / 2, round(y, 2), SLOT - GAP, round(height, 2)))
+            bars.append(Bar(part.tone, SLOT * place + GAP / 2, round(y, 2), SLOT - GAP, round(height, 2)))
     return bars
 
 
 def _path(values: Sequence[float | None], top: float) -> str:
-    """Through the middle of the slots. A number alone is a line of no length, which round ends make a dot."""
+    """A path through the middle of the slots. A lone number is a line of length 0, which round line ends draw as a dot."""
     steps, apart = [], True
     for place, value in enumerate(values):
         if value is not None:

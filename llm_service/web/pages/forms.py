@@ -1,4 +1,4 @@
-"""The form that a template's inputs describe: what was typed, as the core wants it and as the page shows it again."""
+"""The form of a template: reads what people typed as a typed request, and shows it again with its errors."""
 
 import json
 import re
@@ -10,6 +10,7 @@ from werkzeug.datastructures import MultiDict
 
 from llm_service.core.errors import FieldError, InvalidInput, ServiceError
 from llm_service.core.generation.model import CacheMode, GenerateRequest
+from llm_service.core.templates.inputs import MAIN_INPUT, path_of
 from llm_service.core.templates.model import Template
 from llm_service.core.templates.properties import Property, PropertyKind, normalize_number
 
@@ -17,16 +18,23 @@ from ..http.errors import EdgeError
 from ..http.strict_json import parse_json, refuse_unkeepable
 
 PREFIX = "p."
-# A text that may be longer is written in a field of several lines.
+# Longer texts get a field with several lines.
 LINE_CHARS = 300
-# With more steps a slider's are too small to be hit.
+# A slider with more steps is too hard to set.
 MAX_STEPS = 1000
 _FIELD_ID = re.compile(r"[^a-z0-9_]")
+# How to ask for a missing value, by `widget`; all others are texts.
+_ASK_FOR = {
+    "select": "Choose a value for",
+    "number": "Enter a number in",
+    "list": "Enter at least one line in",
+    "json": "Enter JSON in",
+}
 
 
 @dataclass(frozen=True)
 class Form:
-    """`values` are texts as typed, by input name (booleans for checkboxes); `errors` messages by field path."""
+    """`values` are the typed texts by input name (booleans for checkboxes); `errors` are messages by field path."""
 
     template: Template
     input: str = ""
@@ -36,12 +44,12 @@ class Form:
     fresh: bool = False
     errors: Mapping[str, str] = field(default_factory=dict)
 
-    def value_of(self, one: Property) -> Any:
-        """What the field shows: what was typed, else the default."""
-        return self.values.get(one.name, as_text(one, normalize_number(one.default)))
+    def value_of(self, prop: Property) -> Any:
+        """What the field shows: the typed text, else the default."""
+        return self.values.get(prop.name, as_text(prop, normalize_number(prop.default)))
 
     def request(self) -> GenerateRequest:
-        """Raises `InvalidInput` where the typed text is no value of its type at all."""
+        """Raises `InvalidInput` if the advanced JSON is not an object."""
         return GenerateRequest(
             template_id=self.template.template_id,
             input=self.input,
@@ -51,7 +59,7 @@ class Form:
         )
 
     def payload(self) -> str:
-        """The body of the same request at the API, as JSON text; the fields alone while the JSON is not valid."""
+        """The body of the same API request, as JSON text; without the advanced JSON while that is not valid."""
         try:
             parameters = {**self._fields(), **self._advanced()}
         except InvalidInput:
@@ -60,15 +68,31 @@ class Form:
         return json.dumps({**body, **({"model": self.model} if self.model else {})}, ensure_ascii=False, indent=2)
 
     def with_error(self, error: ServiceError) -> "Form":
-        """The same form with the error's fields marked."""
-        return replace(self, errors=_by_field(error))
+        """The same form with a message at each wrong field."""
+        return replace(self, errors={path: self._missing(path) or text for path, text in _by_field(error).items()})
+
+    def faults(self, error: ServiceError) -> list[tuple[str, str]]:
+        """The wrong fields as (path, sentence), for a list of links to them."""
+        return [
+            (path, self._missing(path) or f"{field_label(path)}: {text[0].lower()}{text[1:]}")
+            for path, text in _by_field(error).items()
+        ]
+
+    def _missing(self, path: str) -> str | None:
+        """What to do about a required field that was left empty."""
+        if path == MAIN_INPUT:
+            return None if self.input.strip() else 'Enter some text in "Input".'
+        prop = next((prop for prop in self.template.parameters if path_of(prop) == path and prop.required), None)
+        if prop is None or self.value_of(prop) != "" or self.parameters_json.strip():
+            return None
+        return f'{_ASK_FOR.get(widget(prop), "Enter some text in")} "{field_label(path)}".'
 
     def _fields(self) -> dict[str, Any]:
         parameters = {}
-        for one in self.template.parameters:
-            typed = self.value_of(one)
-            if typed != "" or one.kind is PropertyKind.BOOLEAN or _means_empty(one):
-                parameters[one.name] = from_text(one, typed)
+        for prop in self.template.parameters:
+            typed = self.value_of(prop)
+            if typed != "" or prop.kind is PropertyKind.BOOLEAN or _means_empty(prop):
+                parameters[prop.name] = from_text(prop, typed)
         return parameters
 
     def _advanced(self) -> dict[str, Any]:
@@ -78,22 +102,23 @@ class Form:
             parameters = parse_json(self.parameters_json.encode("utf-8", "surrogatepass"))
             refuse_unkeepable(parameters)
         except EdgeError as error:
-            raise InvalidInput.of([FieldError("parameters_json", error.detail)]) from error
+            detail = error.detail.replace("The body", "The text")  # here it is one field of a form
+            raise InvalidInput.of([FieldError("parameters_json", detail)]) from error
         if not isinstance(parameters, dict):
             raise InvalidInput.of([FieldError("parameters_json", 'must be an object such as {"tone": "simple"}')])
         return parameters
 
 
 def read_form(template: Template, typed: MultiDict[str, str]) -> Form:
-    """What a browser sent. Its line ends are CR LF, whatever was typed: they become LF."""
+    """The form that a browser sent. Browsers send line ends as CR LF; they become LF."""
     values: dict[str, Any] = {}
-    for one in template.parameters:
-        name = PREFIX + one.name
-        if one.kind is PropertyKind.BOOLEAN:
-            # A box that is not ticked is not sent at all.
-            values[one.name] = name in typed or (typed.get("template_shown") != template.template_id and one.default)
+    for prop in template.parameters:
+        name = PREFIX + prop.name
+        if prop.kind is PropertyKind.BOOLEAN:
+            # Browsers do not send an unticked box.
+            values[prop.name] = name in typed or (typed.get("template_shown") != template.template_id and prop.default)
         elif name in typed:
-            values[one.name] = _lines(typed[name])
+            values[prop.name] = _lines(typed[name])
     return Form(
         template,
         input=_lines(typed.get("input", "")),
@@ -105,57 +130,57 @@ def read_form(template: Template, typed: MultiDict[str, str]) -> Form:
 
 
 def form_of(template: Template, input: str, parameters: Mapping[str, Any] | None = None) -> Form:
-    """The form that would ask this; parameters that the template does not have are left out."""
-    inputs = {one.name: one for one in template.parameters}
+    """The form filled with these values; leaves out parameters that the template does not have."""
+    inputs = {prop.name: prop for prop in template.parameters}
     values = {name: as_text(inputs[name], value) for name, value in (parameters or {}).items() if name in inputs}
     return Form(template, input=input, values=values)
 
 
-def widget(one: Property) -> str:
-    """How a form asks for it: `checkbox`, `select`, `range`, `number`, `list` (one item per line), `json`, `line` or `text`."""
-    if one.kind is PropertyKind.BOOLEAN:
+def widget(prop: Property) -> str:
+    """The kind of form field: `checkbox`, `select`, `range`, `number`, `list` (one item per line), `json`, `line` or `text`."""
+    if prop.kind is PropertyKind.BOOLEAN:
         return "checkbox"
-    if one.enum:
+    if prop.enum:
         return "select"
-    if one.kind in (PropertyKind.INTEGER, PropertyKind.FLOAT):
-        # A slider always has a value: where there is none to begin with, it would make one up.
-        span = None if one.minimum is None or one.maximum is None else one.maximum - one.minimum
-        few = span is not None and (one.kind is PropertyKind.FLOAT or span <= MAX_STEPS)
-        return "range" if few and one.default is not None else "number"
-    if one.kind is PropertyKind.ARRAY:
+    if prop.kind in (PropertyKind.INTEGER, PropertyKind.FLOAT):
+        # A slider always has a value: without a default it would invent one.
+        span = None if prop.minimum is None or prop.maximum is None else prop.maximum - prop.minimum
+        few = span is not None and (prop.kind is PropertyKind.FLOAT or span <= MAX_STEPS)
+        return "range" if few and prop.default is not None else "number"
+    if prop.kind is PropertyKind.ARRAY:
         return (
-            "list" if one.items is None or one.items.kind not in (PropertyKind.ARRAY, PropertyKind.OBJECT) else "json"
+            "list" if prop.items is None or prop.items.kind not in (PropertyKind.ARRAY, PropertyKind.OBJECT) else "json"
         )
-    if one.kind is PropertyKind.OBJECT:
+    if prop.kind is PropertyKind.OBJECT:
         return "json"
-    return "line" if one.max_length is not None and one.max_length <= LINE_CHARS else "text"
+    return "line" if prop.max_length is not None and prop.max_length <= LINE_CHARS else "text"
 
 
-def as_text(one: Property, value: Any) -> Any:
-    """A value as its field shows it; booleans stay what they are."""
-    if one.kind is PropertyKind.BOOLEAN:
+def as_text(prop: Property, value: Any) -> Any:
+    """A value as its field shows it; booleans stay booleans."""
+    if prop.kind is PropertyKind.BOOLEAN:
         return bool(value)
     if value is None:
         return ""
-    if widget(one) == "list" and isinstance(value, list):
+    if widget(prop) == "list" and isinstance(value, list):
         lines = "\n".join(item if isinstance(item, str) else json.dumps(item) for item in value)
-        if from_text(one, lines) == value:
+        if from_text(prop, lines) == value:
             return lines
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def from_text(one: Property, typed: Any) -> Any:
-    """The value that was meant; the text itself where it is none, so that the core's check can say so."""
-    if one.kind in (PropertyKind.STRING, PropertyKind.BOOLEAN):
+def from_text(prop: Property, typed: Any) -> Any:
+    """The typed value; the text itself if it is not valid, for the core's check to report."""
+    if prop.kind in (PropertyKind.STRING, PropertyKind.BOOLEAN):
         return typed
-    if widget(one) == "list" and not isinstance(_value(typed), list):
+    if widget(prop) == "list" and not isinstance(_value(typed), list):
         lines = [line.strip() for line in typed.split("\n") if line.strip()]
-        return [_value(line) for line in lines] if one.items and one.items.kind is not PropertyKind.STRING else lines
+        return [_value(line) for line in lines] if prop.items and prop.items.kind is not PropertyKind.STRING else lines
     return _value(typed)
 
 
 def field_id(path: str) -> str:
-    """The id of a field's element, from a path: what is inside a list or an object stands at the whole."""
+    """The id of a field's element, from a path. Paths inside a list or an object lead to the field of the whole."""
     return "field-" + _FIELD_ID.sub("-", ".".join(path.split(".")[:2]))
 
 
@@ -166,21 +191,29 @@ def _value(typed: str) -> Any:
         return typed
 
 
-def _means_empty(one: Property) -> bool:
-    """Whether a field that was emptied says so: of a text or a list, where else the default would stand in."""
-    return one.kind in (PropertyKind.STRING, PropertyKind.ARRAY) and not one.enum and bool(one.default)
+def field_label(path: str) -> str:
+    """`parameters.target_language` -> `Target language`."""
+    if path == "parameters_json":
+        return "Parameters as JSON"
+    return path.removeprefix("parameters.").replace("_", " ").capitalize()
+
+
+def _means_empty(prop: Property) -> bool:
+    """Whether an emptied field means an empty value: for a text or a list that would otherwise get its default."""
+    return prop.kind in (PropertyKind.STRING, PropertyKind.ARRAY) and not prop.enum and bool(prop.default)
 
 
 def _by_field(error: ServiceError) -> dict[str, str]:
-    """Messages by the field that shows them: what is wrong inside a list or an object stands at the whole."""
+    """Messages by the path of the field that shows them: a list or an object shows the errors inside it."""
     found: dict[str, list[str]] = {}
-    for one in error.fields:
-        parts = one.field.split(".")
+    for fault in error.fields:
+        parts = fault.field.split(".")
         inside = parts[2:] if parts[0] == "parameters" else []
         place = " ".join(f"item {int(part) + 1}" if part.isdecimal() else part for part in inside)
-        message = f"{place}: {one.message}" if place else one.message
-        found.setdefault(".".join(parts[:2]) if inside else one.field, []).append(message)
-    return {path: "; ".join(messages) for path, messages in found.items()}
+        message = f"{place}: {fault.message}" if place else fault.message
+        found.setdefault(".".join(parts[:2]) if inside else fault.field, []).append(message)
+    joined = {path: "; ".join(messages) for path, messages in found.items()}
+    return {path: text[:1].upper() + text[1:] for path, text in joined.items()}
 
 
 def _lines(text: str) -> str:

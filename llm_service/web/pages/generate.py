@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from llm_service.core.access.caller import Scope
 from llm_service.core.errors import InputError, NotFound, ServiceError, UnknownTemplate
-from llm_service.core.generation.in_flight import Finished
+from llm_service.core.generation.in_flight import GenerationResult
 from llm_service.core.generation.model import Delta, Generation, Status
 from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.subscriptions import Subscription
@@ -29,7 +29,7 @@ RECENT = 8
 @pages.route("/")
 @takes("template", "example", "from")
 def show() -> str:
-    """`?template=` chooses a template, with `&example=` its example; `?from=` shows a generation and asks it again."""
+    """`?template=` chooses a template, `&example=` fills in its example; `?from=` shows a generation and its inputs."""
     generation = _generation(request.args.get("from"))
     template = _template(request.args.get("template") or (generation.template_id if generation else None))
     if generation:
@@ -39,7 +39,7 @@ def show() -> str:
 
 @pages.route("/", methods=["POST"])
 def submit() -> BaseResponse:
-    """The form without JavaScript. A redirect follows an answer, so that a reload does not ask and pay again."""
+    """The form without JavaScript. Redirects after an answer, so a reload does not generate and pay again."""
     form = read_form(_template(request.form.get("template_id")), request.form)
     if "choose" in request.form:
         return Response(_page(form))
@@ -51,20 +51,20 @@ def submit() -> BaseResponse:
         report(error)
         return Response(_page(form.with_error(error), error=error), status_of(error))
     if services().history.keeps != "full" or not caller().may(Scope.HISTORY):
-        return Response(_page(form, generation))  # no other page could show it
+        return Response(_page(form, generation))  # no other page can show it
     return redirect(f"{url_for('.show')}?from={generation.request_id}", 303)
 
 
 @pages.route("/generate/answer", methods=["POST"])
 def answer() -> Response:
-    """The answer as it comes, for a script: a stream of fragments, or one fragment where nothing has to be waited for.
+    """The answer for a script: a stream of fragments, or a single fragment if the answer is ready.
 
-    A fragment is the answer, the marks at the form's fields, and the last generations; `delta` events are pieces of
-    the text in between.
+    A fragment is the answer, the form's field errors and the recent generations; `delta` events in between carry
+    pieces of the text.
     """
     form = read_form(_template(request.form.get("template_id")), request.form)
     try:
-        subscription = services().generate.begin(form.request(), caller(), g.request_id, kept=True)
+        subscription = services().generate.begin(form.request(), caller(), g.request_id, detached=True)
     except ServiceError as error:
         report(error)
         html = render_template("generate/_answered.html", **_context(form.with_error(error), None, error))
@@ -79,8 +79,8 @@ def answer() -> Response:
 
 @pages.route("/generate/<request_id>/events")
 def events(request_id: str) -> Response:
-    """Joins a generation: its text so far and the rest as `delta` events, and the answer's fragment at its end."""
-    subscription = services().live.listen(owner(), request_id)
+    """Joins a generation: its text so far and the rest as `delta` events, then the answer's fragment."""
+    subscription = services().live.subscribe(owner(), request_id)
 
     def ended(generation: Generation, error: ServiceError | None) -> str:
         return render_template("generate/_joined.html", **_shown(generation, error), recent=_recent())
@@ -90,7 +90,7 @@ def events(request_id: str) -> Response:
 
 @pages.route("/generate/form", methods=["POST"])
 def fields() -> str:
-    """The fields of another template, with what was typed so far."""
+    """The fields of another template, with the text typed so far."""
     g.quiet = True
     form = read_form(_template(request.form.get("template_id")), request.form)
     return render_template("generate/_fields.html", form=form, models=_models())
@@ -98,7 +98,7 @@ def fields() -> str:
 
 @pages.route("/generate/preview", methods=["POST"])
 def preview() -> str:
-    """What would be sent, and what it could cost; it follows what is typed."""
+    """The prompts that would be sent and their maximum cost; requested while people type."""
     g.quiet = True
     form = read_form(_template(request.form.get("template_id")), request.form)
     return render_template("generate/_preview.html", form=form, **_previewed(form))
@@ -106,7 +106,7 @@ def preview() -> str:
 
 @pages.route("/generate/payload", methods=["POST"])
 def payload() -> str:
-    """The request as the API would take it."""
+    """The body of the same API request."""
     g.quiet = True
     form = read_form(_template(request.form.get("template_id")), request.form)
     return render_template("generate/_payload.html", form=form)
@@ -114,12 +114,12 @@ def payload() -> str:
 
 @pages.route("/generate/recent")
 def recent() -> str:
-    """The last generations."""
+    """The most recent generations."""
     return render_template("generate/_recent.html", recent=_recent())
 
 
 def _run(form: Form) -> Generation:
-    finished = services().generate.run(form.request(), caller(), g.request_id, kept=True)
+    finished = services().generate.run(form.request(), caller(), g.request_id, detached=True)
     g.quiet = finished.generation.cached
     return finished.generation
 
@@ -133,10 +133,10 @@ def _heard(subscription: Subscription, ended: Callable[[Generation, ServiceError
     for event in stream_events(subscription, caller_gone()):
         if isinstance(event, Delta):
             yield json_message({"text": event.text}, "delta", subscription.position)
-        elif isinstance(event, Finished):
+        elif isinstance(event, GenerationResult):
             yield message(ended(event.generation, None))
         elif isinstance(event, ServiceError):
-            # With what came of it, as the history has it.
+            # With the partial answer that the history has.
             yield message(ended(_generation(subscription.generation.request_id) or subscription.generation, event))
         else:
             yield PING
@@ -161,7 +161,7 @@ def _page(form: Form, generation: Generation | None = None, error: ServiceError 
 
 def _previewed(form: Form) -> dict[str, Any]:
     try:
-        return {"preview": services().preview(form.request(), caller()), "preview_error": None}
+        return {"preview": services().preview.preview(form.request(), caller()), "preview_error": None}
     except InputError as error:
         return {"preview": None, "preview_error": error}
 
@@ -185,7 +185,7 @@ def _models() -> AllowedModels:
 
 
 def _template(template_id: str | None) -> Template:
-    """The one named, or the one to begin with."""
+    """The template with this id, or the first one to show."""
     if not template_id:
         return services().templates.default_template
     try:

@@ -1,4 +1,4 @@
-"""The history as pages."""
+"""The pages of the history: list, search, one generation, exports, deletion."""
 
 import json
 from typing import Any
@@ -11,19 +11,20 @@ from llm_service.core.access.caller import Scope
 from llm_service.core.errors import UnknownTemplate
 
 from ..context import caller, owner, services
-from ..exports import EXPORT_FORMATS, export_file, output_file
+from ..exports import export_file, output_file
 from ..filters import FILTER_NAMES, read_filters
 from ..http.problems import PROBLEMS
 from ..http.query import takes
+from ..schemas.history import EXPORT_FORMATS
 from .labels import STATUS_LABELS
 
 pages = Blueprint("history_page", __name__, url_prefix="/history")
 PAGE = 50
 FILTER_LABELS = {
-    "q": "Words",
+    "q": "Search",
     "template_id": "Template",
     "model": "Model",
-    "status": "State",
+    "status": "Status",
     "cached": "Cached",
     "since": "From",
     "until": "Before",
@@ -33,14 +34,14 @@ FILTER_LABELS = {
 @pages.route("")
 @takes("cursor", *FILTER_NAMES)
 def index() -> str:
-    """`?cursor=` is a page's own link to older or newer entries; the filters are those of the API."""
+    """`?cursor=` comes from the links to older and newer rows; the filters are those of the API."""
     return render_template("history/index.html", **_list(), **_choices())
 
 
 @pages.route("/rows")
 @takes("cursor", *FILTER_NAMES)
 def rows() -> str:
-    """The list alone, for a script."""
+    """The list without the page, for a script."""
     return render_template("history/_rows.html", **_list())
 
 
@@ -64,7 +65,7 @@ def output(request_id: str) -> Response:
 @pages.route(f"/export.<any({', '.join(EXPORT_FORMATS)}):format>")
 @takes(*FILTER_NAMES)
 def export(format: str) -> Response:
-    """With the filters of the list."""
+    """All rows that match the filters of the list."""
     return export_file(services().history.export(owner(), read_filters(request.args)), services().clock, format)
 
 
@@ -88,7 +89,7 @@ def clear() -> BaseResponse:
 
 
 def address(path: str, given: dict[str, str], **changes: str | None) -> str:
-    """A link that keeps what was asked for, but for the changes; None leaves a name out."""
+    """A link that keeps the given filters, with changes; None removes a filter."""
     query = {name: value for name, value in {**given, **changes}.items() if value}
     return f"{path}?{urlencode(query)}" if query else path
 
@@ -108,7 +109,7 @@ def _list() -> dict[str, Any]:
 
 
 def _choices() -> dict[str, Any]:
-    """What the form offers: what there is now, and what an older entry may be looked for by."""
+    """The options of the filter form: the current ones and the chosen one, which may belong to older rows only."""
     chosen = {name: [text] if (text := request.args.get(name, "").strip()) else [] for name in ("template_id", "model")}
     has = services().models.of(caller())
     models = [has.stand_in or has.default, *has.listed]

@@ -1,4 +1,4 @@
-"""What states and limits are called for people."""
+"""The labels of statuses and limits on the pages."""
 
 from decimal import Decimal
 
@@ -18,14 +18,14 @@ STATUS_LABELS = {
 }
 
 LIMIT_LABELS = {
-    LimitKind.GENERATIONS: "Generations a minute",
-    LimitKind.CALLS: "Calls to models at once",
-    LimitKind.TOKENS: "Tokens a day",
-    LimitKind.USD: "Money a day",
+    LimitKind.GENERATIONS: "Generations per minute",
+    LimitKind.CALLS: "Concurrent model calls",
+    LimitKind.TOKENS: "Tokens per day",
+    LimitKind.USD: "Cost per day",
 }
 
 
 def limit_amount(limit: LimitStatus, name: str) -> str:
-    """`most`, `used`, `reserved` or `left`, in its unit."""
+    """`most`, `used`, `reserved` or `left`, with its unit."""
     amount: Decimal = getattr(limit, name)
     return exact_usd(plain(amount)) if limit.kind is LimitKind.USD else f"{amount:,.0f}"

@@ -1,4 +1,4 @@
-"""Signing in with a key, and out again."""
+"""Sign in with an API key, and sign out."""
 
 from flask import Blueprint, Response, g, redirect, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
@@ -13,15 +13,19 @@ from ..security.access_control import local_address
 from ..security.authentication import can_keep_cookie, cookie, count_wrong, set_cookie
 
 pages = Blueprint("login", __name__)
-# A key and an address to come back to, with every character escaped.
+# Room for a key and the address to return to, with every character escaped.
 MAX_FORM_BYTES = 8 * 1024
-# Where one lands who wanted nothing else: the first that the key opens.
+# Where a sign-in leads without `next`: the first page that the key has the scope for.
+INSECURE = (
+    "Sign-in requires HTTPS, or a browser on the same machine as the service. Over plain HTTP, anyone on the network "
+    "could read your key."
+)
 LANDINGS = ((Scope.GENERATE, "/"), (Scope.HISTORY, "/history"), (Scope.USAGE, "/usage"))
 
 
 @pages.route("/login")
 def show() -> BaseResponse:
-    """`?next=` is the page to come back to."""
+    """`?next=` is the page to return to."""
     if g.sign_in is not None:
         return redirect(local_address(request.args.get("next", "")) or landing(g.caller))
     return Response(_form())
@@ -29,18 +33,18 @@ def show() -> BaseResponse:
 
 @pages.route("/login", methods=["POST"])
 def sign_in() -> BaseResponse:
-    """A new session each time, so that nobody can be given one that another knows."""
-    # Nobody knows yet who sends it: to read a large form would cost a stranger nothing and the worker much.
+    """Starts a new session each time, against session fixation."""
+    # The sender is still unknown: do not spend the worker's time on a large form.
     request.max_content_length = MAX_FORM_BYTES
     if not can_keep_cookie():
-        return Response(_form("Signing in needs https, or a browser on the service's own machine."), 403)
+        return Response(_form(), 403)
     found = services().keyring.find(request.form.get("key", "").strip()[: KEY_CHARS + 1])
     if not isinstance(found, Key):
         wait_s = count_wrong(found, "sign-in failed")
         if wait_s is not None:
-            message = f"Too many wrong keys came from your address. Try again in {round(wait_s)} seconds."
+            message = f"Too many invalid keys from your address. Try again in {round(wait_s)} seconds."
             return Response(_form(message), 429, {"Retry-After": str(round(wait_s))})
-        message = "This key does not open anything. Check that you pasted the whole of it."
+        message = "Invalid API key. Check that you pasted the whole key."
         return Response(_form(message), 401, {"WWW-Authenticate": CHALLENGE})
     g.caller = found.caller()
     response = redirect(local_address(request.form.get("next", "")) or landing(g.caller), 303)
@@ -64,4 +68,4 @@ def landing(caller: Caller) -> str:
 
 def _form(error: str | None = None) -> str:
     wanted = local_address(request.values.get("next", ""))
-    return render_template("login/index.html", error=error, next=wanted, can_keep=can_keep_cookie())
+    return render_template("login/index.html", error=error, next=wanted, can_keep=can_keep_cookie(), insecure=INSECURE)

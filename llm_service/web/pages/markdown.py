@@ -1,8 +1,7 @@
-"""A model's text as HTML, for people. The text is hostile until proven otherwise.
+"""A model's Markdown as HTML. The text is untrusted.
 
-Two layers, neither of which trusts the other: markdown-it writes HTML from a text in which HTML has no meaning
-(`html: False`), and nh3 lets only the elements and attributes through that stand here. Nothing of it makes a browser
-ask for anything: images become their descriptions, and a link, which waits for a click, shows its host.
+Two independent layers: markdown-it renders with HTML disabled (`html: False`), and nh3 keeps only the elements and
+attributes listed here. The result loads nothing: images become their descriptions, and links show their host.
 """
 
 import re
@@ -17,19 +16,19 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup
 
-# What is longer, or has more of these marks, stays plain text: rendering takes the processor from everyone else, for
-# a third of a second by usual text of this length, and for two by the worst that was found.
+# Longer texts, or texts with more of these marks, stay plain: rendering blocks the worker, for 0.3 s with ordinary
+# text of this length and for 2 s with the worst text found.
 MAX_CHARS = 60_000
 MAX_MARKS = 5_000
 MARKS = "[|"
 MAX_NESTING = 20
-# A host of plain letters, and after it no user name that could pass for one: what is shown is where a click goes.
+# A host of plain letters and no user name that could look like one: the host shown is where a click leads.
 _LINK = re.compile(r"https?://((?:[a-z0-9-]+\.)*[a-z0-9-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?=[/?#]|$)", re.IGNORECASE)
 _LANGUAGE = re.compile(r"language-[A-Za-z0-9+#._-]{1,40}")
 _ALIGNED = {"text-align:left": "left", "text-align:center": "center", "text-align:right": "right"}
-# The page has an h1, and h2 for its parts.
+# The page uses h1 and h2.
 _HEADINGS_BELOW = 2
-# Tokens of a text that looks the same as plain text.
+# Tokens that look the same as plain text.
 _PLAIN = frozenset({"paragraph_open", "paragraph_close", "inline", "text", "softbreak", "text_special"})
 
 TAGS = frozenset(
@@ -40,7 +39,7 @@ ATTRIBUTES = {"a": {"href"}, "code": {"class"}, "ol": {"start"}, "th": {"align"}
 
 
 def to_html(text: str) -> Markup | None:
-    """The text formatted; None where it would look the same as plain text, or is too long (`too_long`)."""
+    """The formatted text; None if it would look the same as plain text, or is `too_long`."""
     if too_long(text):
         return None
     markdown = _markdown()
@@ -57,14 +56,14 @@ def too_long(text: str) -> bool:
 
 
 def link_host(address: str) -> str | None:
-    """The host that a browser would ask; None where the address is not plainly one of the web."""
+    """The host that a browser would contact; None if this is not a plain web address."""
     match = _LINK.match(address)
     return match[1].lower() if match else None
 
 
 @cache
 def _markdown() -> MarkdownIt:
-    # A line's end stays one: models write lists of short lines, and poems.
+    # Line breaks stay: models write lists of short lines, and poems.
     markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "xhtmlOut": False, "maxNesting": MAX_NESTING})
     markdown.enable(["table", "strikethrough"])
     markdown.validateLink = _may_be_link  # type: ignore[method-assign]
@@ -90,7 +89,7 @@ def _may_be_link(url: str) -> bool:
 
 
 def _keep(tag: str, attribute: str, value: str) -> str | None:
-    """nh3 would let `title` and `lang` through on every element."""
+    """nh3 alone would keep `title` and `lang` on every element."""
     if (tag, attribute) == ("a", "rel"):
         return value  # nh3's own
     if attribute not in ATTRIBUTES.get(tag, ()) or (attribute == "class" and not _LANGUAGE.fullmatch(value)):
@@ -99,16 +98,16 @@ def _keep(tag: str, attribute: str, value: str) -> str | None:
 
 
 def _is_plain(tokens: Sequence[Token]) -> bool:
-    return all(one.type in _PLAIN and _is_plain(one.children or ()) for one in tokens)
+    return all(token.type in _PLAIN and _is_plain(token.children or ()) for token in tokens)
 
 
 def _adapt(tokens: Sequence[Token]) -> None:
-    """Headings below the page's own; columns aligned by an attribute, because the CSP allows no style."""
-    for one in tokens:
-        if one.type in ("heading_open", "heading_close"):
-            one.tag = f"h{min(6, int(one.tag[1:]) + _HEADINGS_BELOW)}"
-        elif one.type in ("th_open", "td_open") and "style" in one.attrs:
-            one.attrs["align"] = _ALIGNED[str(one.attrs.pop("style"))]
+    """Move headings below the page's own; align columns by attribute, because the CSP forbids style attributes."""
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, int(token.tag[1:]) + _HEADINGS_BELOW)}"
+        elif token.type in ("th_open", "td_open") and "style" in token.attrs:
+            token.attrs["align"] = _ALIGNED[str(token.attrs.pop("style"))]
 
 
 def _render_image(
@@ -121,6 +120,6 @@ def _render_image(
 def _render_link_close(
     renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
 ) -> str:
-    opening = next(one for one in reversed(tokens[:index]) if one.type == "link_open")
+    opening = next(token for token in reversed(tokens[:index]) if token.type == "link_open")
     host = link_host(str(opening.attrs["href"])) or ""
     return "</a>" if opening.markup == "autolink" else f"</a> <small>({escapeHtml(host)})</small>"

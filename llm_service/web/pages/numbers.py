@@ -1,15 +1,16 @@
 """Numbers as the pages show them."""
 
+import math
 from decimal import Decimal
 
 
 def exact_usd(amount: Decimal | None) -> str:
-    """`$0.00015`; an unknown amount is a dash, never 0."""
+    """`$0.00015`; a dash if unknown, never 0."""
     return "–" if amount is None else f"${amount:,f}"
 
 
 def usd(amount: float | Decimal) -> str:
-    """`$1,234.50`, `$0.12`, `$0.00042`: to the cent, or to two digits of what is less than ten cents."""
+    """`$1,234.50`, `$0.12`, `$0.00042`: to the cent, and amounts below ten cents to two digits."""
     value = Decimal(str(amount))
     if not value:
         return "$0"
@@ -36,3 +37,11 @@ def milliseconds(duration_ms: float | None) -> str:
     if duration_ms is None:
         return "–"
     return f"{duration_ms:.0f} ms" if duration_ms < 1000 else f"{duration_ms / 1000:.1f} s".replace(".0 s", " s")
+
+
+def wait(duration_s: float) -> str:
+    """`42 s`, `12 min`, `7 h`, rounded up: when to try again."""
+    for size_s, unit in ((3600, "h"), (60, "min")):
+        if duration_s > 2 * size_s:
+            return f"{math.ceil(duration_s / size_s)} {unit}"
+    return f"{math.ceil(duration_s)} s"

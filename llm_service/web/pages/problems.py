@@ -1,4 +1,4 @@
-"""What each error means: the pages that problem documents link to. Open to everyone."""
+"""One page per error code; problem documents link to them. Public."""
 
 from flask import Blueprint, abort, render_template
 

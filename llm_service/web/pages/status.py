@@ -1,4 +1,4 @@
-"""The panel of the top bar: how the service is set up, and what is in its cache."""
+"""The status panel of the top bar: provider, templates, cache."""
 
 from flask import Blueprint, render_template
 

@@ -1,4 +1,4 @@
-"""The templates as pages."""
+"""The pages of the templates: the list, and one template with its inputs, call, tests and source."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What was used, what it cost and what was saved, as a page of charts."""
+"""The usage page: requests, tokens, cost and savings as charts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ pages = Blueprint("usage_page", __name__, url_prefix="/usage")
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A time that ends now, in steps of `step_h` hours."""
+    """A time range that ends now, in steps of `step_h` hours."""
 
     name: str
     label: str
@@ -65,56 +65,56 @@ def index() -> str:
             ("Template", _costliest_first(sums_by(GroupBy.TEMPLATE))),
             ("Model", _costliest_first(sums_by(GroupBy.MODEL))),
         ],
-        limits=services().limiter.standing(caller()),
+        limits=services().limiter.statuses(caller()),
     )
 
 
 def charts_of(times: Sequence[str], sums: Sequence[UsageSums | None]) -> list[Chart]:
-    """The charts over time; None = nothing was asked then."""
+    """The charts over time; None = no requests in that step."""
 
     def counted(label: str, tone: str, count: Callable[[UsageSums], float]) -> Series:
-        return Series(label, tone, [count(one) if one else 0 for one in sums])
+        return Series(label, tone, [count(step) if step else 0 for step in sums])
 
     def measured(label: str, tone: str, measure: Callable[[UsageSums], float | None]) -> Series:
-        return Series(label, tone, [measure(one) if one else None for one in sums])
+        return Series(label, tone, [measure(step) if step else None for step in sums])
 
     money = [
-        counted("cost", "main", lambda one: float(one.cost_usd)),
-        counted("saved", "saved", lambda one: float(one.saved_usd)),
+        counted("cost", "main", lambda step: float(step.cost_usd)),
+        counted("saved", "saved", lambda step: float(step.saved_usd)),
     ]
     requests = [
-        counted("model", "main", lambda one: one.requests - one.hits - one.joined),
-        counted("cache", "saved", lambda one: one.hits),
-        counted("shared call", "other", lambda one: one.joined),
+        counted("model", "main", lambda step: step.requests - step.hits - step.joined),
+        counted("cache", "saved", lambda step: step.hits),
+        counted("shared call", "other", lambda step: step.joined),
     ]
     tokens = [
-        counted("input", "main", lambda one: one.input_tokens),
-        counted("output", "second", lambda one: one.output_tokens),
-        counted("saved", "saved", lambda one: one.saved_input_tokens + one.saved_output_tokens),
+        counted("input", "main", lambda step: step.input_tokens),
+        counted("output", "second", lambda step: step.output_tokens),
+        counted("saved", "saved", lambda step: step.saved_input_tokens + step.saved_output_tokens),
     ]
-    hit_rate = [measured("cache", "saved", lambda one: one.hits / one.requests)]
+    hit_rate = [measured("cache", "saved", lambda step: step.hits / step.requests)]
     latency = [
-        measured("p50", "main", lambda one: one.latency_ms(0.5)),
-        measured("p95", "second", lambda one: one.latency_ms(0.95)),
+        measured("p50", "main", lambda step: step.latency_ms(0.5)),
+        measured("p95", "second", lambda step: step.latency_ms(0.95)),
     ]
     errors = [
-        counted("failed", "bad", lambda one: one.failed),
-        counted("interrupted", "other", lambda one: one.interrupted),
-        counted("incomplete", "second", lambda one: one.incomplete),
-        counted("stopped", "quiet", lambda one: one.cancelled),
+        counted("failed", "bad", lambda step: step.failed),
+        counted("interrupted", "other", lambda step: step.interrupted),
+        counted("incomplete", "second", lambda step: step.incomplete),
+        counted("stopped", "quiet", lambda step: step.cancelled),
     ]
     return [
-        stacked_bars("Money", times, money, usd),
+        stacked_bars("Cost and savings", times, money, usd),
         stacked_bars("Requests", times, requests, compact, whole=True),
         stacked_bars("Tokens", times, tokens, compact, whole=True),
-        line_chart("Hit rate", times, hit_rate, percent, top=1.0),
+        line_chart("Cache hit rate", times, hit_rate, percent, top=1.0),
         line_chart("Latency", times, latency, milliseconds),
         stacked_bars("Errors", times, errors, compact, whole=True),
     ]
 
 
 def money_of(sums: UsageSums, name: str) -> str:
-    """`cost_usd` or `saved_usd`; a dash where no price is known at all, because 0 would be wrong."""
+    """`cost_usd` or `saved_usd`; a dash if no price is known, because 0 would be wrong."""
     amount: Decimal = getattr(sums, name)
     return "–" if not amount and (sums.unknown_price or sums.unknown_usage) else usd(amount)
 
@@ -125,10 +125,10 @@ def _costliest_first(found: Sequence[UsageLine]) -> list[UsageLine]:
 
 def _range(name: str) -> Range:
     """Raises `InvalidInput`."""
-    for one in RANGES:
-        if one.name == name:
-            return one
-    names = ", ".join(one.name for one in RANGES)
+    for known in RANGES:
+        if known.name == name:
+            return known
+    names = ", ".join(known.name for known in RANGES)
     raise InvalidInput.of([FieldError("range", f"must be one of: {names}")])
 
 
