@@ -248,4 +248,6 @@ def test_every_row_has_a_test() -> None:
 @pytest.mark.parametrize("test", sorted({test for tests in ELSEWHERE.values() for test in tests}))
 def test_the_tests_elsewhere_exist(test: str) -> None:
     path, _, name = test.partition("::")
-    assert name in [node.name for node in ast.parse((ROOT / path).read_text()).body if isinstance(node, ast.FunctionDef)]
+    assert name in [
+        node.name for node in ast.parse((ROOT / path).read_text()).body if isinstance(node, ast.FunctionDef)
+    ]

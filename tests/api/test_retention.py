@@ -168,7 +168,10 @@ def test_only_what_is_too_old_is_pruned(make_app: MakeApp, tmp_path: Path) -> No
     hit, new = ask(client), ask(client, "new")
     storage: Any = services_of(app).storage
     assert SqlRetention(storage).prune(time.time_ns() // 1_000_000 - 7 * DAY_MS) == 1
-    assert [item["request_id"] for item in client.get(URL).get_json()["items"]] == [new["request_id"], hit["request_id"]]
+    assert [item["request_id"] for item in client.get(URL).get_json()["items"]] == [
+        new["request_id"],
+        hit["request_id"],
+    ]
     assert client.get(f"{URL}/{old['request_id']}").status_code == 404
     assert client.get(f"{URL}/{hit['request_id']}").get_json()["output"] == hit["output"], "a hit keeps the texts alive"
     assert len(client.get(f"{URL}?q={CANARY}").get_json()["items"]) == 1

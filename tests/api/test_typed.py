@@ -190,7 +190,10 @@ def test_names_that_collide_stay_apart(make_app: Any, tmp_path: Path) -> None:
     document = document_of(make_app(APP_PROMPTS_DIR=str(tmp_path)).test_client())
     validate(document)
     ids = [
-        operation["operationId"] for methods in document["paths"].values() for operation in methods.values() if "operationId" in operation
+        operation["operationId"]
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        if "operationId" in operation
     ]
     assert len(ids) == len(set(ids))
     used = [

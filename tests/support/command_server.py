@@ -19,7 +19,7 @@ import flask.cli  # noqa: F401
 
 import llm_service.app
 import llm_service.bootstrap.build
-import llm_service.cli.commands  # noqa: F401
+import llm_service.cli.register  # noqa: F401
 
 
 def main() -> None:
