@@ -242,7 +242,7 @@ def test_the_page_says_what_to_do_next_where_the_answer_would_be(make_app: MakeA
         page = client.post(path, data=form, headers=OWN_PAGE)
         assert page.status_code == 402
         assert "The budget of the day has no room for this" in page.text
-        assert "Tokens a day: 100 of 100 left; more at" in page.text
+        assert "Tokens per day: 100 of 100 left, resets at" in page.text
         assert 'href="/usage#limits"' in page.text
         assert "Hello" in page.text or path != "/"
 
