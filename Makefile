@@ -27,6 +27,9 @@ fuzz: $(VENV)/.dev ## For ten minutes: data of all kinds against the document, a
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} FUZZ_SECONDS=$${FUZZ_SECONDS:-480} FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} \
 	MIXED_REQUESTS=$${MIXED_REQUESTS:-10000} $(BIN)/python -m pytest tests/system/test_document.py tests/system/test_mixed.py
 
+docs: $(VENV)/.runtime ## Write .env.example and the tables of docs/ from the code
+	$(BIN)/python -m llm_service.cli.docs
+
 audit: $(VENV)/.dev ## Known faults of the packages in requirements.lock (asks PyPI)
 	@$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock || { \
 	echo "make audit: a package has a known fault (named above); or, if it could not be found or reached, the service is not"; \
@@ -54,4 +57,4 @@ $(VENV)/.dev: requirements-dev.lock | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help run test check fuzz audit bench lock clean
+.PHONY: help run test check fuzz docs audit bench lock clean

@@ -49,7 +49,7 @@ class AnswerSchema(ma.Schema):
 @blp.route("/api/v1/generate", methods=["POST"])
 @blp.arguments(AskedSchema)
 @blp.response(200, AnswerSchema)
-def generate(_asked):
+def generate(_asked: object) -> dict[str, object]:
     return ANSWER
 
 

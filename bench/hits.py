@@ -16,9 +16,7 @@ wrk.body = '{{"template_id": "basic_chat_v1", "input": "{INPUT}", "parameters": 
 
 
 def main() -> None:
-    rounds, seconds = (
-        (int(value) for value in [*sys.argv[1:], 3, 5][:2]) if len(sys.argv) < 3 else map(int, sys.argv[1:3])
-    )
+    rounds, seconds = map(int, [*sys.argv[1:], "3", "5"][:2])
     print(machine())
     with bare() as limit, ours(APP_PROVIDER="echo") as (base, _):
         for connections in (1, 32):

@@ -62,6 +62,8 @@ class _Client(asyncio.Protocol):
 async def exchange(url: str, body: object, *, leave_after: int | None = None, **headers: str) -> Exchange:
     """POST `body` as JSON. `leave_after` deltas the client hangs up."""
     address = urlsplit(url)
+    assert address.hostname
+    assert address.port
     content = json.dumps(body).encode()
     lines = [f"POST {address.path} HTTP/1.1", f"Host: {address.netloc}", "Content-Type: application/json"]
     lines += [f"Content-Length: {len(content)}", "Connection: close", *(f"{k}: {v}" for k, v in headers.items())]

@@ -8,7 +8,7 @@ import statistics
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench.rig import ROOT, machine, ours
@@ -52,7 +52,7 @@ def rendering(folder: Path) -> None:
     (folder / "wide_v1.prompty").write_text(WIDE)
     templates = prompts(folder).load()
     wide = templates.get("wide_v1")
-    values = {one.name: one.default for one in wide.parameters}
+    values: dict[str, object] = {one.name: one.default for one in wide.parameters}
     chat = next(one for one in templates if one.template_id.startswith("basic_chat"))
     for name, template, text, parameters in (
         ("basic_chat, 300 characters", chat, "word " * 60, {"tone": "simple"}),
@@ -88,7 +88,7 @@ def revision(base: str) -> str:
         return str(json.load(response)["revision"])
 
 
-def render_ms(template: Template, text: str, parameters: dict[str, object]) -> float:
+def render_ms(template: Template, text: str, parameters: Mapping[str, object]) -> float:
     return milliseconds(lambda: template.render(text, parameters), 200)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from llm_service.bootstrap.build import CHECKOUT, build_services, make_id
+from llm_service.bootstrap.build import build_services, make_id
 from llm_service.bootstrap.settings import Settings
-from llm_service.cli.admin import register_admin_commands
-from llm_service.cli.commands import register_commands
+from llm_service.bootstrap.start_checks import CHECKOUT
+from llm_service.cli.register import register_commands
 from llm_service.core.services import Services
 from llm_service.web import api, pages
 from llm_service.web.context import EXTENSION
@@ -21,10 +21,10 @@ from llm_service.web.security.access_control import register_access
 
 
 def create_app(settings: Settings | None = None, *, services: Services | None = None) -> Flask:
-    """The WSGI app. Without `settings` they come from the environment and `.env`.
+    """The WSGI app. The default for `settings` is the environment and `.env`.
 
-    Services are opened on first use (`services_of`), so that commands can run where the server would not start; a
-    caller that passes its own closes them itself.
+    Services are opened on first use (`services_of`), so commands can run where the server would not start. A caller
+    that passes `services` closes them.
     """
     settings = settings or Settings.load(os.environ)
     app = Flask("llm_service", root_path=str(CHECKOUT), template_folder="templates_html", static_folder="static")
@@ -37,14 +37,14 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
         TRUSTED_NAMES=list(settings.trusted_hosts),
         MAKE_ID=make_id,
         STARTED_MONOTONIC=time.monotonic(),
-        # Forms; JSON bodies have a bound of their own (web.strict_json).
+        # For forms; JSON bodies have their own limit (web.http.strict_json).
         MAX_CONTENT_LENGTH=2 * 1024 * 1024,
         MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = _opened_once(settings, services)
     if settings.proxy_hops:
-        # Who the client is we read ourselves (web.loopback): ProxyFix gives quotes a meaning there.
+        # Not for the client's address, which web.security reads itself: ProxyFix interprets quotes in it.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=0, x_proto=settings.proxy_hops)  # type: ignore[method-assign]
     register_hooks(app)
     register_access(app)
@@ -52,12 +52,11 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
     api.register(app)
     pages.register(app)
     register_commands(app)
-    register_admin_commands(app)
     return app
 
 
 def services_of(app: Flask) -> Services:
-    """The app's services, opened if they were not.
+    """The app's services, opened if needed.
 
     Raises `StartError`.
     """

@@ -11,6 +11,7 @@ from llm_service.app import create_app, services_of
 from llm_service.bootstrap.settings import Settings
 from tests.support.constants import KEY_CANARY, ROOT
 from tests.support.upstream import FAULT_MODELS, Upstream
+from tests.support.upstream_faults import patience_with
 
 
 @pytest.fixture(scope="session", name="upstream")
@@ -48,13 +49,18 @@ def _client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture(name="upstream_app")
-def _upstream_app(make_app: Callable[..., Flask], upstream: Upstream) -> Flask:
-    """With the OpenAI adapter in front of the test provider; any model may be asked for."""
+def _upstream_app(request: pytest.FixtureRequest, make_app: Callable[..., Flask], upstream: Upstream) -> Flask:
+    """With the OpenAI adapter in front of the test provider; any model may be asked for.
+
+    A test that has a `model` gets the patience that it needs.
+    """
+    model = request.node.callspec.params.get("model", "normal") if hasattr(request.node, "callspec") else "normal"
+    patience = patience_with(model)
     return make_app(
         OPENAI_API_KEY=KEY_CANARY,
         OPENAI_BASE_URL=upstream.base_url,
         OPENAI_MODEL="normal",
         APP_MODELS="normal," + ",".join(FAULT_MODELS),
-        APP_DEADLINE_S="1.5",
-        APP_IDLE_TIMEOUT_S="0.6",
+        APP_DEADLINE_S=str(patience.deadline_s),
+        APP_IDLE_TIMEOUT_S=str(min(patience.idle_s, patience.deadline_s)),
     )

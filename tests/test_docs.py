@@ -1,12 +1,15 @@
 """What the documents say is true."""
 
 import hashlib
+import html
 import json
 import re
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from llm_service.cli.docs import generated
 from llm_service.web.http.problems import PROBLEMS, STATUS_IN_PATH
 from tests.support.constants import ROOT
 
@@ -24,13 +27,30 @@ def test_the_readmes_call_gives_the_readmes_answer(client: FlaskClient) -> None:
     assert answer == expected
 
 
+@pytest.mark.parametrize("name", [".env.example", "docs/configuration.md", "docs/errors.md", "deploy/nginx.conf"])
+def test_what_is_generated_is_up_to_date(name: str) -> None:
+    assert generated()[name] == (ROOT / name).read_text(), f"{name} is out of date. Run: make docs"
+
+
 def test_every_error_is_in_the_table() -> None:
     page = (ROOT / "docs/errors.md").read_text()
     for code, problem in PROBLEMS.items():
         status = (
             f"{problem.status}, in a path {STATUS_IN_PATH[code]}" if code in STATUS_IN_PATH else str(problem.status)
         )
-        assert f"| `{code}` | {status} | {problem.meaning} | {problem.remedy} |" in page, code
+        assert (
+            page.count(f"| {status} | `{code}` | **{problem.title}.** {problem.meaning} | {problem.remedy} |") == 1
+        ), code
+
+
+def test_the_errors_page_and_the_document_say_the_same(client: FlaskClient) -> None:
+    rows = re.findall(
+        r"^\| \d.*? \| `([a-z-]+)` \| \*\*(.+?)\.\*\* (.+?) \| (.+?) \|$", (ROOT / "docs/errors.md").read_text(), re.M
+    )
+    assert {code for code, *_ in rows} == set(PROBLEMS)
+    for code, *words in rows:
+        page = html.unescape(client.get(f"/problems/{code}").get_data(as_text=True))
+        assert [text for text in words if text not in page] == [], code
 
 
 def test_every_command_is_documented(app: Flask) -> None:

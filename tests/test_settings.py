@@ -1,8 +1,11 @@
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from llm_service.bootstrap.settings import NAMES, NOT_YET, Secret, Settings, SettingsError, is_loopback
+from llm_service.bootstrap.setting_reader import declared
+from llm_service.bootstrap.setting_types import Secret
+from llm_service.bootstrap.settings import LOOPBACK_HOSTS, Settings, SettingsError, is_loopback
 
 
 def faults(environ: dict[str, str]) -> list[str]:
@@ -53,11 +56,16 @@ def test_defaults() -> None:
         ("DATABASE_URL", "mysql://x", "sqlite:///path"),
         ("APP_AUTH", "none", "one of: auto, required"),
         ("SECRET_KEY", "short", "at least 32"),
-        ("SECRET_KEY", "dev-secret-key-change-me-in-production", "not one of an example"),
-        ("SECRET_KEY", "your-secret-key-goes-here-please-now", "not one of an example"),
+        ("SECRET_KEY", "dev-secret-key-change-me-in-production", "not a value from an example"),
+        ("SECRET_KEY", "your-secret-key-goes-here-please-now", "not a value from an example"),
         ("SECRET_KEY", "a" * 64, "nobody can guess"),
         ("SECRET_KEY_FILE", "/does/not/exist", "cannot be read"),
-        *((name, "something", "does not have that function yet") for name in NOT_YET),
+        ("APP_TRUSTED_HOSTS", ",", "separated by commas"),
+        ("APP_BUDGET_USD_DAY", "-1", "US dollars between 0 and 1,000,000"),
+        ("APP_BUDGET_USD_DAY", "0.1234567", "at most 6 decimals"),
+        ("APP_ABANDON_GRACE_S", "soon", "number between 0 and 86,400"),
+        ("APP_DATA_DIR", "var?mode=ro", "without ?, # and %"),
+        ("REDIS_URL", "redis://localhost", "does not support it; leave it out"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: str, words: str) -> None:
@@ -78,6 +86,7 @@ def test_a_secret_from_a_file_is_shown_nowhere(tmp_path: Path) -> None:
     assert settings.openai_api_key == Secret("sk-canary-123")
     assert settings.chosen_provider == "openai"
     assert "canary" not in repr(settings)
+    assert settings.secrets() == ["sk-canary-123"]
     assert "not both" in faults({"OPENAI_API_KEY": "x", "OPENAI_API_KEY_FILE": str(path)})[0]
 
 
@@ -135,8 +144,29 @@ def test_loopback(host: str, loopback: bool) -> None:
 def test_every_setting_is_documented(request: pytest.FixtureRequest) -> None:
     root = request.config.rootpath
     page, example = (root / "docs/configuration.md").read_text(), (root / ".env.example").read_text()
-    assert [name for name in NAMES if f"`{name}`" not in page] == []
-    assert [name for name in NAMES if f"# {name}=" not in example] == []
+    names = [name for setting in declared(Settings).values() for name in setting.names]
+    assert len(names) == len(set(names)) >= 38
+    assert [name for name in names if f"`{name}`" not in page] == []
+    assert [name for name in names if f"# {name}=" not in example] == []
+
+
+def test_every_setting_is_read_and_every_default_is_allowed() -> None:
+    """Each field but the warnings is a setting, and its default, written as text, is read back as it is."""
+    settings = declared(Settings)
+    assert {field.name for field in fields(Settings)} - set(settings) == {"warnings"}
+    for attribute, setting in settings.items():
+        assert getattr(Settings(), attribute) == setting.default
+        if setting.default not in (None, ()):
+            text = ",".join(setting.default) if isinstance(setting.default, tuple) else str(setting.default)
+            assert setting.kind.parse(text) == setting.default, setting.name
+
+
+def test_never_and_both_cases() -> None:
+    settings = Settings.from_env(
+        {"APP_ABANDON_GRACE_S": "Never", "APP_LOG_LEVEL": "debug", "APP_TRUSTED_HOSTS": "a, b,a"}
+    )
+    assert (settings.abandon_grace_s, settings.log_level, settings.trusted_hosts) == (None, "DEBUG", ("a", "b"))
+    assert Settings.from_env({"APP_TRUSTED_HOSTS": " "}).trusted_hosts == LOOPBACK_HOSTS
 
 
 def test_the_example_file_holds_the_defaults(tmp_path: Path, request: pytest.FixtureRequest) -> None:

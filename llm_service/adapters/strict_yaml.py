@@ -1,6 +1,6 @@
-"""YAML as a prompt file or a file of prices may hold it: plain values, each with the line that it stands on.
+"""A strict reader of YAML files: plain values, each with its line.
 
-No aliases, no tags, no key twice, and nothing that only looks like a string.
+No aliases, no tags, no duplicate keys, and no values that only look like strings.
 """
 
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ import yaml
 
 try:
     from yaml import CSafeLoader as _Loader
-except ImportError:  # a PyYAML built without libyaml: slower, and it wants quotes in a few more places
+except ImportError:  # PyYAML without libyaml: slower, and needs quotes in a few more places
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{tag}" for tag in ("str", "int", "float", "bool", "null", "map", "seq")}
 
 
-class PromptyError(Exception):
-    """One fault of one file; `line` counts from 1."""
+class FileFormatError(Exception):
+    """An error in a file. `line` counts from 1; 0 = it concerns the whole file."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)
@@ -28,14 +28,14 @@ class PromptyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value of the front matter with the line that it stands on; a mapping's and a list's values are nodes."""
+    """A value with its line. The values of a mapping or list are nodes, too."""
 
     line: int
     content: Any
 
     @property
     def value(self) -> Any:
-        """The plain value, with no lines."""
+        """The plain value, without lines."""
         if isinstance(self.content, dict):
             return {key: node.value for key, node in self.content.items()}
         if isinstance(self.content, list):
@@ -44,35 +44,35 @@ class Node:
 
     def mapping(self, what: str) -> dict[str, "Node"]:
         if not isinstance(self.content, dict):
-            raise PromptyError(f"{what} must be a mapping", self.line)
+            raise FileFormatError(f"{what} must be a mapping", self.line)
         return self.content
 
 
 def read_yaml(text: str, first_line: int) -> Node:
-    """The text as nodes: no aliases, no tags, no key twice, no value that only looks like a string."""
+    """Parse a text. Raises `FileFormatError`. `first_line` is the line of the file that it begins on."""
     try:
         loader = _Loader(text)
         try:
             root = loader.get_single_node()
             if root is None:
-                raise PromptyError("is empty", first_line)
+                raise FileFormatError("is empty", first_line)
             return _convert(root, loader, first_line, set())
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         line = first_line + (error.problem_mark.line if error.problem_mark else 0)
-        raise PromptyError(f"is not valid YAML: {error.problem}", line) from error
+        raise FileFormatError(f"is not valid YAML: {error.problem}", line) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise PromptyError("is not valid YAML", first_line) from error
+        raise FileFormatError("is not valid YAML", first_line) from error
 
 
 def _convert(node: yaml.Node, loader: Any, first_line: int, seen: set[int]) -> Node:
     line = first_line + node.start_mark.line
     if id(node) in seen:
-        raise PromptyError("may not use an alias (*name)", line)
+        raise FileFormatError("may not use an alias (*name)", line)
     seen.add(id(node))
     if node.tag not in _PLAIN_TAGS:
-        raise PromptyError(f"may not use a value of the type {node.tag.rsplit(':', 1)[-1]}: put it in quotes", line)
+        raise FileFormatError(f"may not use a value of the type {node.tag.rsplit(':', 1)[-1]}: put it in quotes", line)
     if isinstance(node, yaml.SequenceNode):
         return Node(line, [_convert(child, loader, first_line, seen) for child in node.value])
     if isinstance(node, yaml.MappingNode):
@@ -85,21 +85,21 @@ def _convert_mapping(node: yaml.MappingNode, loader: Any, first_line: int, seen:
     for key_node, value_node in node.value:
         key = _convert(key_node, loader, first_line, seen)
         if not isinstance(key.content, str):
-            raise PromptyError(f"the key {key.value!r} must be a string: put it in quotes", key.line)
+            raise FileFormatError(f"the key {key.value!r} must be a string: put it in quotes", key.line)
         if key.content in content:
-            raise PromptyError(f"{key.content} stands here twice", key.line)
+            raise FileFormatError(f"{key.content} appears twice", key.line)
         content[key.content] = _convert(value_node, loader, first_line, seen)
     return content
 
 
-def text_of(key: str, node: Node) -> str:
-    """Raises `PromptyError` for what is no text."""
+def text_value(key: str, node: Node) -> str:
+    """The stripped text. Raises `FileFormatError` for any other value."""
     if not isinstance(node.content, str):
-        raise PromptyError(f"{key} must be text", node.line)
+        raise FileFormatError(f"{key} must be text", node.line)
     return node.content.strip()
 
 
-def refuse_keys(where: str, left: Mapping[str, Node]) -> None:
-    """Raise `PromptyError` for the first of these keys that nobody knows."""
-    for key, node in left.items():
-        raise PromptyError(f"{where + '.' if where else ''}{key} is not a key that the service knows", node.line)
+def refuse_unknown_keys(where: str, unknown: Mapping[str, Node]) -> None:
+    """Raise `FileFormatError` for the first of these keys, if there are any."""
+    for key, node in unknown.items():
+        raise FileFormatError(f"{where + '.' if where else ''}{key} is not a supported key", node.line)

@@ -1,38 +1,51 @@
 """The settings: environment variables and `.env`, read once, all faults reported at once.
 
-`docs/configuration.md` explains each for operators; a test holds that page, `.env.example` and this module together.
+Each is declared here and nowhere else. `make docs` writes `.env.example` and the tables of `docs/configuration.md`.
 """
 
+# ruff: noqa: RUF009 (`setting` returns a dataclass field)
+
 import ipaddress
-import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from dotenv import dotenv_values
 
+from llm_service.bootstrap.setting_reader import Reader, declared, setting
+from llm_service.bootstrap.setting_types import (
+    SQLITE,
+    Secret,
+    choice,
+    data_path,
+    http_url,
+    integer,
+    names,
+    path,
+    seconds,
+    seconds_or_never,
+    secret,
+    signing_secret,
+    sqlite_url,
+    text,
+    unsupported,
+    us_dollars,
+)
+
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # EX_CONFIG of sysexits.h: something is wrong with the configuration.
 EXIT_CONFIG = 78
-MIN_SECRET_CHARS = 32
-# What manuals and examples show for a secret, whatever surrounds it.
-PLACEHOLDERS = (
-    "change",
-    "secret",
-    "example",
-    "placeholder",
-    "default",
-    "password",
-    "your",
-    "todo",
-    "xxxx",
-    "1234567890",
+DATABASE_FILE = "llm_service.db"
+SECTIONS = PROVIDER, LIMITS, SERVER, STORAGE, RESERVED = (
+    "The model provider",
+    "Limits of all callers together",
+    "The server",
+    "Templates, cache, history",
+    "Reserved",
 )
-MAX_USD = 1_000_000
-_USD = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?", re.ASCII)
 
 
 class SettingsError(Exception):
@@ -43,54 +56,106 @@ class SettingsError(Exception):
         self.faults = faults
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """A value that no log, page or traceback shows."""
-
-    value: str
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every setting with its default; units stand in the names. Read it with `from_env` or `load`."""
+    """Every setting with its default; a name ends in its unit. Read it with `from_env` or `load`."""
 
-    openai_api_key: Secret | None = None
-    openai_base_url: str | None = None
-    openai_model: str = "gpt-4o-mini"
-    models: tuple[str, ...] = ()
-    provider: str = "auto"
-    host: str = "127.0.0.1"
-    port: int = 8000
-    web_concurrency: int = 1
-    name: str = "LLM API Service"
-    env: str = "dev"
-    log_level: str = "INFO"
-    prompts_dir: Path = Path("prompts")
-    database_url: str = "sqlite:///var/llm_service.db"
-    cache_ttl_s: float = 3600
-    cache_max_entries: int = 10_000
-    cache_scope: str = "owner"
-    input_max_chars: int = 5000
-    deadline_s: float = 120
-    idle_timeout_s: float = 30
-    upstream_slots: int = 500
-    abandon_grace_s: float | None = 5
-    grace_s: float = 30
-    max_output_tokens: int = 0
-    prices_file: Path | None = None
-    limit_rpm: int = 0
-    limit_concurrent: int = 0
-    budget_usd_day: Decimal = Decimal(0)
-    budget_tokens_day: int = 0
-    history: str = "full"
-    history_days: int = 30
-    proxy_hops: int = 0
-    trusted_hosts: tuple[str, ...] = LOOPBACK_HOSTS
-    auth: str = "auto"
-    secret_key: Secret | None = None
+    # fmt: off
+    openai_api_key: Secret | None = setting(PROVIDER, "OPENAI_API_KEY", secret(), None,
+        "Key for the model provider. It is never shown, logged or stored.")
+    openai_base_url: str | None = setting(PROVIDER, "OPENAI_BASE_URL", http_url(), None,
+        "Any server that speaks the Responses API. It is called directly: proxy variables are ignored.",
+        shown="OpenAI's", example="http://127.0.0.1:11434/v1")
+    openai_model: str = setting(PROVIDER, "OPENAI_MODEL", text(), "gpt-4o-mini",
+        "The default model.")
+    models: tuple[str, ...] = setting(PROVIDER, "APP_MODELS", names(), (),
+        "The models that a request may ask for. The list must contain the default model.",
+        shown="the default model", example="gpt-4o-mini")
+    provider: str = setting(PROVIDER, "APP_PROVIDER", choice("auto", "openai", "echo"), "auto",
+        "`echo` repeats the prompt and calls no model. `auto` means `openai` if a key or a URL is set, else `echo` in "
+        "`dev`; in `prod` the server does not start.")
+    deadline_s: float = setting(PROVIDER, "APP_DEADLINE_S", seconds(0.1, 86_400), 120,
+        "Time limit for a whole generation.")
+    idle_timeout_s: float = setting(PROVIDER, "APP_IDLE_TIMEOUT_S", seconds(0.1, 86_400), 30,
+        "Longest silence after the first output of an answer. Before the first output only `APP_DEADLINE_S` counts.")
+    upstream_slots: int = setting(PROVIDER, "APP_UPSTREAM_SLOTS", integer(1, 100_000), 500,
+        "Calls to the provider in flight per process. Above it, requests get 503 `overloaded` at once. Cache hits and "
+        "shared calls need no slot.")
+    max_output_tokens: int = setting(PROVIDER, "APP_MAX_OUTPUT_TOKENS", integer(0, 1_000_000), 0,
+        "Sent where a template sets none. 0 = the provider's own limit, or 4096 where a budget needs one to reserve.")
+    prices_file: Path | None = setting(PROVIDER, "APP_PRICES_FILE", path(), None,
+        "A YAML or JSON file with your own prices, see below.")
+
+    limit_rpm: int = setting(LIMITS, "APP_LIMIT_RPM", integer(0, 1_000_000), 0,
+        "Generations within any sixty seconds, including cache hits. Above it: 429 `rate-limited`.")
+    limit_concurrent: int = setting(LIMITS, "APP_LIMIT_CONCURRENT", integer(0, 100_000), 0,
+        "Calls to models in flight, in all processes together. Above it: 429 `rate-limited`.")
+    budget_usd_day: Decimal = setting(LIMITS, "APP_BUDGET_USD_DAY", us_dollars(), Decimal(0),
+        "US dollars per UTC day. Above it: 402 `budget-exhausted`. Models without a known price are then refused (422 "
+        "`unknown-model`).")
+    budget_tokens_day: int = setting(LIMITS, "APP_BUDGET_TOKENS_DAY", integer(0, 1_000_000_000_000), 0,
+        "Input and output tokens per UTC day. Above it: 402 `budget-exhausted`.")
+
+    host: str = setting(SERVER, "HOST", text(), "127.0.0.1",
+        "Address to listen on. On any address other than loopback, every caller needs an API key, and the server does "
+        "not start before one exists.")
+    port: int = setting(SERVER, "PORT", integer(1, 65_535), 8000,
+        "Port to listen on.")
+    auth: str = setting(SERVER, "APP_AUTH", choice("auto", "required"), "auto",
+        "`auto`: no key is needed while the listening address, the client and the Host are all loopback and no unknown "
+        "proxy is in between. `required`: every caller needs a key.")
+    secret_key: Secret | None = setting(SERVER, "SECRET_KEY", signing_secret(), None,
+        "Signs the form tokens of signed-in browsers. A value from an example is refused. If it is not set, one is made "
+        "in `APP_DATA_DIR` (`secret_key`, mode 0600).",
+        shown="made on first start")
+    web_concurrency: int = setting(SERVER, "WEB_CONCURRENCY", integer(1, 256), 1,
+        "Worker processes. Each has its own cache.")
+    abandon_grace_s: float | None = setting(SERVER, "APP_ABANDON_GRACE_S", seconds_or_never(0, 86_400), 5,
+        "How long a generation continues after its API caller disconnected; `never` = until it is done. A generation "
+        "started in the page or with an `Idempotency-Key` runs until it is done or stopped.")
+    grace_s: float = setting(SERVER, "APP_GRACE_S", seconds(1, 86_400), 30,
+        "After SIGTERM, how long running generations may take to finish. Two seconds before the end, the rest get "
+        "`shutting-down` and are stored as `interrupted`.")
+    proxy_hops: int = setting(SERVER, "APP_PROXY_HOPS", integer(0, 10), 0,
+        "Number of reverse proxies in front. At 0, a request with a forwarding header needs a key.")
+    trusted_hosts: tuple[str, ...] = setting(SERVER, "APP_TRUSTED_HOSTS", names(), LOOPBACK_HOSTS,
+        "Accepted Host names. `.example.org` includes its subdomains.",
+        shown="loopback names")
+    env: str = setting(SERVER, "APP_ENV", choice("dev", "prod"), "dev",
+        "`prod` never falls back to the echo provider.")
+    name: str = setting(SERVER, "APP_NAME", text(max_chars=100), "LLM API Service",
+        "Shown in the page, the status and the OpenAPI title.")
+    log_level: str = setting(
+        SERVER, "APP_LOG_LEVEL", choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", upper=True), "INFO",
+        "Successful reads and cache hits are logged at `DEBUG`.")
+
+    prompts_dir: Path = setting(STORAGE, "APP_PROMPTS_DIR", path(), Path("prompts"),
+        "Folder of the prompt files.")
+    input_max_chars: int = setting(STORAGE, "APP_INPUT_MAX_CHARS", integer(1, 1_000_000), 5000,
+        "Limit of every text input for which the template declares none.")
+    cache_ttl_s: float = setting(STORAGE, "APP_CACHE_TTL_S", seconds(1, 31_536_000), 3600,
+        "How long a cached answer is used.")
+    cache_max_entries: int = setting(STORAGE, "APP_CACHE_MAX_ENTRIES", integer(0, 10_000_000), 10_000,
+        "Cached answers per process; the least recently used is dropped first. 0 = no cache.")
+    cache_scope: str = setting(STORAGE, "APP_CACHE_SCOPE", choice("owner", "shared"), "owner",
+        "`shared`: cached answers serve all callers, who can tell from the response time what others asked.")
+    data_dir: Path | None = setting(STORAGE, "APP_DATA_DIR", data_path(), None,
+        "Folder of the signing secret, of paid answers that the database could not take (`.spool`), of the last good "
+        "prompts, and of the database where `DATABASE_URL` is not set. Several databases may share it.",
+        shown="the database's folder", example="var")
+    database_url: str = setting(STORAGE, "DATABASE_URL", sqlite_url(), f"{SQLITE}var/{DATABASE_FILE}",
+        f"The SQLite file, on a local disk; created and migrated on start. If only `APP_DATA_DIR` is set, `{DATABASE_FILE}` "
+        "in that folder.")
+    history: str = setting(STORAGE, "APP_HISTORY", choice("full", "metadata", "off"), "full",
+        "`metadata`: rows without the texts of prompts and answers. `off`: no rows. Answers, cache and shared calls are the "
+        "same in all three. An `Idempotency-Key` needs `full`, because it repeats a stored answer.")
+    history_days: int = setting(STORAGE, "APP_HISTORY_DAYS", integer(1, 36_500), 30,
+        "Days to keep generations; then they are deleted with their texts, and from the cache.")
+
+    redis_url: None = setting(RESERVED, "REDIS_URL", unsupported(), None,
+        "Reserved for a cache that several processes share.")
+    # fmt: on
+
     warnings: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
@@ -100,7 +165,7 @@ class Settings:
         Raises `SettingsError` with every fault of both.
         """
         in_file = {key: value or "" for key, value in dotenv_values(dotenv).items()} if dotenv.is_file() else {}
-        return _Reader(environ, in_file).settings()
+        return cls._read(environ, in_file)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -108,7 +173,29 @@ class Settings:
 
         Raises `SettingsError` with every fault.
         """
-        return _Reader(environ, {}).settings()
+        return cls._read(environ, {})
+
+    @classmethod
+    def load_or_exit(cls, environ: Mapping[str, str]) -> "Settings":
+        """`load` for a process: it prints the faults and exits with code 78."""
+        try:
+            return cls.load(environ)
+        except SettingsError as error:
+            sys.stderr.write("\n".join([*error.faults, ""]))
+            sys.exit(EXIT_CONFIG)
+
+    @classmethod
+    def _read(cls, environ: Mapping[str, str], in_file: Mapping[str, str]) -> "Settings":
+        reader = Reader(cls, environ, in_file)
+        values = reader.values()
+        if values["data_dir"] and not reader.is_given("DATABASE_URL"):
+            values["database_url"] = f"{SQLITE}{values['data_dir'] / DATABASE_FILE}"
+        settings = cls(**values, warnings=tuple(reader.warnings))
+        if settings.models and settings.openai_model not in settings.models:
+            reader.fault("APP_MODELS", f"does not contain the default model {settings.openai_model} (OPENAI_MODEL)")
+        if reader.faults:
+            raise SettingsError(reader.faults)
+        return settings
 
     @property
     def allowed_models(self) -> tuple[str, ...]:
@@ -116,7 +203,7 @@ class Settings:
 
     @property
     def chosen_provider(self) -> str | None:
-        """`openai` or `echo`; None = nothing was configured, and `prod` never falls back to the echo."""
+        """`openai` or `echo`; None = nothing is configured, and `prod` never falls back to the echo."""
         if self.provider != "auto":
             return self.provider
         if self.openai_api_key or self.openai_base_url:
@@ -125,11 +212,20 @@ class Settings:
 
     def secrets(self) -> list[str]:
         """Values that no log may show."""
-        return [secret.value for secret in (self.openai_api_key, self.secret_key) if secret]
+        values = (getattr(self, attribute) for attribute in declared(Settings))
+        return [value.value for value in values if isinstance(value, Secret)]
+
+    @property
+    def database_path(self) -> Path:
+        return Path(unquote(self.database_url.removeprefix(SQLITE))).absolute()
+
+    @property
+    def data_folder(self) -> Path:
+        return self.data_dir.absolute() if self.data_dir else self.database_path.parent
 
     @property
     def needs_key(self) -> str | None:
-        """Why a server with these settings must have an API key to let anyone in; None = it is open on loopback."""
+        """Why a server with these settings needs an API key before it starts; None = it is open on loopback."""
         if self.auth == "required":
             return "APP_AUTH: required"
         return None if is_loopback(self.host) else needs_key_at(f"HOST: {self.host}")
@@ -158,205 +254,3 @@ def is_loopback(host: str) -> bool:
 
 def needs_key_at(where: str) -> str:
     return f"{where} is not a loopback address"
-
-
-# Known settings whose function is not built: their default is accepted, anything else is refused by name.
-NOT_YET = {
-    "REDIS_URL": "",
-}
-_KNOWN = {
-    "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "APP_MODELS", "APP_PROVIDER", "HOST", "PORT",
-    "WEB_CONCURRENCY", "APP_NAME", "APP_ENV", "APP_LOG_LEVEL", "APP_PROMPTS_DIR", "DATABASE_URL", "APP_CACHE_TTL_S",
-    "APP_CACHE_MAX_ENTRIES", "APP_CACHE_SCOPE", "APP_INPUT_MAX_CHARS", "APP_DEADLINE_S", "APP_IDLE_TIMEOUT_S",
-    "APP_UPSTREAM_SLOTS", "APP_ABANDON_GRACE_S", "APP_GRACE_S", "APP_MAX_OUTPUT_TOKENS", "APP_PRICES_FILE",
-    "APP_LIMIT_RPM", "APP_LIMIT_CONCURRENT", "APP_BUDGET_USD_DAY", "APP_BUDGET_TOKENS_DAY",
-    "APP_HISTORY", "APP_HISTORY_DAYS", "APP_PROXY_HOPS", "APP_TRUSTED_HOSTS", "APP_AUTH", "SECRET_KEY", *NOT_YET,
-}  # fmt: skip
-SECRETS = {"OPENAI_API_KEY", "SECRET_KEY"}
-NAMES = frozenset(_KNOWN | {f"{name}_FILE" for name in SECRETS})
-
-
-class _Reader:
-    """Reads one value after the other and collects what is wrong."""
-
-    def __init__(self, environ: Mapping[str, str], in_file: Mapping[str, str]) -> None:
-        self._values = {**in_file, **environ}
-        self._faults: list[str] = []
-        unknown = "is not a setting of this service"
-        self._faults += [
-            f"{name}: {unknown} (.env)" for name in sorted(in_file) if _is_ours(name) and name not in NAMES
-        ]
-        self._warnings = [f"{name}: {unknown}" for name in sorted(environ) if _is_ours(name) and name not in NAMES]
-
-    def settings(self) -> Settings:
-        self._refuse_what_is_not_built()
-        settings = Settings(
-            openai_api_key=self._secret("OPENAI_API_KEY"),
-            openai_base_url=self._base_url("OPENAI_BASE_URL"),
-            openai_model=self._text("OPENAI_MODEL", "gpt-4o-mini"),
-            models=self._list("APP_MODELS", ()),
-            provider=self._choice("APP_PROVIDER", "auto", ("auto", "openai", "echo")),
-            host=self._text("HOST", "127.0.0.1"),
-            port=self._integer("PORT", 8000, 1, 65_535),
-            web_concurrency=self._integer("WEB_CONCURRENCY", 1, 1, 256),
-            name=self._text("APP_NAME", "LLM API Service", max_chars=100),
-            env=self._choice("APP_ENV", "dev", ("dev", "prod")),
-            log_level=self._choice("APP_LOG_LEVEL", "INFO", LOG_LEVELS, upper=True),
-            prompts_dir=Path(self._text("APP_PROMPTS_DIR", "prompts")),
-            database_url=self._database_url("DATABASE_URL", "sqlite:///var/llm_service.db"),
-            cache_ttl_s=self._number("APP_CACHE_TTL_S", 3600, 1, 31_536_000),
-            cache_max_entries=self._integer("APP_CACHE_MAX_ENTRIES", 10_000, 0, 10_000_000),
-            cache_scope=self._choice("APP_CACHE_SCOPE", "owner", ("owner", "shared")),
-            input_max_chars=self._integer("APP_INPUT_MAX_CHARS", 5000, 1, 1_000_000),
-            deadline_s=self._number("APP_DEADLINE_S", 120, 0.1, 86_400),
-            idle_timeout_s=self._number("APP_IDLE_TIMEOUT_S", 30, 0.1, 86_400),
-            upstream_slots=self._integer("APP_UPSTREAM_SLOTS", 500, 1, 100_000),
-            abandon_grace_s=self._number_or_never("APP_ABANDON_GRACE_S", 5, 0, 86_400),
-            grace_s=self._number("APP_GRACE_S", 30, 1, 86_400),
-            max_output_tokens=self._integer("APP_MAX_OUTPUT_TOKENS", 0, 0, 1_000_000),
-            prices_file=self._path("APP_PRICES_FILE"),
-            limit_rpm=self._integer("APP_LIMIT_RPM", 0, 0, 1_000_000),
-            limit_concurrent=self._integer("APP_LIMIT_CONCURRENT", 0, 0, 100_000),
-            budget_usd_day=self._usd("APP_BUDGET_USD_DAY"),
-            budget_tokens_day=self._integer("APP_BUDGET_TOKENS_DAY", 0, 0, 1_000_000_000_000),
-            history=self._choice("APP_HISTORY", "full", ("full", "metadata", "off")),
-            history_days=self._integer("APP_HISTORY_DAYS", 30, 1, 36_500),
-            proxy_hops=self._integer("APP_PROXY_HOPS", 0, 0, 10),
-            trusted_hosts=self._list("APP_TRUSTED_HOSTS", LOOPBACK_HOSTS),
-            auth=self._choice("APP_AUTH", "auto", ("auto", "required")),
-            secret_key=self._signing_secret("SECRET_KEY"),
-            warnings=tuple(self._warnings),
-        )
-        if settings.models and settings.openai_model not in settings.models:
-            self._fault("APP_MODELS", f"does not hold the default model {settings.openai_model} (OPENAI_MODEL)")
-        if self._faults:
-            raise SettingsError(self._faults)
-        return settings
-
-    def _fault(self, name: str, message: str) -> None:
-        self._faults.append(f"{name}: {message}")
-
-    def _raw(self, name: str) -> str:
-        return self._values.get(name, "").strip()
-
-    def _refuse_what_is_not_built(self) -> None:
-        for name, accepted in NOT_YET.items():
-            if self._raw(name) and self._raw(name) != accepted:
-                allowed = f"leave it at {accepted}" if accepted else "leave it out"
-                self._fault(name, f"this version does not have that function yet; {allowed}")
-
-    def _text(self, name: str, default: str, max_chars: int = 1000) -> str:
-        value = self._raw(name)
-        if len(value) > max_chars or not value.isprintable():
-            self._fault(name, f"must be printable text of at most {max_chars} characters")
-            return default
-        return value or default
-
-    def _path(self, name: str) -> Path | None:
-        value = self._text(name, "")
-        return Path(value) if value else None
-
-    def _choice(self, name: str, default: str, allowed: tuple[str, ...], *, upper: bool = False) -> str:
-        value = self._raw(name).upper() if upper else self._raw(name)
-        if value and value not in allowed:
-            self._fault(name, f"{value!r} must be one of: {', '.join(allowed)}")
-            return default
-        return value or default
-
-    def _number(self, name: str, default: float, low: float, high: float) -> float:
-        return self._parse(name, default, float, "a number", low, high)
-
-    def _integer(self, name: str, default: int, low: int, high: int) -> int:
-        return int(self._parse(name, default, int, "an integer", low, high))
-
-    def _number_or_never(self, name: str, default: float, low: float, high: float) -> float | None:
-        return None if self._raw(name).strip().lower() == "never" else self._number(name, default, low, high)
-
-    def _parse(
-        self, name: str, default: float, parse: Callable[[str], float], what: str, low: float, high: float
-    ) -> float:
-        raw = self._raw(name)
-        if not raw:
-            return default
-        try:
-            value = parse(raw) if raw.isascii() and "_" not in raw else None
-        except ValueError:
-            value = None
-        if value is None or not low <= value <= high:
-            self._fault(name, f"{raw[:40]!r} must be {what} between {low:,.10g} and {high:,.10g}")
-            return default
-        return value
-
-    def _usd(self, name: str) -> Decimal:
-        raw = self._raw(name)
-        amount = Decimal(raw) if _USD.fullmatch(raw) else None
-        if raw and (amount is None or amount > MAX_USD):
-            self._fault(
-                name, f"{raw[:40]!r} must be US dollars between 0 and {MAX_USD:,}, with at most 6 decimals: 12.50"
-            )
-            return Decimal(0)
-        return amount or Decimal(0)
-
-    def _list(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        values = tuple(part.strip() for part in self._raw(name).split(",") if part.strip())
-        return tuple(dict.fromkeys(values)) or default
-
-    def _secret(self, name: str) -> Secret | None:
-        value, path = self._raw(name), self._raw(f"{name}_FILE")
-        if value and path:
-            self._fault(name, f"set either {name} or {name}_FILE, not both")
-        elif path:
-            try:
-                value = Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                self._fault(f"{name}_FILE", f"cannot be read ({type(error).__name__})")
-                return None
-            if not value:
-                self._fault(f"{name}_FILE", "the file is empty")
-        if not value.isascii() or not value.isprintable():
-            self._fault(name, "must be printable ASCII")
-            return None
-        return Secret(value) if value else None
-
-    def _signing_secret(self, name: str) -> Secret | None:
-        """A secret of our own: anyone who guesses it can forge what it signs."""
-        secret = self._secret(name)
-        if secret is None:
-            return None
-        value = secret.value.lower()
-        if len(value) < MIN_SECRET_CHARS or len(set(value)) < 8 or any(word in value for word in PLACEHOLDERS):
-            self._fault(
-                name,
-                f"must be at least {MIN_SECRET_CHARS} characters that nobody can guess, not one of an example: "
-                'python3 -c "import secrets; print(secrets.token_hex(32))"; or leave it out, and one is made',
-            )
-        return secret
-
-    def _base_url(self, name: str) -> str | None:
-        value = self._raw(name)
-        if not value:
-            return None
-        try:
-            parts = urlsplit(value)
-            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-            good = good and not (parts.username or parts.password or parts.query or parts.fragment)
-        except ValueError:
-            good = False
-        if not good or not value.isascii() or not value.isprintable() or " " in value:
-            self._fault(
-                name, "must be an http or https address such as http://127.0.0.1:11434/v1, without user, ? or #"
-            )
-            return None
-        return value.rstrip("/")
-
-    def _database_url(self, name: str, default: str) -> str:
-        value = self._raw(name) or default
-        if re.match(r"postgresql(\+psycopg)?://", value):
-            self._fault(name, "this version keeps its history in SQLite only: sqlite:///path/to/file.db")
-        elif not re.fullmatch(r"sqlite:///[^?#]+", value):
-            self._fault(name, "must be sqlite:///path/to/file.db")
-        return value
-
-
-def _is_ours(name: str) -> bool:
-    return name.startswith("APP_")

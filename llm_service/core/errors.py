@@ -1,4 +1,4 @@
-"""Everything that the service can answer instead of a result, as one tree.
+"""The errors of the service, as one tree.
 
     ServiceError
     ├── InputError            the caller can fix it
@@ -12,24 +12,25 @@
     │   ├── UpstreamRedirect  UpstreamTruncated  UpstreamInvalidResponse  UpstreamMisconfigured
     │   │   └── UpstreamModelUnknown
     │   └── UpstreamTimeout  UpstreamUnavailable  DeadlineExceeded  OutputTooLarge  InvalidOutput
-    ├── Ended                 somebody or something ended the generation before its answer was whole
+    ├── Ended                 the generation was ended before its answer was complete
     │   └── Cancelled  Interrupted  ShuttingDown
     ├── Overloaded
-    ├── LimitError            the caller's own limit, or that of all callers
+    ├── LimitError            a limit of the caller or of all callers; in core/limits/errors.py
     │   └── RateLimited  BudgetExhausted
     └── StorageError
         └── StorageUnavailable  StorageBusy  StorageFull
 
-An error carries what a caller may know: `code` (stable), `detail` (ours, never an upstream's words), and, where input
-is at fault, the fields. `web.errors` gives each code its HTTP status; a test proves that table total.
+An error carries what a caller may know: `code` (stable), `detail` (our own text, never an upstream's) and, where the
+input is invalid, the fields. `web/http/problems.py` gives each code its HTTP status; a test proves that table complete.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-# A body with a hundred thousand unknown fields gets no answer of that length.
+# A body with a hundred thousand unknown fields must not get an answer of that length.
 MAX_FIELDS = 50
+UNEXPECTED = "An unexpected error occurred."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,15 @@ class FieldError:
     field: str
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.field} {self.message}"
+
 
 class ServiceError(Exception):
-    """`retryable`: the same call may succeed later. `retry_after_s`: when, if that is known.
+    """`retryable`: the same call may succeed later. `retry_after_s`: when, if known.
 
-    `max_attempts`: how often the service itself makes the call in all before it gives this answer. `may_be_billed`: a
-    call to the provider that ended with it may be on the bill, although nothing reported its tokens.
+    `max_attempts`: how often in all the service calls the provider before it answers with this error. `may_be_billed`:
+    the provider may bill a call that ended with this error, although it reported no tokens.
     """
 
     code: str = "internal-error"
@@ -52,7 +56,9 @@ class ServiceError(Exception):
     max_attempts: int = 1
     may_be_billed: bool = True
 
-    def __init__(self, detail: str, *, fields: Sequence[FieldError] = (), retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, detail: str = UNEXPECTED, *, fields: Sequence[FieldError] = (), retry_after_s: float | None = None
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.fields = tuple(fields)
@@ -65,23 +71,24 @@ class InputError(ServiceError):
 
 
 class InvalidInput(InputError):
-    """A value is missing, of the wrong type or out of bounds; `fields` names each, `MAX_FIELDS` at most."""
+    """Values are missing, unknown, of the wrong type or out of bounds. `fields` has at most `MAX_FIELDS` of them."""
 
     @classmethod
     def of(cls, fields: Sequence[FieldError]) -> "InvalidInput":
         named = list(dict.fromkeys(error.field for error in fields))
         more = f" and {len(named) - MAX_FIELDS} more" if len(named) > MAX_FIELDS else ""
-        return cls(f"Check: {', '.join(named[:MAX_FIELDS])}{more}.", fields=fields[:MAX_FIELDS])
+        noun = "field" if len(named) == 1 else "fields"
+        return cls(f"Invalid {noun}: {', '.join(named[:MAX_FIELDS])}{more}.", fields=fields[:MAX_FIELDS])
 
 
 class InvalidCharacter(InputError):
-    """Text holds NUL or half of a surrogate pair, which no store can keep."""
+    """A text contains NUL or half of a surrogate pair, which cannot be stored."""
 
     code = "invalid-character"
 
 
 class UnknownTemplate(InputError):
-    """`in_path`: the id came from the URL, so that the answer is 404 instead of 422."""
+    """`in_path`: the id is part of the URL, so the answer is 404 instead of 422."""
 
     code = "unknown-template"
 
@@ -98,36 +105,41 @@ class UnknownModel(InputError):
     code = "unknown-model"
 
     def __init__(self, model: str, allowed: Sequence[str] | None) -> None:
-        """`allowed` None: the provider itself does not know the model. Empty: the caller's key opens none."""
+        """`allowed` None: the provider does not know the model. Empty: the caller's key allows no model."""
         if allowed is None:
-            known = "is not known to the model provider"
+            message = "is unknown to the model provider"
+        elif allowed:
+            message = f"must be one of: {', '.join(allowed)}"
         else:
-            known = f"must be one of: {', '.join(allowed) or 'none that this key opens'}"
-        super().__init__(f"The model {model[:100]!r} {known}.", fields=[FieldError("model", known)])
+            message = "is not allowed: this API key allows none of the service's models"
+        self._describe(model, message)
+
+    def _describe(self, model: str, message: str) -> None:
+        fields = [FieldError("model", message)]
+        ServiceError.__init__(self, f"The model {model[:100]!r} cannot be used: it {message}.", fields=fields)
 
 
 class UnpricedModel(UnknownModel):
-    """A budget in money cannot bound what nobody knows the price of."""
+    """The model's price is unknown, so a budget in US dollars cannot be enforced."""
 
     def __init__(self, model: str) -> None:
-        message = "has no known price, which the budget in US dollars needs"
-        InputError.__init__(self, f"The model {model[:100]!r} {message}.", fields=[FieldError("model", message)])
+        self._describe(model, "has no known price, and a budget in US dollars applies")
 
 
 class UpstreamRejected(InputError):
-    """The provider refused the request itself (too long for the model, an option it does not know)."""
+    """The provider rejected the request (too long for the model, an option that it does not know)."""
 
     code = "upstream-rejected"
 
 
 class IdempotencyConflict(InputError):
-    """A request with the same Idempotency-Key is under way."""
+    """A request with the same Idempotency-Key is still running."""
 
     code = "idempotency-conflict"
 
 
 class IdempotencyMismatch(InputError):
-    """The same Idempotency-Key came with another body."""
+    """The same Idempotency-Key was used with another body."""
 
     code = "idempotency-mismatch"
 
@@ -180,7 +192,7 @@ class UpstreamRedirect(UpstreamError):
 
 
 class UpstreamTruncated(UpstreamError):
-    """The answer ended without its terminal event: what came is not the whole."""
+    """The answer ended without its terminal event, so it is incomplete."""
 
     code = "upstream-truncated"
 
@@ -198,7 +210,7 @@ class UpstreamMisconfigured(UpstreamError):
 
 
 class UpstreamModelUnknown(UpstreamMisconfigured):
-    """The provider has no such model; where the caller chose it, that is the caller's `UnknownModel`."""
+    """The provider has no such model. If the caller chose it, it becomes `UnknownModel`."""
 
 
 class OutputTooLarge(UpstreamError):
@@ -208,14 +220,14 @@ class OutputTooLarge(UpstreamError):
 
 
 class InvalidOutput(UpstreamError):
-    """The answer is whole, but it is not the JSON that its template declares; `fields` says where."""
+    """The answer is complete but not the JSON that its template declares. `fields` says where."""
 
     code = "invalid-output"
     max_attempts = 1
 
     @classmethod
     def of(cls, fields: Sequence[FieldError]) -> "InvalidOutput":
-        return cls("The model's answer is not what the template declares under outputs.", fields=fields)
+        return cls("The model's answer does not match the template's outputs.", fields=fields)
 
 
 class UpstreamTimeout(UpstreamError):
@@ -224,7 +236,7 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamUnavailable(UpstreamError):
-    """The provider says so itself, with a time; or it failed so often that it is not asked for a while."""
+    """The provider says that it is unavailable, or it failed so often that it is not called for a while."""
 
     code = "upstream-unavailable"
     may_be_billed = False
@@ -237,7 +249,7 @@ class DeadlineExceeded(UpstreamError):
 
 
 class Ended(ServiceError):
-    """Not the provider's fault; what came so far is kept."""
+    """Not the provider's fault. The text so far is kept."""
 
     retryable = True
 
@@ -279,7 +291,7 @@ class StorageFull(StorageError):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error as plain values, so that everyone who shares a call gets one of their own. `kind` is a class's name."""
+    """An error as plain values: each caller who shares a call gets an error of their own. `kind` is a class's name."""
 
     kind: str
     detail: str
@@ -289,25 +301,25 @@ class Failure:
     @classmethod
     def of(cls, error: Exception) -> "Failure":
         if not isinstance(error, ServiceError):
-            return cls("ServiceError", "The service met an error that it did not expect.")
+            return cls("ServiceError", UNEXPECTED)
         return cls(type(error).__name__, error.detail, error.fields, error.retry_after_s)
 
     def error(self) -> ServiceError:
         """A new error with the same content."""
-        kind = next(one for one in all_errors() if one.__name__ == self.kind)
+        kind = next(error_class for error_class in all_errors() if error_class.__name__ == self.kind)
         error = kind.__new__(kind)
         ServiceError.__init__(error, self.detail, fields=self.fields, retry_after_s=self.retry_after_s)
         return error
 
 
 def all_errors(root: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:
-    """The whole tree, root first."""
+    """All classes of the tree, the root first."""
     yield root
     for child in root.__subclasses__():
         yield from all_errors(child)
 
 
 def error_of_code(code: str, detail: str) -> ServiceError:
-    """The error that a stored generation ended with."""
-    kind = next((one for one in all_errors() if one.code == code), ServiceError)
+    """The error with which a stored generation ended."""
+    kind = next((error_class for error_class in all_errors() if error_class.code == code), ServiceError)
     return Failure(kind.__name__, detail).error()

@@ -1,11 +1,64 @@
 """The messages that a template renders and a provider receives."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Role(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
 
 
 @dataclass(frozen=True, slots=True)
-class Prompts:
-    """The rendered messages; `system` is empty where the template has no system section."""
+class TextPart:
+    text: str
 
-    system: str
-    user: str
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """`parts` in order; the only kind so far is text."""
+
+    role: Role
+    parts: tuple[TextPart, ...]
+
+    @classmethod
+    def of(cls, role: Role, text: str) -> "Message":
+        return cls(role, (TextPart(text),))
+
+    @property
+    def text(self) -> str:
+        return "".join(part.text for part in self.parts)
+
+
+Messages = tuple[Message, ...]
+
+
+def text_of(messages: Messages, role: Role) -> str:
+    """All text of one role; empty where there is no such message."""
+    return "\n\n".join(message.text for message in messages if message.role is role)
+
+
+def to_plain(messages: Messages) -> list[dict[str, Any]]:
+    """As JSON values: `[{"role": "user", "parts": [{"type": "text", "text": "Hello"}]}]`."""
+    return [
+        {"role": message.role.value, "parts": [{"type": "text", "text": part.text} for part in message.parts]}
+        for message in messages
+    ]
+
+
+def from_plain(values: Sequence[dict[str, Any]]) -> Messages:
+    """The inverse of `to_plain`."""
+    return tuple(
+        Message(Role(value["role"]), tuple(TextPart(part["text"]) for part in value["parts"])) for value in values
+    )
+
+
+def dump_messages(messages: Messages) -> str:
+    return json.dumps(to_plain(messages), ensure_ascii=False)
+
+
+def load_messages(text: str) -> Messages:
+    return from_plain(json.loads(text))

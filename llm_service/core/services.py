@@ -3,20 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from llm_service.adapters.memory.invalidation import CacheInvalidator
-
 from .access.failed_logins import FailedLoginThrottle
 from .access.keyring import Keyring
 from .access.sessions import Sessions
 from .clock import Clock
-from .generation.in_flight import InFlightRegistry
-from .generation.model import UpstreamState
 from .generation.models import AllowedModels
-from .generation.ports import Cache, Provider
+from .generation.ports import Cache, ProviderResolver
 from .generation.preview import PreviewService
+from .generation.registry import InFlightRegistry
 from .generation.running import RunningGenerations
 from .generation.service import GenerationService
-from .history.ports import HistoryStore
+from .history.ports import StorageHealth
 from .history.service import HistoryService
 from .limits.limiter import Limiter
 from .templates.model import TemplateSet
@@ -43,16 +40,14 @@ class Services:
     limiter: Limiter
     live: RunningGenerations
     runs: InFlightRegistry
-    store: HistoryStore
+    storage: StorageHealth
     cache: Cache
-    clearing: CacheInvalidator
     keyring: Keyring
     sessions: Sessions
     attempts: FailedLoginThrottle
-    provider: Provider
+    providers: ProviderResolver
     prices: Prices
     clock: Clock
-    upstream_state: Callable[[], UpstreamState]
     warm: Callable[[], None]
     shut_down: Callable[[], None]
     close: Callable[[], None]

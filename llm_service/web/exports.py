@@ -14,7 +14,8 @@ from llm_service.core.clock import Clock
 from llm_service.core.errors import NotFound
 from llm_service.core.generation.model import Generation
 
-from .schemas.serializers import rfc3339, whole_json
+from .schemas.base import rfc3339
+from .schemas.history import EXPORT_FORMATS, history_item_json
 
 CHUNK_CHARS = 32 * 1024
 CSV_COLUMNS = (
@@ -46,12 +47,12 @@ def export_file(generations: Iterator[Generation], clock: Clock, format: str = "
     """
     first = next(generations, None)
     rows = generations if first is None else chain([first], generations)
-    response = Response(chunked(export_pieces(rows, clock, format)), mimetype=_MIMETYPES[format])
+    response = Response(chunked(export_pieces(rows, clock, format)), mimetype=EXPORT_FORMATS[format])
     return _attach(response, f"history.{format}")
 
 
 def export_pieces(generations: Iterable[Generation], clock: Clock, format: str) -> Iterator[str]:
-    return EXPORT_FORMATS[format](generations, clock)
+    return _WRITERS[format](generations, clock)
 
 
 def chunked(pieces: Iterator[str]) -> Iterator[str]:
@@ -78,21 +79,21 @@ def _json_export(generations: Iterable[Generation], clock: Clock) -> Iterator[st
     yield f'{{"exported_at": "{rfc3339(clock.now_ms())}", "items": ['
     separator = "\n"
     for generation in generations:
-        yield separator + json.dumps(whole_json(generation), ensure_ascii=False)
+        yield separator + json.dumps(history_item_json(generation), ensure_ascii=False)
         separator = ",\n"
     yield "\n]}\n"
 
 
 def _jsonl_export(generations: Iterable[Generation], _clock: Clock) -> Iterator[str]:
     for generation in generations:
-        yield json.dumps(whole_json(generation), ensure_ascii=False) + "\n"
+        yield json.dumps(history_item_json(generation), ensure_ascii=False) + "\n"
 
 
 def _csv_export(generations: Iterable[Generation], _clock: Clock) -> Iterator[str]:
     """RFC 4180, with a first line of names. A text that a spreadsheet would run as a formula gets a ' in front."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    rows = (_cells(whole_json(generation)) for generation in generations)
+    rows = (_cells(history_item_json(generation)) for generation in generations)
     for row in chain([list(CSV_COLUMNS)], rows):
         writer.writerow(row)
         yield buffer.getvalue()
@@ -112,9 +113,8 @@ def _cell(value: Any) -> str:
     return f"'{text}" if text.startswith(_FORMULA_MARKS) else text
 
 
-EXPORT_FORMATS: dict[str, Callable[[Iterable[Generation], Clock], Iterator[str]]] = {
+_WRITERS: dict[str, Callable[[Iterable[Generation], Clock], Iterator[str]]] = {
     "json": _json_export,
     "jsonl": _jsonl_export,
     "csv": _csv_export,
 }
-_MIMETYPES = {"json": "application/json", "jsonl": "application/jsonl", "csv": "text/csv"}

@@ -1,10 +1,9 @@
 """What lists and exports are filtered by, as text in an address or on a command line."""
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TypeVar
 
+from llm_service.core.dates import optional_moment
 from llm_service.core.errors import FieldError, InvalidInput
 from llm_service.core.generation.model import Status
 from llm_service.core.history.model import Filters
@@ -14,10 +13,6 @@ from llm_service.core.text import refuse_forbidden
 FILTER_NAMES = ("q", "template_id", "model", "status", "cached", "since", "until")
 MAX_NAME_CHARS = 200
 _BOOLEANS = {"true": True, "false": False}
-_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_MOMENT = re.compile(
-    rf"{_DAY}(?:[Tt ][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:\.[0-9]{{1,6}})?)?(?:[Zz]|[+-][0-9]{{2}}:[0-9]{{2}})?)?"
-)
 
 T = TypeVar("T")
 
@@ -34,8 +29,8 @@ def read_filters(values: Mapping[str, str | None]) -> Filters:
         model=_name("model", given),
         status=_one_of("status", given, {status.value: status for status in Status}),
         cached=_one_of("cached", given, _BOOLEANS),
-        since_ms=_moment_ms("since", given),
-        until_ms=_moment_ms("until", given),
+        since_ms=optional_moment("since", given.get("since")),
+        until_ms=optional_moment("until", given.get("until")),
     )
 
 
@@ -54,18 +49,3 @@ def _one_of(field: str, given: Mapping[str, str], values: Mapping[str, T]) -> T 
     if text not in values:
         raise InvalidInput.of([FieldError(field, f"must be one of: {', '.join(values)}")])
     return values[text]
-
-
-def _moment_ms(field: str, given: Mapping[str, str]) -> int | None:
-    """Unix time in milliseconds. A day alone is its first moment; without an offset the time is UTC."""
-    if (text := given.get(field)) is None:
-        return None
-    try:
-        if not _MOMENT.fullmatch(text):
-            raise ValueError(text)
-        moment = datetime.fromisoformat(text.upper())
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return round(moment.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        message = "must be a day or a time such as 2026-11-23 or 2026-11-23T20:15:00Z"
-        raise InvalidInput.of([FieldError(field, message)]) from None

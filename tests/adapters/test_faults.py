@@ -5,10 +5,11 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -19,14 +20,14 @@ from llm_service.adapters.sql.sqlite.file_system import type_at
 from llm_service.app import services_of
 from llm_service.core.errors import StorageBusy
 from llm_service.core.generation.model import Generation
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
-from tests.cli.test_commands import flask
-from tests.contracts.test_history import completed, generation
+from tests.support.builders import completed, generation
+from tests.support.calls import ask, get, provider
+from tests.support.clocks import until
+from tests.support.command_line import flask
 from tests.support.constants import ROOT
 from tests.support.processes import serving
+from tests.support.requests import BODY, GENERATE
 from tests.support.upstream import Upstream
-from tests.system.test_server import ask, get, provider, until
 
 HISTORY = "/api/v1/history"
 MakeApp = Callable[..., Flask]
@@ -95,7 +96,8 @@ def test_a_file_that_turns_read_only_refuses_generations_and_is_read(make_app: M
     app = make_app()
     client = app.test_client()
     stored = client.post(GENERATE, json=BODY).get_json()
-    services_of(app).store._database._writer._connection.exec_driver_sql("PRAGMA query_only=ON")
+    database: Any = services_of(app).storage
+    database._writer._connection.exec_driver_sql("PRAGMA query_only=ON")
     response = client.post(GENERATE, json={**BODY, "input": "new"})
     assert (response.status_code, response.get_json()["error"]) == (503, "storage-unavailable")
     assert client.get(f"{HISTORY}/{stored['request_id']}").status_code == 200
@@ -191,7 +193,7 @@ def test_a_paid_answer_is_kept_aside_and_comes_into_the_history(
                 server.process.wait()
         request_id = str(problem["request_id"])
         if not killed:
-            until(lambda: entry_status(server, request_id) == "completed", 20)
+            until(lambda: entry_status(server, request_id) == "completed")
     with serving(tmp_path, **settings) as server:
         entry = get(server, f"history/{request_id}")
         assert (entry["status"], entry["output"]) == ("completed", "Answer to: Paid for")
@@ -244,7 +246,7 @@ def test_a_line_that_does_not_fit_is_not_kept_by_half(tmp_path: Path) -> None:
 import resource, signal
 from pathlib import Path
 from llm_service.adapters.files.spool import FileSpool
-from tests.contracts.test_history import completed, generation
+from tests.support.builders import completed, generation
 spool = FileSpool(Path({str(tmp_path / "h.spool")!r}))
 spool.add(completed(generation(1)))
 size = Path({str(tmp_path / "h.spool")!r}).stat().st_size
@@ -270,27 +272,24 @@ def test_a_service_starts_with_a_damaged_spool(tmp_path: Path) -> None:
 
 
 def test_deleting_much_holds_no_writer_up(tmp_path: Path) -> None:
-    from llm_service.adapters.sql.history import SqlHistory
+    from tests.support.stores import Stores
 
-    store = SqlHistory(Database(f"sqlite:///{tmp_path}/h.db"))
+    store = Stores(Database(f"sqlite:///{tmp_path}/h.db"))
     for number in range(2000):
         store.start(generation(number))
-    waits: list[float] = []
+    written = count()
     over = threading.Event()
 
     def write() -> None:
-        number = 10_000
         while not over.is_set():
-            started = time.perf_counter()
-            store.start(generation(number, owner="bob"))
-            waits.append(time.perf_counter() - started)
-            number += 1
+            store.start(generation(10_000 + next(written), owner="bob"))
 
     writer = threading.Thread(target=write)
     writer.start()
+    before = next(written)
     assert store.delete_all("alice") == 2000
+    meanwhile = next(written) - before
     over.set()
     writer.join()
     store.close()
-    assert len(waits) > 5
-    assert max(waits) < 1
+    assert meanwhile > 5, "the writer has its turn between the twenty steps"

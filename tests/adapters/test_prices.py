@@ -74,7 +74,7 @@ def test_json_is_read_too_and_left_out_cached_input_costs_as_input(tmp_path: Pat
         ("m: {input: 0.0000001, output: 1}", "m.input must be"),
         ("m: {input: 1e400, output: 1}", "m.input must be"),
         ("m: {input: 1, cached_input: 2, output: 1}", "m.cached_input is more than input"),
-        ("m: {input: 1, output: 1}\nm: {input: 2, output: 2}", "m stands here twice"),
+        ("m: {input: 1, output: 1}\nm: {input: 2, output: 2}", "m appears twice"),
         ("m: {input: 1", "is not valid YAML"),
         ("m: !!python/object:os.system {}", "may not use a value of the type"),
     ],

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.adapters.prompty import folder as prompt_files
-from llm_service.adapters.prompty.folder import MAX_FILE_BYTES, PromptFolder
+from llm_service.adapters.prompty.folder import MAX_PROMPT_FILE_BYTES, PromptFolder
 from llm_service.adapters.prompty.parser import parse_prompty
-from llm_service.adapters.strict_yaml import PromptyError
+from llm_service.adapters.strict_yaml import FileFormatError
+from llm_service.core.templates.model import Template
 from llm_service.core.templates.ports import TemplateFaults
 from llm_service.core.templates.properties import PropertyKind
 from llm_service.core.templates.registry import TemplateRegistry
+from tests.support.builders import messages_of
 from tests.support.templates import RecordingTemplateReporter, library_of
 
 GOOD = """---
@@ -42,7 +43,7 @@ user:
 HEAD = "---\nname: T\ninputs:\n  - name: input\n    kind: string\n    required: true\n"
 
 
-def parse(text: str):
+def parse(text: str) -> Template:
     return parse_prompty("test_v1", text, default_max_chars=5000)
 
 
@@ -50,11 +51,10 @@ def test_a_good_file() -> None:
     template = parse(GOOD)
     assert (template.name, template.description, template.model) == ("Test", "For tests.", "gpt-4o")
     assert template.options == {"temperature": 0.5, "max_output_tokens": 100}
-    assert [one.kind for one in template.inputs] == [PropertyKind.STRING, PropertyKind.INTEGER]
+    assert [declared.kind for declared in template.inputs] == [PropertyKind.STRING, PropertyKind.INTEGER]
     assert template.main_input.max_length == 5000
-    prompts = template.render("Hello", {"lines": 2})
-    assert (prompts.system, prompts.user) == ("Write 2 lines.", "Hello")
-    assert template.render("Hello", {}).system == "Write 3 lines."
+    assert template.render("Hello", {"lines": 2}) == messages_of("Write 2 lines.", "Hello")
+    assert template.render("Hello", {}) == messages_of("Write 3 lines.", "Hello")
 
 
 def test_the_revision_follows_the_content_alone() -> None:
@@ -88,17 +88,18 @@ def test_the_revision_follows_the_content_alone() -> None:
         ("---\nname: T\n---\nuser:\nx", 2, "inputs"),
         ("---\nname: T\ninputs: []\n---\nuser:\nx", 3, "main text"),
         (HEAD + "  - name: input\n    kind: string\n---\nuser:\nx", 7, "twice"),
-        (HEAD + "  - name: Bad\n    kind: string\n---\nuser:\nx", 7, "small letters"),
+        (HEAD + "  - name: Bad\n    kind: string\n---\nuser:\nx", 7, "lower-case letters"),
         (HEAD + "  - name: a\n    kind: text\n---\nuser:\nx", 8, "kind"),
+        (HEAD + "  - name: a\n    kind: [string]\n---\nuser:\nx", 8, "kind must be one of"),
         (HEAD + "  - name: a\n    kind: string\n    min: 3\n---\nuser:\nx", 9, "min"),
-        (HEAD + "  - name: a\n    kind: string\n    minimum: 3\n---\nuser:\nx", 9, "no meaning"),
+        (HEAD + "  - name: a\n    kind: string\n    minimum: 3\n---\nuser:\nx", 9, "not allowed"),
         (HEAD + "  - name: a\n    kind: integer\n    default: x\n---\nuser:\nx", 9, "integer"),
         (HEAD + "  - name: a\n    kind: integer\n    default: 3\n    maximum: 2\n---\nuser:\nx", 9, "at most"),
         (HEAD + "  - name: a\n    kind: string\n    enumValues: [b]\n    example: c\n---\nuser:\nx", 10, "one of"),
-        (HEAD + "  - name: a\n    kind: string\n    required: true\n    default: c\n---\nuser:\nx", 10, "no default"),
+        (HEAD + "  - name: a\n    kind: string\n    required: true\n    default: c\n---\nuser:\nx", 10, "cannot have a default"),
         (HEAD + "  - name: a\n    kind: string\n    pattern: '('\n---\nuser:\nx", 9, "regular expression"),
         (HEAD + "  - name: a\n    kind: string\n    pattern: '^[0-9]{4}$'\n---\nuser:\nx", 7, "needs an example"),
-        (HEAD + "  - name: a\n    kind: integer\n    minimum: 3\n    maximum: 2\n---\nuser:\nx", 9, "is above"),
+        (HEAD + "  - name: a\n    kind: integer\n    minimum: 3\n    maximum: 2\n---\nuser:\nx", 9, "is greater"),
         (HEAD + "  - name: a\n    kind: integer\n    enumValues: [1, x]\n---\nuser:\nx", 9, "integer"),
         (HEAD + "  - name: a\n    kind: string\n    default: \"a\\0b\"\n---\nuser:\nx", 9, "NUL"),
         (HEAD + "  - name: a\n    kind: string\n    enumValues: [\"a\\0b\"]\n---\nuser:\nx", 9, "NUL"),
@@ -109,11 +110,11 @@ def test_the_revision_follows_the_content_alone() -> None:
         (HEAD + "  - name: a\n    kind: string\n    pattern: '(?i)^x$'\n---\nuser:\nx", 9, "JavaScript"),
         (HEAD + "  - name: a\n    kind: string\n    pattern: '(a)\\1'\n---\nuser:\nx", 9, "regular expression"),
         (HEAD + "  - name: a\n    kind: string\n    enumValues: [b, b]\n---\nuser:\nx", 9, "twice"),
-        (HEAD + "  - name: a\n    kind: string\n    enumValues: [b]\n    maxLength: 3\n---\nuser:\nx", 10, "says nothing"),
+        (HEAD + "  - name: a\n    kind: string\n    enumValues: [b]\n    maxLength: 3\n---\nuser:\nx", 10, "no effect"),
         (HEAD + "model: ''\n---\nuser:\nx", 7, "empty"),
         (HEAD + "  - name: loop\n    kind: integer\n---\nuser:\nx", 7, "needs a name"),
-        (HEAD + "  - name: a\n    kind: string\n    items: {kind: string}\n---\nuser:\nx", 9, "no meaning"),
-        (HEAD + "  - name: a\n    kind: array\n    minItems: -1\n---\nuser:\nx", 9, "from 0 on"),
+        (HEAD + "  - name: a\n    kind: string\n    items: {kind: string}\n---\nuser:\nx", 9, "not allowed"),
+        (HEAD + "  - name: a\n    kind: array\n    minItems: -1\n---\nuser:\nx", 9, "at least 0"),
         (HEAD + "  - name: a\n    kind: array\n    items: {kind: string, default: x}\n---\nuser:\nx", 9, "default"),
         (HEAD + "  - name: a\n    kind: string\n    nullable: true\n---\nuser:\nx", 9, "nullable"),
         (HEAD + "outputs: []\n---\nuser:\nx", 7, "list of properties"),
@@ -128,13 +129,20 @@ def test_the_revision_follows_the_content_alone() -> None:
         (HEAD + "metadata:\n  tests:\n    - {name: t, expect: {usr: x}}\n---\nuser:\nx", 9, "usr"),
         (HEAD + "metadata:\n  tests:\n    - {name: t, expect: {output: x}}\n---\nuser:\nx", 9, "no outputs"),
         (HEAD + "metadata:\n  tests:\n    - {name: t, expect: {user: {contains: 3}}}\n---\nuser:\nx", 9, "texts"),
-        (HEAD + "metadata:\n  tests:\n    - {name: t, expect: {refused: [], user: x}}\n---\nuser:\nx", 9, "a refusal and"),
+        (HEAD + "metadata:\n  tests:\n    - {name: t, expect: {refused: [], user: x}}\n---\nuser:\nx", 9, "both refused values and"),
         (HEAD + "metadata:\n  tests:\n    - {name: t, expect: {user: x}}\n    - {name: t, expect: {user: x}}\n---\nuser:\nx", 10, "two tests"),
-        (HEAD + "---\nHello\nuser:\nx", 8, "before the first section"),
+        (HEAD + "---\n\nHello\nuser:\nx", 9, "before the first section"),
         (HEAD + "---\nsystem:\nx", 8, "user: section"),
         (HEAD + "---\nuser:\n\n", 8, "user: section"),
         (HEAD + "---\nuser:\nx\nuser:\ny", 10, "twice"),
         (HEAD + "---\nuser:\nx\nassistant:\ny", 10, "assistant"),
+        (HEAD + "---\nuser:\nx\nfunction:\ny", 10, "function"),
+        (HEAD + "---\n\nsystem[name=\"Ann\", temperature=0.5]:\nx\nuser:\ny", 9, "attributes are not supported: write system:"),
+        (HEAD + "---\nuser:\nx\n# System [a]:\ny", 10, "attributes are not supported: write system:"),
+        (HEAD + "---\nuser:\nx\x0cassistant:\ny", 9, "assistant"),
+        (HEAD + "---\n\nSysem:\nx\nuser:\ny", 9, "before the first section"),
+        ("\n \n" + HEAD + "nmae: y\n---\nuser:\nx", 9, "nmae"),
+        ("\n" + HEAD + "---\nuser:\n\nHi {{ nope }}", 11, "nope"),
         (HEAD + "---\nuser:\n\n\nHi {{ nope }}", 11, "nope"),
         (HEAD + "---\nuser:\nHi\n{{ input", 10, ""),
         (HEAD + "---\nuser:\nHi\n{% include '/etc/passwd' %}", 10, "include"),
@@ -147,14 +155,14 @@ def test_the_revision_follows_the_content_alone() -> None:
     ],
 )  # fmt: skip
 def test_a_broken_file_names_its_line(text: str, line: int, words: str) -> None:
-    with pytest.raises(PromptyError) as raised:
+    with pytest.raises(FileFormatError) as raised:
         parse(text)
     assert (raised.value.line, words in raised.value.message) == (line, True), raised.value.message
 
 
 def test_an_alias_bomb_is_refused_before_it_grows() -> None:
     levels = "\n".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 10))
-    with pytest.raises(PromptyError, match="alias"):
+    with pytest.raises(FileFormatError, match="alias"):
         parse(f"---\nname: T\nl0: &l0 [x]\n{levels}\n---\nuser:\nx")
 
 
@@ -171,7 +179,7 @@ def test_all_faults_of_a_folder_are_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "bom_v1.prompty").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
     (tmp_path / "nul_v1.prompty").write_text(GOOD + "\x00")
     (tmp_path / "Upper.prompty").write_text(GOOD)
-    (tmp_path / "big_v1.prompty").write_text("x" * (MAX_FILE_BYTES + 1))
+    (tmp_path / "big_v1.prompty").write_text("x" * (MAX_PROMPT_FILE_BYTES + 1))
     (tmp_path / "link_v1.prompty").symlink_to("/etc/passwd")
     os.mkfifo(tmp_path / "pipe_v1.prompty")
     found = {fault.split(".prompty")[0]: fault for fault in faults_of(tmp_path)}
@@ -179,10 +187,10 @@ def test_all_faults_of_a_folder_are_told_at_once(tmp_path: Path) -> None:
         "bad_v1": "prompty:1: ",
         "latin_v1": "prompty:20: is not UTF-8",
         "bom_v1": "prompty:1: begins with a byte order mark",
-        "nul_v1": "prompty:24: holds a NUL",
-        "Upper": "small letters",
+        "nul_v1": "prompty:24: contains a NUL",
+        "Upper": "lower-case letters",
         "big_v1": "256 KiB",
-        "link_v1": "link out of the folder",
+        "link_v1": "link to a file outside the folder",
         "pipe_v1": "not a regular file",
     }
     assert found.keys() == expected.keys()
@@ -191,7 +199,7 @@ def test_all_faults_of_a_folder_are_told_at_once(tmp_path: Path) -> None:
 
 def test_no_folder_and_no_file_are_faults(tmp_path: Path) -> None:
     assert "does not exist" in faults_of(tmp_path / "nowhere")[0]
-    assert "holds no .prompty file" in faults_of(tmp_path)[0]
+    assert "contains no readable .prompty file" in faults_of(tmp_path)[0]
 
 
 def test_only_what_changed_is_read_again(tmp_path: Path) -> None:
@@ -240,23 +248,25 @@ def test_what_editors_leave_lying_about_is_not_read(tmp_path: Path) -> None:
 def test_a_file_whose_own_test_fails_is_a_fault_of_its_line(tmp_path: Path) -> None:
     tests = "metadata:\n  tests:\n    - name: t\n      inputs: {input: Hi}\n      expect: {user: Bye}\n---\nsystem"
     (tmp_path / "a_v1.prompty").write_text(GOOD.replace("---\nsystem", tests))
-    assert faults_of(tmp_path) == ["a_v1.prompty:20: its test 't' fails: the user message is 'Hi', expected was 'Bye'"]
+    assert faults_of(tmp_path) == ["a_v1.prompty:20: its test 't' fails: the user message is 'Hi', expected 'Bye'"]
     assert len(PromptFolder(tmp_path, default_max_chars=5000, run_tests=False).load()) == 1
 
 
-def test_an_error_of_the_readers_own_is_a_fault_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class BrokenFolder(PromptFolder):
+    """Its reader has a bug."""
+
+    def _read(self, path: Path) -> Template:
+        raise ZeroDivisionError
+
+
+def test_an_error_of_the_readers_own_is_a_fault_of_its_file(tmp_path: Path) -> None:
     (tmp_path / "a_v1.prompty").write_text(GOOD)
     (tmp_path / "b_v1.prompty").write_text("x")
-    monkeypatch.setattr(prompt_files, "parse_prompty", broken_reader)
     with pytest.raises(TemplateFaults) as raised:
-        PromptFolder(tmp_path, default_max_chars=5000).load()
+        BrokenFolder(tmp_path, default_max_chars=5000).load()
     assert [fault.shown for fault in raised.value.faults] == [
-        f"{name}_v1.prompty: cannot be read: an error of the service's own (ZeroDivisionError)" for name in "ab"
+        f"{name}_v1.prompty: cannot be read because of an internal error (ZeroDivisionError)" for name in "ab"
     ]
-
-
-def broken_reader(*_arguments: object, **_more: object) -> None:
-    raise ZeroDivisionError
 
 
 def test_the_last_good_set_outlives_the_process(tmp_path: Path) -> None:

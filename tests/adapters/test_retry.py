@@ -8,16 +8,18 @@ import pytest
 
 from llm_service.adapters.providers.circuit_breaker import MIN_ATTEMPTS, OPEN_S, WINDOW_S, CircuitBreaker
 from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
-from llm_service.adapters.providers.retry import BUDGET_FREE, RetryBudget, RetryingProvider
+from llm_service.adapters.providers.retry import BUDGET_FREE, ResilientProvider, RetryBudget
+from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core import errors
 from llm_service.core.errors import ServiceError
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Delta, Done, ProviderCall, ProviderEvent, Retrying
-from llm_service.core.messages import Prompts
-from tests.adapters.test_openai_responses import FAILURES
+from tests.support.builders import messages_of
+from tests.support.clocks import HandTimer, until
 from tests.support.constants import KEY_CANARY
 from tests.support.processes import free_port
 from tests.support.upstream import Upstream
+from tests.support.upstream_faults import BRING_TEXT, FAILURES, Patience, patience_with
 
 # Calls that are made in all, where nobody has seen any text; every other failure is final at once.
 ATTEMPTS = {
@@ -29,37 +31,50 @@ ATTEMPTS = {
     **dict.fromkeys(("fault-408", "fault-bad-json-event"), 2),
     **dict.fromkeys(("fault-json-null", "fault-json-list", "fault-json-broken"), 2),
 }
-# Those of them that bring text before they fail.
-BRING_TEXT = {
-    "fault-eof-after-3", "fault-rst-after-3", "fault-eof-mid-event", "fault-no-terminal",
-    "fault-failed", "fault-failed-rate-limit", "fault-failed-usage", "fault-error-event", "fault-error-nested",
-}  # fmt: skip
+
+
+class RecordedPauses(CallContext):
+    """A call that does not sleep between its attempts, and remembers how long it should have."""
+
+    def __init__(self, deadline: float) -> None:
+        super().__init__(deadline, SystemClock())
+        self.pauses_s: list[float] = []
+
+    def sleep(self, seconds: float) -> bool:
+        self.pauses_s.append(seconds)
+        return self.stopped
 
 
 def no_wait(_low: float, _high: float) -> float:
     return 0.0
 
 
+@pytest.fixture(name="patience")
+def _patience(request: pytest.FixtureRequest) -> Patience:
+    """That of the test's model, where it has one."""
+    return patience_with(request.node.callspec.params["model"] if hasattr(request.node, "callspec") else "normal")
+
+
 @pytest.fixture(name="provider")
-def _provider(upstream: Upstream) -> Iterator[RetryingProvider]:
-    made = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=0.4)
-    provider = RetryingProvider(made, jitter=no_wait)
+def _provider(upstream: Upstream, patience: Patience) -> Iterator[ResilientProvider]:
+    made = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=patience.idle_s)
+    provider = ResilientProvider(made, slots=10, jitter=no_wait)
     yield provider
     provider.close()
 
 
 def call(model: str) -> ProviderCall:
-    return ProviderCall(model, Prompts("Be brief.", "Hello"), {})
+    return ProviderCall(model, messages_of("Be brief.", "Hello"), {})
 
 
 @pytest.mark.parametrize("may_restart", [True, False])
 @pytest.mark.parametrize("model", sorted(FAILURES))
 def test_how_often_each_fault_is_tried(
-    provider: RetryingProvider, upstream: Upstream, model: str, may_restart: bool
+    provider: ResilientProvider, upstream: Upstream, patience: Patience, model: str, may_restart: bool
 ) -> None:
     expected = ATTEMPTS.get(model, 1) if may_restart or model not in BRING_TEXT else 1
     before, events = len(upstream.calls), list[ProviderEvent]()
-    stream = provider.stream(call(model), CallContext(time.monotonic() + 1.2, lambda: may_restart))
+    stream = provider.stream(call(model), CallContext(time.monotonic() + patience.deadline_s, SystemClock(), lambda: may_restart))
     with pytest.raises(ServiceError) as raised:
         events.extend(stream)
     assert type(raised.value) is FAILURES[model]
@@ -68,66 +83,59 @@ def test_how_often_each_fault_is_tried(
 
 
 def test_the_time_that_the_provider_names_is_waited(upstream: Upstream) -> None:
-    made = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=5)
-    provider = RetryingProvider(made)
-    before, started = len(upstream.calls), time.monotonic()
-    events = list(provider.stream(call("retry-after-2"), CallContext(started + 10)))
-    waited_s = time.monotonic() - started
+    made = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=60)
+    provider = ResilientProvider(made, slots=10)
+    before, context = len(upstream.calls), RecordedPauses(time.monotonic() + 60)
+    events = list(provider.stream(call("retry-after-2"), context))
     provider.close()
     assert isinstance(events[-1], Done)
-    assert 2.0 <= waited_s < 3.0
+    (pause_s,) = context.pauses_s
+    assert 2.0 <= pause_s < 3.0
     assert len(upstream.calls) - before == 2
 
 
-def test_a_time_beyond_the_deadline_is_answered_at_once(provider: RetryingProvider, upstream: Upstream) -> None:
-    before, started = len(upstream.calls), time.monotonic()
+def test_a_time_beyond_the_deadline_is_answered_at_once(provider: ResilientProvider, upstream: Upstream) -> None:
+    before, context = len(upstream.calls), RecordedPauses(time.monotonic() + 6)
     with pytest.raises(errors.UpstreamRateLimited) as raised:
-        list(provider.stream(call("fault-429"), CallContext(started + 5)))
+        list(provider.stream(call("fault-429"), context))
     assert raised.value.retry_after_s == 7
-    assert time.monotonic() - started < 1
+    assert context.pauses_s == []
     assert len(upstream.calls) - before == 1
 
 
 def test_a_stop_ends_the_pause(upstream: Upstream) -> None:
-    provider = RetryingProvider(
-        OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=5), jitter=lambda _low, _high: 60.0
+    provider = ResilientProvider(
+        OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=5),
+        slots=10,
+        jitter=lambda _low, _high: 60.0,
     )
-    control = CallContext(time.monotonic() + 120)
-    events = provider.stream(call("fault-500"), control)
+    context = CallContext(time.monotonic() + 120, SystemClock())
+    events = provider.stream(call("fault-500"), context)
     assert next(events) == Retrying(2, may_be_billed=False), "a provider does not bill its own failure"
-    control.stop()
+    context.stop()
     with pytest.raises(errors.Cancelled):
         next(events)
     provider.close()
 
 
-def test_a_stop_ends_a_read_that_blocks(provider: RetryingProvider, upstream: Upstream) -> None:
-    control = CallContext(time.monotonic() + 30)
-    events = provider.stream(call("fault-hang-after-3"), control)
+def test_a_stop_ends_a_read_that_blocks(upstream: Upstream) -> None:
+    provider = ResilientProvider(OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=600), slots=10)
+    context = CallContext(time.monotonic() + 600, SystemClock())
+    events = provider.stream(call("fault-hang-after-3"), context)
     assert isinstance(next(events), Delta)
     open_before = upstream.open_connections
-    threading.Timer(0.05, control.stop).start()
+    threading.Timer(0.1, context.stop).start()
     started = time.monotonic()
     with pytest.raises(ServiceError):
         list(events)
-    assert time.monotonic() - started < 0.35, "before the idle limit"
-    while upstream.open_connections >= open_before:
-        assert time.monotonic() - started < 2
-        time.sleep(0.01)
+    assert time.monotonic() - started < 300, "long before the idle limit"
+    until(lambda: upstream.open_connections < open_before)
     assert provider.breaker.state == "closed"
-
-
-class Hands:
-    """A clock that is moved by hand."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+    provider.close()
 
 
 def test_the_budget() -> None:
-    clock = Hands()
+    clock = HandTimer(1000)
     budget = RetryBudget(clock)
     for _ in range(200):
         budget.count_request()
@@ -154,13 +162,13 @@ def attempts(breaker: CircuitBreaker, *, failed: int = 0, answered: int = 0) -> 
     ],
 )
 def test_the_circuit_opens_when_nearly_all_of_enough_attempts_fail(failed: int, answered: int, opens: bool) -> None:
-    breaker = CircuitBreaker(Hands())
+    breaker = CircuitBreaker(HandTimer(1000))
     attempts(breaker, failed=failed, answered=answered)
     assert (breaker.state == "open") is opens
 
 
 def test_what_is_long_ago_does_not_count() -> None:
-    clock = Hands()
+    clock = HandTimer(1000)
     breaker = CircuitBreaker(clock)
     attempts(breaker, failed=MIN_ATTEMPTS - 1)
     clock.now += WINDOW_S + 2
@@ -170,7 +178,7 @@ def test_what_is_long_ago_does_not_count() -> None:
 
 @pytest.mark.parametrize("recovers", [True, False])
 def test_one_probe_decides(recovers: bool) -> None:
-    clock = Hands()
+    clock = HandTimer(1000)
     breaker = CircuitBreaker(clock)
     attempts(breaker, failed=MIN_ATTEMPTS)
     with pytest.raises(errors.UpstreamUnavailable) as raised:
@@ -185,7 +193,7 @@ def test_one_probe_decides(recovers: bool) -> None:
 
 
 def test_a_probe_that_was_called_off_leaves_its_place() -> None:
-    clock = Hands()
+    clock = HandTimer(1000)
     breaker = CircuitBreaker(clock)
     attempts(breaker, failed=MIN_ATTEMPTS)
     clock.now += OPEN_S
@@ -194,20 +202,20 @@ def test_a_probe_that_was_called_off_leaves_its_place() -> None:
 
 
 @pytest.mark.parametrize("model", ["fault-400", "fault-401", "fault-429-plain", "fault-eof-after-3", "fault-json-null"])
-def test_what_is_no_sign_of_illness_never_opens_it(provider: RetryingProvider, model: str) -> None:
+def test_what_is_no_sign_of_illness_never_opens_it(provider: ResilientProvider, model: str) -> None:
     for _ in range(MIN_ATTEMPTS + 2):
         with pytest.raises(ServiceError):
-            list(provider.stream(call(model), CallContext(time.monotonic() + 2)))
+            list(provider.stream(call(model), CallContext(time.monotonic() + 2, SystemClock())))
     assert provider.breaker.state == "closed"
 
 
 def test_a_dead_upstream_is_left_alone_and_readiness_says_so() -> None:
     nobody = f"http://127.0.0.1:{free_port()}/v1"
-    provider = RetryingProvider(OpenAIProvider(api_key=None, base_url=nobody, idle_timeout_s=1), jitter=no_wait)
+    provider = ResilientProvider(OpenAIProvider(api_key=None, base_url=nobody, idle_timeout_s=1), slots=10, jitter=no_wait)
     for _ in range(MIN_ATTEMPTS):
         with pytest.raises(errors.UpstreamError):
-            list(provider.stream(call("normal"), CallContext(time.monotonic() + 2)))
+            list(provider.stream(call("normal"), CallContext(time.monotonic() + 2, SystemClock())))
     with pytest.raises(errors.UpstreamUnavailable):
-        list(provider.stream(call("normal"), CallContext(time.monotonic() + 2)))
+        list(provider.stream(call("normal"), CallContext(time.monotonic() + 2, SystemClock())))
     assert provider.health_error() == "It fails; the circuit is open."
     provider.close()

@@ -16,15 +16,16 @@ from tests.support.upstream import Upstream
 PROGRAM = """
 import sys, time
 from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.errors import ServiceError
 from llm_service.core.generation.model import ProviderCall
-from llm_service.core.messages import Prompts
+from tests.support.builders import messages_of
 
 provider = OpenAIProvider(api_key="x", base_url=sys.argv[1], idle_timeout_s=5)
 for _ in range(2):
     try:
-        *_, done = provider.stream(ProviderCall("normal", Prompts("", "Hello"), {}), CallContext(time.monotonic() + 5))
+        *_, done = provider.stream(ProviderCall("normal", messages_of("", "Hello"), {}), CallContext(time.monotonic() + 5, SystemClock()))
         print(done.text)
     except ServiceError as error:
         print(error.code)

@@ -9,15 +9,16 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import MetaData, Table, create_engine, insert, text
 
-from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.sql.money import to_pico
 from llm_service.adapters.sql.schema import MIGRATIONS
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.adapters.sql.usage import SqlUsage
+from llm_service.core.generation.accounting import sums_of
 from llm_service.core.generation.model import Generation, Status
-from llm_service.core.usage.sums import GroupBy, sums_of, total_of
+from llm_service.core.usage.sums import GroupBy, total_of
 from llm_service.core.usage.tokens import Usage
-from tests.contracts.test_usage import MORNING, paid, spared
+from tests.support.builders import MORNING, paid, spared
+from tests.support.stores import Stores
 
 OUTCOMES = [
     paid(1),
@@ -76,7 +77,7 @@ def test_what_is_there_is_summed_as_it_would_have_been_counted(tmp_path: Path) -
     assert len(lines) == 2
     bob = SqlUsage(database).lines("bob", GroupBy.MODEL, None, None)
     assert [(line.key, line.sums) for line in bob] == [(("other",), sums_of(OUTCOMES[6]))]
-    history = SqlHistory(database)
+    history = Stores(database)
     for one in OUTCOMES:
         found = history.get(one.owner, one.request_id)
         assert found is not None

@@ -9,9 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.web.security.permissions import Need
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
 from tests.support.constants import KEY_CANARY
+from tests.support.requests import BODY, GENERATE, addresses, get
 
 STATUS = "/api/v1/status"
 OPEN = ["/api/v1/health", "/api/v1/ready", "/login", "/problems/not-found", "/static/css/app.css"]
@@ -27,12 +26,6 @@ CLOSED = [
     "/nowhere",
     "/api/nowhere",
 ]
-
-
-def get(client: FlaskClient, path: str, peer: str = "127.0.0.1", **headers: str) -> tuple[int, str | None]:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    with client.get(path, headers=named, environ_base={"REMOTE_ADDR": peer}) as response:
-        return response.status_code, (response.get_json(silent=True) or {}).get("error")
 
 
 @pytest.mark.parametrize("path", CLOSED)
@@ -164,17 +157,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-
-
-def addresses(app: Flask) -> list[str]:
-    values = {
-        "template_id": "basic_chat_v1",
-        "request_id": "missing",
-        "error": "not-found",
-        "filename": "css/app.css",
-        "format": "json",
-    }
-    return [rule.build({name: values[name] for name in rule.arguments})[1] for rule in app.url_map.iter_rules()]  # type: ignore[index]
 
 
 def test_every_response_has_the_headers(app: Flask, client: FlaskClient) -> None:

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from llm_service.app import create_app, services_of
 from llm_service.bootstrap.settings import Settings
-from tests.api import test_bad_http
+from tests.support import bad_requests
 from tests.support.bad_input import ELSEWHERE, ROWS, Bad
 from tests.support.constants import ROOT, TEST_PROMPTS
 
@@ -240,8 +240,8 @@ def test_a_string_that_does_not_close_is_read_once(client: FlaskClient, end: byt
 
 
 def test_every_row_has_a_test() -> None:
-    here = {row.number for row in (*BODIES, *TEXTS, *test_bad_http.ROWS)} | {number for number, *_ in KEPT}
-    named = {47} | test_bad_http.NAMED
+    here = {row.number for row in (*BODIES, *TEXTS, *bad_requests.ROWS)} | {number for number, *_ in KEPT}
+    named = {47} | bad_requests.NAMED
     assert here | named | ELSEWHERE.keys() == set(ROWS)
 
 

@@ -10,16 +10,11 @@ from flask.testing import FlaskClient
 
 from llm_service.app import services_of
 from llm_service.web.http.problems import PROBLEMS
-from tests.adapters.test_openai_responses import ANSWERS, FAILURES
 from tests.support.constants import KEY_CANARY
+from tests.support.requests import BODY, FIELDS
+from tests.support.requests import GENERATE as URL
+from tests.support.upstream_faults import ANSWERS, FAILURES
 
-URL = "/api/v1/generate"
-BODY = {"template_id": "basic_chat_v1", "input": "Hello", "parameters": {"tone": "simple"}}
-FIELDS = {
-    "request_id", "template_id", "template_revision", "model", "status", "incomplete_reason", "cached", "output",
-    "system_prompt", "user_prompt", "input_tokens", "output_tokens", "total_tokens", "cached_input_tokens",
-    "reasoning_tokens", "cost_usd", "saved_usd", "latency_ms", "created_at",
-}  # fmt: skip
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 

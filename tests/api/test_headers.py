@@ -9,10 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.api.test_access import addresses
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
 from tests.support.constants import OWN_PAGE
+from tests.support.requests import BODY, GENERATE, addresses
 
 EVERYWHERE = {
     "X-Content-Type-Options": "nosniff",

@@ -1,12 +1,14 @@
+from dataclasses import replace
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service import __version__
-from llm_service.app import services_of
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
-from tests.api.test_templates import SHIPPED
+from llm_service.adapters.memory.cache import MemoryCache
+from llm_service.app import create_app, services_of
+from tests.support.constants import SHIPPED
+from tests.support.requests import BODY, GENERATE
 
 
 def test_health(client: FlaskClient) -> None:
@@ -25,18 +27,35 @@ def test_not_ready_until_the_provider_is_warm(upstream_app: Flask) -> None:
     response = client.get("/api/v1/ready")
     assert (response.status_code, response.get_json()["status"]) == (503, "not-ready")
     assert response.get_json()["checks"]["provider"] == "warming up"
-    services_of(upstream_app).provider.warm()
+    services_of(upstream_app).providers.warm()
     assert client.get("/api/v1/ready").get_json()["status"] == "ready"
 
 
 def test_degraded_while_the_key_is_refused(upstream_app: Flask) -> None:
     client = upstream_app.test_client()
-    services_of(upstream_app).provider.warm()
+    services_of(upstream_app).providers.warm()
     client.post(GENERATE, json={**BODY, "model": "fault-401"})
     response = client.get("/api/v1/ready")
     assert (response.status_code, response.get_json()["status"]) == (200, "degraded")
     client.post(GENERATE, json=BODY)
     assert client.get("/api/v1/ready").get_json()["status"] == "ready"
+
+
+class UnreachableCache(MemoryCache):
+    """As a shared cache whose server is away."""
+
+    def health_error(self) -> str | None:
+        return "unreachable"
+
+
+def test_degraded_while_the_cache_is_away(app: Flask) -> None:
+    cache = UnreachableCache(ttl_s=1, max_entries=0)
+    services = replace(services_of(app), cache=cache)
+    response = create_app(app.config["SETTINGS"], services=services).test_client().get("/api/v1/ready")
+    assert (response.status_code, response.get_json()["status"]) == (200, "degraded")
+    assert response.get_json()["checks"] == {
+        "database": "ok", "cache": "unreachable", "templates": "ok", "provider": "ok"
+    }  # fmt: skip
 
 
 def test_status(client: FlaskClient) -> None:

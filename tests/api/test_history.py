@@ -5,9 +5,8 @@ import json
 import pytest
 from flask.testing import FlaskClient
 
-from tests.api.test_generate import BODY, FIELDS
-from tests.api.test_generate import URL as GENERATE
-from tests.core.test_search import NASTY
+from tests.support.hostile import NASTY
+from tests.support.requests import BODY, FIELDS, GENERATE
 
 URL = "/api/v1/history"
 MISSING = "019ab3f0-5f1e-7c3a-9d55-3d1c0a7b2e11"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from llm_service.adapters.prompty.folder import MAX_FILE_BYTES, PromptFolder
+from llm_service.adapters.prompty.folder import MAX_PROMPT_FILE_BYTES, PromptFolder
 from llm_service.core.templates.ports import TemplateFaults
 from tests.support.constants import TEST_PROMPTS
 
@@ -157,7 +157,7 @@ def test_no_pair_of_pattern_and_text_holds_the_process_up(make_app: Any, tmp_pat
     body = {"template_id": "slow_v1", "input": "x", "parameters": {"code": "a" * 4000 + "b"}}
     began = time.monotonic()
     assert refused_fields(client.post(URL, json=body)) == ["parameters.code"]
-    assert time.monotonic() - began < 5, "a backtracking engine would take longer than the world exists"
+    assert time.monotonic() - began < 60, "a backtracking engine would take longer than the world exists"
 
 
 def test_values_cannot_make_a_message_without_end(make_app: Any, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_values_cannot_make_a_message_without_end(make_app: Any, tmp_path: Path)
         URL, json={"template_id": "loop_v1", "input": "x" * 100_000, "parameters": {"more": "y" * 100_000}}
     )
     assert "more than 4,000,000 characters" in response.get_json()["errors"][0]["message"]
-    assert time.monotonic() - began < 5, "it would take hours and 10 GB to render"
+    assert time.monotonic() - began < 60, "it would take hours and 10 GB to render"
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_files_that_are_no_text_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "bom_v1.prompty").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
     found = dict(fault.split(".prompty", 1) for fault in faults_of(tmp_path))
     assert found.keys() == {"huge_v1", "binary_v1", "latin_v1", "bom_v1"}
-    assert f"{MAX_FILE_BYTES // 1024} KiB" in found["huge_v1"]
+    assert f"{MAX_PROMPT_FILE_BYTES // 1024} KiB" in found["huge_v1"]
 
 
 def test_two_files_for_one_version_are_refused_by_name(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 from flask import Flask
 
 from llm_service.app import services_of
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
+from llm_service.core.generation.model import GenerateRequest
 from tests.support.constants import OWN_PAGE
 from tests.support.keys import KeyClient, make_key, signed_in, token_of
+from tests.support.requests import BODY, GENERATE
 
 CANARY = "canary-of-alice"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -132,11 +132,9 @@ def test_two_keys_of_one_name_share_a_history(closed: Flask, alice: KeyClient, r
 def test_a_shared_call_is_one_s_own(make_app: Callable[..., Flask]) -> None:
     """Flights are found by the cache's key, which names the owner."""
     app = make_app(APP_AUTH="required")
-    prepare = services_of(app).preview
-    from llm_service.core.generation.model import GenerateRequest
-
+    preview = services_of(app).preview.preview
     asked = GenerateRequest("basic_chat_v1", "Hi", {}, None)
-    keys = {prepare(asked, make_key(app, name)[1].caller()).prepared.cache_key for name in ("alice", "bob", "alice")}
+    keys = {preview(asked, make_key(app, name)[1].caller()).prepared.cache_key for name in ("alice", "bob", "alice")}
     assert len(keys) == 2
 
 

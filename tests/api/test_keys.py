@@ -5,6 +5,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,10 @@ from llm_service.adapters.observability.logs import configure_logging
 from llm_service.app import services_of
 from llm_service.core.access.keys import make_key, with_checksum
 from llm_service.web.security.authentication import NOT_LET_IN
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
 from tests.support.constants import OWN_PAGE
 from tests.support.keys import KeyClient, bearer, signed_in, token_of
 from tests.support.keys import make_key as key_of
+from tests.support.requests import BODY, GENERATE
 
 STATUS = "/api/v1/status"
 
@@ -40,10 +40,10 @@ def test_a_key_lets_in_from_anywhere(app: Flask) -> None:
             GENERATE, json=BODY, headers={"Authorization": f"{name} {text}"}, environ_base=away
         )
         assert answer.status_code == 200
-    services_of(app).keyring.keep_uses()
+    services_of(app).keyring.save_last_used()
     assert services_of(app).keyring.all()[0].last_used_ms is not None
-    assert services_of(app).store.newest("ci", 10)
-    assert services_of(app).store.newest("local", 10) == []
+    assert services_of(app).history.page("ci", limit=10).items
+    assert services_of(app).history.page("local", limit=10).items == []
 
 
 def wrongs(text: str) -> dict[str, dict[str, str]]:
@@ -179,6 +179,10 @@ def test_a_bug_at_the_door_lets_nobody_in(app: Flask) -> None:
     assert "root" not in answer.text
 
 
+def filled(number: int, size: int) -> bytes:
+    return bytes([number]) * size
+
+
 def test_wrong_keys_from_one_address_are_told_to_wait_and_good_ones_never(closed: Flask) -> None:
     text, _ = key_of(closed)
     client = closed.test_client()
@@ -186,7 +190,7 @@ def test_wrong_keys_from_one_address_are_told_to_wait_and_good_ones_never(closed
     def status(headers: dict[str, str], peer: str = "10.0.0.9") -> int:
         return client.get(STATUS, headers=headers, environ_base={"REMOTE_ADDR": peer}).status_code
 
-    guesses = [bearer(make_key(lambda size, n=number: bytes([n]) * size)[0]) for number in range(1, 101)]
+    guesses = [bearer(make_key(partial(filled, number))[0]) for number in range(1, 101)]
     assert [status(guess) for guess in guesses] == [401] * 5 + [429] * 95
     assert status(bearer(text)) == 200
     assert status({}) == 401, "to say nothing is no guess"
@@ -226,7 +230,7 @@ def test_a_key_s_models_are_kept_to_through_every_entry(
     assert "must be one of" in browser.post("/generate/preview", data=form, headers=OWN_PAGE).text
     assert browser.get(f"/?template={template}").status_code == 200
     assert "other" not in browser.get(f"/?template={template}").text.split('id="field-model"')[-1].split("</select>")[0]
-    assert services_of(app).store.newest("alice", 10) == []
+    assert services_of(app).history.page("alice", limit=10).items == []
     assert call("POST", GENERATE, json={"template_id": "plain_v1", "input": "Hi"}).status_code == 200
     assert call("GET", STATUS).get_json()["models"] == ["first"]
 

@@ -12,8 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.app import services_of
-from tests.api.test_generate import URL as GENERATE
+from tests.support.clocks import until
 from tests.support.constants import OWN_PAGE
+from tests.support.requests import GENERATE
 from tests.support.upstream import Upstream
 
 WORKERS = 12
@@ -162,11 +163,11 @@ def test_the_sums_are_the_providers_own_to_the_token(app: Flask, upstream: Upstr
 
 def wait_for_the_background(app: Flask) -> None:
     services = services_of(app)
-    until = time.monotonic() + 10
-    while (len(services.runs) or services.upstream_state().in_flight) and time.monotonic() < until:
-        time.sleep(0.05)
-    # A bill that comes late is written after its call has given its slot back.
-    time.sleep(0.3)
+    until(lambda: len(services.runs) == 0 and services.providers.state().in_flight == 0)
+    # A bill that comes late is written after its call has given its slot back: until the sums stay as they are.
+    sums = object()
+    while sums != (sums := services.usage.report(None).total):
+        time.sleep(0.3)
 
 
 def check_rows_against(total: dict[str, Any], rows: list[Any]) -> None:

@@ -15,10 +15,9 @@ from werkzeug.test import TestResponse
 
 from llm_service.app import services_of
 from llm_service.core.access.caller import Allowance
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
 from tests.support.constants import OWN_PAGE
 from tests.support.keys import make_key
+from tests.support.requests import BODY, GENERATE
 from tests.support.upstream import Upstream
 
 URL = "/api/v1/limits"

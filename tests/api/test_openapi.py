@@ -12,9 +12,8 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 
 from llm_service.web.api.template_operations import PATTERN
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
 from tests.support.constants import ROOT
+from tests.support.requests import BODY, GENERATE
 
 TYPED = re.compile(r"/api/v1/templates/[a-z0-9_]+/generate")
 GOLDEN = ROOT / "tests" / "golden" / "openapi.json"

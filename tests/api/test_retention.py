@@ -6,21 +6,22 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from llm_service.adapters.sql.retention import SqlRetention
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.app import services_of
 from llm_service.bootstrap.build import make_id
 from llm_service.core.access.caller import LOCAL
 from llm_service.core.generation.model import Delta, GenerateRequest
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
-from tests.cli.test_commands import flask
+from tests.support.command_line import flask
 from tests.support.constants import OWN_PAGE
+from tests.support.requests import BODY, GENERATE
 from tests.support.upstream import Upstream
 
 URL = "/api/v1/history"
@@ -130,7 +131,7 @@ def test_one_that_is_stopped_comes_back_with_its_text(make_app: MakeApp, upstrea
         stopped = app.test_client().post(f"{URL}/{subscription.generation.request_id}/cancel").get_json()
     assert stopped["status"] == "cancelled"
     assert stopped["output"]
-    assert services_of(app).store.running_ids() == set()
+    assert len(services_of(app).runs) == 0
 
 
 @pytest.mark.parametrize("way", ["one", "all", "prune"])
@@ -151,7 +152,7 @@ def test_deleted_text_is_gone_at_once_and_from_the_bytes_after_a_prune(
         age(tmp_path, 31)
     done = flask(tmp_path, "history", "prune", DATABASE_URL=f"sqlite:///{tmp_path}/test.db")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{151 if way == 'prune' else 0} generations were deleted.\n"
+    assert done.stdout == f"Deleted {151 if way == 'prune' else 0} generations.\n"
     assert files_with(tmp_path, CANARY) == []
     assert client.get(f"{URL}?q={CANARY}").get_json()["items"] == []
     assert len(client.get(f"{URL}?q=other&limit=200").get_json()["items"]) == (150 if way == "one" else 0)
@@ -165,8 +166,8 @@ def test_only_what_is_too_old_is_pruned(make_app: MakeApp, tmp_path: Path) -> No
     old = ask(client)
     age(tmp_path, 8)
     hit, new = ask(client), ask(client, "new")
-    store = services_of(app).store
-    assert store.prune(time.time_ns() // 1_000_000 - 7 * DAY_MS) == 1
+    storage: Any = services_of(app).storage
+    assert SqlRetention(storage).prune(time.time_ns() // 1_000_000 - 7 * DAY_MS) == 1
     assert [one["request_id"] for one in client.get(URL).get_json()["items"]] == [new["request_id"], hit["request_id"]]
     assert client.get(f"{URL}/{old['request_id']}").status_code == 404
     assert client.get(f"{URL}/{hit['request_id']}").get_json()["output"] == hit["output"], "a hit keeps the texts alive"

@@ -11,10 +11,9 @@ from flask.testing import FlaskClient
 from llm_service.app import services_of
 from llm_service.core.access.caller import Scope
 from llm_service.web.security.permissions import ROUTE_PERMISSIONS, Need
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
 from tests.support.constants import OWN_PAGE
 from tests.support.keys import KeyClient, make_key, signed_in, token_of
+from tests.support.requests import BODY, GENERATE
 
 VALUES = {
     "template_id": "basic_chat_v1",
@@ -84,7 +83,12 @@ def test_a_key_opens_what_its_scope_says_and_nothing_else(closed: Flask, scope: 
 
 def test_a_route_that_says_nothing_opens_for_nobody(app: Flask) -> None:
     ran: list[str] = []
-    app.add_url_rule("/api/v1/forgotten", "forgotten", lambda: ran.append("ran") or "")
+
+    def forgotten() -> str:
+        ran.append("ran")
+        return ""
+
+    app.add_url_rule("/api/v1/forgotten", "forgotten", forgotten)
     text, _ = make_key(app, scopes=("admin",))
     for client in (app.test_client(), signed_in(app, text)):
         assert client.get("/api/v1/forgotten").status_code == 500
@@ -114,7 +118,7 @@ def test_a_key_that_may_only_generate_sees_its_answer_and_no_history(closed: Fla
     assert answer.status_code == 200
     assert "canary-own" in answer.text
     assert "/history/" not in answer.text
-    (_, row), *_ = services_of(closed).store.newest("alice", 1)
+    (row,) = services_of(closed).history.page("alice", limit=1).items
     assert "canary-own" not in browser.get(f"/?from={row.request_id}").text
     assert "canary-own" not in browser.post("/generate/answer", data={**form, "input": "other"}, headers=OWN_PAGE).text
 

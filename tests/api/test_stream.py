@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -15,10 +15,10 @@ from llm_service.core.errors import Cancelled, ServiceError
 from llm_service.core.generation.model import Delta
 from llm_service.web.api.events import START_S
 from llm_service.web.http.sse import LOOK_S, stream_events
-from tests.adapters.test_openai_responses import ANSWERS, FAILURES
-from tests.adapters.test_retry import BRING_TEXT
+from tests.support.clocks import until
 from tests.support.constants import KEY_CANARY
 from tests.support.upstream import Upstream
+from tests.support.upstream_faults import ANSWERS, BRING_TEXT, FAILURES
 
 URL = "/api/v1/generate"
 SLOW = "tokens-20-40"
@@ -39,7 +39,7 @@ def asked(**more: Any) -> dict[str, Any]:
     return {"template_id": "basic_chat_v1", "input": "Hello", "stream": True, **more}
 
 
-def parse(chunks: Iterator[bytes] | list[bytes]) -> list[tuple[str, int, Any]]:
+def parse(chunks: Iterable[Any]) -> list[tuple[str, int, Any]]:
     """Name, id and data of each event."""
     events = []
     for block in b"".join(chunks).decode().split("\n\n"):
@@ -113,9 +113,10 @@ def test_each_strange_answer_in_a_stream(upstream_app: Flask, model: str) -> Non
 
 def test_start_goes_out_before_a_slow_model_says_anything(client: FlaskClient) -> None:
     began = time.monotonic()
-    chunks = iter(client.post(URL, json=asked(model="slow-3")).response)
+    chunks: Iterator[Any] = iter(client.post(URL, json=asked(model="slow-3")).response)
     assert next(chunks).startswith(b"event: start\nid: 0\n")
-    assert START_S <= time.monotonic() - began < START_S + 0.8
+    assert time.monotonic() - began >= START_S
+    assert client.get("/api/v1/history").get_json()["items"][0]["status"] == "running"
     assert parse(list(chunks))[-1][0] == "done"
 
 
@@ -142,16 +143,13 @@ def test_cancel(client: FlaskClient, upstream: Upstream) -> None:
     request_id = parse([next(chunks)])[0][2]["request_id"]
     next(chunks)
     assert client.get(f"/api/v1/history/{request_id}").get_json()["status"] == "running"
-    began = time.monotonic()
     for _ in range(2):
         row = client.post(f"/api/v1/history/{request_id}/cancel").get_json()
         assert (row["status"], row["error"], row["total_tokens"]) == ("cancelled", "cancelled", None)
         assert row["output"].startswith("word ")
     name, _, problem = parse(list(chunks))[-1]
     assert (name, problem["error"], problem["status"]) == ("error", "cancelled", 409)
-    while services_of(client.application).upstream_state().in_flight:
-        assert time.monotonic() - began < 1
-        time.sleep(0.01)
+    until(lambda: services_of(client.application).providers.state().in_flight == 0)
     replay = parse(client.get(f"/api/v1/history/{request_id}/events").response)
     assert (replay[-1][0], replay[-1][2]["error"], text_of(replay)) == ("error", "cancelled", row["output"])
 
@@ -176,10 +174,8 @@ def test_when_the_last_listener_leaves_the_call_ends(client: FlaskClient, upstre
     request_id = parse([next(chunks)])[0][2]["request_id"]
     next(chunks)
     response.close()
-    began = time.monotonic()
-    while (row := client.get(f"/api/v1/history/{request_id}").get_json())["status"] == "running":
-        assert time.monotonic() - began < 3
-        time.sleep(0.05)
+    until(lambda: client.get(f"/api/v1/history/{request_id}").get_json()["status"] != "running")
+    row = client.get(f"/api/v1/history/{request_id}").get_json()
     assert (row["status"], row["output"][:5]) == ("cancelled", "word ")
 
 
@@ -245,7 +241,7 @@ def test_a_key_under_way_is_a_conflict(app: Flask) -> None:
     subscription.close()  # its caller dies; the generation goes on, because the caller said that it would ask again
     began = time.monotonic()
     while (again := client.post(URL, json=asked(model="slow-3"), headers={"Idempotency-Key": "k"})).status_code == 409:
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
         time.sleep(0.05)
     assert again.headers["Idempotency-Replayed"] == "true"
     assert parse(again.response)[-1][0] == "done"

@@ -1,10 +1,9 @@
 import pytest
 from flask.testing import FlaskClient
 
-from tests.support.constants import ROOT
+from tests.support.constants import SHIPPED
 
 URL = "/api/v1/templates"
-SHIPPED = sorted(path.stem for path in (ROOT / "prompts").glob("*.prompty"))
 
 
 def test_list(client: FlaskClient) -> None:

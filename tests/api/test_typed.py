@@ -10,8 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 
-from tests.api.test_templates import SHIPPED
-from tests.support.constants import ROOT, TEST_PROMPTS
+from tests.support.constants import ROOT, SHIPPED, TEST_PROMPTS
 
 URL = "/api/v1/templates/{}/generate"
 TICKET = {"input": "Hi", "parameters": {"labels": ["bug"], "budget": 1}}

@@ -1,10 +1,13 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.core.usage.sums import COUNTS
-from tests.api.test_generate import BODY
-from tests.api.test_generate import URL as GENERATE
+from tests.support.requests import BODY, GENERATE
+from tests.support.upstream import Upstream
 
 URL = "/api/v1/usage"
 SUMS = {*COUNTS, "cost_usd", "saved_usd", "latency_p50_ms", "latency_p95_ms"}
@@ -90,7 +93,7 @@ def test_wrong_method(client: FlaskClient) -> None:
     assert client.post(URL).status_code == 405
 
 
-def test_money_of_a_call_and_of_a_hit(make_app, upstream, tmp_path) -> None:
+def test_money_of_a_call_and_of_a_hit(make_app: Callable[..., Flask], upstream: Upstream, tmp_path: Path) -> None:
     (tmp_path / "prices.yaml").write_text(PRICES)
     app: Flask = make_app(
         OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal", APP_PRICES_FILE=str(tmp_path / "prices.yaml")

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.support.browser import Watch
 from tests.support.processes import Server, needed_program, serving
 from tests.support.upstream import Upstream
 
@@ -13,11 +14,15 @@ from tests.support.upstream import Upstream
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
         "--disable-component-update", "--disable-sync"]  # fmt: skip
 
+# The bound of every wait: it only ends a test that would hang.
+WAIT_MS = 30_000
+
 
 @pytest.fixture(scope="session", name="browser")
 def _browser() -> Iterator[Browser]:
     path = needed_program("chromium")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=WAIT_MS)
         browser = playwright.chromium.launch(executable_path=path, args=ARGS)
         yield browser
         browser.close()
@@ -37,26 +42,6 @@ REPORT_VIOLATIONS = """document.addEventListener("securitypolicyviolation", (eve
   console.error(`violation of ${event.effectiveDirective}: ${event.blockedURI}`));"""
 
 
-class Watch:
-    """What a page must never do: say a CSP violation, raise, ask another origin, open a dialog."""
-
-    def __init__(self, page: Page, origin: str) -> None:
-        self.wrong: list[str] = []
-        page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: self._check(request.url, origin))
-        page.on("console", lambda message: self._read(message.text))
-
-    def _check(self, url: str, origin: str) -> None:
-        if not url.startswith((origin, "blob:", "data:")):
-            self.wrong.append(f"foreign request: {url}")
-
-    def _read(self, text: str) -> None:
-        # Chromium writes a line for every answer of 4xx and 5xx; those are meant.
-        if not text.startswith("Failed to load resource"):
-            self.wrong.append(f"console: {text}")
-
-
 @pytest.fixture(name="open_page")
 def _open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
     """Opens pages in contexts of their own. Fails at the end if a page did what it must never do."""
@@ -64,7 +49,7 @@ def _open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]
 
     def open_page(path: str = "/", **options: Any) -> Page:
         context = browser.new_context(base_url=server.base_url, **options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(WAIT_MS)
         context.add_init_script(REPORT_VIOLATIONS)
         page = context.new_page()
         contexts.append(context)

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from llm_service.web.pages.markdown import ATTRIBUTES, TAGS
-from tests.browser.test_journey import generate
+from tests.support.browser import generate
 from tests.support.hostile import EVERYTHING, IMAGES, LINKS, NO_LINKS, SCRIPTS
 from tests.support.processes import Server
 

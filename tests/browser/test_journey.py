@@ -8,15 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.support.browser import PHONE, generate
 from tests.support.upstream import Upstream
 
 OpenPage = Callable[..., Page]
-PHONE = {"viewport": {"width": 375, "height": 700}}
-
-
-def generate(page: Page, text: str) -> None:
-    page.fill("#field-input", text)
-    page.click("#generate-button")
 
 
 def test_the_whole_journey(open_page: OpenPage, upstream: Upstream) -> None:

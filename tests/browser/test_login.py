@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Watch
-from tests.cli.test_commands import flask
+from tests.support.browser import Watch
+from tests.support.command_line import flask
 from tests.support.processes import serving
 
 

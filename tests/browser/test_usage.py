@@ -3,11 +3,17 @@
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.test_journey import PHONE, generate
+from tests.support.browser import PHONE, generate
 
 OpenPage = Callable[..., Page]
+
+
+def height_of(element: Locator) -> float:
+    box = element.bounding_box()
+    assert box
+    return box["height"]
 
 
 @pytest.mark.parametrize("options", [{}, PHONE, {"java_script_enabled": False}, {"color_scheme": "dark"}])
@@ -23,9 +29,9 @@ def test_usage_at_a_glance(open_page: OpenPage, options: dict[str, object]) -> N
     page.click(".ranges >> text=24 hours")
     expect(page.locator("[role=img]").first).to_be_visible()
     requests = page.get_by_role("img", name="Requests")
-    assert (requests.bounding_box() or {})["height"] == 144
+    assert height_of(requests) == 144
     last = requests.locator("rect.tone-main").last
-    assert (last.bounding_box() or {})["height"] > 0
+    assert height_of(last) > 0
     assert last.evaluate("bar => getComputedStyle(bar).fill") != "rgb(0, 0, 0)"
 
     chart = page.locator(".chart", has=requests)

@@ -2,20 +2,11 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.constants import ROOT
-from tests.support.processes import environment
-
-
-def flask(folder: Path, *arguments: str, text: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flask", *arguments]
-    env = {**environment(folder, **environ), "FLASK_APP": str(ROOT / "wsgi.py")}
-    return subprocess.run(command, cwd=folder, env=env, input=text, capture_output=True, text=True, timeout=60)
+from tests.support.command_line import flask
 
 
 def test_generate_does_the_main_job(tmp_path: Path) -> None:
@@ -26,6 +17,15 @@ def test_generate_does_the_main_job(tmp_path: Path) -> None:
     answer = json.loads(done.stdout)
     assert (answer["template_id"], answer["status"]) == ("summarize_v1", "completed")
     assert "From a file" in answer["user_prompt"]
+
+
+def test_the_data_folder_is_made_with_all_that_is_kept(tmp_path: Path) -> None:
+    """An empty DATABASE_URL counts as not set."""
+    done = flask(tmp_path, "generate", "basic_chat", text="Hello", DATABASE_URL="", APP_DATA_DIR="data")
+    assert done.returncode == 0, done.stderr
+    files = {path.name for path in (tmp_path / "data").iterdir()}
+    assert files >= {"llm_service.db", "secret_key", "last_good_prompts.json"}
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_an_incomplete_answer_is_printed_and_has_its_own_exit_code(tmp_path: Pat
 
 def test_templates(tmp_path: Path) -> None:
     checked = flask(tmp_path, "templates", "check", HOST="0.0.0.0", APP_ENV="prod")
-    assert re.fullmatch(r"Templates: \d+ good\. Their tests: \d+ passed\.\n", checked.stdout)
+    assert re.fullmatch(r"Templates: \d+ valid\. Tests: \d+ passed\.\n", checked.stdout)
     assert "basic_chat_v1" in flask(tmp_path, "templates", "list").stdout
     (tmp_path / "bad_v1.prompty").write_text("---\nname: 3\n---\nuser:\nx")
     done = flask(tmp_path, "templates", "check", APP_PROMPTS_DIR=str(tmp_path))
@@ -84,15 +84,15 @@ Say {{ input }}
 def test_templates_test(tmp_path: Path) -> None:
     done = flask(tmp_path, "templates", "test")
     assert (done.returncode, "FAIL" in done.stdout, done.stderr) == (0, False, "")
-    one = flask(tmp_path, "templates", "test", "basic_chat")
-    assert {line.split()[1] for line in one.stdout.splitlines()[:-1]} == {"basic_chat_v1:"}
+    done = flask(tmp_path, "templates", "test", "basic_chat")
+    assert {line.split()[1] for line in done.stdout.splitlines()[:-1]} == {"basic_chat_v1:"}
     assert flask(tmp_path, "templates", "test", "nope").returncode == 1
     (tmp_path / "t_v1.prompty").write_text(WITH_TESTS)
     done = flask(tmp_path, "templates", "test", APP_PROMPTS_DIR=str(tmp_path))
     assert (done.returncode, done.stdout.splitlines()) == (1, [
         "ok   t_v1: good",
         "FAIL t_v1: bad",
-        "     t_v1.prompty:10: the user message does not hold 'Bye': it is 'Say Hi'",
+        "     t_v1.prompty:10: the user message does not contain 'Bye': it is 'Say Hi'",
         "Tests: 1 passed, 1 failed.",
     ])  # fmt: skip
     checked = flask(tmp_path, "templates", "check", APP_PROMPTS_DIR=str(tmp_path))

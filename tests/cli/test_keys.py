@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import flask
+from tests.support.command_line import flask
 
 KEY = re.compile(r"llms_([0-9A-Za-z]{12})_[0-9A-Za-z]{49}\n", re.ASCII)
 
@@ -22,9 +22,9 @@ def test_a_key_is_made_listed_and_revoked(tmp_path: Path) -> None:
     assert (made.returncode, bool(shown)) == (0, True), made.stderr
     assert shown
     assert made.stdout.strip() not in made.stderr
-    assert "shown this once" in made.stderr
+    assert "shown only once" in made.stderr
     events = [json.loads(line) for line in made.stderr.splitlines() if line.startswith("{")]
-    assert [(one["event"], one["logger"], one["key_id"]) for one in events] == [
+    assert [(event["event"], event["logger"], event["key_id"]) for event in events] == [
         ("key created", "llm_service.security", shown[1])
     ]
     listed = flask(tmp_path, "keys", "list").stdout
@@ -39,7 +39,7 @@ def test_a_key_is_made_listed_and_revoked(tmp_path: Path) -> None:
     ):
         assert cell in row
     revoked = flask(tmp_path, "keys", "revoke", shown[1])
-    assert (revoked.returncode, revoked.stdout) == (0, f"The key {shown[1]} of ci opens nothing any more.\n")
+    assert (revoked.returncode, revoked.stdout) == (0, f"Revoked key {shown[1]} (owner ci).\n")
     assert '"event": "key revoked"' in revoked.stderr
     assert "revoked" in flask(tmp_path, "keys", "list").stdout
 
@@ -52,8 +52,8 @@ def test_a_key_is_made_listed_and_revoked(tmp_path: Path) -> None:
         (["create", "ci", "--scope", "root"], 1, "scope: must be one or more of: generate, history, usage, admin"),
         (["create", "ci", "--scope", "generate", "--rpm", "0"], 2, "--rpm"),
         (["create", "ci", "--scope", "generate", "--budget-usd-day", "free"], 1, "budget-usd-day: must be"),
-        (["create", "ci", "--scope", "generate", "--expires", "2020-01-01"], 1, "expires: must lie ahead"),
-        (["revoke", "nope"], 1, "There is no key with the id 'nope'"),
+        (["create", "ci", "--scope", "generate", "--expires", "2020-01-01"], 1, "expires: must be in the future"),
+        (["revoke", "nope"], 1, "No key has the id 'nope'"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
@@ -66,7 +66,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, arguments: list[str], code: int, 
 
 def test_the_cache_may_be_cleared_while_nothing_runs(tmp_path: Path) -> None:
     done = flask(tmp_path, "cache", "clear")
-    assert (done.returncode, done.stdout) == (0, "The caches are emptied.\n")
+    assert (done.returncode, done.stdout) == (0, "Cleared the cache.\n")
 
 
 def test_a_whole_key_given_to_revoke_is_not_quoted(tmp_path: Path) -> None:

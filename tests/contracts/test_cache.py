@@ -6,36 +6,24 @@ from collections.abc import Callable
 import pytest
 
 from llm_service.adapters.memory.cache import MemoryCache
-from llm_service.core.generation.model import CachedAnswer
 from llm_service.core.generation.ports import Cache
-from llm_service.core.usage.tokens import Usage
-
-
-class Timer:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
+from tests.support.builders import answer
+from tests.support.clocks import HandTimer
 
 MakeCache = Callable[..., Cache]
 
 
 @pytest.fixture(name="timer")
-def _timer() -> Timer:
-    return Timer()
+def _timer() -> HandTimer:
+    return HandTimer()
 
 
 @pytest.fixture(name="make", params=["memory"])
-def _make(request: pytest.FixtureRequest, timer: Timer) -> MakeCache:
+def _make(request: pytest.FixtureRequest, timer: HandTimer) -> MakeCache:
     def memory(max_entries: int = 3) -> Cache:
         return MemoryCache(ttl_s=10, max_entries=max_entries, timer=timer)
 
     return {"memory": memory}[request.param]
-
-
-def answer(owner: str = "local", output: str = "text") -> CachedAnswer:
-    return CachedAnswer(owner, "id", "input", {"a": 1}, output, "model", Usage(1, None, 3))
 
 
 def test_what_was_put_comes_back(make: MakeCache) -> None:
@@ -47,7 +35,11 @@ def test_what_was_put_comes_back(make: MakeCache) -> None:
     assert cache.get("a") == answer(output="newer")
 
 
-def test_an_entry_has_a_lifetime(make: MakeCache, timer: Timer) -> None:
+def test_it_is_well(make: MakeCache) -> None:
+    assert make().health_error() is None
+
+
+def test_an_entry_has_a_lifetime(make: MakeCache, timer: HandTimer) -> None:
     cache = make()
     cache.put("a", answer())
     timer.now = 9.9

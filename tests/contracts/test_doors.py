@@ -2,44 +2,34 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from llm_service.adapters.memory.cache import MemoryCache
-from llm_service.adapters.memory.invalidation import CacheInvalidator
-from llm_service.adapters.sql.counters import SqlEpochs, SqlFailedLogins
+from llm_service.adapters.sql.epochs import SqlEpochs
+from llm_service.adapters.sql.failed_logins import SqlFailedLogins
 from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Scope
 from llm_service.core.access.failed_logins import FailedLoginThrottle, network_of
-from llm_service.core.access.keyring import Keyring, Refusal, Refused
-from llm_service.core.access.keys import DAY_MS, Key, with_checksum
+from llm_service.core.access.keyring import KeyRejection, Keyring, RejectedKey
+from llm_service.core.access.keys import Key, with_checksum
 from llm_service.core.access.sessions import Session, Sessions
+from llm_service.core.clock import DAY_MS
 from llm_service.core.errors import NotFound
-from tests.contracts.test_cache import answer
+from tests.support.builders import answer
+from tests.support.clocks import ManualClock
 
 HOUR_MS = 3_600_000
 ANSWER = answer()
 SCOPES = frozenset({Scope.GENERATE})
 
 
-@dataclass
-class HandClock:
-    ms: int = 1_790_000_000_000
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic(self) -> float:
-        return self.ms / 1000
-
-
 class Doors:
     """One process of the service; several may share a database."""
 
-    def __init__(self, database: Database, clock: HandClock, secret: bytes = b"s" * 32) -> None:
+    def __init__(self, database: Database, clock: ManualClock, secret: bytes = b"s" * 32) -> None:
         self.clock = clock
         self.keyring = Keyring(SqlKeys(database), clock, os.urandom)
         self.sessions = Sessions(SqlSessions(database), self.keyring, clock, os.urandom, secret)
@@ -55,48 +45,48 @@ def _database(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture(name="doors")
 def _doors(database: Database) -> Doors:
-    return Doors(database, HandClock())
+    return Doors(database, ManualClock())
 
 
-def refused(doors: Doors, text: str) -> Refusal:
+def refused(doors: Doors, text: str) -> KeyRejection:
     found = doors.keyring.find(text)
-    assert isinstance(found, Refused)
+    assert isinstance(found, RejectedKey)
     return found.reason
 
 
 def test_a_key_is_found_until_it_expires(doors: Doors) -> None:
     text, key = doors.keyring.make("ci", SCOPES, expires_ms=doors.clock.ms + 1000)
     assert doors.keyring.find(text) == key
-    assert doors.keyring.has_usable()
+    assert doors.keyring.has_usable_key()
     doors.clock.ms += 999
     assert doors.keyring.find(text) == key
     doors.clock.ms += 1
-    assert refused(doors, text) is Refusal.EXPIRED
-    assert not doors.keyring.has_usable()
+    assert refused(doors, text) is KeyRejection.EXPIRED
+    assert not doors.keyring.has_usable_key()
 
 
 def test_each_reason_is_known_for_the_log(doors: Doors) -> None:
     text, key = doors.keyring.make("ci", SCOPES)
     other, other_key = doors.keyring.make("ci", SCOPES)
-    assert refused(doors, "nonsense") is Refusal.MALFORMED
-    assert refused(doors, text[:-1] + ("0" if text[-1] != "0" else "1")) is Refusal.MALFORMED
+    assert refused(doors, "nonsense") is KeyRejection.MALFORMED
+    assert refused(doors, text[:-1] + ("0" if text[-1] != "0" else "1")) is KeyRejection.MALFORMED
     swapped = with_checksum(text[:18] + other[18:-6])
-    assert refused(doors, swapped) is Refusal.WRONG
-    assert refused(doors, with_checksum("llms_" + "0" * 12 + text[17:-6])) is Refusal.UNKNOWN
+    assert refused(doors, swapped) is KeyRejection.WRONG
+    assert refused(doors, with_checksum("llms_" + "0" * 12 + text[17:-6])) is KeyRejection.UNKNOWN
     doors.keyring.revoke(other_key.key_id)
-    assert refused(doors, other) is Refusal.REVOKED
+    assert refused(doors, other) is KeyRejection.REVOKED
     assert doors.keyring.find(text) == key
 
 
 def test_a_revocation_elsewhere_is_felt_within_half_a_second(database: Database) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     here, there = Doors(database, clock), Doors(database, clock)
     text, key = here.keyring.make("ci", SCOPES)
     assert isinstance(there.keyring.find(text), Key)
     here.keyring.revoke(key.key_id)
-    assert refused(here, text) is Refusal.REVOKED, "at once where it was revoked"
+    assert refused(here, text) is KeyRejection.REVOKED, "at once where it was revoked"
     clock.ms += 500
-    assert refused(there, text) is Refusal.REVOKED
+    assert refused(there, text) is KeyRejection.REVOKED
 
 
 def test_what_is_remembered_is_found_by_the_whole_key(doors: Doors) -> None:
@@ -106,8 +96,8 @@ def test_what_is_remembered_is_found_by_the_whole_key(doors: Doors) -> None:
     for position in (17, 40, 59):
         other = "x" if text[position] != "x" else "y"
         assert refused(doors, with_checksum(text[:position] + other + text[position + 1 : -6])) in (
-            Refusal.WRONG,
-            Refusal.MALFORMED,
+            KeyRejection.WRONG,
+            KeyRejection.MALFORMED,
         )
 
 
@@ -116,9 +106,9 @@ def test_the_last_use_is_kept_to_the_minute(doors: Doors) -> None:
     doors.clock.ms += 90_123
     doors.keyring.find(text)
     assert doors.keyring.all()[0].last_used_ms is None, "no write for a request"
-    doors.keyring.keep_uses()
+    doors.keyring.save_last_used()
     assert doors.keyring.all()[0].last_used_ms == doors.clock.ms - doors.clock.ms % 60_000
-    doors.keyring.keep_uses()
+    doors.keyring.save_last_used()
 
 
 def test_revoking_what_is_not_there(doors: Doors) -> None:
@@ -204,16 +194,16 @@ def test_the_store_holds_no_reference_and_no_key(tmp_path: Path, database: Datab
 
 
 def test_five_wrong_keys_in_a_minute_are_borne(database: Database, doors: Doors) -> None:
-    waits = [doors.attempts.wrong("10.0.0.1") for _ in range(7)]
+    waits = [doors.attempts.record_failure("10.0.0.1") for _ in range(7)]
     assert waits[:5] == [None] * 5
     assert waits[5:] == [60.0, 60.0]
     doors.clock.ms += 20_000
-    assert doors.attempts.wrong("10.0.0.1") == 40.0
-    assert doors.attempts.wrong("10.0.0.2") is None
+    assert doors.attempts.record_failure("10.0.0.1") == 40.0
+    assert doors.attempts.record_failure("10.0.0.2") is None
     # Another process has heard of it.
-    assert Doors(database, doors.clock).attempts.wrong("10.0.0.1") == 40.0
+    assert Doors(database, doors.clock).attempts.record_failure("10.0.0.1") == 40.0
     doors.clock.ms += 40_000
-    assert doors.attempts.wrong("10.0.0.1") is None
+    assert doors.attempts.record_failure("10.0.0.1") is None
     doors.attempts.prune()
 
 
@@ -227,8 +217,8 @@ class Counted(SqlFailedLogins):
 
 def test_a_flood_costs_no_writes(database: Database) -> None:
     store = Counted(database)
-    attempts = FailedLoginThrottle(store, HandClock())
-    assert [attempts.wrong("10.0.0.1") for _ in range(1000)].count(None) == 5
+    attempts = FailedLoginThrottle(store, ManualClock())
+    assert [attempts.record_failure("10.0.0.1") for _ in range(1000)].count(None) == 5
     assert store.writes == 6
 
 
@@ -249,15 +239,13 @@ def test_networks(address: str | None, network: str) -> None:
 
 
 def test_a_cache_is_cleared_in_every_process_once(database: Database) -> None:
-    marks = SqlEpochs(database)
-    here, there = (MemoryCache(ttl_s=60, max_entries=10) for _ in range(2))
-    mine, other = CacheInvalidator(here, marks), CacheInvalidator(there, marks)
+    here, there = (MemoryCache(ttl_s=60, max_entries=10, epochs=SqlEpochs(database)) for _ in range(2))
     for cache in (here, there):
         cache.put("a", ANSWER)
-    assert mine.clear() == 1
+    assert here.clear() == 1
     assert there.stats().entries == 1
-    other.look()
+    there.poll()
     assert there.stats().entries == 0
     there.put("a", ANSWER)
-    other.look()
+    there.poll()
     assert there.stats().entries == 1, "what came later stays"

@@ -8,83 +8,40 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.adapters.files.spool import FileSpool
 from llm_service.adapters.observability.logs import LogReporter
-from llm_service.adapters.runtime.clock import SystemClock, uuid7
-from llm_service.adapters.sql.history import SqlHistory
+from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.errors import InvalidInput, NotFound
-from llm_service.core.generation.in_flight import InFlightRegistry
 from llm_service.core.generation.model import CachedAnswer, CacheStats, Generation, IdempotencyKey, KeyHolder, Status
-from llm_service.core.generation.outcomes import OutcomeRecorder
+from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
 from llm_service.core.history.model import Filters
-from llm_service.core.history.ports import HistoryStore
 from llm_service.core.history.search import parse_search
 from llm_service.core.history.service import HistoryService
-from llm_service.core.messages import Prompts
-from llm_service.core.usage.tokens import Usage
-from tests.core.test_search import NASTY
+from tests.support.builders import completed, generation, messages_of
+from tests.support.hostile import NASTY
+from tests.support.stores import Stores
 
 
 @pytest.fixture(name="store", params=["sqlite", "sqlite that walks"])
-def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HistoryStore]:
+def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     """The second goes through its documents in order for every search, as the first does where it finds many."""
     makers = {
-        "sqlite": lambda: SqlHistory(Database(f"sqlite:///{tmp_path}/h.db")),
-        "sqlite that walks": lambda: SqlHistory(
-            Database(f"sqlite:///{tmp_path}/h.db"), few_documents=0, first_window=3
-        ),
+        "sqlite": lambda: Stores(Database(f"sqlite:///{tmp_path}/h.db")),
+        "sqlite that walks": lambda: Stores(Database(f"sqlite:///{tmp_path}/h.db"), few_documents=0, first_window=3),
     }
     store = makers[request.param]()
     yield store
     store.close()
 
 
-def history_of(store: HistoryStore, cache: "NoCache") -> HistoryService:
-    clock = SystemClock()
-    reporter = LogReporter()
-    outcomes = OutcomeRecorder(store, FileSpool(Path("never.spool")), clock, reporter)
-    runs = InFlightRegistry(
-        history=store, outcomes=outcomes, clock=clock, reporter=reporter, make_id=uuid7, abandon_grace_s=None
-    )
-    return HistoryService(store, cache, RunningGenerations(runs, store, clock))
+def history_of(store: Stores, cache: "NoCache") -> HistoryService:
+    registry = InFlightRegistry(SystemClock(), LogReporter(), None, abandon_grace_s=None)
+    running = RunningGenerations(registry, store.generations, None, store.recorder, SystemClock())
+    return HistoryService(store.generations, store.queries, store.retention, cache, running)
 
 
-def generation(number: int, owner: str = "alice", **more: object) -> Generation:
-    made = Generation(
-        request_id=f"id-{number}",
-        answer_id=f"id-{number}",
-        owner=owner,
-        template_id="basic_chat_v1",
-        template_revision="0123456789ab",
-        model="gpt-4o-mini",
-        provider="openai",
-        status=Status.RUNNING,
-        cached=False,
-        snippet=f"input {number}",
-        usage=Usage(),
-        cost_usd=None,
-        saved_usd=None,
-        latency_ms=None,
-        created_ms=1_700_000_000_000 + number,
-        input=f"input {number}",
-        parameters={"tone": "simple"},
-        prompts=Prompts("system", f"user {number}"),
-        cache_key="k" * 64,
-        attempts=1,
-    )
-    return replace(made, **more)  # type: ignore[arg-type]
-
-
-def completed(made: Generation, **more: object) -> Generation:
-    done = replace(
-        made, status=Status.COMPLETED, output="out", usage=Usage(1, 2, 3, 0, None), latency_ms=5, finished_ms=9
-    )
-    return replace(done, **more)  # type: ignore[arg-type]
-
-
-def stored(store: HistoryStore, number: int, owner: str = "alice", **more: object) -> Generation:
+def stored(store: Stores, number: int, owner: str = "alice", **more: object) -> Generation:
     made = generation(number, owner)
     store.start(made)
     done = completed(made, **more)
@@ -92,7 +49,7 @@ def stored(store: HistoryStore, number: int, owner: str = "alice", **more: objec
     return done
 
 
-def test_a_generation_comes_back_whole(store: HistoryStore) -> None:
+def test_a_generation_comes_back_whole(store: Stores) -> None:
     running = generation(1)
     store.start(running)
     assert store.get("alice", "id-1") == running
@@ -105,7 +62,7 @@ def test_a_generation_comes_back_whole(store: HistoryStore) -> None:
 
 
 @pytest.mark.parametrize("amount", ["0", "0.0001", "0.00000003", "1234567.123456", "0.000000000001"])
-def test_money_is_exact(store: HistoryStore, amount: str) -> None:
+def test_money_is_exact(store: Stores, amount: str) -> None:
     stored(store, 1, cost_usd=Decimal(amount))
     found = store.get("alice", "id-1")
     assert found is not None
@@ -125,14 +82,14 @@ def test_money_is_exact(store: HistoryStore, amount: str) -> None:
         "x" * 300_000,
     ],
 )
-def test_text_comes_back_as_it_was(store: HistoryStore, text: str) -> None:
-    made = generation(1, input=text, prompts=Prompts(text, text), parameters={"a": text, text[:9]: [text[:5]]})
+def test_text_comes_back_as_it_was(store: Stores, text: str) -> None:
+    made = generation(1, input=text, messages=messages_of(text, text), parameters={"a": text, text[:9]: [text[:5]]})
     store.start(made)
     store.finish(completed(made, output=text))
     assert store.get("alice", "id-1") == completed(made, output=text)
 
 
-def test_every_owner_is_alone(store: HistoryStore) -> None:
+def test_every_owner_is_alone(store: Stores) -> None:
     done = stored(store, 1, "alice")
     stored(store, 2, "bob")
     assert store.get("bob", "id-1") is None
@@ -144,7 +101,7 @@ def test_every_owner_is_alone(store: HistoryStore) -> None:
     assert store.get("alice", "id-1") == done
 
 
-def test_whose_a_generation_is(store: HistoryStore) -> None:
+def test_whose_a_generation_is(store: Stores) -> None:
     """For those who may see everybody's."""
     stored(store, 1, "alice")
     stored(store, 2, "bob")
@@ -157,7 +114,7 @@ def test_whose_a_generation_is(store: HistoryStore) -> None:
     ]
 
 
-def test_pages_lead_through_all_rows_both_ways(store: HistoryStore) -> None:
+def test_pages_lead_through_all_rows_both_ways(store: Stores) -> None:
     for number in range(1, 8):
         stored(store, number)
     history = history_of(store, NoCache())
@@ -176,7 +133,7 @@ def test_pages_lead_through_all_rows_both_ways(store: HistoryStore) -> None:
     assert history.page("alice", second.prev, 3).prev is not None, "there is a newer one now"
 
 
-def test_a_cursor_whose_rows_are_gone_leads_back(store: HistoryStore) -> None:
+def test_a_cursor_whose_rows_are_gone_leads_back(store: Stores) -> None:
     for number in range(1, 6):
         stored(store, number)
     history = history_of(store, NoCache())
@@ -194,31 +151,31 @@ def test_a_cursor_whose_rows_are_gone_leads_back(store: HistoryStore) -> None:
     assert (list(gone.items), gone.next, gone.prev) == ([], None, None)
 
 
-def test_an_empty_page(store: HistoryStore) -> None:
+def test_an_empty_page(store: Stores) -> None:
     page = history_of(store, NoCache()).page("alice")
     assert (list(page.items), page.next, page.prev) == ([], None, None)
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "b", "c1", "b1 ", "b-1", "n1e9", "é", "b" + "1" * 500, "b\u0661"])
-def test_a_cursor_that_no_page_gave(store: HistoryStore, cursor: str) -> None:
+def test_a_cursor_that_no_page_gave(store: Stores, cursor: str) -> None:
     with pytest.raises(InvalidInput, match="cursor"):
         history_of(store, NoCache()).page("alice", cursor)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 201, 10**9])
-def test_a_limit_out_of_bounds(store: HistoryStore, limit: int) -> None:
+def test_a_limit_out_of_bounds(store: Stores, limit: int) -> None:
     with pytest.raises(InvalidInput, match="limit"):
         history_of(store, NoCache()).page("alice", limit=limit)
 
 
-def test_a_list_reads_no_texts(store: HistoryStore) -> None:
+def test_a_list_reads_no_texts(store: Stores) -> None:
     stored(store, 1)
     ((_, summary),) = store.newest("alice", 10)
     assert (summary.snippet, summary.usage.total_tokens, summary.status) == ("input 1", 3, Status.COMPLETED)
     assert not hasattr(summary, "output")
 
 
-def test_export_has_every_row_newest_first(store: HistoryStore) -> None:
+def test_export_has_every_row_newest_first(store: Stores) -> None:
     for number in range(450):
         store.start(generation(number))
     assert [one.request_id for one in store.export("alice")] == [f"id-{number}" for number in reversed(range(450))]
@@ -230,20 +187,20 @@ def hit_of(first: Generation, number: int) -> Generation:
     )
 
 
-def test_a_hit_shares_the_texts_of_its_answer_until_the_last_row_goes(store: HistoryStore) -> None:
+def test_a_hit_shares_the_texts_of_its_answer_until_the_last_row_goes(store: Stores) -> None:
     first = stored(store, 1)
-    store.record_shared(hit_of(first, 2))
+    store.record_joined(hit_of(first, 2))
     assert store.get("alice", "id-2") == hit_of(first, 2)
     assert store.delete("alice", "id-1") == "k" * 64
     assert store.get("alice", "id-2") == hit_of(first, 2), "its texts are still there"
     store.delete("alice", "id-2")
-    store.record_shared(hit_of(first, 3))
+    store.record_joined(hit_of(first, 3))
     kept = store.get("alice", "id-3")
     assert kept is not None
     assert (kept.answer_id, kept.output) == ("id-3", "out"), "the shared texts were gone: it keeps its own"
 
 
-def test_deleted_is_gone(store: HistoryStore) -> None:
+def test_deleted_is_gone(store: Stores) -> None:
     for number in (1, 2, 3):
         stored(store, number)
     cache = NoCache()
@@ -258,7 +215,7 @@ def test_deleted_is_gone(store: HistoryStore) -> None:
     assert cache.discarded == ["k" * 64, "owner alice"]
 
 
-def test_what_was_deleted_while_it_ran_stays_deleted(store: HistoryStore) -> None:
+def test_what_was_deleted_while_it_ran_stays_deleted(store: Stores) -> None:
     running = generation(1)
     store.start(running)
     store.delete("alice", "id-1")
@@ -266,7 +223,7 @@ def test_what_was_deleted_while_it_ran_stays_deleted(store: HistoryStore) -> Non
     assert store.get("alice", "id-1") is None
 
 
-def test_positions_are_never_given_again(store: HistoryStore) -> None:
+def test_positions_are_never_given_again(store: Stores) -> None:
     stored(store, 1)
     ((position, _),) = store.newest("alice", 1)
     store.delete_all("alice")
@@ -275,7 +232,7 @@ def test_positions_are_never_given_again(store: HistoryStore) -> None:
     assert later > position
 
 
-def test_only_old_running_rows_are_interrupted(store: HistoryStore) -> None:
+def test_only_old_running_rows_are_interrupted(store: Stores) -> None:
     store.start(generation(1))
     stored(store, 2)
     store.start(generation(500))
@@ -286,7 +243,7 @@ def test_only_old_running_rows_are_interrupted(store: HistoryStore) -> None:
     assert (rows["id-2"].status, rows["id-500"].status) == (Status.COMPLETED, Status.RUNNING)
 
 
-def test_the_same_id_twice_is_refused(store: HistoryStore) -> None:
+def test_the_same_id_twice_is_refused(store: Stores) -> None:
     store.start(generation(1))
     with pytest.raises(Exception, match=r"(?i)unique"):
         store.start(generation(1))
@@ -319,50 +276,52 @@ class NoCache:
 KEY = IdempotencyKey("/api/v1/generate", "k-1", "f" * 64)
 
 
-def test_a_key_stands_for_one_request(store: HistoryStore) -> None:
-    assert store.claim_key("alice", KEY, "id-1", 1000) is None
-    assert store.claim_key("alice", KEY, "id-2", 1000) == KeyHolder("id-1", "f" * 64)
-    assert store.claim_key("bob", KEY, "id-3", 1000) is None, "each owner has keys of its own"
-    assert store.claim_key("alice", replace(KEY, route="/other"), "id-4", 1000) is None
-    store.release_key("alice", KEY, "id-9")
-    assert store.claim_key("alice", KEY, "id-2", 1000) == KeyHolder("id-1", "f" * 64), "only its holder gives it back"
-    store.release_key("alice", KEY, "id-1")
-    assert store.claim_key("alice", KEY, "id-2", 1000) is None
+def test_a_key_stands_for_one_request(store: Stores) -> None:
+    assert store.idempotency.claim("alice", KEY, "id-1", 1000) is None
+    assert store.idempotency.claim("alice", KEY, "id-2", 1000) == KeyHolder("id-1", "f" * 64)
+    assert store.idempotency.claim("bob", KEY, "id-3", 1000) is None, "each owner has keys of its own"
+    assert store.idempotency.claim("alice", replace(KEY, route="/other"), "id-4", 1000) is None
+    store.idempotency.release("alice", KEY, "id-9")
+    assert store.idempotency.claim("alice", KEY, "id-2", 1000) == KeyHolder("id-1", "f" * 64), (
+        "only its holder gives it back"
+    )
+    store.idempotency.release("alice", KEY, "id-1")
+    assert store.idempotency.claim("alice", KEY, "id-2", 1000) is None
 
 
 @pytest.mark.parametrize("status", list(Status))
-def test_only_a_request_that_runs_or_answered_holds_its_key(store: HistoryStore, status: Status) -> None:
-    assert store.claim_key("alice", KEY, "id-1", 1000) is None
+def test_only_a_request_that_runs_or_answered_holds_its_key(store: Stores, status: Status) -> None:
+    assert store.idempotency.claim("alice", KEY, "id-1", 1000) is None
     store.start(generation(1))
     if status is not Status.RUNNING:
         store.finish(completed(generation(1), status=status))
     holds = status in (Status.RUNNING, Status.COMPLETED, Status.INCOMPLETE)
-    assert (store.claim_key("alice", KEY, "id-2", 10**6) is not None) is holds
+    assert (store.idempotency.claim("alice", KEY, "id-2", 10**6) is not None) is holds
 
 
-def test_keys_live_a_day_and_go_with_their_generation(store: HistoryStore) -> None:
+def test_keys_live_a_day_and_go_with_their_generation(store: Stores) -> None:
     day_ms = 24 * 3600 * 1000
-    store.claim_key("alice", KEY, "id-1", 1000)
+    store.idempotency.claim("alice", KEY, "id-1", 1000)
     stored(store, 1)
-    assert store.claim_key("alice", KEY, "id-2", 1000 + day_ms) is None
+    assert store.idempotency.claim("alice", KEY, "id-2", 1000 + day_ms) is None
     stored(store, 2)
     store.delete("alice", "id-2")
-    assert store.claim_key("alice", KEY, "id-3", 1000) is None
-    assert (store.prune_keys(1000), store.prune_keys(1001)) == (0, 1)
+    assert store.idempotency.claim("alice", KEY, "id-3", 1000) is None
+    assert (store.idempotency.prune(1000 + day_ms), store.idempotency.prune(1001 + day_ms)) == (0, 1)
 
 
-def test_a_key_whose_process_died_at_once_is_free_after_a_minute(store: HistoryStore) -> None:
-    store.claim_key("alice", KEY, "id-1", 1000)
-    assert store.claim_key("alice", KEY, "id-2", 60_000) is not None
-    assert store.claim_key("alice", KEY, "id-2", 62_000) is None
+def test_a_key_whose_process_died_at_once_is_free_after_a_minute(store: Stores) -> None:
+    store.idempotency.claim("alice", KEY, "id-1", 1000)
+    assert store.idempotency.claim("alice", KEY, "id-2", 60_000) is not None
+    assert store.idempotency.claim("alice", KEY, "id-2", 62_000) is None
 
 
-def test_one_that_ends_apart_takes_its_texts_along(store: HistoryStore) -> None:
+def test_one_that_ends_apart_takes_its_texts_along(store: Stores) -> None:
     """The one who began a shared call is stopped; the other gets the whole answer, and neither sees the other's."""
     store.start(generation(1))
-    shared = store.record_shared(generation(2, answer_id="id-1"))
+    shared = store.record_joined(generation(2, answer_id="id-1"))
     stopped = replace(generation(1), status=Status.CANCELLED, error="cancelled", output="par", finished_ms=5)
-    assert store.finish_apart(stopped, "texts-1") is True
+    assert store.finish_with_own_answer(stopped, "texts-1") is True
     assert store.finish(completed(shared, output="partial and whole")) is True
     first, second = store.get("alice", "id-1"), store.get("alice", "id-2")
     assert first
@@ -376,18 +335,18 @@ def test_one_that_ends_apart_takes_its_texts_along(store: HistoryStore) -> None:
     assert first.input == "input 1"
 
 
-def test_one_who_ends_apart_after_the_answer_is_there_is_found_with_its_own_text(store: HistoryStore) -> None:
+def test_one_who_ends_apart_after_the_answer_is_there_is_found_with_its_own_text(store: Stores) -> None:
     store.start(generation(1, input="hello"))
-    joined = store.record_shared(generation(2, answer_id="id-1", input="hello"))
+    joined = store.record_joined(generation(2, answer_id="id-1", input="hello"))
     store.finish(completed(generation(1, input="hello"), output="whole zebra"))
-    store.finish_apart(replace(joined, status=Status.CANCELLED, output="whole", finished_ms=5), "texts-2")
+    store.finish_with_own_answer(replace(joined, status=Status.CANCELLED, output="whole", finished_ms=5), "texts-2")
     assert ids(store, q="zebra") == ["id-1"]
     assert ids(store, q="hello whole") == ["id-2", "id-1"]
     store.delete("alice", "id-2")
     assert ids(store, q="hello") == ["id-1"]
 
 
-def test_a_hit_needs_the_answer_that_it_repeats(store: HistoryStore) -> None:
+def test_a_hit_needs_the_answer_that_it_repeats(store: Stores) -> None:
     first = stored(store, 1)
     own_texts = replace(hit_of(first, 2), answer_id="id-2")
     assert store.record_hit(hit_of(first, 3), "id-1") is True
@@ -403,11 +362,11 @@ def test_a_hit_needs_the_answer_that_it_repeats(store: HistoryStore) -> None:
 
 def test_texts_that_come_to_an_end_twice_can_be_deleted(tmp_path: Path) -> None:
     """Interrupted while all was kept, completed late when texts were kept no more."""
-    full = SqlHistory(Database(f"sqlite:///{tmp_path}/h.db"))
+    full = Stores(Database(f"sqlite:///{tmp_path}/h.db"))
     full.start(generation(1))
     full.interrupt_older_than(1_800_000_000_000, 7)
     full.close()
-    bare = SqlHistory(Database(f"sqlite:///{tmp_path}/h.db"), keeps_texts=False)
+    bare = Stores(Database(f"sqlite:///{tmp_path}/h.db"), "metadata")
     bare.finish(completed(generation(1)))
     bare.delete("alice", "id-1")
     stored(bare, 2)
@@ -415,19 +374,19 @@ def test_texts_that_come_to_an_end_twice_can_be_deleted(tmp_path: Path) -> None:
     bare.close()
 
 
-def test_the_last_who_ends_apart_leaves_nothing_behind(store: SqlHistory) -> None:
+def test_the_last_who_ends_apart_leaves_nothing_behind(store: Stores) -> None:
     store.start(generation(1))
-    store.finish_apart(replace(generation(1), status=Status.CANCELLED, output="a"), "texts-1")
+    store.finish_with_own_answer(replace(generation(1), status=Status.CANCELLED, output="a"), "texts-1")
     assert [one.answer_id for one in store.export("alice")] == ["texts-1"]
     store.start(generation(3, answer_id="id-1"))  # the id is free: the old texts are gone
 
 
-def test_a_row_may_be_marked_for_the_process_that_runs_it(store: HistoryStore) -> None:
+def test_a_row_may_be_marked_for_the_process_that_runs_it(store: Stores) -> None:
     store.start(generation(1))
     stored(store, 2)
     for owner, number in (("bob", 1), ("alice", 2), ("alice", 1)):
         assert store.running_ids() == {"id-1"}
-        store.ask_to_cancel(owner, f"id-{number}")
+        store.request_cancel(owner, f"id-{number}")
     row = store.get("alice", "id-1")
     assert row
     assert (row.status, row.finished_ms, store.running_ids()) == (Status.CANCELLED, None, set())
@@ -437,13 +396,13 @@ def test_a_row_may_be_marked_for_the_process_that_runs_it(store: HistoryStore) -
     assert (row.status, row.finished_ms) == (Status.CANCELLED, 7)
 
 
-def ids(store: HistoryStore, owner: str = "alice", limit: int = 100, **filters: object) -> list[str]:
+def ids(store: Stores, owner: str = "alice", limit: int = 100, **filters: object) -> list[str]:
     if isinstance(text := filters.pop("q", None), str):
         filters["search"] = parse_search(text)
     return [row.request_id for _, row in store.newest(owner, limit, filters=Filters(**filters))]  # type: ignore[arg-type]
 
 
-def said(store: HistoryStore, number: int, text: str, answer: str | None = "out", **more: object) -> Generation:
+def said(store: Stores, number: int, text: str, answer: str | None = "out", **more: object) -> Generation:
     made = generation(number, input=text, **more)
     store.start(made)
     done = completed(made, output=answer)
@@ -451,7 +410,7 @@ def said(store: HistoryStore, number: int, text: str, answer: str | None = "out"
     return done
 
 
-def test_a_search_finds_inputs_and_outputs(store: HistoryStore) -> None:
+def test_a_search_finds_inputs_and_outputs(store: Stores) -> None:
     said(store, 1, "The quarterly report", "Net income rose")
     said(store, 2, "An e-mail about Ärger", "Income net of tax")
     said(store, 3, "Third", None)
@@ -467,12 +426,12 @@ def test_a_search_finds_inputs_and_outputs(store: HistoryStore) -> None:
 
 
 @pytest.mark.parametrize("text", NASTY, ids=range(len(NASTY)))
-def test_no_search_breaks_the_store(store: HistoryStore, text: str) -> None:
+def test_no_search_breaks_the_store(store: Stores, text: str) -> None:
     said(store, 1, "a b c", "漢字 漢")
     ids(store, q=text[:2000])
 
 
-def test_random_searches_break_nothing(store: HistoryStore) -> None:
+def test_random_searches_break_nothing(store: Stores) -> None:
     said(store, 1, "a b ab AND", "input owner é")
     dice = random.Random(3)
     pieces = [
@@ -502,25 +461,27 @@ def test_random_searches_break_nothing(store: HistoryStore) -> None:
         ids(store, q="".join(dice.choices(pieces, k=dice.randrange(1, 12))))
 
 
-def test_what_runs_is_found_when_it_is_over_however_it_ends(store: HistoryStore) -> None:
+def test_what_runs_is_found_when_it_is_over_however_it_ends(store: Stores) -> None:
     store.start(generation(1, input="first"))
     store.start(generation(2, input="second"))
     store.start(generation(3, input="third"))
     assert ids(store, q="first") == []
     store.finish(replace(generation(1, input="first"), status=Status.FAILED, output="partial", finished_ms=5))
-    store.finish_apart(replace(generation(2, input="second"), status=Status.CANCELLED, output="some"), "texts-2")
+    store.finish_with_own_answer(
+        replace(generation(2, input="second"), status=Status.CANCELLED, output="some"), "texts-2"
+    )
     store.interrupt_older_than(1_700_000_000_100, 7)
     assert [ids(store, q=text) for text in ("first partial", "second some", "third")] == [["id-1"], ["id-2"], ["id-3"]]
     store.finish(completed(generation(3, input="third"), output="late"))
     assert [ids(store, q=text) for text in ("third late", "third -late")] == [["id-3"], []]
 
 
-def test_a_search_finds_all_who_share_an_answer(store: HistoryStore) -> None:
+def test_a_search_finds_all_who_share_an_answer(store: Stores) -> None:
     first = said(store, 1, "shared words")
     said(store, 2, "between")
-    store.record_shared(hit_of(first, 3))
+    store.record_joined(hit_of(first, 3))
     store.start(generation(4, input="joined words"))
-    joined = store.record_shared(generation(5, answer_id="id-4", input="joined words"))
+    joined = store.record_joined(generation(5, answer_id="id-4", input="joined words"))
     store.finish(completed(joined, output="whole"))
     store.finish(completed(generation(4, input="joined words"), output="whole"))
     assert ids(store, q="words") == ["id-5", "id-4", "id-3", "id-1"]
@@ -532,10 +493,10 @@ def test_a_search_finds_all_who_share_an_answer(store: HistoryStore) -> None:
     assert ids(store, q="shared") == []
 
 
-def test_an_answer_for_those_who_shared_with_one_that_was_interrupted_is_found_once(store: HistoryStore) -> None:
+def test_an_answer_for_those_who_shared_with_one_that_was_interrupted_is_found_once(store: Stores) -> None:
     store.start(generation(1, input="shared"))
     late = generation(500, answer_id="id-1", input="shared")
-    store.record_shared(late)
+    store.record_joined(late)
     store.interrupt_older_than(1_700_000_000_100, 7)
     store.finish(completed(late, output="whole"))
     assert [ids(store, q=text) for text in ("shared whole", "shared -whole")] == [["id-500", "id-1"], []]
@@ -543,11 +504,11 @@ def test_an_answer_for_those_who_shared_with_one_that_was_interrupted_is_found_o
     assert ids(store, q="shared") == []
 
 
-def test_what_is_too_old_is_pruned_with_its_texts_but_not_what_runs_or_is_shared(store: HistoryStore) -> None:
+def test_what_is_too_old_is_pruned_with_its_texts_but_not_what_runs_or_is_shared(store: Stores) -> None:
     first = said(store, 1, "old and shared")
     said(store, 2, "old")
     store.start(generation(3, input="old and running"))
-    store.record_shared(replace(hit_of(first, 4), created_ms=first.created_ms + 1000))
+    store.record_joined(replace(hit_of(first, 4), created_ms=first.created_ms + 1000))
     said(store, 1000, "young")
     assert store.prune(1_700_000_000_500) == 2
     assert ids(store) == ["id-1000", "id-4", "id-3"]
@@ -557,7 +518,7 @@ def test_what_is_too_old_is_pruned_with_its_texts_but_not_what_runs_or_is_shared
     assert store.prune(1_700_000_000_500) == 0
 
 
-def test_deleting_all_happens_in_batches_and_means_what_there_is(store: HistoryStore) -> None:
+def test_deleting_all_happens_in_batches_and_means_what_there_is(store: Stores) -> None:
     for number in range(250):
         store.start(generation(number))
     stored(store, 999, "bob")
@@ -565,16 +526,16 @@ def test_deleting_all_happens_in_batches_and_means_what_there_is(store: HistoryS
     assert (ids(store), ids(store, "bob")) == ([], ["id-999"])
 
 
-def test_nobody_finds_what_others_wrote(store: HistoryStore) -> None:
+def test_nobody_finds_what_others_wrote(store: Stores) -> None:
     said(store, 1, "secret", owner="alice")
     said(store, 2, "secret", owner="bob")
     assert (ids(store, "bob", q="secret"), ids(store, "bob", q="alice")) == (["id-2"], [])
 
 
-def test_filters(store: HistoryStore) -> None:
+def test_filters(store: Stores) -> None:
     said(store, 1, "one", template_id="summarize_v1")
     first = said(store, 2, "two", model="other")
-    store.record_shared(hit_of(first, 3))
+    store.record_joined(hit_of(first, 3))
     store.start(generation(4))
     begin = 1_700_000_000_000
     for filters, found in [
@@ -593,14 +554,14 @@ def test_filters(store: HistoryStore) -> None:
         assert [one.request_id for one in store.export("alice", exported)] == expected
 
 
-def test_any_search_agrees_with_reading_everything_page_by_page_both_ways(store: HistoryStore) -> None:
+def test_any_search_agrees_with_reading_everything_page_by_page_both_ways(store: Stores) -> None:
     dice = random.Random(11)
     vocabulary = ["common", "frequent", "seldom", "rare"]
     texts = [" ".join(word for word, share in zip(vocabulary, (0.9, 0.5, 0.1, 0.02), strict=True) if dice.random() < share) or "none" for _ in range(120)]  # fmt: skip
     made: list[Generation] = []
     for number, text in enumerate(texts):
         if made and dice.random() < 0.4:
-            made.append(store.record_shared(hit_of(dice.choice(made), number)))
+            made.append(store.record_joined(hit_of(dice.choice(made), number)))
         else:
             made.append(said(store, number, text, model=dice.choice(["m1", "m2"])))
     for one in dice.sample(made, 15):

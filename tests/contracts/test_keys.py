@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
-from llm_service.adapters.memory.invalidation import EpochStore
-from llm_service.adapters.sql.counters import SqlEpochs, SqlFailedLogins
+from llm_service.adapters.memory.cache import EpochStore
+from llm_service.adapters.sql.epochs import SqlEpochs
+from llm_service.adapters.sql.failed_logins import SqlFailedLogins
 from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance, Scope

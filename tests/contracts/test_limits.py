@@ -5,22 +5,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from llm_service.adapters.sql.history import SqlHistory
-from llm_service.adapters.sql.limits import SqlLimits
-from llm_service.adapters.sql.null_history import NullHistory
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance
 from llm_service.core.generation.model import Generation, Status
-from llm_service.core.history.ports import HistoryStore
-from llm_service.core.limits.ports import LimitStore
 from llm_service.core.limits.rules import DAY_MS, EVERYONE, Account, Amount, Demand, Reservation, ReservationResult
 from llm_service.core.limits.status import LimitKind, LimitStatus
 from llm_service.core.usage.tokens import Usage
-from tests.contracts.test_history import completed, generation
+from tests.support.builders import completed, generation
+from tests.support.stores import Stores
 
 NOON_MS = 20_000 * DAY_MS + DAY_MS // 2
 LAPSE_MS = 130_000
@@ -32,25 +27,20 @@ RATE = Account("key:k2", Allowance(generations_per_minute=3))
 REPORTED = Usage(30, 12)
 
 
-class Stores(NamedTuple):
-    history: HistoryStore
-    limits: LimitStore
-
-
 @pytest.fixture(name="stores", params=["sqlite", "sqlite without a history"])
 def _stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     database = Database(f"sqlite:///{tmp_path}/l.db")
     kept = request.param == "sqlite"
-    yield Stores(SqlHistory(database) if kept else NullHistory(database), SqlLimits(database))
+    yield Stores(database, "full" if kept else "off")
     database.close()
 
 
-def hold(number: int = 1, ask: Demand = CALL, *accounts: Account, now_ms: int = NOON_MS) -> Reservation:
-    return Reservation(f"id-{number}", accounts or (BUDGET,), ask, now_ms, now_ms + LAPSE_MS)
+def reservation(number: int = 1, demand: Demand = CALL, *accounts: Account, now_ms: int = NOON_MS) -> Reservation:
+    return Reservation(f"id-{number}", accounts or (BUDGET,), demand, now_ms, now_ms + LAPSE_MS)
 
 
 def begin(stores: Stores, number: int = 1, *accounts: Account, now_ms: int = NOON_MS) -> ReservationResult:
-    taken = stores.history.start(generation(number, created_ms=now_ms), hold(number, CALL, *accounts, now_ms=now_ms))
+    taken = stores.start(generation(number, created_ms=now_ms), reservation(number, CALL, *accounts, now_ms=now_ms))
     assert taken is not None
     return taken
 
@@ -63,7 +53,7 @@ def over(number: int = 1, **more: object) -> Generation:
 def limit(
     stores: Stores, kind: LimitKind = LimitKind.TOKENS, account: Account = BUDGET, now_ms: int = NOON_MS
 ) -> LimitStatus:
-    (found,) = [one for one in stores.limits.standing([account], now_ms) if one.kind is kind]
+    (found,) = [one for one in stores.limits.statuses([account], now_ms) if one.kind is kind]
     return found
 
 
@@ -73,25 +63,25 @@ def used(stores: Stores) -> tuple[Decimal, Decimal]:
 
 
 def test_nothing_is_used_at_first(stores: Stores) -> None:
-    kinds = [(one.kind, one.used, one.reserved) for one in stores.limits.standing([BUDGET, RATE], NOON_MS)]
+    kinds = [(one.kind, one.used, one.reserved) for one in stores.limits.statuses([BUDGET, RATE], NOON_MS)]
     assert kinds == [(kind, 0, 0) for kind in (LimitKind.CALLS, LimitKind.TOKENS, LimitKind.USD, LimitKind.GENERATIONS)]
-    assert stores.limits.standing([], NOON_MS) == ()
+    assert stores.limits.statuses([], NOON_MS) == ()
 
 
-def test_a_generation_is_stored_with_its_hold_or_not_at_all(stores: Stores) -> None:
+def test_a_generation_is_stored_with_its_reservation_or_not_at_all(stores: Stores) -> None:
     for number in (1, 2, 3):
         assert begin(stores, number).refused is None
     refused = begin(stores, 4).refused
     assert refused is not None
     assert (refused.kind, refused.reserved, refused.left) == (LimitKind.TOKENS, 3000, 500)
-    assert stores.history.running_ids() == {"id-1", "id-2", "id-3"}
+    assert stores.running_ids() == {"id-1", "id-2", "id-3"}
     assert limit(stores, LimitKind.CALLS).used == 3
     assert limit(stores, LimitKind.USD).reserved == Decimal("1.5")
 
 
 def test_what_a_call_did_not_need_is_given_back_with_its_outcome(stores: Stores) -> None:
     begin(stores)
-    stores.history.finish(over())
+    stores.finish(over())
     assert used(stores) == (42, 0)
     assert (limit(stores, LimitKind.USD).used, limit(stores, LimitKind.CALLS).used) == (Decimal("0.25"), 0)
 
@@ -100,31 +90,31 @@ def test_what_a_call_did_not_need_is_given_back_with_its_outcome(stores: Stores)
 def test_what_nobody_reported_is_charged_in_full(stores: Stores, unreported: int | None) -> None:
     begin(stores)
     nothing = {"billed": Usage(), "cost_usd": None, "status": Status.CANCELLED}
-    stores.history.finish(over(**nothing, unreported=unreported))
+    stores.finish(over(**nothing, unreported=unreported))
     assert used(stores) == (1000, 0)
     assert limit(stores, LimitKind.USD).used == Decimal("0.5")
 
 
 def test_what_was_never_sent_is_free(stores: Stores) -> None:
     begin(stores)
-    stores.history.finish(over(billed=Usage(), cost_usd=None, status=Status.FAILED))
+    stores.finish(over(billed=Usage(), cost_usd=None, status=Status.FAILED))
     assert used(stores) == (0, 0)
 
 
 def test_an_outcome_apart_is_settled_when_its_call_is_over(stores: Stores) -> None:
     begin(stores)
     early = over(billed=Usage(), cost_usd=None, unreported=1, status=Status.CANCELLED)
-    stores.history.finish_apart(early, "apart")
+    stores.finish_with_own_answer(early, "apart")
     assert (used(stores), limit(stores, LimitKind.CALLS).used) == ((0, 1000), 1)
-    stores.history.bill_late(early, replace(early, billed=REPORTED, cost_usd=Decimal("0.25"), unreported=0))
+    stores.amend_billing(early, replace(early, billed=REPORTED, cost_usd=Decimal("0.25"), unreported=0))
     assert used(stores) == (42, 0)
     assert limit(stores, LimitKind.USD).used == Decimal("0.25")
 
 
 def test_a_call_that_was_settled_gets_no_further_attempt(stores: Stores) -> None:
     begin(stores)
-    stores.history.finish(over())
-    refused = stores.limits.take(hold(1, replace(CALL, call=False))).refused
+    stores.finish(over())
+    refused = stores.limits.reserve(reservation(1, replace(CALL, call=False))).refused
     assert refused is not None
     assert refused.kind is LimitKind.TOKENS
     assert used(stores) == (42, 0)
@@ -132,24 +122,24 @@ def test_a_call_that_was_settled_gets_no_further_attempt(stores: Stores) -> None
 
 def test_a_deleted_row_settles_all_the_same(stores: Stores) -> None:
     begin(stores)
-    stores.history.delete("alice", "id-1")
-    stores.history.finish(over())
+    stores.delete("alice", "id-1")
+    stores.finish(over())
     assert used(stores) == (42, 0)
 
 
 def test_a_further_attempt_reserves_its_own(stores: Stores) -> None:
     again = replace(CALL, call=False)
     begin(stores)
-    assert stores.limits.take(hold(1, again)).refused is None
+    assert stores.limits.reserve(reservation(1, again)).refused is None
     assert used(stores) == (0, 2000)
-    assert stores.limits.take(hold(1, again)).refused is None
-    assert stores.limits.take(hold(1, again)).refused is not None, "there is no room for a fourth"
+    assert stores.limits.reserve(reservation(1, again)).refused is None
+    assert stores.limits.reserve(reservation(1, again)).refused is not None, "there is no room for a fourth"
     assert (limit(stores).reserved, limit(stores, LimitKind.CALLS).used) == (3000, 1)
-    stores.history.finish(over(unreported=1))
+    stores.finish(over(unreported=1))
     assert used(stores) == (1042, 0)
 
 
-def test_what_a_dead_process_held_lapses_in_full(stores: Stores) -> None:
+def test_what_a_dead_process_reserved_is_charged_in_full(stores: Stores) -> None:
     begin(stores)
     later_ms = NOON_MS + LAPSE_MS
     assert limit(stores, LimitKind.CALLS, now_ms=later_ms - 1).used == 1
@@ -160,13 +150,13 @@ def test_what_a_dead_process_held_lapses_in_full(stores: Stores) -> None:
         0,
     )
     assert used(stores) == (1000, 0)
-    stores.history.finish(over())
+    stores.finish(over())
     assert used(stores) == (42, 0), "it was not dead"
 
 
 def test_the_sweep_that_marks_a_row_as_interrupted_settles_it(stores: Stores) -> None:
     begin(stores)
-    if stores.history.interrupt_older_than(NOON_MS + LAPSE_MS, NOON_MS + LAPSE_MS):
+    if stores.interrupt_older_than(NOON_MS + LAPSE_MS, NOON_MS + LAPSE_MS):
         assert used(stores) == (1000, 0)
         assert limit(stores, LimitKind.CALLS).used == 0
 
@@ -179,12 +169,12 @@ def test_a_day_is_one_of_utc_and_belongs_to_those_that_began_in_it(stores: Store
     tomorrow = limit(stores, now_ms=midnight_ms)
     assert (tomorrow.used, tomorrow.reserved) == (0, 0)
     assert limit(stores, LimitKind.CALLS, now_ms=midnight_ms).used == 1, "the call is still under way"
-    stores.history.finish(over())
+    stores.finish(over())
     assert (limit(stores, now_ms=midnight_ms).used, limit(stores, now_ms=late_ms).used) == (0, 42)
 
 
 def count(stores: Stores, now_ms: int) -> ReservationResult:
-    return stores.limits.take(hold(1, GENERATION, RATE, now_ms=now_ms))
+    return stores.limits.reserve(reservation(1, GENERATION, RATE, now_ms=now_ms))
 
 
 def test_a_minute_is_any_sixty_seconds(stores: Stores) -> None:
@@ -212,10 +202,10 @@ def test_all_accounts_or_none(stores: Stores) -> None:
     assert refused is not None
     assert (refused.own, refused.kind) == (False, LimitKind.TOKENS)
     assert used(stores) == (0, 1000)
-    both = hold(3, GENERATION, RATE, everyone)
-    assert [stores.limits.take(both).refused is None for _ in range(2)] == [True, False]
+    both = reservation(3, GENERATION, RATE, everyone)
+    assert [stores.limits.reserve(both).refused is None for _ in range(2)] == [True, False]
     assert limit(stores, LimitKind.GENERATIONS, RATE).used == 1
-    stores.history.finish(over())
+    stores.finish(over())
     assert (used(stores), limit(stores, account=everyone).used) == ((42, 0), 42)
 
 
@@ -223,14 +213,14 @@ def test_money_is_exact(stores: Stores) -> None:
     tiny = Decimal("0.000000000001")
     account = Account("key:k3", Allowance(usd_per_day=tiny * 3))
     ask = Demand(call=True, amount=Amount(1, tiny))
-    taken = [stores.limits.take(hold(number, ask, account)).refused is None for number in range(5)]
+    taken = [stores.limits.reserve(reservation(number, ask, account)).refused is None for number in range(5)]
     assert taken == [True, True, True, False, False]
 
 
 def test_pruning_forgets_what_no_limit_looks_at(stores: Stores) -> None:
     begin(stores)
     count(stores, NOON_MS)
-    stores.history.finish(over())
+    stores.finish(over())
     stores.limits.prune(NOON_MS + 1000)
     assert used(stores) == (42, 0)
     assert limit(stores, LimitKind.GENERATIONS, RATE).used == 1
@@ -256,6 +246,6 @@ def test_two_hundred_calls_at_once_cannot_overspend(stores: Stores) -> None:
 
     in_threads(200, ask)
     assert len(through) == 25
-    in_threads(25, lambda number: stores.history.finish(over(through[number])))
-    now: Sequence[LimitStatus] = stores.limits.standing([account], NOON_MS)
+    in_threads(25, lambda number: stores.finish(over(through[number])))
+    now: Sequence[LimitStatus] = stores.limits.statuses([account], NOON_MS)
     assert [(one.used, one.reserved) for one in now] == [(25 * 42, 0)]

@@ -7,10 +7,11 @@ import pytest
 
 from llm_service.adapters.providers.echo import EchoProvider
 from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Delta, Done, ProviderCall, Status
 from llm_service.core.generation.ports import Provider
-from llm_service.core.messages import Prompts
+from tests.support.builders import messages_of
 from tests.support.upstream import Upstream
 
 
@@ -25,11 +26,11 @@ def _provider(request: pytest.FixtureRequest, upstream: Upstream) -> Iterator[Pr
     made.close()
 
 
-CALL = ProviderCall("normal", Prompts("Be brief.", "Hello there,\nworld 😀"), {})
+CALL = ProviderCall("normal", messages_of("Be brief.", "Hello there,\nworld 😀"), {})
 
 
 def test_deltas_and_then_exactly_one_done(provider: Provider) -> None:
-    *deltas, done = provider.stream(CALL, CallContext(time.monotonic() + 5))
+    *deltas, done = provider.stream(CALL, CallContext(time.monotonic() + 5, SystemClock()))
     assert isinstance(done, Done)
     assert all(isinstance(one, Delta) for one in deltas)
     assert len(deltas) > 2
@@ -40,15 +41,15 @@ def test_deltas_and_then_exactly_one_done(provider: Provider) -> None:
 
 
 def test_the_same_call_gets_the_same_answer(provider: Provider) -> None:
-    assert list(provider.stream(CALL, CallContext(time.monotonic() + 5))) == list(
-        provider.stream(CALL, CallContext(time.monotonic() + 5))
+    assert list(provider.stream(CALL, CallContext(time.monotonic() + 5, SystemClock()))) == list(
+        provider.stream(CALL, CallContext(time.monotonic() + 5, SystemClock()))
     )
 
 
 def test_it_may_be_closed_at_any_time(provider: Provider) -> None:
-    events = provider.stream(CALL, CallContext(time.monotonic() + 5))
+    events = provider.stream(CALL, CallContext(time.monotonic() + 5, SystemClock()))
     events.close()
-    events = provider.stream(CALL, CallContext(time.monotonic() + 5))
+    events = provider.stream(CALL, CallContext(time.monotonic() + 5, SystemClock()))
     next(events)
     events.close()
     assert list(events) == []

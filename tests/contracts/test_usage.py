@@ -4,57 +4,35 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from llm_service.adapters.sql.history import SqlHistory
 from llm_service.adapters.sql.sqlite.database import Database
-from llm_service.adapters.sql.usage import SqlUsage
+from llm_service.core.clock import HOUR_MS
 from llm_service.core.generation.model import Generation, Status
-from llm_service.core.history.ports import HistoryStore
-from llm_service.core.usage.ports import UsageStore
-from llm_service.core.usage.sums import HOUR_MS, GroupBy, UsageLine, UsageSums, bucket_of, total_of
-from llm_service.core.usage.tokens import NO_TOKENS, Usage
-from tests.contracts.test_history import completed, generation
+from llm_service.core.usage.sums import GroupBy, UsageLine, UsageSums, bucket_of, total_of
+from llm_service.core.usage.tokens import Usage
+from tests.support.builders import MORNING, USAGE, paid, spared
+from tests.support.stores import Stores
 
-USAGE = Usage(10, 20, 30, 4, 5)
 DAY_MS = 24 * HOUR_MS
-MORNING = 19_000 * 24 * HOUR_MS
-
-
-class Stores(NamedTuple):
-    history: HistoryStore
-    usage: UsageStore
 
 
 @pytest.fixture(name="stores", params=["sqlite"])
 def _stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     database = {"sqlite": lambda: Database(f"sqlite:///{tmp_path}/u.db")}[request.param]()
-    yield Stores(SqlHistory(database), SqlUsage(database))
+    yield Stores(database)
     database.close()
-
-
-def paid(number: int, **more: object) -> Generation:
-    made = generation(number, created_ms=MORNING)
-    known = {"usage": USAGE, "billed": USAGE, "cost_usd": Decimal("0.5"), "saved_usd": Decimal(0), "latency_ms": 700}
-    return completed(made, **{**known, **more})
-
-
-def spared(number: int, **more: object) -> Generation:
-    """A hit; with `cached=False`, one that shared a call."""
-    known = {"attempts": 0, "billed": NO_TOKENS, "cost_usd": Decimal(0), "saved_usd": Decimal("0.5")}
-    return paid(number, **{**known, "cached": True, "latency_ms": 1, **more})
 
 
 def store(stores: Stores, *outcomes: Generation) -> None:
     """Each as the service does it: hits at once, others when they are over."""
     for one in outcomes:
         if one.cached:
-            stores.history.record_shared(one)
+            stores.record_joined(one)
         else:
-            stores.history.start(replace(one, status=Status.RUNNING, finished_ms=None, latency_ms=None))
-            stores.history.finish(one)
+            stores.start(replace(one, status=Status.RUNNING, finished_ms=None, latency_ms=None))
+            stores.finish(one)
 
 
 def total(stores: Stores, owner: str | None = "alice") -> UsageSums:
@@ -156,17 +134,17 @@ def test_latencies_are_those_of_their_line(stores: Stores) -> None:
 def test_sums_outlive_what_they_count(stores: Stores) -> None:
     store(stores, paid(1), spared(2), paid(3))
     before = total(stores)
-    stores.history.delete("alice", "id-1")
+    stores.delete("alice", "id-1")
     assert total(stores) == before
-    stores.history.delete_all("alice")
+    stores.delete_all("alice")
     assert total(stores) == before
 
 
 def test_what_runs_is_not_counted_and_what_is_left_behind_is(stores: Stores) -> None:
-    stores.history.start(paid(1, status=Status.RUNNING, finished_ms=None, billed=Usage(), cost_usd=None))
+    stores.start(paid(1, status=Status.RUNNING, finished_ms=None, billed=Usage(), cost_usd=None))
     assert total(stores) == UsageSums()
-    assert stores.history.interrupt_older_than(MORNING + 1, MORNING + 2) == 1
-    assert stores.history.interrupt_older_than(MORNING + 1, MORNING + 2) == 0
+    assert stores.interrupt_older_than(MORNING + 1, MORNING + 2) == 1
+    assert stores.interrupt_older_than(MORNING + 1, MORNING + 2) == 0
     sums = total(stores)
     assert (sums.requests, sums.interrupted, sums.unknown_usage, sums.input_tokens) == (1, 1, 1, 0)
 
@@ -174,9 +152,9 @@ def test_what_runs_is_not_counted_and_what_is_left_behind_is(stores: Stores) -> 
 def test_an_outcome_after_all_takes_the_place_of_the_one_before(stores: Stores) -> None:
     """A process that was given up comes back to life with an answer."""
     outcome = paid(1)
-    stores.history.start(replace(outcome, status=Status.RUNNING, finished_ms=None, billed=Usage(), cost_usd=None))
-    stores.history.interrupt_older_than(MORNING + 1, MORNING + 2)
-    assert stores.history.finish(outcome)
+    stores.start(replace(outcome, status=Status.RUNNING, finished_ms=None, billed=Usage(), cost_usd=None))
+    stores.interrupt_older_than(MORNING + 1, MORNING + 2)
+    assert stores.finish(outcome)
     store(stores, paid(2))
     sums = total(stores)
     assert (sums.requests, sums.interrupted, sums.completed, sums.unknown_usage) == (2, 0, 2, 0)
@@ -185,9 +163,9 @@ def test_an_outcome_after_all_takes_the_place_of_the_one_before(stores: Stores) 
 
 def test_what_was_deleted_while_it_ran_is_counted_once(stores: Stores) -> None:
     outcome = paid(1)
-    stores.history.start(replace(outcome, status=Status.RUNNING, finished_ms=None))
-    stores.history.delete("alice", "id-1")
-    assert not stores.history.finish(outcome)
+    stores.start(replace(outcome, status=Status.RUNNING, finished_ms=None))
+    stores.delete("alice", "id-1")
+    assert not stores.finish(outcome)
     assert (total(stores).requests, total(stores).input_tokens) == (1, 10)
 
 
@@ -197,15 +175,15 @@ def test_a_bill_that_comes_late_is_added(stores: Stores, deleted: bool) -> None:
     store(stores, was)
     assert total(stores).unknown_usage == 1
     if deleted:
-        stores.history.delete("alice", "id-1")
-    stores.history.bill_late(was, replace(was, billed=USAGE, cost_usd=Decimal("0.5"), price_version="p1"))
+        stores.delete("alice", "id-1")
+    stores.amend_billing(was, replace(was, billed=USAGE, cost_usd=Decimal("0.5"), price_version="p1"))
     sums = total(stores)
     assert (sums.requests, sums.cancelled, sums.unknown_usage, sums.input_tokens) == (1, 1, 0, 10)
     assert sums.cost_usd == Decimal("0.5")
-    row = stores.history.get("alice", "id-1")
+    row = stores.get("alice", "id-1")
     assert row is None if deleted else row and (row.billed.input_tokens, row.price_version) == (10, "p1")
 
 
 def test_a_shared_answer_whose_texts_are_gone_is_counted_once(stores: Stores) -> None:
-    assert stores.history.record_shared(spared(2, answer_id="gone")).answer_id == "id-2"
+    assert stores.record_joined(spared(2, answer_id="gone")).answer_id == "id-2"
     assert (total(stores).requests, total(stores).hits) == (1, 1)

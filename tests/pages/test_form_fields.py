@@ -167,9 +167,9 @@ def test_errors_are_shown_at_their_fields(client: FlaskClient) -> None:
     response = post(client, p_labels="bug\r\n" + "x" * 21, p_budget="much", p_customer='{"id": 0, "x": 1}', p_queue="A")
     page = response.text
     assert response.status_code == 422
-    assert error_of(page, "labels") == "Item 2: must have at most 20 characters, has 21"
+    assert error_of(page, "labels") == "Item 2: must be at most 20 characters (has 21)"
     assert error_of(page, "budget") == "Must be a number"
-    assert error_of(page, "customer") == "X: is not declared; id: must be at least 1"
+    assert error_of(page, "customer") == "X: is not an allowed key; id: must be at least 1"
     assert error_of(page, "queue") == "Must match the pattern ^[a-z]+$"
     assert error_of(page, "urgency") == ""
     assert 'value="much"' in field(page, "budget")

@@ -4,19 +4,15 @@ import html
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.support.constants import OWN_PAGE
-
-FORM = {"template_id": "basic_chat_v1", "template_shown": "basic_chat_v1", "input": "Hello there", "p.tone": "simple"}
-HOSTILE = '</textarea><script>alert(1)</script><img src=x onerror=alert(1) hx-get="/x">'
-
-
-def post(client: FlaskClient, path: str = "/", **changes: str):
-    return client.post(path, data={**FORM, **changes}, headers=OWN_PAGE)
+from tests.support.hostile import HOSTILE
+from tests.support.requests import post
 
 
 def text_of(page: str, element_id: str) -> str:
@@ -151,7 +147,7 @@ def test_unknown_ids_in_the_url(client: FlaskClient) -> None:
     assert client.get("/?from=nope").status_code == 200, "a deleted generation does not break the page"
 
 
-def test_every_kind_of_input(make_app, tmp_path) -> None:
+def test_every_kind_of_input(make_app: Callable[..., Flask], tmp_path: Path) -> None:
     """Numbers, booleans, lists and objects keep their types through text fields."""
     (tmp_path / "all_kinds_v1.prompty").write_text(
         "---\nname: All\ninputs:\n  - {name: input, kind: string, required: true}\n"

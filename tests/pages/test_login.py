@@ -262,7 +262,7 @@ def test_every_form_of_every_page_has_the_token(closed: Flask) -> None:
     client = signed_in(closed, make_key(closed)[0])
     form = {"template_id": "basic_chat_v1", "input": "Hi", "csrf_token": token_of(client)}
     client.post("/", data=form, headers=OWN_PAGE)
-    (_, row), *_ = services_of(closed).store.newest("alice", 1)
+    (row,) = services_of(closed).history.page("alice", limit=1).items
     forms = 0
     for page in ("/", "/history", f"/history/{row.request_id}", "/templates", "/usage", "/docs"):
         html = client.get(page).text

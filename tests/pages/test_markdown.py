@@ -7,8 +7,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from llm_service.web.pages.markdown import ATTRIBUTES, MAX_CHARS, MAX_MARKS, TAGS, link_host, to_html
-from tests.api.test_generate import URL
 from tests.support.hostile import EVERYTHING, IMAGES, LINKS, NO_LINKS, SCRIPTS
+from tests.support.requests import GENERATE as URL
 
 # Put before a text to make it Markdown.
 BESIDE = "**x**\n\n"

@@ -5,8 +5,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from llm_service.web.http.problems import PROBLEMS
-from tests.pages.test_generate_page import HOSTILE, post
 from tests.support.constants import OWN_PAGE
+from tests.support.hostile import HOSTILE
+from tests.support.requests import post
 
 
 def ask(client: FlaskClient, text: str = "Hello") -> str:

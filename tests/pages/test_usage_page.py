@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.web.pages.numbers import exact_usd, usd
-from tests.pages.test_generate_page import post
+from tests.support.requests import post
 from tests.support.upstream import Upstream
 
 URL = "/usage"

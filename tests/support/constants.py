@@ -8,3 +8,5 @@ TEST_PROMPTS = ROOT / "tests" / "prompts"
 # What a browser says when a form of our own page is sent.
 OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
 KEY_CANARY = "sk-canary-0123456789abcdef"
+# The ids of the templates in prompts/, in order.
+SHIPPED = sorted(path.stem for path in (ROOT / "prompts").glob("*.prompty"))

@@ -84,3 +84,12 @@ LINKS = {
     '[x](https://evil.example/" onmouseover="alert(1))': "",
 }
 EVERYTHING = [*SCRIPTS, *NO_LINKS, *IMAGES, *LINKS]
+# What a person may type into a form.
+HOSTILE = '</textarea><script>alert(1)</script><img src=x onerror=alert(1) hx-get="/x">'
+# What a person may type into the search.
+NASTY = [
+    "", " ", '"', '""', '"""', "'", "*", "-", "--", "---a", '-"', '-"a b', "a AND b", "a OR b", "NOT", "NEAR(a b, 2)", "AND OR NOT",
+    "^a", "input:a", "owner : b", "{input} : a", "a + b", "(a", "a)", "((((", "a*b*c*", "\x00", "a\x00b", "\ud800", "😀", "👨‍👩‍👧", "-a -b",
+    "-", "%", "_", "a_b", "';DROP TABLE answers; --", "\\", "a\\", "\u202eabc", "e\u0301", "ß", "ﬁ", "½", "⑴", "İ", "漢字", "ค้นหา", "हिन्दी",
+    "a" * 100_000, '"' * 100_000, "-" * 100_000, "a " * 50_000, "a* " * 30_000, '"a b" ' * 20_000, "*" * 100_000,
+]  # fmt: skip

@@ -97,7 +97,8 @@ class Upstream:
 
     async def _start(self) -> asyncio.Server:
         def connection() -> asyncio.StreamReaderProtocol:
-            return asyncio.StreamReaderProtocol(_Reader(), self._serve)
+            reader = _Reader()
+            return asyncio.StreamReaderProtocol(reader, lambda _, writer: self._serve(reader, writer))
 
         return await self._loop.create_server(connection, "127.0.0.1", self._port, backlog=4096, ssl=self._tls)
 
@@ -155,7 +156,7 @@ class _Reader(asyncio.StreamReader):
         super().feed_eof()
         self.left.set()
 
-    def set_exception(self, exc: BaseException) -> None:
+    def set_exception(self, exc: Exception) -> None:
         super().set_exception(exc)
         self.left.set()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import flask
+from tests.support.command_line import flask
 from tests.support.constants import KEY_CANARY
 from tests.support.processes import Server, serving
 from tests.support.upstream import FAULT_MODELS, Upstream
@@ -138,13 +138,15 @@ def _ask_badly(outside: Outside) -> None:
         outside.ask("/api/v1/generate", body)
     outside.ask("/api/v1/generate", PROMPT.encode(), "text/plain")
     outside.ask("/api/v1/generate", b"{}", Accept="application/xml")
-    outside.ask("/api/v1/generate", b"{}", **{"Idempotency-Key": f"{PROMPT} {AUTHORIZATION}"})
+    outside.ask("/api/v1/generate", b"{}", content_type=JSON_TYPE, **{"Idempotency-Key": f"{PROMPT} {AUTHORIZATION}"})
     outside.ask(f"/api/v1/history?q={PROMPT}&unknown={PROMPT}")
     outside.ask(f"/api/v1/history?status={PROMPT}")
     outside.ask(f"/api/v1/history/{PROMPT}")
     outside.ask(f"/nowhere/{PROMPT}")
     outside.ask(f"/?template={PROMPT}")
-    outside.ask("/api/v1/health", **{"X-Request-ID": f"{AUTHORIZATION} {PROMPT}", "User-Agent": PROMPT})
+    outside.ask(
+        "/api/v1/health", None, JSON_TYPE, **{"X-Request-ID": f"{AUTHORIZATION} {PROMPT}", "User-Agent": PROMPT}
+    )
 
 
 def _use_the_pages(outside: Outside) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_commands import flask
+from tests.support.command_line import flask
 from tests.support.constants import ROOT
 from tests.support.processes import Server, environment, free_port, gunicorn, serving, stop, wait_until_ready
 
@@ -84,7 +84,7 @@ def test_a_cache_cleared_on_the_command_line_is_empty_in_every_worker(tmp_path: 
         assert sizes == {0}
 
 
-COMMAND = "Make one: flask keys create NAME --scope generate,history,usage"
+COMMAND = "Create one: flask keys create NAME --scope generate,history,usage"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ COMMAND = "Make one: flask keys create NAME --scope generate,history,usage"
 )
 def test_no_start_where_a_key_is_needed_and_there_is_none(tmp_path: Path, environ: dict[str, str], why: str) -> None:
     process = gunicorn(tmp_path, **environ)
-    assert process.wait(30) == 78
+    assert process.wait(60) == 78
     assert f"{why}, and there is no usable API key yet. {COMMAND}" in (tmp_path / "server.log").read_text()
 
 
@@ -105,7 +105,7 @@ def test_revoked_and_expired_keys_do_not_count(tmp_path: Path) -> None:
     key = make_key(tmp_path)
     flask(tmp_path, "keys", "revoke", key.split("_")[1])
     process = gunicorn(tmp_path, HOST="0.0.0.0")
-    assert process.wait(30) == 78
+    assert process.wait(60) == 78
 
 
 def test_the_development_server_refuses_too(tmp_path: Path) -> None:
@@ -152,6 +152,6 @@ def test_the_signing_secret_is_made_once_for_all_workers(tmp_path: Path) -> None
     assert first.strip() not in server.log.read_text()
     path.write_text("short")
     process = gunicorn(tmp_path)
-    assert process.wait(30) == 78
+    assert process.wait(60) == 78
     assert "SECRET_KEY" in (tmp_path / "server.log").read_text()
     assert [one.name for one in tmp_path.glob(".secret_key*")] == []

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(name="generated", scope="module")
-def _generated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Server, Path]:
+def _generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
     folder = tmp_path_factory.mktemp("client")
     (folder / "config.yaml").write_text("post_hooks: []\n")
     with serving(folder) as server:
@@ -47,7 +48,7 @@ def _generated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Server, Path]:
         done = run(folder, generator, "generate", "--url", f"{server.base_url}/openapi.json", "--meta", "none",
                    "--output-path", "client", "--config", "config.yaml", "--fail-on-warning")  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
-        yield server, folder  # type: ignore[misc]
+        yield server, folder
 
 
 def test_its_typed_calls_work(generated: tuple[Server, Path]) -> None:

@@ -16,10 +16,12 @@ from typing import Any
 from llm_service.adapters.sql.limits import SqlLimits
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance
-from llm_service.core.limits.rules import DAY_MS, Account, Amount, Demand, Reservation
+from llm_service.core.clock import DAY_MS
+from llm_service.core.limits.rules import Account, Amount, Demand, Reservation
+from tests.support.calls import ask, provider
+from tests.support.clocks import until
 from tests.support.processes import Server, serving
 from tests.support.upstream import Upstream
-from tests.system.test_server import ask, provider
 
 # The margin after the deadline when a call is surely nobody's any more (wiring.INTERRUPT_MARGIN_S), and a little.
 LAPSE_S = 10.5
@@ -106,8 +108,8 @@ def _take(url: str, first: int, through: "multiprocessing.Queue[tuple[int, int]]
 
     def work(number: int) -> None:
         for asked in (CALL, GENERATION):
-            hold = Reservation(f"id-{number}", [ACCOUNT], asked, 20_000 * DAY_MS, 20_000 * DAY_MS + 1000)
-            if limits.take(hold).refused is None:
+            reservation = Reservation(f"id-{number}", [ACCOUNT], asked, 20_000 * DAY_MS, 20_000 * DAY_MS + 1000)
+            if limits.reserve(reservation).refused is None:
                 taken.append(asked)
 
     threads = [threading.Thread(target=work, args=[first + number]) for number in range(50)]
@@ -146,7 +148,7 @@ def test_slots_are_shared_and_a_killed_worker_leaks_none(tmp_path: Path, upstrea
         hanging = [threading.Thread(target=_hang, args=[server, number]) for number in range(2)]
         for one in hanging:
             one.start()
-        _until(lambda: limit(server, "concurrent-calls")["used"] == "2")
+        until(lambda: limit(server, "concurrent-calls")["used"] == "2")
         began = time.monotonic()
         assert [ask(server, input=f"More {number}")[0] for number in range(4)] == [429] * 4
         held = int(limit(server, "tokens-per-day")["reserved"])
@@ -166,10 +168,3 @@ def test_slots_are_shared_and_a_killed_worker_leaks_none(tmp_path: Path, upstrea
 def _hang(server: Server, number: int) -> None:
     with suppress(OSError):  # the server is killed
         ask(server, input=f"Question {number}", model="fault-hang")
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)

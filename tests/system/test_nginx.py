@@ -70,7 +70,7 @@ def test_page_and_static_files(proxy: str) -> None:
     status, headers, page = fetch(proxy + "/")
     assert status == 200
     assert b"generate-form" in page
-    assert len(headers.get_all("Content-Security-Policy")) == 1
+    assert len(headers.get_all("Content-Security-Policy", [])) == 1
     address = page.decode().split('href="/static/css/app.css')[1].split('"')[0]
     status, headers, css = fetch(f"{proxy}/static/css/app.css{address}")
     assert (status, css) == (200, (ROOT / "static/css/app.css").read_bytes())

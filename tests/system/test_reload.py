@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -14,11 +13,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.clocks import until
 from tests.support.constants import ROOT
 from tests.support.processes import Server, serving
 from tests.support.upstream import Upstream
 
-WAIT_S = 15
+WAIT_S = 60
 SUMMARIZE = (ROOT / "prompts" / "summarize_v1.prompty").read_text()
 
 
@@ -55,13 +55,6 @@ def in_every_worker(server: Server, look: Callable[[], Any]) -> list[Any]:
         with alone(server, pid):
             found.append(look())
     return found
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 @pytest.fixture(name="prompts")

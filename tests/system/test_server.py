@@ -16,31 +16,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.calls import ask, get, provider, stream
+from tests.support.clocks import until
 from tests.support.constants import KEY_CANARY
 from tests.support.processes import Server, free_port, gunicorn, serving, stop
 from tests.support.upstream import Upstream
-
-BODY = {"template_id": "basic_chat_v1", "input": "Hello"}
-
-
-def ask(server: Server, timeout_s: float = 30, **changes: Any) -> tuple[int, dict[str, Any]]:
-    data = json.dumps({**BODY, **changes}).encode()
-    request = urllib.request.Request(f"{server.base_url}/api/v1/generate", data, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
-
-
-def provider(upstream: Upstream, *models: str, **more: str) -> dict[str, str]:
-    return {
-        "OPENAI_API_KEY": KEY_CANARY,
-        "OPENAI_BASE_URL": upstream.base_url,
-        "OPENAI_MODEL": "normal",
-        "APP_MODELS": ",".join(["normal", *models]),
-        **more,
-    }
 
 
 def test_it_answers_through_the_sdk_and_logs_no_secret(tmp_path: Path, upstream: Upstream) -> None:
@@ -128,41 +108,11 @@ def test_a_stopped_server_finishes_what_runs(tmp_path: Path, upstream: Upstream)
         got: list[tuple[int, dict[str, Any]]] = []
         thread = threading.Thread(target=lambda: got.append(ask(server, model="slow-1")))
         thread.start()
-        time.sleep(0.4)
+        until(lambda: get(server, "status")["upstream"]["in_flight"] == 1)
         assert stop(server.process) == 0
         thread.join()
     assert got[0][0] == 200
     assert got[0][1]["status"] == "completed"
-
-
-def stream(
-    server: Server, model: str, leave_after: int | None = None, text: str | None = None
-) -> list[tuple[str, Any]]:
-    """The events of a streamed call, by name; `leave_after` so many the caller hangs up."""
-    data = json.dumps({**BODY, "stream": True, "model": model, "input": text or str(time.monotonic_ns())}).encode()
-    request = urllib.request.Request(f"{server.base_url}/api/v1/generate", data, {"Content-Type": "application/json"})
-    events, name = list[tuple[str, Any]](), ""
-    with urllib.request.urlopen(request, timeout=30) as response:
-        for line in response:
-            if line.startswith(b"event: "):
-                name = line[7:].strip().decode()
-            elif line.startswith(b"data: "):
-                events.append((name, json.loads(line[6:])))
-                if len(events) == leave_after:
-                    break
-    return events
-
-
-def get(server: Server, path: str, data: bytes | None = None) -> Any:
-    with urllib.request.urlopen(f"{server.base_url}/api/v1/{path}", data, timeout=10) as response:
-        return json.load(response)
-
-
-def until(condition: Any, seconds: float = 8) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_what_runs_longer_than_the_grace_is_told_and_kept(tmp_path: Path, upstream: Upstream) -> None:
@@ -172,12 +122,12 @@ def test_what_runs_longer_than_the_grace_is_told_and_kept(tmp_path: Path, upstre
         for caller in callers:
             caller.start()
         until(lambda: len(get(server, "history")["items"]) == 3)
-        time.sleep(0.6)
+        time.sleep(0.6)  # some words come at five a second
         began = time.monotonic()
         assert stop(server.process) == 0
-        assert 1.5 < time.monotonic() - began < 4.5
+        assert 1.5 < time.monotonic() - began < 20, "not for the forty seconds that they would run"
         for caller in callers:
-            caller.join(5)
+            caller.join(30)
     assert [events[-1][0] for events in got] == ["error"] * 3
     assert {events[-1][1]["error"] for events in got} == {"shutting-down"}
     with sqlite3.connect(tmp_path / "service.db") as database:
@@ -236,11 +186,10 @@ def test_another_process_joins_and_cancels_through_the_row(tmp_path: Path, upstr
 
             joiner = threading.Thread(target=join)
             joiner.start()
-            began = time.monotonic()
             row = get(other, f"history/{request_id}/cancel", b"")
+            # The words are in it: the process that ran it ended it, well before the other one would have.
             assert (row["status"], row["output"][:10]) == ("cancelled", "word word ")
-            assert time.monotonic() - began < 3
-            joiner.join(5)
+            joiner.join(30)
             assert b'"error": "cancelled"' in got[0]
             assert b"event: start" in got[0]
         until(lambda: get(server, "status")["upstream"]["in_flight"] == 0)
@@ -270,7 +219,7 @@ def test_two_workers_on_a_fresh_database(tmp_path: Path) -> None:
 )
 def test_what_it_refuses_to_start_with(tmp_path: Path, environ: dict[str, str], code: int, words: list[str]) -> None:
     process = gunicorn(tmp_path, **environ)
-    assert process.wait(20) == code
+    assert process.wait(60) == code
     log = (tmp_path / "server.log").read_text()
     assert [one for one in words if one not in log] == []
     assert "Traceback" not in log
@@ -281,10 +230,10 @@ def test_a_broken_template_stops_the_start_with_file_and_line(tmp_path: Path) ->
         "---\nname: Bad\ninputs:\n  - name: input\n    kind: string\n    required: true\n---\nuser:\n{{ nope }}\n"
     )
     process = gunicorn(tmp_path, APP_PROMPTS_DIR=str(tmp_path))
-    assert process.wait(20) == 1
+    assert process.wait(60) == 1
     assert f"{tmp_path}/bad_v1.prompty:9: nope is used here" in (tmp_path / "server.log").read_text()
 
 
 def test_another_address_by_hand_is_refused_too(tmp_path: Path) -> None:
     process = gunicorn(tmp_path, GUNICORN_CMD_ARGS="--bind 0.0.0.0:0")
-    assert process.wait(20) == 78
+    assert process.wait(60) == 78

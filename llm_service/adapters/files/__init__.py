@@ -1,1 +1,1 @@
-"""Files beside the database."""
+"""Files in the data folder."""

@@ -1,4 +1,4 @@
-"""The secret that signs browsers' tokens: made once, beside the database, for every process that shares it."""
+"""The secret that signs browsers' tokens: created once and shared by all processes."""
 
 import os
 import secrets
@@ -13,9 +13,10 @@ class SecretFileError(Exception):
 
 
 def read_or_make(path: Path) -> str:
-    """The file's content; where there is no file, one is made that its owner alone may read.
+    """The file's content. A missing file is created with mode 0600.
 
-    Raises `SecretFileError`. Of several processes that come at once, one makes it and all have the same.
+    Several processes may call it at once: one creates the file, and all return the same secret.
+    Raises `SecretFileError`.
     """
     try:
         if not path.exists():
@@ -29,13 +30,13 @@ def read_or_make(path: Path) -> str:
 
 
 def _make(path: Path) -> None:
-    """Whole or not at all: a link to a finished file, which fails where another process was first."""
+    """Atomically: by a link to a complete file, which fails if another process was first."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     file = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         with os.fdopen(file, "w", encoding="ascii") as writing:
             writing.write(secrets.token_hex(32) + "\n")
-        with suppress(FileExistsError):  # another process was first: its secret is everybody's
+        with suppress(FileExistsError):  # another process was first: its secret is used
             os.link(unfinished, path)
     finally:
         unfinished.unlink()

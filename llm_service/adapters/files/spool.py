@@ -1,4 +1,4 @@
-"""Answers that the database did not take, in a file beside it: a line for each, on the disk when `add` returns."""
+"""Answers that the database could not store, in a file: one line each, flushed to the disk when `add` returns."""
 
 import fcntl
 import json
@@ -14,14 +14,14 @@ from typing import Any
 
 from llm_service.core.errors import StorageError
 from llm_service.core.generation.model import Generation, Status
-from llm_service.core.messages import Prompts
+from llm_service.core.messages import from_plain, to_plain
 from llm_service.core.usage.tokens import Usage
 
 _MONEY = ("cost_usd", "saved_usd")
 
 
 class FileSpool:
-    """Satisfies `Spool`. Several processes may share the file: each holds its lock while it writes or replays."""
+    """Satisfies `Spool`. Several processes may share the file: each locks it while it writes or replays."""
 
     def __init__(self, path: Path, *, keeps_texts: bool = True) -> None:
         self._path = path
@@ -30,7 +30,8 @@ class FileSpool:
 
     def add(self, generation: Generation) -> None:
         kept = generation if self._keeps_texts else generation.without_texts()
-        line = json.dumps(asdict(kept), default=str, ensure_ascii=True) + "\n"
+        values = {**asdict(kept), "messages": to_plain(kept.messages)}
+        line = json.dumps(values, default=str, ensure_ascii=True) + "\n"
         with self._opened(os.O_CREAT | os.O_APPEND | os.O_RDWR) as file:
             _append(file, line.encode())
         with _closing(os.open(self._path.parent, os.O_RDONLY)) as folder:
@@ -41,7 +42,7 @@ class FileSpool:
             return ()
         faults = []
         with self._opened(os.O_RDWR) as file:
-            # A last line without its end was being written when the process died: nobody was told that it is kept.
+            # The process died while it wrote a last line without its end: no caller was told that it is stored.
             for line in self._path.read_bytes().split(b"\n")[:-1]:
                 try:
                     store(_generation(json.loads(line)))
@@ -55,14 +56,14 @@ class FileSpool:
         return faults
 
     def _put_away(self, line: bytes) -> None:
-        """One line that cannot be stored must not keep the others from it."""
+        """A line that cannot be stored must not block the others."""
         path = self._path.with_name(f"{self._path.name}.bad")
         with _closing(os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600)) as file:
             _append(file, line + b"\n")
 
     @contextmanager
     def _opened(self, flags: int) -> Iterator[int]:
-        """The file, locked. A greenlet may hold it while it waits for the database: only it may wait, not its process."""
+        """The file, locked. Waiting for the lock must block only this greenlet, not the process."""
         with self._lock, _closing(os.open(self._path, flags, 0o600)) as file:
             while not _locks(file):
                 time.sleep(0.05)
@@ -78,9 +79,9 @@ def _closing(file: int) -> Iterator[int]:
 
 
 def _append(file: int, line: bytes) -> None:
-    """Whole and on the disk, or not at all (`OSError`)."""
+    """Append the whole line and flush it, or leave the file unchanged and raise `OSError`."""
     size = os.fstat(file).st_size
-    # A line that a dying process left without its end stays one of its own.
+    # A line that a dying process left incomplete must not absorb this one.
     rest = memoryview(b"\n" + line if size and os.pread(file, 1, size - 1) != b"\n" else line)
     try:
         while rest:
@@ -103,4 +104,4 @@ def _generation(values: dict[str, Any]) -> Generation:
     money = {name: None if values[name] is None else Decimal(values[name]) for name in _MONEY}
     plain = {**values, **money, "status": Status(values["status"])}
     usages = {name: Usage(**values[name]) for name in ("usage", "billed")}
-    return Generation(**{**plain, **usages, "prompts": Prompts(**values["prompts"])})
+    return Generation(**{**plain, **usages, "messages": from_plain(values["messages"])})

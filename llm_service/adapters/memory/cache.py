@@ -3,20 +3,45 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from cachetools import TTLCache
 
 from llm_service.core.generation.model import CachedAnswer, CacheStats
 
+# Grows when the caches of all processes are to be emptied.
+CACHE_EPOCH = "cache-cleared"
+
+
+class EpochStore(Protocol):
+    """Counters that all processes see, each under a name; 0 at first. All methods raise `StorageError`."""
+
+    def get(self, name: str) -> int: ...
+
+    def advance(self, name: str) -> int:
+        """One more; the new value."""
+        ...
+
 
 class MemoryCache:
-    """`max_entries` 0 keeps nothing. `timer` is monotonic seconds.
+    """Each process has its own; `epochs` tells it when another was told to clear all of them (`poll`).
 
-    No method yields to another greenlet while it holds the lock, so that the lock is safe for both kinds of worker.
+    `max_entries` 0 keeps nothing. `timer` is monotonic seconds. No method yields to another greenlet while it holds the
+    lock: it is safe for both kinds of worker.
     """
 
-    def __init__(self, *, ttl_s: float, max_entries: int, timer: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        ttl_s: float,
+        max_entries: int,
+        epochs: EpochStore | None = None,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`epochs` None = there is no other process."""
         self._entries: TTLCache[str, CachedAnswer] = TTLCache(max_entries, ttl_s, timer=timer)
+        self._epochs = epochs
+        self._epoch = epochs.get(CACHE_EPOCH) if epochs else 0
         self._lock = threading.Lock()
         self._hits = 0
         self._misses = 0
@@ -38,7 +63,7 @@ class MemoryCache:
             if self._entries.maxsize:
                 self._entries[key] = answer
 
-    def joined(self) -> None:
+    def count_coalesced(self) -> None:
         with self._lock:
             self._coalesced += 1
 
@@ -52,10 +77,20 @@ class MemoryCache:
                 del self._entries[key]
 
     def clear(self) -> int:
-        with self._lock:
-            entries = len(self._entries)
-            self._entries.clear()
-            return entries
+        if self._epochs:
+            self._epoch = self._epochs.advance(CACHE_EPOCH)
+        return self._forget()
+
+    def poll(self) -> None:
+        """Empty it where another process was told to; wants to be called about once a second. Raises `StorageError`."""
+        epoch = self._epochs.get(CACHE_EPOCH) if self._epochs else 0
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._forget()
+
+    def health_error(self) -> str | None:
+        """The memory of the process is always there."""
+        return None
 
     def stats(self) -> CacheStats:
         with self._lock:
@@ -68,3 +103,9 @@ class MemoryCache:
                 misses=self._misses,
                 coalesced=self._coalesced,
             )
+
+    def _forget(self) -> int:
+        with self._lock:
+            entries = len(self._entries)
+            self._entries.clear()
+            return entries

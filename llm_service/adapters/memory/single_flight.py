@@ -14,51 +14,51 @@ class MemorySingleFlight:
         self._lock = threading.Lock()
         self._by_key: dict[str, MemorySharedCall] = {}
 
-    def join(self, key: str | None, member: str, about: str) -> "MemorySharedCall":
+    def join(self, key: str | None, member: str, fingerprint: str) -> "MemorySharedCall":
         with self._lock:
-            flight = self._by_key.get(key) if key is not None else None
-            if flight is None:
-                flight = MemorySharedCall(self, key, member, about)
+            call = self._by_key.get(key) if key is not None else None
+            if call is None:
+                call = MemorySharedCall(self, key, member, fingerprint)
                 if key is not None:
-                    self._by_key[key] = flight
-            flight.boarded.add(member)
-            return flight
+                    self._by_key[key] = call
+            call.joined.add(member)
+            return call
 
-    def leave(self, flight: "MemorySharedCall", member: str) -> None:
+    def leave(self, call: "MemorySharedCall", member: str) -> None:
         with self._lock:
-            flight.boarded.discard(member)
-            if not flight.boarded:
-                self._close(flight)
+            call.joined.discard(member)
+            if not call.joined:
+                self._close(call)
 
-    def close(self, flight: "MemorySharedCall") -> None:
+    def close(self, call: "MemorySharedCall") -> None:
         with self._lock:
-            self._close(flight)
+            self._close(call)
 
-    def _close(self, flight: "MemorySharedCall") -> None:
-        if flight.key is not None and self._by_key.get(flight.key) is flight:
-            del self._by_key[flight.key]
+    def _close(self, call: "MemorySharedCall") -> None:
+        if call.key is not None and self._by_key.get(call.key) is call:
+            del self._by_key[call.key]
 
 
 class MemorySharedCall:
     """Satisfies `SharedCall`. Readers take no lock: a log is only added to, and its ends last."""
 
-    def __init__(self, flights: MemorySingleFlight, key: str | None, flight_id: str, about: str) -> None:
-        self._flights = flights
+    def __init__(self, single_flight: MemorySingleFlight, key: str | None, call_id: str, fingerprint: str) -> None:
+        self._single_flight = single_flight
         self.key = key
-        self.flight_id = flight_id
-        self.about = about
-        self.boarded: set[str] = set()
-        self.landing: CallResult | None = None
+        self.call_id = call_id
+        self.fingerprint = fingerprint
+        self.joined: set[str] = set()
+        self.result: CallResult | None = None
         self.shown = False
         self.restarts = 0
         # Pieces of text, and behind each how many code points there are up to its end.
         self._log: tuple[list[str], list[int]] = ([], [])
         self._wakers: set[Waker] = set()
-        self._landed = threading.Event()
+        self._completed = threading.Event()
 
     @property
     def members(self) -> int:
-        return len(self.boarded)
+        return len(self.joined)
 
     def append(self, text: str) -> None:
         parts, ends = self._log
@@ -71,10 +71,10 @@ class MemorySharedCall:
         self.restarts += 1
         self._wake()
 
-    def complete(self, landing: CallResult) -> None:
-        self._flights.close(self)
-        self.landing = landing
-        self._landed.set()
+    def complete(self, result: CallResult) -> None:
+        self._single_flight.close(self)
+        self.result = result
+        self._completed.set()
         self._wake()
 
     def text_after(self, position: int) -> str:
@@ -90,9 +90,9 @@ class MemorySharedCall:
     def mark_shown(self) -> None:
         self.shown = True
 
-    def wait_landed(self, timeout_s: float) -> CallResult | None:
-        self._landed.wait(timeout_s)
-        return self.landing
+    def wait_completed(self, timeout_s: float) -> CallResult | None:
+        self._completed.wait(timeout_s)
+        return self.result
 
     def watch(self, waker: Waker) -> None:
         self._wakers.add(waker)
@@ -101,7 +101,7 @@ class MemorySharedCall:
         self._wakers.discard(waker)
 
     def leave(self, member: str) -> None:
-        self._flights.leave(self, member)
+        self._single_flight.leave(self, member)
 
     def _wake(self) -> None:
         for waker in tuple(self._wakers):

@@ -1,6 +1,6 @@
 """Logs as JSON lines on standard error: one line per event, UTC, with the request's id.
 
-No prompt, no output, no key and no cookie is ever logged: what is known to be secret is replaced at the last step.
+Prompts, outputs, keys and cookies are never logged. As a last step, known secrets and whatever looks like a key are masked.
 """
 
 import logging
@@ -11,17 +11,20 @@ from typing import Any
 
 import structlog
 
+from llm_service.core.access.keys import KEY_PREFIX
 from llm_service.core.generation.model import Generation
 from llm_service.core.templates.model import TemplateSet
 from llm_service.core.templates.ports import TemplateFault
 
-# What keys look like, wherever they turn up: OpenAI's, this service's own, an Authorization value, a URL's password.
-_PATTERNS = re.compile(r"sk-[A-Za-z0-9_-]{8,}|llms_[A-Za-z0-9_]{8,}|(?<=Bearer )\S+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+# OpenAI's keys, this service's own, the value of an Authorization header, a password in a URL.
+_PATTERNS = re.compile(
+    rf"sk-[A-Za-z0-9_-]{{8,}}|{KEY_PREFIX}_[A-Za-z0-9_]{{8,}}|(?<=Bearer )\S+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+)
 MASK = "***"
 
 
 def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
-    """Send everything that anyone logs through one JSON formatter. `secrets` are masked wherever they appear."""
+    """Send all log records through one JSON formatter. `secrets` are masked wherever they appear."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -61,7 +64,7 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
 
 
 class LogReporter:
-    """Satisfies `Reporter` and `TemplateReporter` with log lines."""
+    """Implements `Reporter` and `TemplateReporter` with log lines."""
 
     def __init__(self) -> None:
         self._log = structlog.get_logger("llm_service")
@@ -84,7 +87,7 @@ class LogReporter:
         self._log.error("templates", state="refused", faults=[str(fault) for fault in faults])
 
     def templates_not_kept(self, error: OSError) -> None:
-        # A worker that starts while a prompt file is broken will not have them.
+        # A worker that starts while a prompt file is broken will not find a good set.
         self._log.warning("templates", state="not kept", cause=error.strerror)
 
     def unexpected_error(self, error: Exception, request_id: str | None = None) -> None:

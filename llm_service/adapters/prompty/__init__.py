@@ -1,1 +1,1 @@
-"""Prompt files."""
+"""Prompt files in the Prompty format."""

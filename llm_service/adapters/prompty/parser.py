@@ -1,13 +1,13 @@
-"""The reader of `.prompty` files: YAML front matter, then `system:` and `user:` sections in Jinja2.
+"""The parser of `.prompty` files: YAML front matter, then `system:` and `user:` sections in Jinja2.
 
-Stricter than the format's own loader: every key, type and value must be one that the service uses, and each fault
-names its line. Roles are split before anything is rendered.
+Stricter than the format's own loader: every key, type and value must be one that the service uses, and each error names
+its line. Roles are split before anything is rendered.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from llm_service.core.templates.inputs import MAIN_INPUT
@@ -16,28 +16,27 @@ from llm_service.core.templates.outputs import Outputs
 from llm_service.core.templates.properties import Property, PropertyKind
 from llm_service.core.templates.rendering import Section, SectionError
 
-from ..strict_yaml import Node, PromptyError, read_yaml, refuse_keys, text_of
+from ..strict_yaml import FileFormatError, Node, read_yaml, refuse_unknown_keys, text_value
 from .properties import read_inputs, read_outputs
 from .self_tests import read_tests
 
-_FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
-# As the format's own parser finds them, so that both agree on where a message begins.
-_ROLE = re.compile(r"^[ \t]*#?[ \t]*(system|user|assistant|developer|tool|function)[ \t]*:[ \t]*$", re.I | re.M)
-# What the Responses API takes, by its name in the file: its name there, and the check of its value.
-_OPTIONS: Mapping[str, tuple[str, Callable[[Any], str | None]]]
+_FRONT_MATTER = re.compile(r"(?:[ \t]*\n)*---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+# A stripped line that the format's own parser takes as a role, and more: anything in brackets, which it takes as
+# attributes or as text, and two old roles. None of these may silently become prompt text.
+_ROLE_LINE = re.compile(r"#?\s*(system|user|assistant|developer|tool|function)\s*(\[.*\]\s*)?:", re.IGNORECASE)
+_ROLES = ("system", "user")
 
 
 def parse_prompty(template_id: str, text: str, *, default_max_chars: int) -> Template:
-    """Raises `PromptyError`. `default_max_chars` bounds the strings that declare no `maxLength`."""
+    """Raises `FileFormatError`. `default_max_chars` is the limit of inputs without `maxLength`."""
     match = _FRONT_MATTER.match(text)
     if match is None:
-        raise PromptyError("must begin with front matter between two lines of ---", 1)
-    front = read_yaml(match[1], first_line=2)
-    reader = _Front(front)
-    body_line = text[: match.end()].count("\n") + 1
-    system, user = _split_roles(text[match.end() :], body_line)
+        raise FileFormatError("must begin with front matter between two lines of ---", 1)
+    front = read_yaml(match[1], first_line=_line_at(text, match.start(1)))
+    reader = _FrontMatter(front)
+    texts = _split_roles(text[match.end() :], _line_at(text, match.end()))
     inputs, outputs = reader.inputs(default_max_chars), reader.outputs()
-    sections = {"system": _compile(*system, inputs), "user": _compile(*user, inputs)}
+    sections = {role: _compile(*texts[role], inputs) for role in _ROLES}
     model, options = reader.model()
     name, description = reader.text("name", required=True), reader.text("description")
     tests = reader.tests(has_outputs=outputs is not None)
@@ -58,76 +57,6 @@ def parse_prompty(template_id: str, text: str, *, default_max_chars: int) -> Tem
     )
 
 
-class _Front:
-    """Takes the front matter's keys one by one; what nobody took is an error."""
-
-    def __init__(self, node: Node) -> None:
-        self._line = node.line
-        self._left = dict(node.mapping("the front matter"))
-
-    def text(self, key: str, *, required: bool = False) -> str:
-        node = self._left.pop(key, None)
-        if node is None:
-            if required:
-                raise PromptyError(f"{key} is missing", self._line)
-            return ""
-        return text_of(key, node)
-
-    def model(self) -> tuple[str | None, dict[str, Any]]:
-        node = self._left.pop("model", None)
-        if node is None:
-            return None, {}
-        if isinstance(node.content, str):
-            return _model_id(node), {}
-        keys = dict(node.mapping("model"))
-        model_id = _model_id(keys.pop("id")) if "id" in keys else None
-        options = dict(keys.pop("options").mapping("model.options")) if "options" in keys else {}
-        refuse_keys("model", keys)
-        known = {name: options.pop(name) for name in list(options) if name in _OPTIONS}
-        refuse_keys("model.options", options)
-        return model_id, {_OPTIONS[name][0]: _option(name, node) for name, node in known.items()}
-
-    def inputs(self, default_max_chars: int) -> tuple[Property, ...]:
-        node = self._left.pop("inputs", None)
-        if node is None or not isinstance(node.content, list):
-            line = node.line if node else self._line
-            raise PromptyError("inputs must be a list with at least the input named input", line)
-        inputs = read_inputs(node, default_max_chars) if node.content else ()
-        main = next((one for one in inputs if one.name == MAIN_INPUT), None)
-        if main is None or main.kind is not PropertyKind.STRING or not main.required:
-            raise PromptyError("inputs must declare the main text: name: input, kind: string, required", node.line)
-        return inputs
-
-    def outputs(self) -> Outputs | None:
-        node = self._left.pop("outputs", None)
-        return None if node is None else Outputs(read_outputs(node))
-
-    def tests(self, *, has_outputs: bool) -> tuple[TemplateTest, ...]:
-        if "metadata" not in self._left:
-            return ()
-        keys = dict(self._left.pop("metadata").mapping("metadata"))
-        tests = read_tests(keys.pop("tests"), has_outputs=has_outputs) if "tests" in keys else ()
-        refuse_keys("metadata", keys)
-        return tests
-
-    def refuse_unknown(self) -> None:
-        refuse_keys("", self._left)
-
-
-def _model_id(node: Node) -> str:
-    name = text_of("model.id", node)
-    if not name:
-        raise PromptyError("model.id is empty: leave it out for the service's default", node.line)
-    return name
-
-
-def _option(name: str, node: Node) -> Any:
-    message = _OPTIONS[name][1](node.content)
-    if message:
-        raise PromptyError(f"model.options.{name} {message}", node.line)
-    return node.content
-
-
 def _number_between(low: float, high: float) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -141,41 +70,133 @@ def _positive_integer(value: Any) -> str | None:
     return None if good else "must be an integer between 1 and 1,000,000"
 
 
-_OPTIONS = {
+# The options by their names in the file: the name in the Responses API and the check of the value.
+_OPTIONS: Mapping[str, tuple[str, Callable[[Any], str | None]]] = {
     "temperature": ("temperature", _number_between(0, 2)),
     "topP": ("top_p", _number_between(0, 1)),
     "maxOutputTokens": ("max_output_tokens", _positive_integer),
 }
 
 
-def _split_roles(body: str, first_line: int) -> tuple[tuple[str, int], tuple[str, int]]:
-    """The text of the system and of the user section, each with the line of the file that it begins on."""
-    marks = list(_ROLE.finditer(body))
-    before = body[: marks[0].start()] if marks else body
-    if before.strip():
-        raise PromptyError("text stands before the first section: begin with a line system: or user:", first_line)
-    found: dict[str, tuple[str, int]] = {}
-    for mark, following in zip(marks, [*marks[1:], None], strict=True):
-        role, line = mark[1].lower(), first_line + body[: mark.start(1)].count("\n")
-        if role not in ("system", "user"):
-            raise PromptyError(f"{role}: is not a section that the service knows (system: and user: are)", line)
-        if role in found:
-            raise PromptyError(f"{role}: stands here twice", line)
-        text = body[mark.end() : following.start() if following else None]
-        blank = len(text) - len(text.lstrip())
-        found[role] = (text.strip(), line + text[:blank].count("\n"))
-    if "user" not in found or not found["user"][0]:
-        raise PromptyError("the user: section is missing or empty", first_line)
-    return found.get("system", ("", first_line)), found["user"]
+class _FrontMatter:
+    """Reads the front matter key by key. Keys that were not read are errors."""
+
+    def __init__(self, node: Node) -> None:
+        self._line = node.line
+        self._unread = dict(node.mapping("the front matter"))
+
+    def text(self, key: str, *, required: bool = False) -> str:
+        node = self._unread.pop(key, None)
+        if node is None:
+            if required:
+                raise FileFormatError(f"{key} is missing", self._line)
+            return ""
+        return text_value(key, node)
+
+    def model(self) -> tuple[str | None, dict[str, Any]]:
+        node = self._unread.pop("model", None)
+        if node is None:
+            return None, {}
+        if isinstance(node.content, str):
+            return _model_id(node), {}
+        keys = dict(node.mapping("model"))
+        model_id = _model_id(keys.pop("id")) if "id" in keys else None
+        options = dict(keys.pop("options").mapping("model.options")) if "options" in keys else {}
+        refuse_unknown_keys("model", keys)
+        known = {name: options.pop(name) for name in list(options) if name in _OPTIONS}
+        refuse_unknown_keys("model.options", options)
+        return model_id, {_OPTIONS[name][0]: _option(name, node) for name, node in known.items()}
+
+    def inputs(self, default_max_chars: int) -> tuple[Property, ...]:
+        node = self._unread.pop("inputs", None)
+        if node is None or not isinstance(node.content, list):
+            line = node.line if node else self._line
+            raise FileFormatError("inputs must be a list that contains the input named input", line)
+        inputs = read_inputs(node, default_max_chars) if node.content else ()
+        main = next((declared for declared in inputs if declared.name == MAIN_INPUT), None)
+        if main is None or main.kind is not PropertyKind.STRING or not main.required:
+            raise FileFormatError("inputs must declare the main text: name: input, kind: string, required", node.line)
+        return inputs
+
+    def outputs(self) -> Outputs | None:
+        node = self._unread.pop("outputs", None)
+        return None if node is None else Outputs(read_outputs(node))
+
+    def tests(self, *, has_outputs: bool) -> tuple[TemplateTest, ...]:
+        if "metadata" not in self._unread:
+            return ()
+        keys = dict(self._unread.pop("metadata").mapping("metadata"))
+        tests = read_tests(keys.pop("tests"), has_outputs=has_outputs) if "tests" in keys else ()
+        refuse_unknown_keys("metadata", keys)
+        return tests
+
+    def refuse_unknown(self) -> None:
+        refuse_unknown_keys("", self._unread)
+
+
+def _model_id(node: Node) -> str:
+    name = text_value("model.id", node)
+    if not name:
+        raise FileFormatError("model.id is empty: omit it to use the service's default", node.line)
+    return name
+
+
+def _option(name: str, node: Node) -> Any:
+    message = _OPTIONS[name][1](node.content)
+    if message:
+        raise FileFormatError(f"model.options.{name} {message}", node.line)
+    return node.content
+
+
+def _line_at(text: str, position: int) -> int:
+    return text[:position].count("\n") + 1
+
+
+def _split_roles(body: str, first_line: int) -> Mapping[str, tuple[str, int]]:
+    """The text of each section, with the line of the file that it begins on. A missing system section is empty."""
+    parts: dict[str, list[str]] = {}
+    lines: dict[str, int] = {}
+    role, line = "", first_line
+    # The format also ends lines at form feeds, U+2028 and the like: a role line may follow one.
+    for part in body.splitlines(keepends=True):
+        next_line = line + part.count("\n")
+        if match := _ROLE_LINE.fullmatch(part.strip()):
+            role = _checked_role(match, parts, line)
+            parts[role], lines[role] = [], next_line
+        elif role:
+            parts[role].append(part)
+        elif part.strip():
+            raise FileFormatError("text before the first section: start with a line system: or user:", line)
+        line = next_line
+    texts = {role: _without_outer_newlines("".join(parts[role]), lines[role]) for role in parts}
+    if "user" not in texts or not texts["user"][0].strip():
+        raise FileFormatError("the user: section is missing or empty", first_line)
+    return {"system": ("", first_line), **texts}
+
+
+def _checked_role(match: re.Match[str], found: Collection[str], line: int) -> str:
+    role = match[1].lower()
+    if role not in _ROLES:
+        raise FileFormatError(f"{role}: is not a supported section, only system: and user: are", line)
+    if match[2]:
+        raise FileFormatError(f"{role}[...]: attributes are not supported: write {role}: alone on the line", line)
+    if role in found:
+        raise FileFormatError(f"{role}: appears twice", line)
+    return role
+
+
+def _without_outer_newlines(text: str, line: int) -> tuple[str, int]:
+    """As the format's own parser does: the first line keeps its indentation."""
+    return text.strip("\n"), line + len(text) - len(text.lstrip("\n"))
 
 
 def _compile(text: str, line: int, inputs: tuple[Property, ...]) -> Section:
     try:
         section = Section(text)
     except SectionError as error:
-        raise PromptyError(error.message, line + error.line - 1) from error
-    for name in sorted(section.variables - {one.name for one in inputs}):
-        raise PromptyError(f"{name} is used here but not declared in inputs", line + section.line_of(name) - 1)
+        raise FileFormatError(error.message, line + error.line - 1) from error
+    for name in sorted(section.variables - {declared.name for declared in inputs}):
+        raise FileFormatError(f"{name} is used here but not declared in inputs", line + section.line_of(name) - 1)
     return section
 
 

@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llm_service.core.errors import FieldError, InputError
+from llm_service.core.errors import FieldError
 from llm_service.core.templates.patterns import PatternError, check_pattern
-from llm_service.core.templates.properties import Property, PropertyKind, sample
+from llm_service.core.templates.properties import Property, PropertyKind, including_raised, sample_value
 
-from ..strict_yaml import Node, PromptyError, refuse_keys, text_of
+from ..strict_yaml import FileFormatError, Node, refuse_unknown_keys, text_value
 
-# As deep as OpenAI's strict schemas go.
-MAX_DEPTH = 8
-# What Jinja2 reads as something else than a variable.
+# The limit of OpenAI's strict schemas.
+MAX_PROPERTY_DEPTH = 8
+# Words that Jinja2 does not read as variables.
 _RESERVED = frozenset({"and", "else", "false", "for", "if", "in", "is", "loop", "none", "not", "or", "self", "true"})
 _NUMBERS = (PropertyKind.INTEGER, PropertyKind.FLOAT)
 _SIZED = (PropertyKind.STRING, PropertyKind.ARRAY, PropertyKind.OBJECT)
-# The bounds by their names in the file: the field, the kinds that take it, and whether it is a number of things.
+# The bounds by their keys in the file: the field, the kinds that allow it, and whether it counts something.
 _BOUNDS: Mapping[str, tuple[str, tuple[PropertyKind, ...], bool]] = {
     "minimum": ("minimum", _NUMBERS, False),
     "maximum": ("maximum", _NUMBERS, False),
@@ -33,77 +33,78 @@ _KEYS = {"kind", "description", "enumValues", "example", "pattern", "items", "pr
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """What inputs and outputs differ in. `outer` and `inner` are keys of outermost properties and of those below them."""
+    """How inputs and outputs differ. `outer`: keys of the outermost properties; `inner`: keys of nested ones."""
 
     names: re.Pattern[str]
     letters: str
     outer: frozenset[str]
     inner: frozenset[str]
     max_chars: int | None
-    must_be_whole: bool
+    needs_contents: bool
 
 
 def read_inputs(node: Node, default_max_chars: int) -> tuple[Property, ...]:
-    """The list of inputs. `default_max_chars` bounds those that declare no `maxLength`.
+    """The inputs. `default_max_chars` is the limit of those without `maxLength`.
 
-    Raises `PromptyError`, as everything here does.
+    Raises `FileFormatError`, like all functions here.
     """
     rules = _Rules(
         names=re.compile(r"[a-z][a-z0-9_]{0,63}"),
-        letters="small letters",
+        letters="lower-case letters",
         outer=frozenset({"name", "required", "default"}),
         inner=frozenset({"name", "required"}),
         max_chars=default_max_chars,
-        must_be_whole=False,
+        needs_contents=False,
     )
-    return _Reader(rules).properties(node, "", 1)
+    return _PropertyReader(rules).properties(node, "", 1)
 
 
 def read_outputs(node: Node) -> tuple[Property, ...]:
-    """The list of outputs. What is not required may be `null`; lists and objects must say what they hold."""
+    """The outputs. Those that are not required may be `null`; arrays and objects must declare their contents."""
     keys = frozenset({"name", "required", "nullable"})
     names = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-    return _Reader(_Rules(names, "letters", keys, keys, None, must_be_whole=True)).properties(node, "", 1)
+    return _PropertyReader(_Rules(names, "letters", keys, keys, None, needs_contents=True)).properties(node, "", 1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _PropertyReader:
     rules: _Rules
 
     def properties(self, node: Node, where: str, depth: int) -> tuple[Property, ...]:
         if not isinstance(node.content, list) or not node.content:
-            raise PromptyError(f"{where or 'it'} must be a list of properties, each with name and kind", node.line)
+            raise FileFormatError(f"{where or 'it'} must be a list of properties with name and kind", node.line)
         found: dict[str, Property] = {}
         for item in node.content:
-            one = self._named(item, where, depth)
-            if one.name in found:
-                raise PromptyError(f"{where}{'.' if where else ''}{one.name} stands here twice", item.line)
-            if depth == 1 and one.required and _faults(one, sample(one), one.name):
-                raise PromptyError(f"{one.name} needs an example: none that it allows can be made up", item.line)
-            found[one.name] = one
+            declared = self._named(item, where, depth)
+            name = declared.name
+            if name in found:
+                raise FileFormatError(f"{where}{'.' if where else ''}{name} appears twice", item.line)
+            if depth == 1 and declared.required and _errors(declared, sample_value(declared), name):
+                raise FileFormatError(f"{name} needs an example: no valid one can be made up", item.line)
+            found[name] = declared
         return tuple(found.values())
 
     def _named(self, node: Node, where: str, depth: int) -> Property:
         keys = node.mapping("a property")
         name = keys["name"].content if "name" in keys else None
         if not isinstance(name, str) or not self.rules.names.fullmatch(name) or name.lower() in _RESERVED:
-            raise PromptyError(f"a property needs a name of {self.rules.letters}, digits and _", node.line)
+            raise FileFormatError(f"a property needs a name of {self.rules.letters}, digits and _", node.line)
         path = f"{where}.{name}" if where else name
         return self._property(node, path, name, self.rules.outer if depth == 1 else self.rules.inner, depth)
 
     def _property(self, node: Node, path: str, name: str, own: frozenset[str], depth: int) -> Property:
         keys = node.mapping(path)
-        refuse_keys(path, {key: value for key, value in keys.items() if key not in _KEYS | own})
-        if depth > MAX_DEPTH:
-            raise PromptyError(f"{path} is nested more than {MAX_DEPTH} levels deep", node.line)
+        refuse_unknown_keys(path, {key: value for key, value in keys.items() if key not in _KEYS | own})
+        if depth > MAX_PROPERTY_DEPTH:
+            raise FileFormatError(f"{path} is nested more than {MAX_PROPERTY_DEPTH} levels deep", node.line)
         kind = _kind(path, node, keys)
         required = _flag(path, "required", keys, "default" not in keys)
         if required and "default" in keys:
-            raise PromptyError(f"{path}: what is required takes no default", keys["default"].line)
-        one = Property(
+            raise FileFormatError(f"{path}: a required property cannot have a default", keys["default"].line)
+        declared = Property(
             name=name,
             kind=kind,
-            description=text_of("description", keys["description"]) if "description" in keys else "",
+            description=text_value("description", keys["description"]) if "description" in keys else "",
             required=required,
             nullable="nullable" in own and _flag(path, "nullable", keys, not required),
             default=keys["default"].value if "default" in keys else None,
@@ -114,8 +115,8 @@ class _Reader:
             pattern=_pattern(path, kind, keys),
             **self._bounds(path, kind, keys, depth),
         )
-        _check_own_values(one, path, keys)
-        return one
+        _check_own_values(declared, path, keys)
+        return declared
 
     def _items(
         self, path: str, kind: PropertyKind, node: Node, keys: Mapping[str, Node], depth: int
@@ -124,8 +125,8 @@ class _Reader:
             _refuse_meaningless(path, kind, "items", keys)
         elif "items" in keys:
             return self._property(keys["items"], f"{path}.items", "", frozenset(), depth + 1)
-        elif self.rules.must_be_whole:
-            raise PromptyError(f"{path}: an array needs items: what each of them is", node.line)
+        elif self.rules.needs_contents:
+            raise FileFormatError(f"{path}: an array needs items, which declares each of them", node.line)
         return None
 
     def _nested(
@@ -135,8 +136,8 @@ class _Reader:
             _refuse_meaningless(path, kind, "properties", keys)
         elif "properties" in keys:
             return self.properties(keys["properties"], path, depth + 1)
-        elif self.rules.must_be_whole:
-            raise PromptyError(f"{path}: an object needs properties: a list of its keys", node.line)
+        elif self.rules.needs_contents:
+            raise FileFormatError(f"{path}: an object needs properties, a list of its keys", node.line)
         return None
 
     def _bounds(self, path: str, kind: PropertyKind, keys: Mapping[str, Node], depth: int) -> dict[str, Any]:
@@ -148,7 +149,7 @@ class _Reader:
                 bounds[field] = _bound(path, key, keys[key], counts)
         for low, high in _PAIRS:
             if low in keys and high in keys and keys[low].value > keys[high].value:
-                raise PromptyError(f"{path}: {low} is above {high}", keys[low].line)
+                raise FileFormatError(f"{path}: {low} is greater than {high}", keys[low].line)
         if depth == 1 and kind in _SIZED and "enumValues" not in keys:
             bounds.setdefault("max_length", self.rules.max_chars)
         return bounds
@@ -156,28 +157,32 @@ class _Reader:
 
 def _kind(path: str, node: Node, keys: Mapping[str, Node]) -> PropertyKind:
     value = keys["kind"].content if "kind" in keys else None
-    if value not in {one.value for one in PropertyKind}:
-        raise PromptyError(f"{path}: kind must be one of: {', '.join(PropertyKind)}", (keys.get("kind") or node).line)
+    if value not in tuple(PropertyKind):
+        raise FileFormatError(
+            f"{path}: kind must be one of: {', '.join(PropertyKind)}", (keys.get("kind") or node).line
+        )
     return PropertyKind(value)
 
 
 def _flag(path: str, key: str, keys: Mapping[str, Node], default: bool) -> bool:
     value = keys[key].content if key in keys else default
     if not isinstance(value, bool):
-        raise PromptyError(f"{path}: {key} must be true or false", keys[key].line)
+        raise FileFormatError(f"{path}: {key} must be true or false", keys[key].line)
     return value
 
 
 def _refuse_meaningless(path: str, kind: PropertyKind, key: str, keys: Mapping[str, Node]) -> None:
     if key in keys:
-        raise PromptyError(f"{path}: {key} has no meaning for the kind {kind}", keys[key].line)
+        raise FileFormatError(f"{path}: {key} is not allowed for the kind {kind}", keys[key].line)
 
 
 def _bound(path: str, key: str, node: Node, counts: bool) -> float:
     value = node.value
     good = isinstance(value, int if counts else int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not good or (counts and value < 0):
-        raise PromptyError(f"{path}: {key} must be {'an integer from 0 on' if counts else 'a number'}", node.line)
+        raise FileFormatError(
+            f"{path}: {key} must be {'an integer of at least 0' if counts else 'a number'}", node.line
+        )
     return value  # type: ignore[no-any-return]
 
 
@@ -186,11 +191,11 @@ def _pattern(path: str, kind: PropertyKind, keys: Mapping[str, Node]) -> str | N
         return None
     if kind is not PropertyKind.STRING:
         _refuse_meaningless(path, kind, "pattern", keys)
-    pattern = text_of("pattern", keys["pattern"])
+    pattern = text_value("pattern", keys["pattern"])
     try:
         check_pattern(pattern)
     except PatternError as error:
-        raise PromptyError(f"{path}: pattern is not a regular expression: {error}", keys["pattern"].line) from error
+        raise FileFormatError(f"{path}: pattern is not a regular expression: {error}", keys["pattern"].line) from error
     return pattern
 
 
@@ -199,30 +204,26 @@ def _enum(path: str, kind: PropertyKind, keys: Mapping[str, Node]) -> tuple[Any,
         return ()
     node = keys["enumValues"]
     if bound := next((key for key in ("pattern", *_BOUNDS) if key in keys), None):
-        raise PromptyError(f"{path}: {bound} says nothing beside enumValues", keys[bound].line)
+        raise FileFormatError(f"{path}: {bound} has no effect with enumValues", keys[bound].line)
     values = node.value
     if not isinstance(values, list) or not values or kind in (PropertyKind.ARRAY, PropertyKind.OBJECT):
-        raise PromptyError(f"{path}: enumValues must be a list of plain values", node.line)
+        raise FileFormatError(f"{path}: enumValues must be a list of plain values", node.line)
     plain = Property("", kind)
     for value in values:
-        for fault in _faults(plain, value, path):
-            raise PromptyError(f"{path}: {value!r} of enumValues {fault.message}", node.line)
+        for error in _errors(plain, value, path):
+            raise FileFormatError(f"{path}: {value!r} in enumValues {error.message}", node.line)
         if values.count(value) > 1:
-            raise PromptyError(f"{path}: {value!r} stands in enumValues twice", node.line)
+            raise FileFormatError(f"{path}: {value!r} appears in enumValues twice", node.line)
     return tuple(values)
 
 
-def _check_own_values(one: Property, path: str, keys: Mapping[str, Node]) -> None:
-    """A default or an example that the property itself would refuse is a fault of the file."""
-    for key, value in (("default", one.default), ("example", one.example)):
+def _check_own_values(declared: Property, path: str, keys: Mapping[str, Node]) -> None:
+    """Refuse a default or example that the property itself would refuse."""
+    for key, value in (("default", declared.default), ("example", declared.example)):
         if key in keys and not (key == "default" and value is None):
-            for fault in _faults(one, value, path):
-                raise PromptyError(f"{fault.field}: the {key} {fault.message}", keys[key].line)
+            for error in _errors(declared, value, path):
+                raise FileFormatError(f"{error.field}: the {key} {error.message}", keys[key].line)
 
 
-def _faults(one: Property, value: Any, path: str) -> list[FieldError]:
-    """As `Property.check`, and what it raises as well."""
-    try:
-        return list(one.check(value, path))
-    except InputError as error:
-        return list(error.fields)
+def _errors(declared: Property, value: Any, path: str) -> list[FieldError]:
+    return list(including_raised(declared.check(value, path)))

@@ -28,17 +28,17 @@ class EchoProvider:
     def __init__(self, delay_s: float = 0.0) -> None:
         self._delay_s = delay_s
 
-    def stream(self, call: ProviderCall, control: CallContext) -> Generator[ProviderEvent, None, None]:
+    def stream(self, call: ProviderCall, context: CallContext) -> Generator[ProviderEvent, None, None]:
         words = re.findall(r"\s*\S+\s*", _answer(call))
         limit = call.options.get("max_output_tokens") or len(words)
         for word in words[:limit]:
-            if control.stopped or (self._delay_s and control.sleep(self._delay_s)):
+            if context.stopped or (self._delay_s and context.sleep(self._delay_s)):
                 raise Cancelled("The call was stopped.")
-            if time.monotonic() > control.deadline:
+            if time.monotonic() > context.deadline:
                 raise DeadlineExceeded("The echo took longer than a generation may take.")
             yield Delta(word)
         cut = len(words) > limit
-        asked = len(call.prompts.system.split()) + len(call.prompts.user.split())
+        asked = sum(len(message.text.split()) for message in call.messages)
         answered = min(len(words), limit)
         yield Done(
             status=Status.INCOMPLETE if cut else Status.COMPLETED,
@@ -60,5 +60,5 @@ class EchoProvider:
 
 def _answer(call: ProviderCall) -> str:
     if call.output is None:
-        return PREFACE + call.prompts.user
+        return PREFACE + call.user_prompt
     return json.dumps(dict(call.output.sample), ensure_ascii=False, indent=2)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from llm_service.core.usage.pricing import Price, per_million
 
-from ..strict_yaml import Node, PromptyError, read_yaml
+from ..strict_yaml import FileFormatError, Node, read_yaml
 
 KEYS = ("input", "cached_input", "output")
 MAX_FILE_BYTES = 1024 * 1024
@@ -55,7 +55,7 @@ def read_prices(path: Path) -> dict[str, Price]:
         models = read_yaml(data.decode(), 1).mapping("the file")
         version = f"{path.name[:31]} {hashlib.sha256(data).hexdigest()[:8]}"
         return {model: _own_price(model, node, version) for model, node in models.items()}
-    except PromptyError as error:
+    except FileFormatError as error:
         raise PricesFileError(f"{path}:{error.line}: {error.message}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise PricesFileError(f"{path}: cannot be read ({type(error).__name__})") from error
@@ -65,14 +65,14 @@ def _own_price(model: str, node: Node, version: str) -> Price:
     fields = node.mapping(model)
     for name, field in fields.items():
         if name not in KEYS:
-            raise PromptyError(f"{model}.{name} is unknown: a price has {', '.join(KEYS)}", field.line)
+            raise FileFormatError(f"{model}.{name} is unknown: a price has {', '.join(KEYS)}", field.line)
     for name in ("input", "output"):
         if name not in fields:
-            raise PromptyError(f"{model}.{name} is missing", node.line)
+            raise FileFormatError(f"{model}.{name} is missing", node.line)
     amounts = {name: _amount(f"{model}.{name}", field) for name, field in fields.items()}
     cached = amounts.get("cached_input", amounts["input"])
     if cached > amounts["input"]:
-        raise PromptyError(f"{model}.cached_input is more than input", fields["cached_input"].line)
+        raise FileFormatError(f"{model}.cached_input is more than input", fields["cached_input"].line)
     return Price(version, per_million(amounts["input"], cached, amounts["output"]))
 
 
@@ -81,7 +81,7 @@ def _amount(where: str, node: Node) -> Decimal:
     # A number is what was written, not the binary fraction next to it: `repr` gives its digits back.
     text = f"{Decimal(repr(value)):f}" if type(value) in (int, float) else value
     if not isinstance(text, str) or not _AMOUNT.fullmatch(text) or Decimal(text) > MAX_USD:
-        raise PromptyError(
+        raise FileFormatError(
             f"{where} must be US dollars per million tokens: 0 to {MAX_USD:,}, with at most 6 decimals", node.line
         )
     return Decimal(text)

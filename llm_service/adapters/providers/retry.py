@@ -19,6 +19,7 @@ from llm_service.core.errors import (
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
+from llm_service.core.generation.bulkhead import Bulkhead
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Delta, Done, ProviderCall, ProviderEvent, Retrying
 from llm_service.core.generation.ports import Provider
@@ -63,15 +64,22 @@ class RetryBudget:
             return self._window.count("retry")
 
 
-class RetryingProvider:
-    """Satisfies `Provider`, and yields a `Retrying` before each further attempt."""
+class ResilientProvider:
+    """Satisfies `ManagedProvider`: slots, a retry budget and a circuit breaker of its own around a provider."""
 
     def __init__(
-        self, provider: Provider, *, timer: Callable[[], float] = time.monotonic, jitter: Jitter = random.uniform
+        self,
+        provider: Provider,
+        *,
+        slots: int,
+        timer: Callable[[], float] = time.monotonic,
+        jitter: Jitter = random.uniform,
     ) -> None:
+        """`slots`: calls to the provider that this process makes at once."""
         self._provider = provider
         self._timer = timer
         self._jitter = jitter
+        self.bulkhead = Bulkhead(slots)
         self.breaker = CircuitBreaker(timer)
         self.budget = RetryBudget(timer)
 
@@ -87,21 +95,21 @@ class RetryingProvider:
     def warmed(self) -> bool:
         return self._provider.warmed
 
-    def stream(self, call: ProviderCall, control: CallContext) -> Generator[ProviderEvent, None, None]:
+    def stream(self, call: ProviderCall, context: CallContext) -> Generator[ProviderEvent, None, None]:
         self.budget.count_request()
         attempt = 1
         while True:
             try:
-                yield from self._attempt(call, control)
+                yield from self._attempt(call, context)
                 return
             except _Failed as failed:
                 error, began = failed.error, failed.began
-            pause_s = self._pause_s(error, attempt, began, control)
+            pause_s = self._pause_s(error, attempt, began, context)
             if pause_s is None:
                 raise error
             attempt += 1
             yield Retrying(attempt, may_be_billed=error.may_be_billed)
-            if control.sleep(pause_s):
+            if context.sleep(pause_s):
                 raise Cancelled("The call was stopped.")
 
     def warm(self) -> None:
@@ -114,11 +122,11 @@ class RetryingProvider:
     def close(self) -> None:
         self._provider.close()
 
-    def _attempt(self, call: ProviderCall, control: CallContext) -> Generator[ProviderEvent, None, None]:
+    def _attempt(self, call: ProviderCall, context: CallContext) -> Generator[ProviderEvent, None, None]:
         """One attempt. Raises `_Failed` with the error and whether any text came."""
         probe, began, cli_errors = self.breaker.admit(), False, False
         try:
-            with closing(self._provider.stream(call, control)) as events:
+            with closing(self._provider.stream(call, context)) as events:
                 for event in events:
                     if isinstance(event, Done):
                         cli_errors = True
@@ -126,7 +134,7 @@ class RetryingProvider:
                     began |= isinstance(event, Delta)
                     yield event
         except ServiceError as error:
-            if not control.stopped:
+            if not context.stopped:
                 cli_errors = True
                 self.breaker.record(failed=_counts(error), probe=probe)
             raise _Failed(error, began) from error
@@ -134,19 +142,19 @@ class RetryingProvider:
             if not cli_errors:
                 self.breaker.forget(probe=probe)
 
-    def _pause_s(self, error: ServiceError, attempt: int, began: bool, control: CallContext) -> float | None:
+    def _pause_s(self, error: ServiceError, attempt: int, began: bool, context: CallContext) -> float | None:
         """How long to wait before the next attempt; None = there is none."""
-        if control.stopped or attempt >= error.max_attempts:
+        if context.stopped or attempt >= error.max_attempts:
             return None
-        if began and (isinstance(error, UpstreamTimeout) or not control.may_restart()):
+        if began and (isinstance(error, UpstreamTimeout) or not context.may_restart()):
             return None
         if error.retry_after_s is not None:
             pause_s = error.retry_after_s + self._jitter(0, SPREAD_S)
         else:
             pause_s = self._jitter(0, min(CAP_S, BASE_S * 2 ** (attempt - 1)))
-        if self._timer() + pause_s >= control.deadline:
+        if self._timer() + pause_s >= context.deadline:
             return None
-        return pause_s if self.budget.take() and control.may_retry() else None
+        return pause_s if self.budget.take() and context.may_retry() else None
 
 
 class _Failed(Exception):

@@ -32,17 +32,17 @@ MAX_ERROR_BODY_BYTES = 64 * 1024
 
 
 # The SDK takes nothing along to the transport but a timeout.
-_control: ContextVar[CallContext | None] = ContextVar("control", default=None)
+_context: ContextVar[CallContext | None] = ContextVar("context", default=None)
 
 
 @contextmanager
-def stopped_by(control: CallContext) -> Iterator[None]:
+def stopped_by(context: CallContext) -> Iterator[None]:
     """Requests that are sent inside end, with their answers, when the call is stopped."""
-    token = _control.set(control)
+    token = _context.set(context)
     try:
         yield
     finally:
-        _control.reset(token)
+        _context.reset(token)
 
 
 class Limit:
@@ -80,7 +80,7 @@ class DeadlineTransport(httpx2.BaseTransport):
         limit = Limit(time.monotonic() + request.extensions["timeout"]["read"])
         origin = _origin(request.url)
         connection = self._take(origin) or _Connection(origin, self._context(origin))
-        connection.control = _control.get()
+        connection.context = _context.get()
         try:
             response = connection.send(request, limit)
         except BaseException:
@@ -126,15 +126,15 @@ class _Connection:
 
     def __init__(self, origin: httpcore2.Origin, ssl_context: ssl.SSLContext | None) -> None:
         self._backend = _LimitedBackend()
-        self.control: CallContext | None = None
+        self.context: CallContext | None = None
         self.http = httpcore2.HTTPConnection(
             origin, ssl_context=ssl_context, keepalive_expiry=KEEPALIVE_S, network_backend=self._backend
         )
 
     def send(self, request: httpx2.Request, limit: Limit) -> httpcore2.Response:
         self._backend.limit = limit
-        if self.control is not None:
-            self.control.on_stop(self._backend.abort)
+        if self.context is not None:
+            self.context.on_stop(self._backend.abort)
         url = request.url
         return self.http.handle_request(
             httpcore2.Request(
@@ -147,9 +147,9 @@ class _Connection:
 
     def release(self) -> None:
         """The exchange is over: who stops its call must not meet the next one's."""
-        if self.control is not None:
-            self.control.on_stop(None)
-            self.control = None
+        if self.context is not None:
+            self.context.on_stop(None)
+            self.context = None
 
     def close(self) -> None:
         self.release()

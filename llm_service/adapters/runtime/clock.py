@@ -4,15 +4,23 @@ import time
 
 import uuid_utils
 
+from llm_service.core.clock import Event
+
 
 class SystemClock:
-    """Wall time in milliseconds, monotonic time in seconds."""
+    """Wall time in milliseconds, monotonic time in seconds. Under gevent both waits are cooperative."""
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def wait(self, event: Event, timeout_s: float) -> bool:
+        return event.wait(timeout_s)
 
 
 def uuid7() -> str:

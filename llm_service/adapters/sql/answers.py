@@ -10,7 +10,7 @@ from llm_service.core.generation.model import Generation
 from .sqlite import full_text as search
 from .tables import answers, generations, idempotency_keys
 
-GOING = select(generations.c.request_id, generations.c.owner, generations.c.answer_id, generations.c.cache_key)
+DELETED = select(generations.c.request_id, generations.c.owner, generations.c.answer_id, generations.c.cache_key)
 _INDEXED = select(answers.c.document, answers.c.input, answers.c.output).where(answers.c.document.is_not(None))
 
 
@@ -57,9 +57,9 @@ def unindex(connection: Connection, owner: str, answer_id: str) -> int | None:
     return int(row.document)
 
 
-def delete_rows(connection: Connection, going: Select[Any]) -> Sequence[Row[Any]]:
-    """Delete the rows that `going` finds, with their keys, and the texts that nobody else shares."""
-    rows = connection.execute(going).all()
+def delete_rows(connection: Connection, doomed: Select[Any]) -> Sequence[Row[Any]]:
+    """Delete the rows that `doomed` (of `DELETED`) finds, with their keys, and the texts that nobody else shares."""
+    rows = connection.execute(doomed).all()
     ids = [row.request_id for row in rows]
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.request_id.in_(ids)))
     connection.execute(delete(generations).where(generations.c.request_id.in_(ids)))

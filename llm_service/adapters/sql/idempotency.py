@@ -1,12 +1,13 @@
-"""Idempotency keys: each stands for the one request that has it, and so for its answer.
+"""Idempotency keys: each belongs to one request, and so to its answer.
 
-The answer itself is the generation's row, so that nothing is kept twice and deletion is whole.
+The answer itself is the generation's row: nothing is kept twice, and deletion is complete.
 """
 
-from sqlalchemy import Connection, and_, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
 from llm_service.core.generation.model import IdempotencyKey, KeyHolder, Status
 
+from .sqlite.database import Database
 from .tables import generations, idempotency_keys
 
 LIFETIME_MS = 24 * 3600 * 1000
@@ -21,22 +22,39 @@ _HOLDERS = select(_keys.request_id, _keys.fingerprint, _keys.created_ms, generat
 )
 
 
-def claim(connection: Connection, owner: str, key: IdempotencyKey, request_id: str, now_ms: int) -> KeyHolder | None:
-    """None: the key is this request's now. Else who has it."""
-    mine = and_(_keys.owner == owner, _keys.route == key.route, _keys.key == key.key)
-    row = connection.execute(_HOLDERS.where(mine)).one_or_none()
-    if row is not None:
-        age_ms = now_ms - row.created_ms
-        orphan = row.status is None and age_ms > ORPHAN_MS
-        if age_ms < LIFETIME_MS and row.status not in _FREE_AGAIN and not orphan:
-            return KeyHolder(row.request_id, row.fingerprint)
-        connection.execute(delete(idempotency_keys).where(mine))
-    values = {"owner": owner, "route": key.route, "key": key.key, "fingerprint": key.fingerprint}
-    connection.execute(insert(idempotency_keys), {**values, "request_id": request_id, "created_ms": now_ms})
-    return None
+class SqlIdempotency:
+    """Satisfies `IdempotencyStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, owner: str, key: IdempotencyKey, request_id: str, now_ms: int) -> KeyHolder | None:
+        mine = _is(owner, key)
+        values = {"owner": owner, "route": key.route, "key": key.key, "fingerprint": key.fingerprint}
+
+        def work(connection: Connection) -> KeyHolder | None:
+            row = connection.execute(_HOLDERS.where(mine)).one_or_none()
+            if row is not None:
+                age_ms = now_ms - row.created_ms
+                orphan = row.status is None and age_ms > ORPHAN_MS
+                if age_ms < LIFETIME_MS and row.status not in _FREE_AGAIN and not orphan:
+                    return KeyHolder(row.request_id, row.fingerprint)
+                connection.execute(delete(idempotency_keys).where(mine))
+            row_values = {**values, "request_id": request_id, "created_ms": now_ms}
+            connection.execute(insert(idempotency_keys), row_values)
+            return None
+
+        return self._database.write(work)
+
+    def release(self, owner: str, key: IdempotencyKey, request_id: str) -> None:
+        # Nothing happens if another request has it by now.
+        mine = and_(_is(owner, key), _keys.request_id == request_id)
+        self._database.write(lambda connection: connection.execute(delete(idempotency_keys).where(mine)))
+
+    def prune(self, now_ms: int) -> int:
+        old = delete(idempotency_keys).where(_keys.created_ms < now_ms - LIFETIME_MS)
+        return self._database.write(lambda connection: connection.execute(old).rowcount)
 
 
-def release(connection: Connection, owner: str, key: IdempotencyKey, request_id: str) -> None:
-    """Nothing happens if another request has it by now."""
-    mine = and_(_keys.owner == owner, _keys.route == key.route, _keys.key == key.key, _keys.request_id == request_id)
-    connection.execute(delete(idempotency_keys).where(mine))
+def _is(owner: str, key: IdempotencyKey) -> ColumnElement[bool]:
+    return and_(_keys.owner == owner, _keys.route == key.route, _keys.key == key.key)

@@ -3,53 +3,43 @@
 from collections.abc import Sequence
 from functools import partial
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete
 
-from llm_service.core.limits.rules import DAY_MS, MINUTE_S, SECOND_MS, Account, Amount, Reservation, ReservationResult
+from llm_service.core.clock import DAY_MS
+from llm_service.core.limits.rules import MINUTE_S, SECOND_MS, Account, Reservation, ReservationResult
 from llm_service.core.limits.status import LimitStatuses
-from llm_service.core.usage.pricing import NOTHING
 
-from . import reservations as holding
-from .money import from_pico
+from . import reservations
 from .sqlite.database import Database
-from .tables import limit_days, limit_holds, limit_seconds
+from .tables import limit_days, limit_reservations, limit_seconds
 
-# A settled hold may still be corrected by a bill that comes late.
-KEPT_HOLDS_MS = DAY_MS
+# A settled reservation may still be corrected by a bill that comes late.
+KEPT_RESERVATIONS_MS = DAY_MS
 KEPT_DAYS = 40
 
 
 class SqlLimits:
-    """Satisfies `LimitStore`. What a history stores settles it: `counting.count`."""
+    """Satisfies `LimitStore`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def take(self, hold: Reservation) -> ReservationResult:
-        return self._database.write(partial(holding.take, hold=hold))
+    def reserve(self, reservation: Reservation) -> ReservationResult:
+        return self._database.write(lambda connection: reservations.SqlReservations(connection).reserve(reservation))
 
-    def standing(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses:
-        return self._database.read(partial(holding.standing, accounts=accounts, now_ms=now_ms))
+    def statuses(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses:
+        return self._database.read(partial(reservations.statuses, accounts=accounts, now_ms=now_ms))
 
     def expire(self, now_ms: int) -> int:
-        held = limit_holds.c
-        left = select(limit_holds).where(held.spent_tokens.is_(None), held.expires_ms <= now_ms)
-
-        def work(connection: Connection) -> int:
-            rows = connection.execute(left.order_by(held.account).with_for_update()).all()
-            for row in rows:
-                each = Amount(row.tokens, from_pico(row.picousd) or NOTHING)
-                holding.charge_hold(connection, row, each.times(row.attempts))
-            return len({row.request_id for row in rows})
-
-        return self._database.write(work)
+        return self._database.write(partial(reservations.expire, now_ms=now_ms))
 
     def prune(self, now_ms: int) -> None:
-        held = limit_holds.c
+        reserved = limit_reservations.c
+        old = (reserved.spent_tokens.is_not(None), reserved.expires_ms < now_ms - KEPT_RESERVATIONS_MS)
         statements = (
             delete(limit_seconds).where(limit_seconds.c.second < now_ms // SECOND_MS - 2 * MINUTE_S),
             delete(limit_days).where(limit_days.c.day < now_ms // DAY_MS - KEPT_DAYS),
-            delete(limit_holds).where(held.spent_tokens.is_not(None), held.expires_ms < now_ms - KEPT_HOLDS_MS),
+            delete(limit_reservations).where(*old),
         )
 
         def work(connection: Connection) -> None:

@@ -23,8 +23,8 @@ from sqlalchemy import (
 
 from llm_service.core.usage.sums import COUNTS
 
-# SQLite gives its fast row ids to INTEGER only; elsewhere positions need 64 bits.
-Position = BigInteger().with_variant(Integer, "sqlite")
+# SQLite gives its fast row ids to INTEGER only.
+Position = Integer
 
 metadata = MetaData(
     naming_convention={
@@ -41,11 +41,10 @@ answers = Table(
     Column("answer_id", String(36), primary_key=True, comment="request_id of the generation that made it"),
     Column("input", Text, nullable=False),
     Column("parameters", Text, nullable=False, comment="JSON object, as the caller gave it"),
-    Column("system_prompt", Text, nullable=False),
-    Column("user_prompt", Text, nullable=False),
     Column("output", Text, comment="NULL while it runs and where nothing came"),
     Column("structured", Boolean, nullable=False, server_default=false(), comment="whether the output is to be JSON"),
     Column("document", BigInteger, comment="of the search index; NULL while it runs"),
+    Column("messages", Text, nullable=False, server_default="[]", comment="JSON list of roles with their parts"),
     Index(None, "document", "answer_id", unique=True),
 )
 
@@ -110,7 +109,6 @@ unfinished = Index(
     "ix_generations_unfinished",
     generations.c.created_ms,
     sqlite_where=generations.c.finished_ms.is_(None),
-    postgresql_where=generations.c.finished_ms.is_(None),
 )
 
 usage_hours = Table(
@@ -158,15 +156,15 @@ sessions = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("seen_ms", BigInteger, nullable=False, comment="to the minute"),
 )
-attempts = Table(
-    "attempts",
+failed_logins = Table(
+    "failed_logins",
     metadata,
     Column("address", String(64), primary_key=True, comment="a client's, or its network's"),
     Column("since_ms", BigInteger, nullable=False, index=True),
     Column("wrong", Integer, nullable=False, comment="keys since then"),
 )
-marks = Table(
-    "marks",
+epochs = Table(
+    "epochs",
     metadata,
     Column("name", String(40), primary_key=True),
     Column("value", BigInteger, nullable=False, comment="grows by one; processes look whether it is another"),
@@ -186,23 +184,22 @@ limit_days = Table(
     Column("tokens", BigInteger, nullable=False, comment="used by calls that are over"),
     Column("picousd", BigInteger, nullable=False),
 )
-limit_holds = Table(
-    "limit_holds",
+limit_reservations = Table(
+    "limit_reservations",
     metadata,
     Column("request_id", String(36), primary_key=True),
     Column("account", String(110), primary_key=True),
     Column("day", Integer, nullable=False),
     Column("attempts", Integer, nullable=False, comment="that are reserved for"),
-    Column("tokens", BigInteger, nullable=False, comment="the most that one attempt can come to"),
+    Column("tokens", BigInteger, nullable=False, comment="the most that one attempt can use"),
     Column("picousd", BigInteger, nullable=False),
-    Column("spent_tokens", BigInteger, comment="what it came to; NULL while the call is under way"),
+    Column("spent_tokens", BigInteger, comment="what it used; NULL while the call is under way"),
     Column("spent_picousd", BigInteger),
     Column("expires_ms", BigInteger, nullable=False, index=True, comment="Unix time when the call is surely over"),
 )
 # The calls that are under way.
-held = Index(
-    "ix_limit_holds_open",
-    limit_holds.c.account,
-    sqlite_where=limit_holds.c.spent_tokens.is_(None),
-    postgresql_where=limit_holds.c.spent_tokens.is_(None),
+open_reservations = Index(
+    "ix_limit_reservations_open",
+    limit_reservations.c.account,
+    sqlite_where=limit_reservations.c.spent_tokens.is_(None),
 )

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Row, Select, func, literal_column, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from llm_service.core.usage.pricing import NOTHING
 from llm_service.core.usage.sums import COUNTS, GroupBy, UsageLine, UsageSums
@@ -15,8 +15,7 @@ from .tables import usage_hours, usage_latencies
 from .usage_ledger import SUMMED
 
 _hours, _latencies = usage_hours.c, usage_latencies.c
-# A literal: with a parameter PostgreSQL does not see that what is selected is what is grouped by.
-_DAY = _hours.hour // literal_column("24", Integer)
+_DAY = _hours.hour // 24
 _GROUPS: dict[GroupBy, tuple[Any, ...]] = {
     GroupBy.HOUR: (_hours.hour,),
     GroupBy.DAY: (_DAY,),
@@ -44,7 +43,7 @@ class SqlUsage:
         def work(connection: Connection) -> list[UsageLine]:
             buckets: dict[tuple[Any, ...], dict[int, int]] = defaultdict(dict)
             for row in connection.execute(_within(latencies, owner, since_hour, until_hour)):
-                buckets[tuple(row[: len(keys)])][row.bucket] = int(row.answers)
+                buckets[tuple(row[: len(keys)])][row.bucket] = row.answers
             found = connection.execute(_within(sums, owner, since_hour, until_hour)).all()
             return [UsageLine(key := tuple(row[: len(keys)]), _sums(row, buckets[key])) for row in found]
 
@@ -62,10 +61,9 @@ def _within(query: Select[Any], owner: str | None, since_hour: int | None, until
 
 
 def _sums(row: Row[Any], latencies: dict[int, int]) -> UsageSums:
-    # PostgreSQL gives sums of big integers as decimals.
     return UsageSums(
-        **{name: int(getattr(row, name)) for name in COUNTS},
-        cost_usd=from_pico(int(row.cost_picousd)) or NOTHING,
-        saved_usd=from_pico(int(row.saved_picousd)) or NOTHING,
+        **{name: getattr(row, name) for name in COUNTS},
+        cost_usd=from_pico(row.cost_picousd) or NOTHING,
+        saved_usd=from_pico(row.saved_picousd) or NOTHING,
         latencies=latencies,
     )

@@ -1,7 +1,5 @@
 """Adding to the sums of usage: one row for each hour, owner, template, revision and model, its latencies beside it.
 
-What is held for a call against limits is settled here too: this is what every outcome passes.
-
 Whatever stores an outcome calls `count` in its own transaction. A transaction runs inside `summed`, which at its end adds
 what was counted: fifty cache hits that are committed together are one change of one row.
 """
@@ -11,36 +9,31 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
+from llm_service.core.clock import HOUR_MS
+from llm_service.core.generation.accounting import sums_of
 from llm_service.core.generation.model import Generation
-from llm_service.core.usage.sums import COUNTS, HOUR_MS, UsageSums, sums_of
+from llm_service.core.usage.sums import COUNTS, UsageSums
 
 from .money import to_pico
-from .reservations import settle
 from .tables import usage_hours, usage_latencies
-from .upsert import adding
+from .upsert import add_to
 
 SUMMED = (*COUNTS, "cost_picousd", "saved_picousd")
 KEY = ("owner", "hour", "template_id", "template_revision", "model")
 _COUNTED = "usage counted in this transaction"
-_ADD_SUMS = {
-    name: statement.returning(usage_hours.c.usage_id) for name, statement in adding(usage_hours, KEY, SUMMED).items()
-}
-_ADD_LATENCIES = adding(usage_latencies, ("usage_id", "bucket"), ("answers",))
+_ADD_SUMS = add_to(usage_hours, KEY, SUMMED).returning(usage_hours.c.usage_id)
+_ADD_LATENCIES = add_to(usage_latencies, ("usage_id", "bucket"), ("answers",))
 
 Key = tuple[str, int, str, str, str]
 
 
-def count(
-    connection: Connection, generation: Generation, instead_of: Generation | None = None, *, settles: bool = True
-) -> None:
+def count(connection: Connection, generation: Generation, instead_of: Generation | None = None) -> None:
     """Add a generation that is over; one that runs adds nothing yet.
 
-    `instead_of` is the same generation as it was counted before. `settles` False: its call goes on, and so does its hold.
+    `instead_of` is the same generation as it was counted before.
     """
     if generation.finished_ms is None:
         return
-    if generation.attempts and settles:
-        settle(connection, generation)
     counted: dict[Key, UsageSums] = connection.info[_COUNTED]
     key = _key(generation)
     sums = counted.get(key, UsageSums()).plus(sums_of(generation))
@@ -69,14 +62,13 @@ def _key(generation: Generation) -> Key:
 
 
 def _add(connection: Connection, key: Key, sums: UsageSums) -> None:
-    dialect = connection.dialect.name
     row = {**dict(zip(KEY, key, strict=True)), **{name: getattr(sums, name) for name in COUNTS}}
     row |= {"cost_picousd": to_pico(sums.cost_usd), "saved_picousd": to_pico(sums.saved_usd)}
-    usage_id = connection.execute(_ADD_SUMS[dialect], row).scalar_one()
+    usage_id = connection.execute(_ADD_SUMS, row).scalar_one()
     latencies = [
         {"usage_id": usage_id, "bucket": bucket, "answers": answers}
         for bucket, answers in sorted(sums.latencies.items())
         if answers
     ]
     if latencies:
-        connection.execute(_ADD_LATENCIES[dialect], latencies)
+        connection.execute(_ADD_LATENCIES, latencies)

@@ -1,1 +1,1 @@
-"""Keys, sessions, scopes, and the throttle of failed logins."""
+"""API keys, sessions, scopes and the limit on failed logins."""

@@ -1,4 +1,4 @@
-"""Who a request is from, what they may do and how much of it."""
+"""Who sends a request, what they may do and how much of it."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,7 +8,7 @@ LOCAL_OWNER = "local"
 
 
 class Scope(StrEnum):
-    """What a key opens. `ADMIN` opens everything, and other owners' rows too."""
+    """A permission of a key. `ADMIN` includes all others, and access to other owners' rows."""
 
     GENERATE = "generate"
     HISTORY = "history"
@@ -18,7 +18,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How much; None = no bound. A minute is any sixty seconds, a day is a day of UTC."""
+    """The limits of a key; None = no limit. A minute is any sixty seconds, a day is a UTC day."""
 
     generations_per_minute: int | None = None
     concurrent: int | None = None
@@ -31,7 +31,7 @@ UNLIMITED = Allowance()
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`owner` is whom rows belong to; `key_id` None = let in without a key. `models` None = all of the service's."""
+    """`owner`: whose rows are read and written. `key_id` None = no key was needed. `models` None = all of the service's."""
 
     owner: str
     scopes: frozenset[Scope]
@@ -44,9 +44,9 @@ class Caller:
 
     @property
     def sees_everyone(self) -> bool:
-        """Other owners' rows too. Not who was let in without a key: they are all one owner."""
+        """Whether other owners' rows are visible. Never without a key: all callers without one are the same owner."""
         return self.key_id is not None and Scope.ADMIN in self.scopes
 
 
-# Whoever is on this machine, where the service is open to it.
+# Everyone on this machine, where the service needs no key.
 LOCAL = Caller(LOCAL_OWNER, frozenset(Scope))

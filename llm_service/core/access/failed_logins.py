@@ -1,52 +1,52 @@
-"""Wrong keys, counted by the address that they come from: five in a minute, then it is told to wait.
+"""Limits failed logins: five invalid keys per minute and client address.
 
-A good key is never counted and never refused, so that nobody is locked out by whoever shares an address with them.
+A valid key is never counted and never refused, so nobody can lock out others who share their address.
 """
 
 import ipaddress
 
-from ..clock import Clock
+from ..clock import MINUTE_MS, Clock
 from .ports import FailedLoginStore
 
-WRONG_PER_MINUTE = 5
-WINDOW_MS = 60_000
-MAX_REMEMBERED = 10_000
-# Whoever has one address of IPv6 mostly has all of its network.
+MAX_FAILURES = 5
+WINDOW_MS = MINUTE_MS
+MAX_BLOCKED = 10_000
+# Who has one IPv6 address usually has the whole network.
 _IPV6_NETWORK = 64
 
 
 class FailedLoginThrottle:
-    """The count is shared by all processes; who is over it is remembered, so that a flood costs no writes."""
+    """All processes share the counts. Blocked addresses are kept in memory, so a flood of requests costs no writes."""
 
     def __init__(self, store: FailedLoginStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._over: dict[str, int] = {}
+        self._blocked: dict[str, int] = {}
 
-    def wrong(self, address: str | None) -> float | None:
-        """Count one; the seconds to wait if it was one too many, else None. Raises `StorageError`."""
+    def record_failure(self, address: str | None) -> float | None:
+        """Count a failure. Returns the seconds to wait if that is one too many. Raises `StorageError`."""
         name, now_ms = network_of(address), self._clock.now_ms()
-        until_ms = self._over.get(name, 0)
+        until_ms = self._blocked.get(name, 0)
         if until_ms <= now_ms:
             since_ms, count = self._store.count(name, now_ms, WINDOW_MS)
-            if count <= WRONG_PER_MINUTE:
+            if count <= MAX_FAILURES:
                 return None
             until_ms = since_ms + WINDOW_MS
-            self._remember(name, until_ms)
+            self._block(name, until_ms)
         return max(1.0, (until_ms - now_ms) / 1000)
 
     def prune(self) -> None:
-        """Forget what is over."""
+        """Delete counts whose minute has passed."""
         self._store.remove_older(self._clock.now_ms() - WINDOW_MS)
 
-    def _remember(self, name: str, until_ms: int) -> None:
-        if len(self._over) >= MAX_REMEMBERED:
-            self._over = {}
-        self._over[name] = until_ms
+    def _block(self, name: str, until_ms: int) -> None:
+        if len(self._blocked) >= MAX_BLOCKED:
+            self._blocked = {}
+        self._blocked[name] = until_ms
 
 
 def network_of(address: str | None) -> str:
-    """The name that an address is counted under."""
+    """The name under which an address is counted."""
     try:
         ip = ipaddress.ip_address(address or "")
     except ValueError:

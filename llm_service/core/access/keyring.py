@@ -1,26 +1,26 @@
-"""Making, finding and revoking keys."""
+"""Creates, checks and revokes keys."""
 
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..clock import Clock
+from ..clock import MINUTE_MS, Clock
 from ..errors import NotFound
 from .caller import UNLIMITED, Allowance, Scope
 from .keys import ID_CHARS, Key, RandomBytes, digest_of, make_key, parse_key
 from .ports import KeyStore
 
-# How long a key that was good is taken for good without another look: a revocation is felt everywhere within it.
+# How long a valid key is trusted without another look at the store: a revocation takes at most that long to work
+# in every process.
 TRUSTED_S = 0.5
 MAX_TRUSTED = 1000
-MINUTE_MS = 60_000
-# For ids that nobody has: the comparison then takes the same time.
-_NOBODYS = digest_of("nobody's key")
+# Compared with where a key's id is unknown: that takes the same time as for a known one.
+_DUMMY_DIGEST = digest_of("no key")
 
 
-class Refusal(StrEnum):
-    """Why a key opens nothing. For the log: a caller never hears which."""
+class KeyRejection(StrEnum):
+    """Why a key is rejected. For the log only: callers get the same answer for each."""
 
     MALFORMED = "malformed"
     UNKNOWN = "unknown"
@@ -30,15 +30,15 @@ class Refusal(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """`key_id` where the text had a key's form."""
+class RejectedKey:
+    """`key_id` is None where the text does not have the form of a key."""
 
-    reason: Refusal
+    reason: KeyRejection
     key_id: str | None = None
 
 
 class Keyring:
-    """Safe from threads and greenlets. What is remembered for a moment is found by the hash of the whole key."""
+    """Thread-safe. Trusted keys are held in memory by the hash of the whole key."""
 
     def __init__(self, store: KeyStore, clock: Clock, random_bytes: RandomBytes) -> None:
         self._store = store
@@ -56,60 +56,60 @@ class Keyring:
         allowance: Allowance = UNLIMITED,
         expires_ms: int | None = None,
     ) -> tuple[str, Key]:
-        """The key itself, which is never to be seen again, and what is kept of it."""
+        """Create a key. Returns its text, which cannot be had again, and what is stored of it."""
         text, key_id = make_key(self._random_bytes)
         key = Key(key_id, owner, scopes, self._clock.now_ms(), models, allowance, expires_ms)
         self._store.add(key, digest_of(text))
         return text, key
 
-    def find(self, text: str) -> Key | Refused:
-        """The usable key that `text` is. Raises `StorageError`."""
-        presented = parse_key(text)
-        if presented is None:
-            return Refused(Refusal.MALFORMED)
-        key, until = self._trusted.get(presented.digest, (None, 0.0))
+    def find(self, text: str) -> Key | RejectedKey:
+        """The usable key with this text. Raises `StorageError`."""
+        parsed = parse_key(text)
+        if parsed is None:
+            return RejectedKey(KeyRejection.MALFORMED)
+        key, until = self._trusted.get(parsed.digest, (None, 0.0))
         if key is None or until <= self._clock.monotonic():
-            stored = self._store.digest_of(presented.key_id)
-            same = hmac.compare_digest(presented.digest, _NOBODYS if stored is None else stored)
-            # Nothing else of the key is read before it has been shown: that would take time, and tell that there is one.
-            key = self._store.get(presented.key_id) if same else None
+            stored = self._store.digest_of(parsed.key_id)
+            same = hmac.compare_digest(parsed.digest, _DUMMY_DIGEST if stored is None else stored)
+            # The rest is read only after the secret matched: the time it takes would reveal that the id exists.
+            key = self._store.get(parsed.key_id) if same else None
             if key is None:
-                return Refused(Refusal.UNKNOWN if stored is None else Refusal.WRONG, presented.key_id)
-            self._trust(presented.digest, key)
-        return self.usable(key)
+                return RejectedKey(KeyRejection.UNKNOWN if stored is None else KeyRejection.WRONG, parsed.key_id)
+            self._trust(parsed.digest, key)
+        return self.check(key)
 
-    def usable(self, key: Key) -> Key | Refused:
-        """The key, if it opens anything now; that counts as its use."""
+    def check(self, key: Key) -> Key | RejectedKey:
+        """Reject a revoked or expired key, and note the use of any other."""
         now_ms = self._clock.now_ms()
         state = key.state(now_ms)
         if state != "usable":
-            return Refused(Refusal(state), key.key_id)
+            return RejectedKey(KeyRejection(state), key.key_id)
         self._used[key.key_id] = now_ms - now_ms % MINUTE_MS
         return key
 
-    def keep_uses(self) -> None:
-        """Store when keys were last used, to the minute; wants to be called now and then."""
+    def save_last_used(self) -> None:
+        """Store when keys were last used, to the minute. Must be called from time to time."""
         used, self._used = self._used, {}
         if used:
-            # A copy: whoever began before may still add to it.
+            # A copy: a request that began earlier may still add to it.
             self._store.mark_used(dict(used))
 
     def all(self) -> Sequence[Key]:
         """Oldest first."""
         return self._store.all()
 
-    def has_usable(self) -> bool:
+    def has_usable_key(self) -> bool:
         now_ms = self._clock.now_ms()
         return any(key.state(now_ms) == "usable" for key in self._store.all())
 
     def revoke(self, key_id: str) -> Key:
-        """The key as it is then; one that was revoked before stays as it was.
+        """Revoke a key and end its sessions. Returns it; one that was revoked before is unchanged.
 
-        Its sessions end with it. Raises `NotFound`.
+        Raises `NotFound`.
         """
         key = self._store.revoke(key_id, self._clock.now_ms())
         if key is None:
-            raise NotFound(f"There is no key with the id {key_id[:ID_CHARS]!r}. `flask keys list` shows them.")
+            raise NotFound(f"No key has the id {key_id[:ID_CHARS]!r}. `flask keys list` shows all keys.")
         self._trusted = {}
         return key
 

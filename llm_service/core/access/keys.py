@@ -1,9 +1,9 @@
-"""API keys: what one looks like, what it opens, and until when.
+"""API keys: their form, their validity, and the values that describe a new one.
 
-`llms_<id>_<secret><checksum>`: letters, digits and `_` only, so that a double click selects the whole of it. The id (12
-characters) is public: lists, logs and revocations name it. The secret has 256 bits, so that a plain SHA-256 of the key is
-all that need be stored; nobody guesses it, and a slow hash would only slow the service. The checksum tells a mistyped or
-cut key from a wrong one without a look into the database, and lets scanners of source code find lost keys.
+`llms_<id>_<secret><checksum>`: only letters, digits and `_`, so a double click selects all of it. The id (12
+characters) is public: lists, logs and revocations name it. The secret has 256 random bits, so storing a plain SHA-256
+of the key is safe: nobody can guess it, and a slow hash would only slow the service. The checksum distinguishes a
+mistyped key from a wrong one without a database lookup, and helps scanners of source code to find lost keys.
 """
 
 import hashlib
@@ -14,28 +14,33 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
+from ..clock import DAY_MS
 from ..errors import FieldError, InvalidInput
 from .caller import UNLIMITED, Allowance, Caller, Scope
 
-PREFIX = "llms"
+KEY_PREFIX = "llms"
 ID_CHARS, SECRET_CHARS, CHECKSUM_CHARS = 12, 43, 6
-KEY_CHARS = len(PREFIX) + 1 + ID_CHARS + 1 + SECRET_CHARS + CHECKSUM_CHARS
-DAY_MS = 24 * 3600 * 1000
+KEY_CHARS = len(KEY_PREFIX) + 1 + ID_CHARS + 1 + SECRET_CHARS + CHECKSUM_CHARS
 MAX_MODELS = 100
-_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_KEY = re.compile(rf"{PREFIX}_([0-9A-Za-z]{{{ID_CHARS}}})_[0-9A-Za-z]{{{SECRET_CHARS + CHECKSUM_CHARS}}}", re.ASCII)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-_MODEL = re.compile(r"[!-~]{1,200}")
-_DAYS = re.compile(r"([0-9]{1,5})d", re.ASCII)
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2}))?", re.ASCII)
+MAX_BUDGET_USD = 1_000_000
+_BASE62_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_API_KEY = re.compile(
+    rf"{KEY_PREFIX}_([0-9A-Za-z]{{{ID_CHARS}}})_[0-9A-Za-z]{{{SECRET_CHARS + CHECKSUM_CHARS}}}", re.ASCII
+)
+_OWNER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_MODEL_NAME = re.compile(r"[!-~]{1,200}")
+_EXPIRY_DAYS = re.compile(r"([0-9]{1,5})d", re.ASCII)
+_EXPIRY_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2}))?", re.ASCII
+)
 
 RandomBytes = Callable[[int], bytes]
-"""So many bytes that nobody can foresee."""
+"""Returns this many unpredictable bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """`owner` is whom rows belong to: two keys of one name share their history. Times are Unix time, UTC."""
+    """`owner` is the key's name: keys with the same name share a history. Times are Unix time, UTC."""
 
     key_id: str
     owner: str
@@ -58,46 +63,46 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Presented:
-    """What somebody gave for a key, if it has a key's form."""
+class ParsedKey:
+    """A text that has the form of a key. `digest` is the SHA-256 of all of it."""
 
     key_id: str
     digest: bytes
 
 
 def make_key(random_bytes: RandomBytes) -> tuple[str, str]:
-    """A new key, and its id."""
+    """A new key and its id."""
     key_id = _base62(random_bytes(8), ID_CHARS)
-    body = f"{PREFIX}_{key_id}_{_base62(random_bytes(32), SECRET_CHARS)}"
+    body = f"{KEY_PREFIX}_{key_id}_{_base62(random_bytes(32), SECRET_CHARS)}"
     return with_checksum(body), key_id
 
 
 def with_checksum(body: str) -> str:
-    """It is no secret: anyone can reckon it."""
+    """Append the checksum, which anyone can compute."""
     return body + _base62(zlib.crc32(body.encode()).to_bytes(4, "big"), CHECKSUM_CHARS)
 
 
 def digest_of(key: str) -> bytes:
-    """What is stored of a key."""
+    """The hash that is stored of a key."""
     return hashlib.sha256(key.encode()).digest()
 
 
-def parse_key(text: str) -> Presented | None:
-    """None where it cannot be a key: wrong form, or a checksum that does not fit."""
-    match = _KEY.fullmatch(text) if len(text) == KEY_CHARS else None
+def parse_key(text: str) -> ParsedKey | None:
+    """None if it cannot be a key: the form or the checksum is wrong."""
+    match = _API_KEY.fullmatch(text) if len(text) == KEY_CHARS else None
     if match is None or with_checksum(text[:-CHECKSUM_CHARS]) != text:
         return None
-    return Presented(match[1], digest_of(text))
+    return ParsedKey(match[1], digest_of(text))
 
 
-def checked_name(name: str) -> str:
+def validate_name(name: str) -> str:
     """Raises `InvalidInput`."""
-    if not _NAME.fullmatch(name):
-        raise _invalid("name", "must be 1 to 64 letters, digits or . _ - and begin with a letter or digit")
+    if not _OWNER_NAME.fullmatch(name):
+        raise _invalid("name", "must be 1 to 64 characters: letters, digits and . _ -, with a letter or digit first")
     return name
 
 
-def checked_scopes(names: Iterable[str]) -> frozenset[Scope]:
+def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:
     """Raises `InvalidInput`."""
     wanted = [name.strip() for name in names if name.strip()]
     known = {scope.value for scope in Scope}
@@ -106,46 +111,46 @@ def checked_scopes(names: Iterable[str]) -> frozenset[Scope]:
     return frozenset(Scope(name) for name in wanted)
 
 
-def checked_models(names: Iterable[str]) -> frozenset[str] | None:
+def parse_models(names: Iterable[str]) -> frozenset[str] | None:
     """None = every model of the service.
 
     Raises `InvalidInput`.
     """
     wanted = frozenset(name.strip() for name in names if name.strip())
-    if len(wanted) > MAX_MODELS or not all(_MODEL.fullmatch(name) for name in wanted):
-        raise _invalid("models", f"must be at most {MAX_MODELS} names of models without spaces")
+    if len(wanted) > MAX_MODELS or not all(_MODEL_NAME.fullmatch(name) for name in wanted):
+        raise _invalid("models", f"must be at most {MAX_MODELS} model names without spaces")
     return wanted or None
 
 
-def checked_usd(text: str) -> Decimal:
+def parse_usd(text: str) -> Decimal:
     """Raises `InvalidInput`."""
     try:
         amount = Decimal(text)
     except InvalidOperation:
         amount = Decimal("NaN")
-    if not amount.is_finite() or not 0 < amount <= 1_000_000 or amount != round(amount, 6):
-        raise _invalid("budget-usd-day", "must be an amount above 0 in US dollars, with at most six decimals")
+    if not amount.is_finite() or not 0 < amount <= MAX_BUDGET_USD or amount != round(amount, 6):
+        raise _invalid(
+            "budget-usd-day", f"must be more than 0 and at most {MAX_BUDGET_USD:,} US dollars, with at most 6 decimals"
+        )
     return amount
 
 
-def checked_expiry(text: str, now_ms: int) -> int:
+def parse_expiry(text: str, now_ms: int) -> int:
     """`30d` from now, a date (its first moment, UTC) or a time such as 2027-01-31T18:00Z.
 
-    Raises `InvalidInput` where it is none of them, or is over.
+    Raises `InvalidInput` for anything else and for a time in the past.
     """
-    if days := _DAYS.fullmatch(text):
+    if days := _EXPIRY_DAYS.fullmatch(text):
         expires_ms = now_ms + int(days[1]) * DAY_MS
     else:
         try:
-            moment = datetime.fromisoformat(text) if _MOMENT.fullmatch(text) else None
+            moment = datetime.fromisoformat(text) if _EXPIRY_TIME.fullmatch(text) else None
             moment = moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
             expires_ms = 0 if moment is None else round(moment.timestamp() * 1000)
         except (ValueError, OverflowError):
             expires_ms = 0
     if expires_ms <= now_ms:
-        raise _invalid(
-            "expires", "must lie ahead: days such as 30d, a date (2027-01-31), or a time (2027-01-31T18:00Z)"
-        )
+        raise _invalid("expires", "must be in the future: 30d, a date (2027-01-31) or a time (2027-01-31T18:00Z)")
     return expires_ms
 
 
@@ -157,5 +162,5 @@ def _base62(data: bytes, chars: int) -> str:
     number, text = int.from_bytes(data, "big"), ""
     while number:
         number, digit = divmod(number, 62)
-        text = _DIGITS[digit] + text
+        text = _BASE62_DIGITS[digit] + text
     return text.rjust(chars, "0")

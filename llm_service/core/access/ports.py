@@ -1,4 +1,4 @@
-"""What keys, sessions and the throttle of failed logins need from the world."""
+"""Storage for keys, sessions and failed logins."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from .keys import Key
 
 
 class KeyStore(Protocol):
-    """The keys that were made. When a method returns, its change is durable and seen by every process.
+    """All keys. When a method returns, its change is durable and visible to every process.
 
-    All raise `StorageError`.
+    All methods raise `StorageError`.
     """
 
     def add(self, key: Key, digest: bytes) -> None: ...
 
     def digest_of(self, key_id: str) -> bytes | None:
-        """The SHA-256 of the whole key. It takes as long where there is none, as nearly as can be."""
+        """The SHA-256 of the whole key; None = no such key, which should take the same time to find out."""
         ...
 
     def get(self, key_id: str) -> Key | None:
-        """Revoked and expired ones too."""
+        """Also if it is revoked or expired."""
         ...
 
     def all(self) -> Sequence[Key]:
@@ -28,17 +28,17 @@ class KeyStore(Protocol):
         ...
 
     def revoke(self, key_id: str, now_ms: int) -> Key | None:
-        """The key as it is then, its sessions removed; one that was revoked before stays as it was. None = no such key."""
+        """Revoke a key and remove its sessions. Returns it; one that was revoked before is unchanged. None = no such key."""
         ...
 
     def mark_used(self, last_used_ms: Mapping[str, int]) -> None:
-        """By key_id; a time never goes back."""
+        """Times by key id; an earlier time changes nothing."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """`session_id` is the hash of what the browser has; the key is as it is now."""
+    """`session_id` is the hash of the reference in the browser's cookie; `key` is current."""
 
     session_id: str
     key: Key
@@ -47,7 +47,7 @@ class StoredSession:
 
 
 class SessionStore(Protocol):
-    """Sign-ins of browsers, each with its key. All methods raise `StorageError`."""
+    """Browser sessions, each with its key. All methods raise `StorageError`."""
 
     def add(self, session_id: str, key_id: str, now_ms: int) -> None: ...
 
@@ -58,17 +58,17 @@ class SessionStore(Protocol):
     def remove(self, session_id: str) -> None: ...
 
     def remove_older(self, *, created_ms: int, seen_ms: int) -> None:
-        """What was created, or last seen, before."""
+        """Remove sessions created or last seen before these times."""
         ...
 
 
 class FailedLoginStore(Protocol):
-    """Wrong keys by address. All methods raise `StorageError`."""
+    """Invalid keys by client address. All methods raise `StorageError`."""
 
     def count(self, address: str, now_ms: int, window_ms: int) -> tuple[int, int]:
-        """One more; when the address's window began (it lasts `window_ms`), and how many it has now."""
+        """Count one more. Returns when the address's window began (it lasts `window_ms`) and its new count."""
         ...
 
     def remove_older(self, since_ms: int) -> None:
-        """Windows that began before."""
+        """Remove windows that began before."""
         ...

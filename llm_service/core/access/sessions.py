@@ -1,7 +1,7 @@
-"""Sign-ins of browsers: who presents a session's reference is whoever signed in with its key.
+"""Browser sessions.
 
-The reference is 256 random bits in a cookie; the store holds its hash. A session says nothing of its own: each request
-looks at its key again, so that a revoked or expired key ends it at once.
+A session's reference is 256 random bits in a cookie; the store holds its hash. Each request checks the session's key
+again, so a session ends as soon as its key is revoked or expires.
 """
 
 import hashlib
@@ -9,21 +9,21 @@ import hmac
 import re
 from dataclasses import dataclass
 
-from ..clock import Clock
+from ..clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock
 from .keyring import Keyring
 from .keys import Key, RandomBytes
 from .ports import SessionStore
 
-IDLE_MS = 12 * 3600 * 1000
-ABSOLUTE_MS = 7 * 24 * 3600 * 1000
-# An idle session's end is known to so much: the rest of its uses costs no write.
-SEEN_MS = 60_000
+IDLE_MS = 12 * HOUR_MS
+ABSOLUTE_MS = 7 * DAY_MS
+# How precisely the last use is stored: more would cost a write for each request.
+SEEN_INTERVAL_MS = MINUTE_MS
 _REFERENCE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`token` must come with every changing request: another site's page cannot know it."""
+    """`token` is the CSRF token: every changing request must send it."""
 
     session_id: str
     key: Key
@@ -34,7 +34,7 @@ class Session:
 
 
 class Sessions:
-    """`secret` signs the tokens; all processes of a service must have the same."""
+    """`secret` signs the CSRF tokens; all processes of a service need the same one."""
 
     def __init__(
         self, store: SessionStore, keyring: Keyring, clock: Clock, random_bytes: RandomBytes, secret: bytes
@@ -46,7 +46,7 @@ class Sessions:
         self._secret = secret
 
     def begin(self, key: Key, instead_of: str | None) -> str:
-        """The reference of a new session. `instead_of`: what the browser presented so far; it is worth nothing then."""
+        """Create a session and return its reference. `instead_of`: the browser's old reference, whose session ends."""
         if instead_of is not None:
             self.end(instead_of)
         reference = self._random_bytes(32).hex()
@@ -54,18 +54,18 @@ class Sessions:
         return reference
 
     def find(self, reference: str) -> Session | None:
-        """None where it is no session, is over, or its key opens nothing any more. Raises `StorageError`."""
+        """None if there is no such session, it has ended, or its key is no longer usable. Raises `StorageError`."""
         if not _REFERENCE.fullmatch(reference):
             return None
         stored = self._store.find(_id_of(reference))
         if stored is None:
             return None
         now_ms = self._clock.now_ms()
-        over = now_ms - stored.seen_ms >= IDLE_MS or now_ms - stored.created_ms >= ABSOLUTE_MS
-        key = self._keyring.usable(stored.key)
-        if over or not isinstance(key, Key):
+        ended = now_ms - stored.seen_ms >= IDLE_MS or now_ms - stored.created_ms >= ABSOLUTE_MS
+        key = self._keyring.check(stored.key)
+        if ended or not isinstance(key, Key):
             return None
-        if now_ms - stored.seen_ms >= SEEN_MS:
+        if now_ms - stored.seen_ms >= SEEN_INTERVAL_MS:
             self._store.mark_seen(stored.session_id, now_ms)
         return Session(stored.session_id, key, self._token(stored.session_id))
 
@@ -74,7 +74,7 @@ class Sessions:
             self._store.remove(_id_of(reference))
 
     def prune(self) -> None:
-        """Forget what is over."""
+        """Delete ended sessions."""
         now_ms = self._clock.now_ms()
         self._store.remove_older(created_ms=now_ms - ABSOLUTE_MS, seen_ms=now_ms - IDLE_MS)
 

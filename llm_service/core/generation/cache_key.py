@@ -8,9 +8,10 @@ import hashlib
 import json
 from typing import Any
 
+from ..messages import to_plain
 from .model import ProviderCall
 
-KEY_VERSION = 1
+KEY_VERSION = 2
 
 
 def key_parts(call: ProviderCall, *, provider: str, scope: str) -> dict[str, Any]:
@@ -20,8 +21,7 @@ def key_parts(call: ProviderCall, *, provider: str, scope: str) -> dict[str, Any
         "provider": provider,
         "scope": scope,
         "model": call.model,
-        "system": call.prompts.system,
-        "user": call.prompts.user,
+        "messages": to_plain(call.messages),
         "options": dict(call.options),
         "output": None if call.output is None else {"name": call.output.name, "schema": dict(call.output.schema)},
     }

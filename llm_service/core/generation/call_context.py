@@ -1,25 +1,29 @@
-"""The reins of a call under way."""
+"""The deadline of a call to a provider, and the way to stop it."""
 
 import threading
 from collections.abc import Callable
+
+from ..clock import Clock
 
 
 class CallContext:
     """When a provider call must be over, and how to end it from outside. Safe from any thread or greenlet.
 
     `deadline` is on the monotonic clock. `may_restart` says whether a call that brought text already may be made
-    again: nobody has seen that text. `may_retry` is asked before each further attempt, as one that may be billed again.
+    again: nobody has seen that text. `may_retry` is asked before each further attempt, which may be billed again.
     """
 
     def __init__(
         self,
         deadline: float,
+        clock: Clock,
         may_restart: Callable[[], bool] = lambda: True,
         may_retry: Callable[[], bool] = lambda: True,
     ) -> None:
         self.deadline = deadline
         self.may_restart = may_restart
         self.may_retry = may_retry
+        self._clock = clock
         self._stopped = threading.Event()
         self._abort: Callable[[], None] | None = None
 
@@ -35,10 +39,10 @@ class CallContext:
 
     def sleep(self, seconds: float) -> bool:
         """Wait; True if the call was stopped meanwhile."""
-        return self._stopped.wait(seconds)
+        return self._clock.wait(self._stopped, seconds)
 
     def on_stop(self, abort: Callable[[], None] | None) -> None:
-        """What ends the wait that comes next (None = nothing does); called at once if the call is stopped already."""
+        """What ends the next wait (None = nothing does); called at once if the call is stopped already."""
         self._abort = abort
         if abort is not None and self.stopped:
             abort()

@@ -1,38 +1,45 @@
-"""The generations that are under way in this process, whoever listens to them.
+"""The life of a generation, from its `running` row to its stored outcome.
 
-A `InFlightGeneration` is one request's generation; the upstream call that it reads from is a `SharedCall`, which several runs may share.
-A run ends exactly once: with its flight's landing (`core.calls`), or early, because somebody cancelled it, its callers
-left, or the process stops.
+    RUNNING     its call is under way: its own, or one that it joined
+      | finish(outcome): the call ended, or somebody cancelled it, its callers left, the process stops
+    FINISHING   its outcome is being stored; nothing else can end it now
+      |
+    FINISHED    subscribers have the result
+
+The upstream call that it reads from is a `SharedCall`, which several generations may share.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from enum import Enum
+from typing import Any, Protocol
 
 from ..clock import Clock, Waker
-from ..errors import Cancelled, Ended, Failure, ServiceError, ShuttingDown, StorageError
-from ..history.ports import HistoryStore
+from ..errors import Failure, ServiceError
 from ..limits.status import LimitStatuses
 from ..templates.outputs import Outputs
-from ..usage.pricing import NO_BILL, NOTHING, Bill
-from .call_context import CallContext
-from .model import Generation, Status
-from .outcomes import OutcomeRecorder
-from .ports import MakeId, Reporter, SharedCall
+from ..usage.ports import Prices
+from ..usage.pricing import NOTHING, Bill
+from .billing import AttemptBilling
+from .model import CachedAnswer, CallResult, Done, Generation, Status
+from .outcomes import Outcome, OutcomeRecorder
+from .ports import Cache, MakeId, Reporter, SharedCall
 from .stopwatch import Stopwatch
 
-# A call that is still there so long after its deadline hangs in a read that ignores it.
-OVERDUE_S = 1.0
+
+class State(Enum):
+    RUNNING = "running"
+    FINISHING = "finishing"
+    FINISHED = "finished"
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """The last thing that a listener gets. `timings_ms` says where the time went, by name.
+class GenerationResult:
+    """The last thing that a subscriber gets. `timings_ms` says where the time went, by name.
 
     `collapsed`: another request's call was joined. `replayed`: it answers an Idempotency-Key that was used before.
-    `standing`: the caller's limits when it began.
+    `limits`: the caller's when it began.
     """
 
     generation: Generation
@@ -40,277 +47,225 @@ class Finished:
     stored_in_cache: bool = False
     collapsed: bool = False
     replayed: bool = False
-    standing: LimitStatuses = ()
+    limits: LimitStatuses = ()
+
+
+class Registry(Protocol):
+    """Who keeps the generations and the upstream calls of this process."""
+
+    def remove(self, generation: "InFlightGeneration") -> None: ...
+
+    def stop_unless_shared(self, call: SharedCall) -> None:
+        """End an upstream call of this process that nobody is left to share."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Collaborators:
+    """What every generation of a process uses. `cache` gets complete answers."""
+
+    registry: "Registry"
+    recorder: OutcomeRecorder
+    cache: Cache
+    prices: Prices
+    clock: Clock
+    reporter: Reporter
+    make_id: MakeId
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a generation's request says about it.
+
+    `detached`: it runs to its end when nobody is subscribed. `cacheable`: a complete answer of its own call goes to the
+    cache. `outputs`: what its answer must be. `model_chosen`: the model that its caller asked for.
+    """
+
+    detached: bool = False
+    cacheable: bool = True
+    outputs: Outputs | None = None
+    model_chosen: str | None = None
 
 
 class InFlightGeneration:
-    """One generation under way. `kept`: it goes on to its end when nobody listens. `outputs`: what its answer must be."""
+    """One generation under way. Only `finish` ends it, and only once."""
 
     def __init__(
-        self,
-        generation: Generation,
-        flight: SharedCall,
-        watch: Stopwatch,
-        *,
-        kept: bool,
-        model_chosen: bool,
-        outputs: Outputs | None = None,
+        self, running: Generation, call: SharedCall, stopwatch: Stopwatch, traits: Traits, uses: Collaborators
     ) -> None:
-        self.generation = generation
-        self.flight = flight
-        self.watch = watch
-        self.kept = kept
-        self.model_chosen = model_chosen
-        self.outputs = outputs
-        self.collapsed = flight.flight_id != generation.request_id
-        self.attempts = 0 if self.collapsed else 1
-        # Attempts that may be billed without having told; the one under way is such a one until it has.
-        self._untold = 0
-        self._under_way = not self.collapsed
-        # What its own calls to the provider come to so far.
-        self.bill = NO_BILL if self.collapsed else Bill()
-        self.outcome: Finished | ServiceError | None = None
-        # As its outcome was stored.
-        self.stored: Generation | None = None
-        # Where its text ends although the flight goes on for others.
-        self.cut: int | None = None
-        # It ended, and its flight went on for others.
-        self.apart = False
-        self.subscriptions = 0
-        self.left_at: float | None = None
+        """`running` is its row."""
+        self.generation = running
+        self.call = call
+        self.traits = traits
+        self.collapsed = call.call_id != running.request_id
+        self.billing = AttemptBilling(running.model, uses.prices, joined=self.collapsed)
+        self.subscribers = Subscribers()
+        self._stopwatch = stopwatch
+        self._uses = uses
         self._lock = threading.Lock()
-        self._claimed = False
-        self._ended = threading.Event()
-        self._wakers: set[Waker] = set()
-
-    def claim_end(self) -> bool:
-        """True for the one who may end it."""
-        with self._lock:
-            mine, self._claimed = not self._claimed, True
-            return mine
+        self._state = State.RUNNING
+        self._finished = threading.Event()
+        self._result: GenerationResult | ServiceError | None = None
+        self._stored: Generation | None = None
+        # Where its text ends although its call goes on for others.
+        self._cut_at: int | None = None
+        self._left_call = False
 
     @property
-    def unreported(self) -> int:
-        return self._untold + self._under_way
+    def request_id(self) -> str:
+        return self.generation.request_id
 
-    def begin_attempt(self, number: int) -> None:
-        self.attempts = number
-        self._under_way = True
+    @property
+    def state(self) -> State:
+        return self._state
 
-    def end_attempt(self, *, untold: bool) -> None:
-        """`untold`: it may be billed. Nothing more happens where it had ended."""
-        self._untold += self._under_way and untold
-        self._under_way = False
+    @property
+    def result(self) -> GenerationResult | ServiceError | None:
+        """None until it is finished."""
+        return self._result
 
-    def ended(self, now_ms: int, **outcome: Any) -> Generation:
+    def wait_finished(self, timeout_s: float) -> bool:
+        return self._uses.clock.wait(self._finished, timeout_s)
+
+    def text_after(self, position: int) -> str:
+        text = self.call.text_after(position)
+        return text if self._cut_at is None else text[: max(0, self._cut_at - position)]
+
+    def finish(self, outcome: Outcome) -> Generation | None:
+        """End it: store the outcome and give it to all subscribers. Its generation as it is then; None: it had ended.
+
+        An outcome that cannot be stored raises nothing: subscribers get that as the result.
+        """
+        with self._lock:
+            if self._state is not State.RUNNING:
+                return None
+            self._state = State.FINISHING
+        if outcome.early:
+            self._leave_call()
+        else:
+            self._stopwatch.lap("upstream")
+        generation = self._ended(outcome)
+        try:
+            self._result = self._record(generation, outcome)
+        except Exception as error:
+            if not isinstance(error, ServiceError):
+                self._uses.reporter.unexpected_error(error, self.request_id)
+            self._result = Failure.of(error).error()
+        self._state = State.FINISHED
+        self._finished.set()
+        self.subscribers.wake()
+        self._uses.registry.remove(self)
+        return generation
+
+    def result_of(self, result: CallResult) -> Outcome:
+        """What the end of its call is for this generation."""
+        return Outcome.of(result, self.traits.outputs, model_chosen=self.traits.model_chosen)
+
+    def offer_to_cache(self, outcome: Outcome) -> bool:
+        """Cache the answer of its own call, where that may be; whether it did."""
+        done = outcome.done
+        if self.collapsed or not self.traits.cacheable or not outcome.is_cacheable or done is None:
+            return False
+        bill = Bill.of(done.usage, self._uses.prices.of(self.generation.model))
+        self._uses.cache.put(self.generation.cache_key, _cached_answer(self.generation, done, bill))
+        return True
+
+    def amend_billing(self) -> None:
+        """After its call ended: store the whole bill, where its outcome was stored before the call told it."""
+        was, bill, unreported = self._stored, self.billing.bill, self.billing.unreported
+        if was is None or (not self._left_call and (was.billed, was.unreported) == (bill.usage, unreported)):
+            return
+        now = replace(
+            was, billed=bill.usage, cost_usd=bill.cost_usd, price_version=bill.price_version, unreported=unreported
+        )
+        self._uses.recorder.amend_billing(was, now)
+
+    def _leave_call(self) -> None:
+        """Keep the text so far, and the call to those who share it."""
+        self._cut_at = len(self.call.text_after(0))
+        self._left_call = self.collapsed or self.call.members > 1
+        self.call.leave(self.request_id)
+        self._uses.registry.stop_unless_shared(self.call)
+
+    def _ended(self, outcome: Outcome) -> Generation:
         """Its generation with how it ended."""
-        bill = self.bill
+        done, bill = outcome.done, self.billing.bill
         known: dict[str, Any] = {
-            "attempts": self.attempts,
-            "unreported": self.unreported,
-            "latency_ms": round(self.watch.total_ms()),
-            "finished_ms": now_ms,
-            "usage": self.generation.usage if self.collapsed else bill.usage,
+            "status": outcome.status,
+            "error": outcome.error.code if outcome.error else None,
+            "output": done.text if done else self.text_after(0) or None,
+            "usage": done.usage if done else self.generation.usage if self.collapsed else bill.usage,
+            "incomplete_reason": done.incomplete_reason if done else None,
+            "upstream_request_id": done.upstream_request_id if done else None,
+            "attempts": self.billing.attempts,
+            "unreported": self.billing.unreported,
             "billed": bill.usage,
             "cost_usd": bill.cost_usd,
             "saved_usd": NOTHING,
             "price_version": bill.price_version,
+            "latency_ms": round(self._stopwatch.total_ms()),
+            "finished_ms": self._uses.clock.now_ms(),
         }
-        return replace(self.generation, **{**known, **outcome})
+        if self.collapsed and done and outcome.error is None:
+            saved = Bill.of(done.usage, self._uses.prices.of(self.generation.model))
+            known |= {"saved_usd": saved.cost_usd, "price_version": saved.price_version}
+        return replace(self.generation, **known)
 
-    def end(self, outcome: Finished | ServiceError) -> None:
-        """Give everyone who listens the outcome; for whom `claim_end` was true."""
-        self.outcome = outcome
-        self._ended.set()
+    def _record(self, generation: Generation, outcome: Outcome) -> GenerationResult | ServiceError:
+        recorder = self._uses.recorder
+        if outcome.error is not None:
+            self._uses.reporter.ended(generation)
+        # A process that stops has no time for a store that is busy.
+        patient = outcome.status is not Status.INTERRUPTED
+        if self._left_call:
+            kept = recorder.finish_with_own_answer(generation, self._uses.make_id(), patient=patient)
+        else:
+            kept = recorder.finish(generation, patient=patient)
+        self._stored = generation
+        if outcome.error is not None:
+            return outcome.error
+        stored_in_cache = kept and self.offer_to_cache(outcome)
+        self._stopwatch.lap("store")
+        return GenerationResult(generation, self._stopwatch.laps_ms, stored_in_cache, self.collapsed)
+
+
+class Subscribers:
+    """Who waits for a generation."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wakers: set[Waker] = set()
+        self._left_at: float | None = None
+
+    def add(self, waker: Waker) -> None:
+        with self._lock:
+            self._wakers.add(waker)
+            self._left_at = None
+
+    def remove(self, waker: Waker, now: float) -> None:
+        with self._lock:
+            self._wakers.discard(waker)
+            if not self._wakers:
+                self._left_at = now
+
+    def wake(self) -> None:
         for waker in tuple(self._wakers):
             waker.set()
 
-    def wait(self, seconds: float) -> bool:
-        """Whether it has ended by then."""
-        return self._ended.wait(seconds)
-
-    def listen(self, waker: Waker) -> None:
-        with self._lock:
-            self.subscriptions += 1
-            self.left_at = None
-            self._wakers.add(waker)
-
-    def unlisten(self, waker: Waker, now: float) -> None:
-        with self._lock:
-            self.subscriptions -= 1
-            self._wakers.discard(waker)
-            if not self.subscriptions:
-                self.left_at = now
+    def gone_for_s(self, now: float) -> float | None:
+        """Since when the last one has left; None where there is one, or there was none yet."""
+        return None if self._left_at is None else now - self._left_at
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Call:
-    """An upstream call that this process makes."""
-
-    flight: SharedCall
-    control: CallContext
-
-
-class InFlightRegistry:
-    """All runs of this process. `tick` wants to be called about twice a second."""
-
-    def __init__(
-        self,
-        *,
-        history: HistoryStore,
-        outcomes: OutcomeRecorder,
-        clock: Clock,
-        reporter: Reporter,
-        make_id: MakeId,
-        abandon_grace_s: float | None,
-    ) -> None:
-        """`abandon_grace_s` None = a run whose callers left goes on to its end."""
-        self._history = history
-        self._outcomes = outcomes
-        self._clock = clock
-        self._reporter = reporter
-        self._make_id = make_id
-        self._abandon_grace_s = abandon_grace_s
-        self._runs: dict[str, InFlightGeneration] = {}
-        self._calls: set[Call] = set()
-        self._interrupt_at: float | None = None
-        self._looked_at = clock.monotonic()
-
-    def __len__(self) -> int:
-        return len(self._runs)
-
-    @property
-    def closing(self) -> bool:
-        return self._interrupt_at is not None
-
-    def add(self, run: InFlightGeneration) -> None:
-        self._runs[run.generation.request_id] = run
-
-    def remove(self, run: InFlightGeneration) -> None:
-        self._runs.pop(run.generation.request_id, None)
-
-    def add_call(self, call: Call) -> None:
-        self._calls.add(call)
-
-    def remove_call(self, call: Call) -> None:
-        self._calls.discard(call)
-
-    def get(self, owner: str, request_id: str) -> InFlightGeneration | None:
-        run = self._runs.get(request_id)
-        return run if run is not None and run.generation.owner == owner else None
-
-    def of_owner(self, owner: str) -> list[InFlightGeneration]:
-        return [run for run in tuple(self._runs.values()) if run.generation.owner == owner]
-
-    def cancel(self, run: InFlightGeneration) -> Generation | None:
-        """End it with what it has; returns when that is stored. The flight goes on if others share it.
-
-        None: it had ended otherwise, or is about to. Raises `StorageError` where it has ended, but could not be stored.
-        """
-        return self._end_early(
-            run, Status.CANCELLED, Cancelled("The generation was stopped before its answer was whole.")
-        )
-
-    def shut_down(self, interrupt_at: float) -> None:
-        """No new generations from now on; what runs at `interrupt_at` (monotonic) is interrupted then."""
-        self._interrupt_at = interrupt_at
-
-    def drain(self, sleep: Callable[[float], None]) -> None:
-        """Wait for what runs, until the time that `shut_down` named, and interrupt the rest; at once if it named none."""
-        if self._interrupt_at is None:
-            self._interrupt_at = self._clock.monotonic()
-        while self._runs and self._clock.monotonic() < self._interrupt_at:
-            sleep(0.05)
-        self.interrupt_all()
-
-    def interrupt_all(self) -> None:
-        error = ShuttingDown("The service was stopped before the answer was whole.", retry_after_s=5)
-        for run in tuple(self._runs.values()):
-            self._guarded(partial(self._end_early, run, Status.INTERRUPTED, error))
-
-    def tick(self) -> None:
-        """End what nobody waits for, what is overdue, and what was cancelled in another process."""
-        now = self._clock.monotonic()
-        for run in tuple(self._runs.values()):
-            if self._abandoned(run, now):
-                self._guarded(partial(self.cancel, run))
-        for call in tuple(self._calls):
-            if not call.flight.members or now > call.control.deadline + OVERDUE_S:
-                call.control.stop()
-        if self._interrupt_at is not None and now >= self._interrupt_at:
-            self.interrupt_all()
-        if now - self._looked_at >= 1 and self._runs:
-            self._looked_at = now
-            self._guarded(self._cancel_what_runs_no_more)
-
-    def _abandoned(self, run: InFlightGeneration, now: float) -> bool:
-        return (
-            not run.kept
-            and self._abandon_grace_s is not None
-            and run.left_at is not None
-            and now - run.left_at >= self._abandon_grace_s
-        )
-
-    def _cancel_what_runs_no_more(self) -> None:
-        """Another process cancelled or deleted the rows of these."""
-        mine = dict(self._runs)
-        for request_id in mine.keys() - self._history.running_ids():
-            self.cancel(mine[request_id])
-
-    def _end_early(self, run: InFlightGeneration, status: Status, error: Ended) -> Generation | None:
-        if not run.claim_end():
-            run.wait(OVERDUE_S)
-            return None
-        text = run.flight.text_after(0)
-        run.cut = len(text)
-        run.apart = run.collapsed or run.flight.members > 1
-        self._leave(run)
-        generation = run.ended(self._clock.now_ms(), status=status, error=error.code, output=text or None)
-        self._reporter.ended(generation)
-
-        # A process that stops has no time for a store that is busy.
-        patient = status is not Status.INTERRUPTED
-
-        def store() -> ServiceError:
-            if run.apart:
-                self._outcomes.finish_apart(generation, self._make_id(), patient=patient)
-            else:
-                self._outcomes.finish(generation, patient=patient)
-            run.stored = generation
-            return error
-
-        outcome = self.conclude(run, store)
-        if isinstance(outcome, StorageError):
-            raise outcome
-        return generation
-
-    def conclude(
-        self, run: InFlightGeneration, store: Callable[[], Finished | ServiceError]
-    ) -> Finished | ServiceError:
-        """End a run with the outcome that `store` gives when it is stored, or with what went wrong there; that outcome.
-
-        Whatever happens, who listens gets an end.
-        """
-        try:
-            outcome = store()
-        except Exception as error:
-            if not isinstance(error, ServiceError):
-                self._reporter.unexpected_error(error, run.generation.request_id)
-            outcome = Failure.of(error).error()
-        run.end(outcome)
-        self.remove(run)
-        return outcome
-
-    def _leave(self, run: InFlightGeneration) -> None:
-        """Ends the upstream call at once if this process makes it and nobody else shares it."""
-        run.flight.leave(run.generation.request_id)
-        if not run.flight.members:
-            for call in tuple(self._calls):
-                if call.flight is run.flight:
-                    call.control.stop()
-
-    def _guarded(self, function: Callable[[], object]) -> None:
-        try:
-            function()
-        except Exception as error:
-            self._reporter.unexpected_error(error)
+def _cached_answer(generation: Generation, done: Done, bill: Bill) -> CachedAnswer:
+    return CachedAnswer(
+        owner=generation.owner,
+        answer_id=generation.answer_id,
+        input=generation.input,
+        parameters=generation.parameters,
+        output=done.text,
+        model=generation.model,
+        usage=done.usage,
+        cost_usd=bill.cost_usd,
+        price_version=bill.price_version,
+    )

@@ -1,4 +1,4 @@
-"""The words of the service as frozen values: what is asked, what is sent, what is answered and kept."""
+"""Generations as frozen values: what is asked for, what is sent, what is answered and stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from ..errors import Failure
-from ..messages import Prompts
+from ..messages import Messages, Role, text_of
 from ..templates.outputs import OutputFormat
 from ..usage.tokens import NOT_REPORTED, Usage
 
@@ -35,7 +35,7 @@ class CacheMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """What a caller asks. `model` None = the template's own, or the default."""
+    """What a caller asks for. `model` None = the template's own, or the default."""
 
     template_id: str
     input: str
@@ -46,15 +46,24 @@ class GenerateRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProviderCall:
-    """Exactly what goes to the provider. `options` are Responses API names: `temperature`, `max_output_tokens`, ...
+    """Exactly what goes to the provider. `output` None = the answer is plain text.
 
-    `output` None = the answer is plain text.
+    `options` have neutral names (`temperature`, `top_p`, `max_output_tokens`); the provider's adapter translates them.
     """
 
     model: str
-    prompts: Prompts
+    messages: Messages
     options: Mapping[str, Any]
     output: OutputFormat | None = None
+
+    @property
+    def system_prompt(self) -> str:
+        """Empty where the template has no system message."""
+        return text_of(self.messages, Role.SYSTEM)
+
+    @property
+    def user_prompt(self) -> str:
+        return text_of(self.messages, Role.USER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +190,7 @@ class Generation(GenerationSummary):
     provider: str
     input: str
     parameters: Mapping[str, Any]
-    prompts: Prompts
+    messages: Messages
     output: str | None = None
     structured: bool = False
     incomplete_reason: str | None = None
@@ -194,12 +203,21 @@ class Generation(GenerationSummary):
     finished_ms: int | None = None
 
     @property
+    def system_prompt(self) -> str:
+        """Empty where the template has no system message."""
+        return text_of(self.messages, Role.SYSTEM)
+
+    @property
+    def user_prompt(self) -> str:
+        return text_of(self.messages, Role.USER)
+
+    @property
     def has_texts(self) -> bool:
         """False where the history keeps none; no request has an empty input."""
         return self.input != ""
 
     def without_texts(self) -> "Generation":
-        return replace(self, snippet="", input="", parameters={}, prompts=Prompts("", ""), output=None)
+        return replace(self, snippet="", input="", parameters={}, messages=(), output=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,73 +1,155 @@
-"""Storing how answers end, also when the database cannot be written just then.
+"""How a generation ends, and storing that, also when the database cannot be written just then.
 
-An answer was paid for. Where its row cannot be written it is tried again for two seconds, and then kept aside; nobody
-gets an answer that is not in the history, and none is lost. This is the one place that outcomes of calls go through to the
-store: whole answers, failures, and what was stopped.
+An answer was paid for. Where its row cannot be written it is tried again for two seconds, and then spooled to a file;
+nobody gets an answer that is not in the history, and none is lost. All outcomes are stored here: whole answers, failures,
+cancellations, and what a dead process left behind. What a call had reserved of limits is settled in the same transaction.
 """
 
-import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..clock import Clock
-from ..errors import StorageError, StorageUnavailable
-from ..history.ports import HistoryStore
-from .model import Generation
-from .ports import Reporter, Spool
+from ..errors import (
+    Cancelled,
+    InvalidOutput,
+    ServiceError,
+    StorageError,
+    StorageUnavailable,
+    UnknownModel,
+    UpstreamModelUnknown,
+)
+from ..limits.rules import Settlement
+from ..templates.outputs import Outputs
+from .model import CallResult, Done, Generation, Status
+from .ports import GenerationStore, Reporter, Spool, UnitOfWork
 
 PAUSES_S = (0.5, 0.5, 1.0)
 PATIENCE_S = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a generation ends: with `done`, the provider's answer, or with `error`; with both where the answer is invalid.
+
+    `early`: before its call ended, which may go on for others.
+    """
+
+    status: Status
+    done: Done | None = None
+    error: ServiceError | None = None
+    early: bool = False
+
+    @classmethod
+    def of(cls, result: CallResult, outputs: Outputs | None, *, model_chosen: str | None) -> "Outcome":
+        """What the result of a call is for one of the generations that share it.
+
+        `outputs`: what its template declares. `model_chosen`: the model that its caller asked for.
+        """
+        if result.done is not None:
+            error = _output_error(result.done, outputs)
+            return cls(Status.FAILED if error else result.done.status, result.done, error)
+        assert result.failure is not None
+        failure = result.failure.error()
+        if isinstance(failure, UpstreamModelUnknown) and model_chosen is not None:
+            failure = UnknownModel(model_chosen, None)
+        return cls(Status.CANCELLED if isinstance(failure, Cancelled) else Status.FAILED, error=failure)
+
+    @property
+    def is_cacheable(self) -> bool:
+        """Only complete answers are used again."""
+        return self.status is Status.COMPLETED
+
+
+def _output_error(done: Done, outputs: Outputs | None) -> InvalidOutput | None:
+    """What is wrong with an answer that must be JSON; a refusal and a cut are reported in their own way."""
+    if outputs is None or done.status is not Status.COMPLETED:
+        return None
+    try:
+        outputs.parse(done.text)
+    except InvalidOutput as error:
+        return error
+    return None
+
+
 class OutcomeRecorder:
     """Built once per process."""
 
-    def __init__(self, history: HistoryStore, spool: Spool, clock: Clock, reporter: Reporter) -> None:
-        self._history = history
+    def __init__(self, store: GenerationStore, spool: Spool, clock: Clock, reporter: Reporter) -> None:
+        self._store = store
         self._spool = spool
         self._clock = clock
         self._reporter = reporter
 
     def finish(self, generation: Generation, *, patient: bool = True) -> bool:
-        """As the store's own. `patient`: there is time to try again.
+        """As `GenerationWriter.finish`, and settle what its call had reserved. `patient`: there is time to try again.
 
-        Raises `StorageUnavailable` when the outcome is only kept aside: it comes into the history with `replay`.
+        Raises `StorageUnavailable` when the outcome is only spooled: it comes into the history with `replay`.
         """
-        return self._stored(lambda: self._history.finish(generation), generation, patient)
+        return self._stored(lambda unit: _finish(unit, generation), generation, patient)
 
-    def finish_apart(self, generation: Generation, answer_id: str, *, patient: bool = True) -> bool:
-        """As `finish`, and as the store's own."""
-        apart = replace(generation, answer_id=answer_id)
-        return self._stored(lambda: self._history.finish_apart(generation, answer_id), apart, patient)
+    def finish_with_own_answer(self, generation: Generation, answer_id: str, *, patient: bool = True) -> bool:
+        """As `GenerationWriter.finish_with_own_answer`; raises as `finish` does.
+
+        Its call goes on for others: what is reserved for it is kept until `amend_billing`.
+        """
+        return self._stored(
+            lambda unit: unit.generations.finish_with_own_answer(generation, answer_id),
+            replace(generation, answer_id=answer_id),
+            patient,
+        )
+
+    def amend_billing(self, was: Generation, now: Generation) -> None:
+        """Store a bill that came after the outcome; a store that is out of reach is reported."""
+
+        def work(unit: UnitOfWork) -> None:
+            settle(unit, now)
+            unit.generations.amend_billing(was, now)
+
+        try:
+            self._store.transaction(work)
+        except StorageError as error:
+            self._reporter.unexpected_error(error, was.request_id)
+
+    def interrupt_older_than(self, created_ms: int) -> int:
+        """End what a dead process left running and began before; how many. What it reserved is charged in full."""
+        now_ms = self._clock.now_ms()
+
+        def work(unit: UnitOfWork) -> int:
+            interrupted = unit.generations.interrupt_older_than(created_ms, now_ms)
+            for generation in interrupted:
+                settle(unit, generation)
+            return len(interrupted)
+
+        return self._store.transaction(work)
 
     def replay(self) -> None:
-        """Store what was kept aside, oldest first.
+        """Store what was spooled, oldest first.
 
         Raises `StorageError` while the database still cannot be written.
         """
         for error in self._spool.replay(self._store_late):
             self._reporter.unexpected_error(error)
 
-    def _stored(self, store: Callable[[], bool], generation: Generation, patient: bool) -> bool:
+    def _stored(self, work: Callable[[UnitOfWork], bool], generation: Generation, patient: bool) -> bool:
         gives_up_at: float | None = None
         for pause_s in (*(PAUSES_S if patient else ()), None):
             try:
-                return store()
+                return self._store.transaction(work)
             except StorageError as error:
                 now = self._clock.monotonic()
                 gives_up_at = gives_up_at or now + PATIENCE_S
                 # The store itself may have waited long for a lock.
                 if pause_s is None or now + pause_s > gives_up_at:
-                    self._keep_aside(generation, error)
+                    self._spool_it(generation, error)
                     break
-            threading.Event().wait(pause_s)
+            self._clock.sleep(pause_s)
         raise StorageUnavailable(
-            "How this generation ended could not be stored just now. It will be in the history, under this request's id, "
+            "The outcome of this generation could not be stored. It will appear in the history under this request's id "
             "as soon as the database can be written again.",
             retry_after_s=5,
         )
 
-    def _keep_aside(self, generation: Generation, error: StorageError) -> None:
+    def _spool_it(self, generation: Generation, error: StorageError) -> None:
         self._reporter.unexpected_error(error, generation.request_id)
         try:
             self._spool.add(generation)
@@ -76,10 +158,27 @@ class OutcomeRecorder:
             raise error from worse
 
     def _store_late(self, generation: Generation) -> None:
-        row = self._history.get(generation.owner, generation.request_id)
+        row = self._store.get(generation.owner, generation.request_id)
         if row is None or (row.status, row.finished_ms) == (generation.status, generation.finished_ms):
             return
         if row.answer_id == generation.answer_id:
-            self._history.finish(generation)
+            self._store.transaction(lambda unit: _finish(unit, generation))
         else:
-            self._history.finish_apart(replace(generation, answer_id=row.answer_id), generation.answer_id)
+            late = replace(generation, answer_id=row.answer_id)
+            self._store.transaction(lambda unit: unit.generations.finish_with_own_answer(late, generation.answer_id))
+
+
+def _finish(unit: UnitOfWork, generation: Generation) -> bool:
+    settle(unit, generation)
+    return unit.generations.finish(generation)
+
+
+def settle(unit: UnitOfWork, generation: Generation) -> None:
+    """Only one who made a call of its own has reserved anything."""
+    if not generation.attempts:
+        return
+    settlement = Settlement(generation.request_id, generation.billed, generation.cost_usd, generation.unreported)
+    if settlement.is_nothing:
+        unit.reservations.release(generation.request_id)
+    else:
+        unit.reservations.settle(settlement)

@@ -38,21 +38,21 @@ class Preview:
 class PreviewService:
     """Renders and looks, calls no model and stores nothing."""
 
-    def __init__(self, prepare: RequestPreparer, cache: Cache, prices: Prices) -> None:
-        self._prepare = prepare
+    def __init__(self, preparer: RequestPreparer, cache: Cache, prices: Prices) -> None:
+        self._preparer = preparer
         self._cache = cache
         self._prices = prices
 
-    def __call__(self, request: GenerateRequest, caller: Caller) -> Preview:
+    def preview(self, request: GenerateRequest, caller: Caller) -> Preview:
         """Raises `InputError`s that name what is wrong."""
-        prepared = self._prepare(request, caller)
+        prepared = self._preparer.prepare(request, caller)
         size = _size(prepared.call)
-        most_input = most_input_tokens(prepared.call)
+        most_input = size + FRAME_TOKENS
         limit = prepared.call.options.get("max_output_tokens")
         price = self._prices.of(prepared.call.model)
         return Preview(
             prepared=prepared,
-            key_parts=self._prepare.key_parts(prepared),
+            key_parts=self._preparer.key_parts(prepared),
             would_hit=self._cache.get(prepared.cache_key, counted=False) is not None,
             estimated_input_tokens=-(-size // BYTES_PER_TOKEN),
             max_output_tokens=limit,
@@ -61,12 +61,12 @@ class PreviewService:
         )
 
 
-def most_input_tokens(call: ProviderCall) -> int:
-    """The most that the input can come to: a token is at least one byte."""
-    return _size(call) + FRAME_TOKENS
+def most_tokens(call: ProviderCall) -> tuple[int, int]:
+    """The most input and output tokens that one attempt can use: a token is at least one byte. Its output is bounded."""
+    return _size(call) + FRAME_TOKENS, int(call.options["max_output_tokens"])
 
 
 def _size(call: ProviderCall) -> int:
     """The bytes of all text that is sent."""
     schema = json.dumps(dict(call.output.schema)) if call.output else ""
-    return sum(len(text.encode()) for text in (call.prompts.system, call.prompts.user, schema))
+    return sum(len(text.encode()) for text in (*(message.text for message in call.messages), schema))

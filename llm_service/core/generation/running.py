@@ -1,61 +1,74 @@
-"""Joining and cancelling a generation by its id, whichever process runs it."""
+"""Joining and cancelling a generation by its id, in whichever process it runs."""
 
 from dataclasses import replace
 
 from ..clock import Clock
 from ..errors import NotFound
-from ..history.ports import HistoryStore
-from .in_flight import Finished, InFlightRegistry
+from .in_flight import GenerationResult
 from .model import Generation, Status
+from .outcomes import OutcomeRecorder
+from .ports import GenerationStore, RemoteControl
+from .registry import InFlightRegistry
 from .subscriptions import LocalSubscription, PolledSubscription, ReplaySubscription, Subscription, is_over
 
 # Longer than any process needs to see that a generation of its own was cancelled (`InFlightRegistry.tick`).
-ELSEWHERE_S = 4.0
+REMOTE_CANCEL_S = 4.0
 
 
 class RunningGenerations:
     """Holds no state of its own. All methods raise `NotFound`, for another owner's generation too."""
 
-    def __init__(self, runs: InFlightRegistry, history: HistoryStore, clock: Clock) -> None:
-        self._runs = runs
-        self._history = history
+    def __init__(
+        self,
+        registry: InFlightRegistry,
+        store: GenerationStore,
+        remote: RemoteControl | None,
+        recorder: OutcomeRecorder,
+        clock: Clock,
+    ) -> None:
+        """`remote` None = the rows of other processes cannot be seen."""
+        self._registry = registry
+        self._store = store
+        self._remote = remote
+        self._recorder = recorder
         self._clock = clock
 
-    def listen(self, owner: str, request_id: str, after: int = 0) -> Subscription:
+    def subscribe(self, owner: str, request_id: str, after: int = 0) -> Subscription:
         """From the position `after` on, in code points of the answer."""
-        run = self._runs.get(owner, request_id)
-        if run is not None:
-            return LocalSubscription(run, self._clock, after)
+        in_flight = self._registry.get(owner, request_id)
+        if in_flight is not None:
+            return LocalSubscription(in_flight, self._clock, after)
         generation = self._get(owner, request_id)
         if is_over(generation):
-            return ReplaySubscription(Finished(generation, {}), after)
-        return PolledSubscription(self._history, generation, after)
+            return ReplaySubscription(GenerationResult(generation, {}), after)
+        return PolledSubscription(self._store, self._clock, generation, after)
 
     def cancel(self, owner: str, request_id: str) -> Generation:
         """The generation as it is then; one that is over stays as it was."""
-        run = self._runs.get(owner, request_id)
-        if run is not None and (ended := self._runs.cancel(run)) is not None:
-            return ended
-        if run is None and not is_over(self._get(owner, request_id)):
-            self._cancel_elsewhere(owner, request_id)
+        in_flight = self._registry.get(owner, request_id)
+        if in_flight is not None:
+            if (ended := self._registry.cancel(in_flight)) is not None:
+                return ended
+        elif self._remote is not None and not is_over(self._get(owner, request_id)):
+            self._cancel_remote(self._remote, owner, request_id)
         return self._get(owner, request_id)
 
     def cancel_all(self, owner: str) -> None:
         """What runs in this process; another notices that the rows are gone."""
-        for run in self._runs.of_owner(owner):
-            self._runs.cancel(run)
+        for in_flight in self._registry.of_owner(owner):
+            self._registry.cancel(in_flight)
 
-    def _cancel_elsewhere(self, owner: str, request_id: str) -> None:
-        self._history.ask_to_cancel(owner, request_id)
-        if PolledSubscription(self._history, self._get(owner, request_id)).is_over(ELSEWHERE_S):
+    def _cancel_remote(self, remote: RemoteControl, owner: str, request_id: str) -> None:
+        remote.request_cancel(owner, request_id)
+        if PolledSubscription(self._store, self._clock, self._get(owner, request_id)).poll(REMOTE_CANCEL_S):
             return
-        # Nobody runs it any more.
+        # Its process is gone.
         row = self._get(owner, request_id)
         if not is_over(row):
-            self._history.finish(replace(row, status=Status.CANCELLED, finished_ms=self._clock.now_ms()))
+            self._recorder.finish(replace(row, status=Status.CANCELLED, finished_ms=self._clock.now_ms()))
 
     def _get(self, owner: str, request_id: str) -> Generation:
-        generation = self._history.get(owner, request_id)
+        generation = self._store.get(owner, request_id)
         if generation is None:
             raise NotFound("There is no generation with this id in your history. It may have been deleted.")
         return generation

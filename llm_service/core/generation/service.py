@@ -1,8 +1,8 @@
-"""The main job: template -> typed values -> prompts -> cache -> shared call or a call of its own -> history.
+"""The main job: template -> typed values -> messages -> cache -> shared call or a call of its own -> history.
 
-There is one path. `begin` gives a listener to a generation that goes on in the background; `run` is that listener,
+There is one path. `begin` gives a subscription to a generation that runs in the background; `run` is that subscription,
 waited for. A generation is stored as `running` before the provider is called and with its outcome before anyone gets
-it, so that whatever was answered is in the history.
+it: whatever was answered is in the history.
 """
 
 import hashlib
@@ -10,10 +10,10 @@ import json
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ..access.caller import Caller
-from ..clock import Clock
 from ..errors import (
     Cancelled,
     Failure,
@@ -26,12 +26,13 @@ from ..errors import (
     ShuttingDown,
     UnpricedModel,
 )
-from ..history.ports import HistoryStore
 from ..limits.errors import LimitError
 from ..limits.limiter import Limiter
+from ..limits.rules import Reservation, ReservationResult
+from ..limits.status import LimitStatuses
 from ..usage.pricing import NO_BILL
 from ..usage.tokens import Usage
-from .in_flight import Finished, InFlightGeneration, InFlightRegistry
+from .in_flight import Collaborators, GenerationResult, InFlightGeneration, Traits
 from .model import (
     CachedAnswer,
     CacheMode,
@@ -42,15 +43,17 @@ from .model import (
     IdempotencyKey,
     Status,
     snippet_of,
-)
-from .ports import Cache, SharedCall, SingleFlight
+)  # fmt: skip
+from .ports import GenerationStore, IdempotencyStore, SharedCall, SingleFlight, UnitOfWork
 from .preparation import GenerationSettings, PreparedRequest, RequestPreparer
+from .preview import most_tokens
+from .registry import InFlightRegistry
 from .stopwatch import Stopwatch
 from .subscriptions import LocalSubscription, ReplaySubscription, Subscription, is_over
-from .upstream import UpstreamCaller
+from .upstream import UpstreamCall, UpstreamCaller
 
-# How often a plain call's caller is looked after while the answer is awaited.
-LOOK_S = 2.0
+# How often a plain request's caller is checked while the answer is awaited.
+CALLER_CHECK_S = 2.0
 
 
 class GenerationService:
@@ -59,27 +62,27 @@ class GenerationService:
     def __init__(
         self,
         *,
-        prepare: RequestPreparer,
-        provider: str,
-        cache: Cache,
-        flights: SingleFlight,
-        history: HistoryStore,
-        calls: UpstreamCaller,
-        runs: InFlightRegistry,
-        clock: Clock,
-        limits: GenerationSettings,
+        preparer: RequestPreparer,
+        single_flight: SingleFlight,
+        store: GenerationStore,
+        idempotency: IdempotencyStore | None,
+        upstream: UpstreamCaller,
+        registry: InFlightRegistry,
+        collaborators: Collaborators,
+        settings: GenerationSettings,
         limiter: Limiter,
     ) -> None:
-        """`provider` is the name that the history shows."""
-        self._prepare = prepare
-        self._provider = provider
-        self._cache = cache
-        self._flights = flights
-        self._history = history
-        self._calls = calls
-        self._runs = runs
-        self._clock = clock
-        self._limits = limits
+        """`idempotency` None = no answers are kept that could be repeated."""
+        self._preparer = preparer
+        self._single_flight = single_flight
+        self._store = store
+        self._idempotency = idempotency
+        self._upstream = upstream
+        self._registry = registry
+        self._uses = collaborators
+        self._cache = collaborators.cache
+        self._clock = collaborators.clock
+        self._settings = settings
         self._limiter = limiter
 
     def run(
@@ -88,19 +91,20 @@ class GenerationService:
         caller: Caller,
         request_id: str,
         *,
-        kept: bool = False,
+        detached: bool = False,
         key: IdempotencyKey | None = None,
         gone: Callable[[], bool] = lambda: False,
-    ) -> Finished:
+    ) -> GenerationResult:
         """The whole answer at once. `gone` is asked now and then whether the caller has left; the rest is as in `begin`.
 
         Raises `ServiceError`.
         """
-        with closing(self.begin(request, caller, request_id, kept=kept, key=key, shown=False)) as subscription:
-            while (finished := subscription.result(LOOK_S)) is None:
+        subscription = self.begin(request, caller, request_id, detached=detached, key=key, shown=False)
+        with closing(subscription):
+            while (result := subscription.result(CALLER_CHECK_S)) is None:
                 if gone():
                     raise Cancelled("The caller left before the answer came.")
-            return replace(finished, standing=subscription.standing) if subscription.standing else finished
+            return replace(result, limits=subscription.limits) if subscription.limits else result
 
     def begin(
         self,
@@ -108,92 +112,95 @@ class GenerationService:
         caller: Caller,
         request_id: str,
         *,
-        kept: bool = False,
+        detached: bool = False,
         key: IdempotencyKey | None = None,
         shown: bool = True,
     ) -> Subscription:
-        """Begin a generation and listen to it; the caller closes the listener. `request_id` becomes the generation's.
+        """Begin a generation and subscribe to it; the caller closes the subscription. `request_id` becomes the generation's.
 
-        `kept`: it goes on when nobody listens any more, and so it does with an idempotency key, whose caller said that
-        it would ask again. `shown`: the text is shown as it comes, so that the call must not begin anew behind it.
+        `detached`: it runs to its end when nobody is subscribed any more, and so it does with an idempotency key, whose
+        caller announced to ask again. `shown`: the text is shown while it grows; the call must not begin again then.
 
         Raises `ServiceError`; then nothing was asked of the provider, and nothing is stored.
         """
-        watch = Stopwatch(self._clock)
-        prepared = self._prepare(request, caller)
-        watch.lap("render")
-        if self._runs.closing:
-            raise ShuttingDown("The service is stopping and begins nothing new.", retry_after_s=5)
+        stopwatch = Stopwatch(self._clock)
+        prepared = self._preparer.prepare(request, caller)
+        stopwatch.lap("render")
+        if self._registry.closing:
+            raise ShuttingDown("The service is stopping and accepts no new requests.", retry_after_s=5)
         if key is None:
-            return self._begin(prepared, request_id, watch, kept, shown)
-        if (replay := self._claim(caller.owner, key, request_id)) is not None:
+            return self._begin(prepared, request_id, stopwatch, detached, shown)
+        idempotency = self._idempotency
+        if idempotency is None:
+            message = "is not supported here: this service keeps no answers that it could repeat. Leave it out"
+            raise InvalidInput.of([FieldError("Idempotency-Key", message)])
+        if (replay := self._claim(idempotency, caller.owner, key, request_id)) is not None:
             return replay
         try:
-            return self._begin(prepared, request_id, watch, kept=True, shown=shown)
+            return self._begin(prepared, request_id, stopwatch, detached=True, shown=shown)
         except ServiceError:
-            self._history.release_key(caller.owner, key, request_id)
+            idempotency.release(caller.owner, key, request_id)
             raise
 
-    def _claim(self, owner: str, key: IdempotencyKey, request_id: str) -> Subscription | None:
-        """None if the key is this request's now; else the answer that it stands for."""
-        if not self._limits.can_repeat:
-            message = "cannot be kept here: this service keeps no answers that it could repeat. Leave it out"
-            raise InvalidInput.of([FieldError("Idempotency-Key", message)])
-        holder = self._history.claim_key(owner, key, request_id, self._clock.now_ms())
+    def _claim(
+        self, idempotency: IdempotencyStore, owner: str, key: IdempotencyKey, request_id: str
+    ) -> Subscription | None:
+        """None if the key is this request's now; else the answer that it belongs to."""
+        holder = idempotency.claim(owner, key, request_id, self._clock.now_ms())
         if holder is None:
             return None
         if holder.fingerprint != key.fingerprint:
             raise IdempotencyMismatch(
                 "This Idempotency-Key was used with another body. Use a new key for a new request."
             )
-        generation = self._history.get(owner, holder.request_id)
+        generation = self._store.get(owner, holder.request_id)
         if generation is None or not is_over(generation):
             raise IdempotencyConflict("A request with this Idempotency-Key is under way.", retry_after_s=1)
-        return ReplaySubscription(Finished(generation, {}, replayed=True))
+        return ReplaySubscription(GenerationResult(generation, {}, replayed=True))
 
     def _begin(
-        self, prepared: PreparedRequest, request_id: str, watch: Stopwatch, kept: bool, shown: bool
+        self, prepared: PreparedRequest, request_id: str, stopwatch: Stopwatch, detached: bool, shown: bool
     ) -> Subscription:
-        standing = self._limiter.admit(prepared.caller, request_id)
-        subscription = self._listen(prepared, request_id, watch, kept, shown)
-        subscription.standing = subscription.standing or standing
+        limits = self._limiter.admit(prepared.caller, request_id)
+        subscription = self._subscribe(prepared, request_id, stopwatch, detached, shown)
+        subscription.limits = subscription.limits or limits
         return subscription
 
-    def _listen(
-        self, prepared: PreparedRequest, request_id: str, watch: Stopwatch, kept: bool, shown: bool
+    def _subscribe(
+        self, prepared: PreparedRequest, request_id: str, stopwatch: Stopwatch, detached: bool, shown: bool
     ) -> Subscription:
+        """From the cache, from a call under way, or from a new one."""
         shareable = prepared.request.cache_mode is CacheMode.DEFAULT
         answer = self._cache.get(prepared.cache_key) if shareable else None
-        watch.lap("cache")
-        if answer is not None and (replay := self._replay(prepared, request_id, answer, watch)) is not None:
+        stopwatch.lap("cache")
+        if answer is not None and (replay := self._replay(prepared, request_id, answer, stopwatch)) is not None:
             return replay
-        about = _about(prepared)
-        flight = self._flights.join(prepared.cache_key if shareable else None, request_id, about)
+        call = self._single_flight.join(prepared.cache_key if shareable else None, request_id, _fingerprint(prepared))
         if shown:
-            flight.mark_shown()
-        if flight.flight_id != request_id:
-            return self._join(prepared, request_id, flight, watch, kept)
+            call.mark_shown()
+        if call.call_id != request_id:
+            return self._join(prepared, request_id, call, stopwatch, detached)
         try:
             if shareable and (answer := self._cache.get(prepared.cache_key, counted=False)) is not None:
-                # It landed between the look into the cache and boarding.
-                replay = self._replay(prepared, request_id, answer, watch)
+                # It was cached between the lookup and the join.
+                replay = self._replay(prepared, request_id, answer, stopwatch)
                 if replay is not None:
-                    # Whoever has boarded since gets the same.
-                    _land_at_once(flight, answer)
+                    # Whoever has joined since gets the same.
+                    _complete_at_once(call, answer)
                     return replay
-            return self._lead(prepared, request_id, flight, watch, kept)
+            return self._lead(prepared, request_id, call, stopwatch, detached)
         except Exception as error:
-            flight.complete(CallResult(failure=Failure.of(_for_others(error))))
+            call.complete(CallResult(failure=Failure.of(_for_others(error))))
             raise
 
     def _replay(
-        self, prepared: PreparedRequest, request_id: str, answer: CachedAnswer, watch: Stopwatch
+        self, prepared: PreparedRequest, request_id: str, answer: CachedAnswer, stopwatch: Stopwatch
     ) -> Subscription | None:
         """Serve a stored answer. It costs nothing; its token counts are those of the answer, whose cost is saved.
 
         None: it was deleted, and this process's cache did not know.
         """
-        # The same prompts can come from other values: then the history keeps what was typed this time. And texts have one
+        # Equal messages can come from other values: then the history keeps what was typed this time. And texts have one
         # owner, whoever shares the cache: each deletes and searches their own.
         asked = (prepared.caller.owner, prepared.request.input, prepared.request.parameters)
         same = (answer.owner, answer.input, answer.parameters) == asked
@@ -209,68 +216,82 @@ class GenerationService:
             cost_usd=NO_BILL.cost_usd,
             saved_usd=answer.cost_usd,
             price_version=answer.price_version,
-            latency_ms=round(watch.total_ms()),
+            latency_ms=round(stopwatch.total_ms()),
             finished_ms=self._clock.now_ms(),
         )
-        if not self._history.record_hit(generation, answer.answer_id):
+        if not self._store.record_hit(generation, answer.answer_id):
             self._cache.discard(prepared.cache_key)
             return None
-        watch.lap("store")
-        return ReplaySubscription(Finished(generation, watch.laps_ms))
+        stopwatch.lap("store")
+        return ReplaySubscription(GenerationResult(generation, stopwatch.laps_ms))
 
     def _lead(
-        self, prepared: PreparedRequest, request_id: str, flight: SharedCall, watch: Stopwatch, kept: bool
+        self, prepared: PreparedRequest, request_id: str, call: SharedCall, stopwatch: Stopwatch, detached: bool
     ) -> Subscription:
-        self._calls.slots.take()
+        prepared.provider.bulkhead.acquire()
         try:
             running = self._generation(prepared, request_id, status=Status.RUNNING, attempts=1)
-            hold = self._limiter.hold(prepared, request_id)
-            taken = self._history.start(running, hold)
-            standing = self._limiter.granted(taken, hold.ask) if hold and taken else ()
+            reservation = self._limiter.for_call(
+                prepared.caller, request_id, prepared.call.model, partial(most_tokens, prepared.call)
+            )
+            limits = self._store_running(running, reservation)
         except BaseException:
-            self._calls.slots.give_back()
+            prepared.provider.bulkhead.release()
             raise
-        watch.lap("store")
-        run = self._run(prepared, running, flight, watch, kept)
-        subscription = LocalSubscription(run, self._clock)
-        subscription.standing = standing
-        self._calls.lead(
-            run,
-            prepared.call,
-            self._deadline(),
-            remember=prepared.request.cache_mode is not CacheMode.NO_STORE,
-            may_retry=lambda: hold is None or self._limiter.extend(hold),
-        )
+        stopwatch.lap("store")
+        in_flight = self._in_flight(prepared, running, call, stopwatch, detached)
+        subscription = LocalSubscription(in_flight, self._clock)
+        subscription.limits = limits
+        may_retry = partial(self._limiter.reserve_retry, reservation)
+        self._upstream.lead(in_flight, UpstreamCall(prepared.provider, prepared.call, self._deadline(), may_retry))
         return subscription
+
+    def _store_running(self, running: Generation, reservation: Reservation | None) -> LimitStatuses:
+        """Store the row and its reservation: both, or where the reservation is refused neither.
+
+        Raises `LimitError`.
+        """
+
+        def work(unit: UnitOfWork) -> ReservationResult | None:
+            result = unit.reservations.reserve(reservation) if reservation else None
+            if result is None or result.refused is None:
+                unit.generations.start(running)
+            return result
+
+        result = self._store.transaction(work)
+        return self._limiter.check(result, reservation) if result and reservation else ()
 
     def _join(
-        self, prepared: PreparedRequest, request_id: str, flight: SharedCall, watch: Stopwatch, kept: bool
+        self, prepared: PreparedRequest, request_id: str, call: SharedCall, stopwatch: Stopwatch, detached: bool
     ) -> Subscription:
-        """Share a call that is under way. It costs nothing; the one who began it pays."""
-        answer_id = flight.flight_id if flight.about == _about(prepared) else request_id
+        """Share a call that is under way. It costs nothing; the generation that began it pays."""
+        answer_id = call.call_id if call.fingerprint == _fingerprint(prepared) else request_id
         try:
             running = self._generation(prepared, request_id, status=Status.RUNNING, answer_id=answer_id)
-            running = self._history.record_shared(running)
+            running = self._store.record_joined(running)
         except BaseException:
-            flight.leave(request_id)
+            call.leave(request_id)
             raise
-        self._cache.joined()
-        watch.lap("store")
-        run = self._run(prepared, running, flight, watch, kept)
-        subscription = LocalSubscription(run, self._clock)
-        self._calls.follow(run, self._deadline())
+        self._cache.count_coalesced()
+        stopwatch.lap("store")
+        in_flight = self._in_flight(prepared, running, call, stopwatch, detached)
+        subscription = LocalSubscription(in_flight, self._clock)
+        self._upstream.follow(in_flight, self._deadline())
         return subscription
 
-    def _run(
-        self, prepared: PreparedRequest, running: Generation, flight: SharedCall, watch: Stopwatch, kept: bool
+    def _in_flight(
+        self, prepared: PreparedRequest, running: Generation, call: SharedCall, stopwatch: Stopwatch, detached: bool
     ) -> InFlightGeneration:
-        chosen = prepared.request.model is not None
-        return InFlightGeneration(
-            running, flight, watch, kept=kept, model_chosen=chosen, outputs=prepared.template.outputs
+        traits = Traits(
+            detached=detached,
+            cacheable=prepared.request.cache_mode is not CacheMode.NO_STORE,
+            outputs=prepared.template.outputs,
+            model_chosen=prepared.request.model and running.model,
         )
+        return InFlightGeneration(running, call, stopwatch, traits, self._uses)
 
     def _deadline(self) -> float:
-        return self._clock.monotonic() + self._limits.deadline_s
+        return self._clock.monotonic() + self._settings.deadline_s
 
     def _generation(self, prepared: PreparedRequest, request_id: str, **known: Any) -> Generation:
         """The generation of a prepared request; `known` is what is known of its outcome already."""
@@ -288,32 +309,32 @@ class GenerationService:
             template_id=prepared.template.template_id,
             template_revision=prepared.template.revision,
             model=prepared.call.model,
-            provider=self._provider,
+            provider=prepared.provider.name,
             snippet=snippet_of(prepared.request.input),
             created_ms=self._clock.now_ms(),
             input=prepared.request.input,
             parameters=prepared.request.parameters,
-            prompts=prepared.call.prompts,
+            messages=prepared.call.messages,
             structured=prepared.template.outputs is not None,
             cache_key=prepared.cache_key,
             **{**outcome, **known},
         )
 
 
-def _about(prepared: PreparedRequest) -> str:
-    """Tells generations apart whose prompts are the same although other values were typed, or by someone else."""
+def _fingerprint(prepared: PreparedRequest) -> str:
+    """Tells generations apart whose messages are equal although other values were typed, or by another owner."""
     asked = [prepared.caller.owner, prepared.request.input, dict(prepared.request.parameters)]
     typed = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(typed.encode()).hexdigest()
 
 
 def _for_others(error: Exception) -> Exception:
-    """What those get who wanted to share a call that was not let through: the limit was not theirs."""
+    """The error for those who wanted to share a call that a limit refused: the limit was not theirs."""
     if isinstance(error, LimitError | UnpricedModel):
-        return Overloaded("The request whose call this one shared was not let through. Ask again.", retry_after_s=1)
+        return Overloaded("The request whose call this one shared was refused. Try again.", retry_after_s=1)
     return error
 
 
-def _land_at_once(flight: SharedCall, answer: CachedAnswer) -> None:
-    flight.append(answer.output)
-    flight.complete(CallResult(done=Done(Status.COMPLETED, answer.output, answer.usage, answer.model)))
+def _complete_at_once(call: SharedCall, answer: CachedAnswer) -> None:
+    call.append(answer.output)
+    call.complete(CallResult(done=Done(Status.COMPLETED, answer.output, answer.usage, answer.model)))

@@ -1,7 +1,7 @@
-"""Who listens to a generation: to one that runs here, to one that runs elsewhere, or to one that is over.
+"""Subscriptions to a generation: to one that runs here, to one that runs elsewhere, or to one that is over.
 
-All are used alike: `next` gives pieces of text and at last the answer, `result` the answer alone. A listener is closed
-by who made it, whatever happens.
+All are used alike: `next` gives pieces of text and at last the result, `result` the result alone. Whoever makes a
+subscription closes it.
 """
 
 import threading
@@ -9,21 +9,21 @@ from typing import Protocol
 
 from ..clock import Clock
 from ..errors import Failure, NotFound, ServiceError, UpstreamTruncated, error_of_code
-from ..history.ports import HistoryStore
 from ..limits.status import LimitStatuses
-from .in_flight import Finished, InFlightGeneration
+from .in_flight import GenerationResult, InFlightGeneration
 from .model import Delta, Generation, Status
+from .ports import GenerationStore
 
-LOOK_S = 1.0
+POLL_S = 1.0
 
 
 class Subscription(Protocol):
     """`generation` is what was known when it began; `position` the code points of the answer that `next` has given.
 
-    `collapsed` and `replayed` are those of `Finished`; so is `standing`, which whoever begins a generation sets.
+    `collapsed` and `replayed` are those of `GenerationResult`; so is `limits`, which the service sets.
     """
 
-    standing: LimitStatuses
+    limits: LimitStatuses
 
     @property
     def collapsed(self) -> bool: ...
@@ -37,14 +37,14 @@ class Subscription(Protocol):
     @property
     def position(self) -> int: ...
 
-    def next(self, wait_s: float) -> Delta | Finished | None:
+    def next(self, wait_s: float) -> Delta | GenerationResult | None:
         """The text that came, the end, or None when neither came in time.
 
         Raises the `ServiceError` that the generation ended with.
         """
         ...
 
-    def result(self, wait_s: float) -> Finished | None:
+    def result(self, wait_s: float) -> GenerationResult | None:
         """The end; None when it did not come in time. Raises as `next` does."""
         ...
 
@@ -52,108 +52,107 @@ class Subscription(Protocol):
 
 
 class LocalSubscription:
-    """Listens to a run of this process, from a position on."""
+    """To a generation of this process, from a position on."""
 
     replayed = False
 
-    def __init__(self, run: InFlightGeneration, clock: Clock, after: int = 0) -> None:
-        self.standing: LimitStatuses = ()
-        self._run = run
+    def __init__(self, in_flight: InFlightGeneration, clock: Clock, after: int = 0) -> None:
+        self.limits: LimitStatuses = ()
+        self._in_flight = in_flight
+        self._call = in_flight.call
         self._clock = clock
-        self._restarts = run.flight.restarts
+        self._restarts = self._call.restarts
         self._waker = threading.Event()
         self._watches = False
-        self.position = min(after, len(run.flight.text_after(0))) if after else 0
-        run.listen(self._waker)
+        self.position = min(after, len(self._call.text_after(0))) if after else 0
+        in_flight.subscribers.add(self._waker)
 
     @property
     def generation(self) -> Generation:
-        return self._run.generation
+        return self._in_flight.generation
 
     @property
     def collapsed(self) -> bool:
-        return self._run.collapsed
+        return self._in_flight.collapsed
 
-    def next(self, wait_s: float) -> Delta | Finished | None:
+    def next(self, wait_s: float) -> Delta | GenerationResult | None:
         if not self._watches:
             self._watches = True
-            self._run.flight.mark_shown()
-            self._run.flight.watch(self._waker)
+            self._call.mark_shown()
+            self._call.watch(self._waker)
         until = self._clock.monotonic() + wait_s
         while (event := self._look()) is None:
-            # Being woken does not mean that there is something new for this listener.
+            # Being woken does not mean that there is something new for this subscription.
             left_s = until - self._clock.monotonic()
-            if left_s <= 0 or not self._waker.wait(left_s):
+            if left_s <= 0 or not self._clock.wait(self._waker, left_s):
                 return None
             self._waker.clear()
         return event
 
-    def result(self, wait_s: float) -> Finished | None:
-        return self._end() if self._run.wait(wait_s) else None
+    def result(self, wait_s: float) -> GenerationResult | None:
+        return self._end() if self._in_flight.wait_finished(wait_s) else None
 
     def close(self) -> None:
-        self._run.flight.unwatch(self._waker)
-        self._run.unlisten(self._waker, self._clock.monotonic())
+        self._call.unwatch(self._waker)
+        self._in_flight.subscribers.remove(self._waker, self._clock.monotonic())
 
-    def _look(self) -> Delta | Finished | None:
-        # The outcome first: no text is added after it.
-        ended = self._run.outcome is not None
+    def _look(self) -> Delta | GenerationResult | None:
+        # The result first: no text is added after it.
+        finished = self._in_flight.result is not None
         text = self._unread()
         if text:
             self.position += len(text)
             return Delta(text)
-        return self._end() if ended else None
+        return self._end() if finished else None
 
     def _unread(self) -> str:
-        flight = self._run.flight
-        if flight.restarts != self._restarts:
-            self._restarts = flight.restarts
+        if self._call.restarts != self._restarts:
+            self._restarts = self._call.restarts
             if self.position:
-                raise UpstreamTruncated("The answer was cut off, and began anew for others.")
-        text = flight.text_after(self.position)
-        return text if self._run.cut is None else text[: max(0, self._run.cut - self.position)]
+                raise UpstreamTruncated("The answer was cut off, and began again for others.")
+        return self._in_flight.text_after(self.position)
 
-    def _end(self) -> Finished:
-        outcome = self._run.outcome
-        assert outcome is not None
-        if isinstance(outcome, ServiceError):
-            # A new one for each listener: a raised error collects tracebacks.
-            raise Failure.of(outcome).error()
-        return outcome
+    def _end(self) -> GenerationResult:
+        result = self._in_flight.result
+        assert result is not None
+        if isinstance(result, ServiceError):
+            # A new one for each subscription: a raised error collects tracebacks.
+            raise Failure.of(result).error()
+        return result
 
 
 class ReplaySubscription:
-    """Listens to what is over."""
+    """To a generation that is over."""
 
-    def __init__(self, finished: Finished, after: int = 0) -> None:
-        self.standing: LimitStatuses = finished.standing
-        self._finished = finished
-        self._text = finished.generation.output or ""
+    def __init__(self, result: GenerationResult, after: int = 0) -> None:
+        self.limits: LimitStatuses = result.limits
+        self._result = result
+        self._text = result.generation.output or ""
         self.position = min(after, len(self._text))
 
     @property
     def generation(self) -> Generation:
-        return self._finished.generation
+        return self._result.generation
 
     @property
     def collapsed(self) -> bool:
-        return self._finished.collapsed
+        return self._result.collapsed
 
     @property
     def replayed(self) -> bool:
-        return self._finished.replayed
+        return self._result.replayed
 
-    def next(self, wait_s: float) -> Delta | Finished | None:
+    def next(self, wait_s: float) -> Delta | GenerationResult | None:
         text = self._text[self.position :]
         if text:
             self.position = len(self._text)
             return Delta(text)
         return self.result(wait_s)
 
-    def result(self, wait_s: float) -> Finished | None:
-        generation = self._finished.generation
+    def result(self, wait_s: float) -> GenerationResult | None:
+        generation = self._result.generation
         if generation.status in (Status.COMPLETED, Status.INCOMPLETE):
-            return self._finished
+            return self._result
         raise error_of_code(generation.error or generation.status.value, "")
 
     def close(self) -> None:
@@ -161,14 +160,15 @@ class ReplaySubscription:
 
 
 class PolledSubscription:
-    """Listens to a generation of another process, by its row: its text comes at its end, whole."""
+    """To a generation of another process, by its row: its text comes at its end, whole."""
 
     collapsed = False
     replayed = False
 
-    def __init__(self, history: HistoryStore, generation: Generation, after: int = 0) -> None:
-        self.standing: LimitStatuses = ()
-        self._history = history
+    def __init__(self, store: GenerationStore, clock: Clock, generation: Generation, after: int = 0) -> None:
+        self.limits: LimitStatuses = ()
+        self._store = store
+        self._clock = clock
         self._after = after
         self._over: ReplaySubscription | None = None
         self.generation = generation
@@ -177,29 +177,29 @@ class PolledSubscription:
     def position(self) -> int:
         return self._over.position if self._over else self._after
 
-    def next(self, wait_s: float) -> Delta | Finished | None:
-        return self._over.next(wait_s) if self.is_over(wait_s) and self._over else None
+    def next(self, wait_s: float) -> Delta | GenerationResult | None:
+        return self._over.next(wait_s) if self.poll(wait_s) and self._over else None
 
-    def result(self, wait_s: float) -> Finished | None:
-        return self._over.result(wait_s) if self.is_over(wait_s) and self._over else None
+    def result(self, wait_s: float) -> GenerationResult | None:
+        return self._over.result(wait_s) if self.poll(wait_s) and self._over else None
 
     def close(self) -> None:
         """Nothing to close."""
 
-    def is_over(self, wait_s: float) -> bool:
+    def poll(self, wait_s: float) -> bool:
         """Whether it is over by then; looks about once a second.
 
         Raises `NotFound` if the row was deleted.
         """
         while self._over is None and wait_s > 0:
-            pause_s = min(wait_s, LOOK_S)
-            threading.Event().wait(pause_s)
+            pause_s = min(wait_s, POLL_S)
+            self._clock.sleep(pause_s)
             wait_s -= pause_s
-            row = self._history.get(self.generation.owner, self.generation.request_id)
+            row = self._store.get(self.generation.owner, self.generation.request_id)
             if row is None:
                 raise NotFound("The generation was deleted.")
             if is_over(row):
-                self._over = ReplaySubscription(Finished(row, {}), self._after)
+                self._over = ReplaySubscription(GenerationResult(row, {}), self._after)
         return self._over is not None
 
 

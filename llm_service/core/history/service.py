@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from ..errors import FieldError, InvalidInput, NotFound
 from ..generation.model import Generation
-from ..generation.ports import Cache
+from ..generation.ports import Cache, GenerationStore
 from ..generation.running import RunningGenerations
 from .model import EVERYTHING, Filters, Page
-from .ports import HistoryStore
+from .ports import HistoryQueries, Retention
 from .search import Search, parse_search
 
 MAX_PAGE = 200
@@ -18,14 +18,25 @@ _CURSOR = re.compile(r"([bn])([0-9]{1,18})", re.ASCII)
 
 
 class HistoryService:
-    """The history of generations. A deleted one is gone from the cache too, and stopped first if it still runs."""
+    """The history of generations. A deleted one is gone from the cache too, and cancelled first if it still runs."""
 
-    def __init__(self, store: HistoryStore, cache: Cache, live: RunningGenerations, *, keeps: str = "full") -> None:
-        """`keeps`: `full`, `metadata` (no texts), or `off`."""
+    def __init__(
+        self,
+        store: GenerationStore,
+        queries: HistoryQueries | None,
+        retention: Retention,
+        cache: Cache,
+        running: RunningGenerations,
+        *,
+        keeps: str = "full",
+    ) -> None:
+        """`keeps`: `full`, `metadata` (no texts), or `off`, where there are no `queries`: every list is empty."""
         self.keeps = keeps
         self._store = store
+        self._queries = queries
+        self._retention = retention
         self._cache = cache
-        self._live = live
+        self._running = running
 
     def page(
         self, owner: str, cursor: str | None = None, limit: int = DEFAULT_PAGE, filters: Filters = EVERYTHING
@@ -37,31 +48,31 @@ class HistoryService:
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInput.of([FieldError("limit", f"must be between 1 and {MAX_PAGE}")])
         back, position = _read_cursor(cursor) if cursor is not None else (False, None)
-        if _finds_nothing(filters):
+        if self._queries is None or _finds_nothing(filters):
             return Page(items=[], next=None, prev=None)
         # One row more than asked for tells whether there is another page.
         if back:
-            rows = list(self._store.newest(owner, limit + 1, after=position, filters=filters))
+            rows = list(self._queries.newest(owner, limit + 1, after=position, filters=filters))
             more_newer, more_older = len(rows) > limit, True
             rows = rows[-limit:]
         else:
-            rows = list(self._store.newest(owner, limit + 1, before=position, filters=filters))
+            rows = list(self._queries.newest(owner, limit + 1, before=position, filters=filters))
             more_newer, more_older = position is not None, len(rows) > limit
             rows = rows[:limit]
         if not rows and position is not None:
-            return self._way_back(owner, back, position, filters)
+            return self._way_back(self._queries, owner, back, position, filters)
         return Page(
             items=[summary for _, summary in rows],
             next=_write_cursor("b", rows[-1][0]) if rows and more_older else None,
             prev=_write_cursor("n", rows[0][0]) if rows and more_newer else None,
         )
 
-    def _way_back(self, owner: str, back: bool, position: int, filters: Filters) -> Page:
+    def _way_back(self, queries: HistoryQueries, owner: str, back: bool, position: int, filters: Filters) -> Page:
         """The rows that a cursor leads to are gone: an empty page, which leads to those that are left."""
         if back:
-            left = self._store.newest(owner, 1, before=position + 1, filters=filters)
+            left = queries.newest(owner, 1, before=position + 1, filters=filters)
             return Page(items=[], next=_write_cursor("b", position + 1) if left else None, prev=None)
-        left = self._store.newest(owner, 1, after=position - 1, filters=filters)
+        left = queries.newest(owner, 1, after=position - 1, filters=filters)
         return Page(items=[], next=None, prev=_write_cursor("n", max(0, position - 1)) if left else None)
 
     def get(self, owner: str, request_id: str) -> Generation:
@@ -73,20 +84,26 @@ class HistoryService:
 
     def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:
         """The owner's generations, newest first."""
-        return iter(()) if _finds_nothing(filters) else self._store.export(owner, filters)
+        if self._queries is None or _finds_nothing(filters):
+            return iter(())
+        return self._queries.export(owner, filters)
+
+    def owner_of(self, request_id: str) -> str | None:
+        """Whose generation it is, for those who may see everybody's; None = there is none."""
+        return None if self._queries is None else self._queries.owner_of(request_id)
 
     def delete(self, owner: str, request_id: str) -> None:
         """Raises `NotFound`."""
-        self._live.cancel(owner, request_id)
-        key = self._store.delete(owner, request_id)
+        self._running.cancel(owner, request_id)
+        key = self._retention.delete(owner, request_id)
         if key is None:
             raise _not_found()
         self._cache.discard(key)
 
     def delete_all(self, owner: str) -> int:
         """How many generations were deleted."""
-        self._live.cancel_all(owner)
-        deleted = self._store.delete_all(owner)
+        self._running.cancel_all(owner)
+        deleted = self._retention.delete_all(owner)
         self._cache.discard_owner(owner)
         return deleted
 

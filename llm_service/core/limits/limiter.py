@@ -1,45 +1,47 @@
-"""Limits and budgets at work: asked before anything is paid, kept right by whatever stores an outcome.
+"""Limits and budgets at work: checked before anything is paid for, settled by what stores an outcome.
 
-A generation is counted when it begins, a hit of the cache too. A call to a model also needs a slot and room for the
-most that it can cost; the store takes both in the transaction that stores the running generation, and gives back what
-was not used in the one that stores its outcome.
+A generation is counted when it begins, a cache hit too. A call to a model also needs a slot and room for the most that
+it can cost: both are reserved in the transaction that stores the running generation, and settled in the one that stores
+its outcome.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
 from ..access.caller import UNLIMITED, Allowance, Caller
 from ..clock import Clock
 from ..errors import StorageError, UnpricedModel
-from ..generation.preparation import PreparedRequest
-from ..generation.preview import most_input_tokens
 from ..usage.ports import Prices
 from ..usage.pricing import plain
 from .errors import BudgetExhausted, RateLimited
 from .ports import LimitStore
-from .rules import FREE, Account, Amount, Demand, Reservation, ReservationResult, accounts_of, asked_of
+from .rules import FREE, Account, Amount, Demand, Reservation, ReservationResult, accounts_of, demanded_of
 from .status import LimitKind, LimitStatus, LimitStatuses
 
-# Calls under way that end may free what is missing: when to look again.
-SOON_S = 5
-SLOT_S = 1
+# Calls under way that end may free what is missing: when to try again.
+BUDGET_RETRY_S = 5
+SLOT_RETRY_S = 1
+
+MostTokens = Callable[[], tuple[int, int]]
+"""The most input and output tokens that one attempt of a call can use."""
 
 
 class Limiter:
     """Built once per process; holds no state of its own. Where nothing is limited it asks the store nothing."""
 
     def __init__(
-        self, store: LimitStore, prices: Prices, clock: Clock, *, everyone: Allowance = UNLIMITED, lapse_s: float
+        self, store: LimitStore, prices: Prices, clock: Clock, *, everyone: Allowance = UNLIMITED, expire_s: float
     ) -> None:
-        """`everyone`: the limits of all callers together. `lapse_s`: when a call is surely over, however it ended."""
+        """`everyone`: the limits of all callers together. `expire_s`: when a call is surely over, however it ended."""
         self._store = store
         self._prices = prices
         self._clock = clock
         self._everyone = everyone
-        self._lapse_ms = round(lapse_s * 1000)
+        self._expire_ms = round(expire_s * 1000)
 
     def admit(self, caller: Caller, request_id: str) -> LimitStatuses:
-        """Count a generation; the caller's limits as they stand then.
+        """Count a generation; the caller's limits after it.
 
         Raises `RateLimited`.
         """
@@ -47,91 +49,97 @@ class Limiter:
         if not accounts:
             return ()
         if all(account.allowance.generations_per_minute is None for account in accounts):
-            return self.standing(caller)
-        ask = Demand(generation=True)
-        return self.granted(self._store.take(self._hold(request_id, accounts, ask)), ask)
+            return self.statuses(caller)
+        reservation = self._reservation(request_id, accounts, Demand(generation=True))
+        return self.check(self._store.reserve(reservation), reservation)
 
-    def hold(self, prepared: PreparedRequest, request_id: str) -> Reservation | None:
-        """What a call needs to be let through; None where nothing limits it. The store takes it (`HistoryStore.start`).
+    def has_budget(self, caller: Caller) -> bool:
+        return any(account.has_budget for account in accounts_of(caller, self._everyone))
+
+    def for_call(self, caller: Caller, request_id: str, model: str, most_tokens: MostTokens) -> Reservation | None:
+        """What a call to a model must reserve; None where nothing limits it.
 
         Raises `UnpricedModel`.
         """
-        accounts = accounts_of(prepared.caller, self._everyone)
-        if not any(account.holds for account in accounts):
+        accounts = accounts_of(caller, self._everyone)
+        if not any(account.counts_calls for account in accounts):
             return None
-        return self._hold(request_id, accounts, Demand(call=True, amount=self._most(prepared, accounts)))
+        demand = Demand(call=True, amount=self._most(accounts, model, most_tokens))
+        return self._reservation(request_id, accounts, demand)
 
-    def extend(self, hold: Reservation) -> bool:
+    def reserve_retry(self, reservation: Reservation | None) -> bool:
         """Reserve for another attempt as well; False where there is no room for it, or that cannot be found out."""
-        if hold.ask.amount == FREE:
+        if reservation is None or reservation.demand.amount == FREE:
             return True  # it has its slot already
         # Of the day when the call began: that is the one it is charged to.
-        again = replace(hold, ask=replace(hold.ask, call=False))
+        again = replace(reservation, demand=replace(reservation.demand, call=False))
         try:
-            return self._store.take(again).refused is None
+            return self._store.reserve(again).refused is None
         except StorageError:
-            return False  # the attempt before has an error of its own to tell
+            return False  # the attempt before has an error of its own to report
 
-    def granted(self, taken: ReservationResult, ask: Demand) -> LimitStatuses:
-        """How the limits stand after what was taken.
+    def check(self, result: ReservationResult, reservation: Reservation) -> LimitStatuses:
+        """The limits after a reservation.
 
         Raises `RateLimited` or `BudgetExhausted` where it was refused.
         """
-        limit = taken.refused
+        limit, demand = result.refused, reservation.demand
         if limit is None:
-            return taken.standing
+            return result.statuses
         kind = BudgetExhausted if limit.kind.is_budget else RateLimited
-        error = kind(self._detail(limit, ask), retry_after_s=self._wait_s(limit, ask))
+        error = kind(self._detail(limit, demand), retry_after_s=self._wait_s(limit, demand))
         error.limit = limit
         raise error
 
-    def standing(self, caller: Caller) -> LimitStatuses:
+    def statuses(self, caller: Caller) -> LimitStatuses:
         """The limits of the caller's own, then those of all callers together."""
         accounts = accounts_of(caller, self._everyone)
-        return self._store.standing(accounts, self._clock.now_ms()) if accounts else ()
+        return self._store.statuses(accounts, self._clock.now_ms()) if accounts else ()
 
-    def _hold(self, request_id: str, accounts: tuple[Account, ...], ask: Demand) -> Reservation:
+    def _reservation(self, request_id: str, accounts: tuple[Account, ...], demand: Demand) -> Reservation:
         now_ms = self._clock.now_ms()
-        return Reservation(request_id, accounts, ask, now_ms, now_ms + self._lapse_ms)
+        return Reservation(request_id, accounts, demand, now_ms, now_ms + self._expire_ms)
 
-    def _most(self, prepared: PreparedRequest, accounts: tuple[Account, ...]) -> Amount:
-        """The most that one attempt can come to."""
+    def _most(self, accounts: tuple[Account, ...], model: str, most_tokens: MostTokens) -> Amount:
+        """The most that one attempt can cost."""
         if not any(account.has_budget for account in accounts):
             return Amount()
-        call = prepared.call
-        into, out = most_input_tokens(call), int(call.options["max_output_tokens"])
+        input_tokens, output_tokens = most_tokens()
         if all(account.allowance.usd_per_day is None for account in accounts):
-            return Amount(into + out)
-        price = self._prices.of(call.model)
+            return Amount(input_tokens + output_tokens)
+        price = self._prices.of(model)
         if price is None:
-            raise UnpricedModel(call.model)
-        return Amount(into + out, price.most(into, out))
+            raise UnpricedModel(model)
+        return Amount(input_tokens + output_tokens, price.most(input_tokens, output_tokens))
 
-    def _wait_s(self, limit: LimitStatus, ask: Demand) -> float | None:
-        """When to ask again; None where that would not help."""
-        wanted = asked_of(limit.kind, ask)
+    def _wait_s(self, limit: LimitStatus, demand: Demand) -> float | None:
+        """When to try again; None where that would not help."""
+        wanted = demanded_of(limit.kind, demand)
         if wanted > limit.most:
             return None
         if limit.resets_ms is None:
-            return SLOT_S
+            return SLOT_RETRY_S
         if limit.kind.is_budget and limit.used + wanted <= limit.most:
-            return SOON_S
+            return BUDGET_RETRY_S
         return max(1.0, -(-(limit.resets_ms - self._clock.now_ms()) // 1000))
 
-    def _detail(self, limit: LimitStatus, ask: Demand) -> str:
-        whose = "Your limit" if limit.own else "The service's limit for all its callers"
+    def _detail(self, limit: LimitStatus, demand: Demand) -> str:
         if limit.kind is LimitKind.GENERATIONS:
-            return f"{whose} is {limit.most:,} generations a minute, and they were used."
+            whose = "You have used your" if limit.own else "All callers together have used the service's"
+            return f"{whose} {limit.most:,} generations for this minute."
         if limit.kind is LimitKind.CALLS:
-            return f"{whose} is {limit.most:,} calls to models at once, and so many are under way."
-        wanted = _shown(limit, asked_of(limit.kind, ask))
-        whose = "your budget" if limit.own else "the service's budget for all its callers"
-        if asked_of(limit.kind, ask) > limit.most:
-            return f"This call could come to {wanted} at most, which is more than {whose} of {_shown(limit, limit.most)} a day."
-        held = f" ({_shown(limit, limit.reserved)} are reserved for calls under way)" if limit.reserved else ""
+            whose = "Your" if limit.own else "The service's"
+            return f"{whose} limit of {limit.most:,} concurrent calls to models is reached."
+        wanted = _shown(limit, demanded_of(limit.kind, demand))
+        whose = "your budget" if limit.own else "the service's budget for all callers"
+        if demanded_of(limit.kind, demand) > limit.most:
+            return (
+                f"This call could cost up to {wanted}, which is more than {whose} of {_shown(limit, limit.most)} a day."
+            )
+        reserved = f" ({_shown(limit, limit.reserved)} reserved for calls under way)" if limit.reserved else ""
         return (
-            f"This call could come to {wanted} at most, and {_shown(limit, limit.left)} of {whose} of "
-            f"{_shown(limit, limit.most)} a day are left{held}. A new day begins at 00:00 UTC."
+            f"This call could cost up to {wanted}, but only {_shown(limit, limit.left)} of {whose} of "
+            f"{_shown(limit, limit.most)} a day are left{reserved}. The budget resets at 00:00 UTC."
         )
 
 

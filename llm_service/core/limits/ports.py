@@ -3,27 +3,40 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from .rules import Account, Reservation, ReservationResult
+from .rules import Account, Reservation, ReservationResult, Settlement
 from .status import LimitStatuses
 
 
-class LimitStore(Protocol):
-    """What is counted against limits, in every process. All methods raise `StorageError`.
+class Reservations(Protocol):
+    """What calls hold of limits, inside a unit of work: a reservation and the row of its generation commit together."""
 
-    What a hold took is given back, but for what was used, when a history stores the outcome of its generation.
-    """
+    def reserve(self, reservation: Reservation) -> ReservationResult:
+        """Take what the reservation demands from all its accounts, or nothing where one of them has no room.
 
-    def take(self, hold: Reservation) -> ReservationResult:
-        """Count and reserve what the hold asks of all its accounts, if all have room, in one step.
-
-        A hold that asks for no call adds an attempt to what its `request_id` has reserved.
+        One that demands no slot adds an attempt to what its `request_id` has reserved.
         """
         ...
 
-    def standing(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses: ...
+    def settle(self, settlement: Settlement) -> None:
+        """Charge what a call used instead of what was reserved for it, or than what it was charged before."""
+        ...
+
+    def release(self, request_id: str) -> None:
+        """Give a reservation back: its call used nothing."""
+        ...
+
+
+class LimitStore(Protocol):
+    """What is counted against limits, in every process. All methods raise `StorageError`."""
+
+    def reserve(self, reservation: Reservation) -> ReservationResult:
+        """As in `Reservations`, in a transaction of its own."""
+        ...
+
+    def statuses(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses: ...
 
     def expire(self, now_ms: int) -> int:
-        """Charge what is held beyond its time in full; how many calls. Nobody is left who could tell what they used."""
+        """Charge overdue reservations in full: nobody is left who could tell what their calls used. How many calls."""
         ...
 
     def prune(self, now_ms: int) -> None:

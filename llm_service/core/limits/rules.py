@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from ..access.caller import UNLIMITED, Allowance, Caller
+from ..clock import DAY_MS
 from ..usage.pricing import NOTHING
 from ..usage.tokens import Usage
 from .status import LimitKind, LimitStatus, LimitStatuses
 
 SECOND_MS = 1000
 MINUTE_S = 60
-DAY_MS = 24 * 3600 * 1000
 EVERYONE = "everyone"
 # What a call may answer at most where nothing else says so and a budget needs a bound to reserve.
 BUDGET_OUTPUT_TOKENS = 4096
@@ -49,7 +49,7 @@ class Account:
     allowance: Allowance
 
     @property
-    def holds(self) -> bool:
+    def counts_calls(self) -> bool:
         """Whether a call under way has to be known here."""
         return self.allowance.concurrent is not None or self.has_budget
 
@@ -68,20 +68,20 @@ class Tally:
     used: Amount = FREE
     reserved: Amount = FREE
 
-    def plus(self, ask: "Demand", now_ms: int) -> "Tally":
+    def plus(self, demand: "Demand", now_ms: int) -> "Tally":
         """After it was granted."""
         return replace(
             self,
-            generations=self.generations + ask.generation,
-            frees_ms=self.frees_ms or (second_frees_ms(now_ms // SECOND_MS) if ask.generation else None),
-            calls=self.calls + ask.call,
-            reserved=self.reserved.plus(ask.amount),
+            generations=self.generations + demand.generation,
+            frees_ms=self.frees_ms or (second_frees_ms(now_ms // SECOND_MS) if demand.generation else None),
+            calls=self.calls + demand.call,
+            reserved=self.reserved.plus(demand.amount),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a request wants to count for: a generation, a call to a model, and the most that one attempt can come to."""
+    """What a request wants to count for: a generation, a call to a model, and the most that one attempt can cost."""
 
     generation: bool = False
     call: bool = False
@@ -90,21 +90,39 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What is to be taken from all of the accounts, or from none. It lapses at `expires_ms`, paid in full."""
+    """What is to be taken from all of the accounts, or from none. It expires at `expires_ms`, charged in full."""
 
     request_id: str
     accounts: Sequence[Account]
-    ask: Demand
+    demand: Demand
     now_ms: int
     expires_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReservationResult:
-    """How the accounts stand then; with `refused`, nothing was taken."""
+    """The limits after it; with `refused`, the one that had no room, nothing was taken."""
 
-    standing: LimitStatuses
+    statuses: LimitStatuses
     refused: LimitStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a call used, as far as it is known.
+
+    `unreported`: so many attempts may be billed without having reported their tokens; None = nobody knows how it ended.
+    """
+
+    request_id: str
+    billed: Usage
+    cost_usd: Decimal | None
+    unreported: int | None
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether it surely costs nothing."""
+        return self.unreported == 0 and not self.cost_usd and not _tokens(self.billed)
 
 
 def accounts_of(caller: Caller, everyone: Allowance) -> tuple[Account, ...]:
@@ -139,30 +157,38 @@ def limits_of(account: Account, tally: Tally, now_ms: int) -> LimitStatuses:
     )
 
 
-def asked_of(kind: LimitKind, ask: Demand) -> Decimal:
+def demanded_of(kind: LimitKind, demand: Demand) -> Decimal:
     """How much of it a request wants."""
-    wanted = {LimitKind.GENERATIONS: ask.generation, LimitKind.CALLS: ask.call, LimitKind.TOKENS: ask.amount.tokens}
-    return ask.amount.usd if kind is LimitKind.USD else Decimal(wanted[kind])
+    wanted = {
+        LimitKind.GENERATIONS: demand.generation,
+        LimitKind.CALLS: demand.call,
+        LimitKind.TOKENS: demand.amount.tokens,
+    }
+    return demand.amount.usd if kind is LimitKind.USD else Decimal(wanted[kind])
 
 
-def refusal(standing: LimitStatuses, ask: Demand) -> LimitStatus | None:
+def refusal(statuses: LimitStatuses, demand: Demand) -> LimitStatus | None:
     """The first limit that has no room; None where all have."""
-    for limit in standing:
-        wanted = asked_of(limit.kind, ask)
+    for limit in statuses:
+        wanted = demanded_of(limit.kind, demand)
         if wanted and limit.used + limit.reserved + wanted > limit.most:
             return limit
     return None
 
 
-def charge(reserved: Amount, attempts: int, billed: Usage, cost_usd: Decimal | None, unreported: int | None) -> Amount:
-    """What a call that is over comes to. `reserved` is the most that each of its `attempts` could.
+def charge(reserved: Amount, attempts: int, settlement: Settlement) -> Amount:
+    """What a call that is over costs. `reserved` is the most that each of its `attempts` could.
 
-    What was reported counts as reported. Each of `unreported` attempts, which may be billed without our being told,
-    counts as what was reserved for it, and so does everything where nobody knows how the call ended (None).
+    What was reported counts as reported. Each unreported attempt counts as what was reserved for it, and so does
+    everything where nobody knows how the call ended.
     """
-    if unreported is None:
+    if settlement.unreported is None:
         return reserved.times(attempts)
-    tokens = (billed.input_tokens or 0) + (billed.output_tokens or 0)
+    tokens, cost_usd = _tokens(settlement.billed), settlement.cost_usd
     if cost_usd is None:
         cost_usd = reserved.usd * attempts if tokens else NOTHING
-    return Amount(tokens, cost_usd).plus(reserved.times(unreported))
+    return Amount(tokens, cost_usd).plus(reserved.times(settlement.unreported))
+
+
+def _tokens(billed: Usage) -> int:
+    return (billed.input_tokens or 0) + (billed.output_tokens or 0)

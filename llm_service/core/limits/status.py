@@ -45,11 +45,11 @@ class LimitStatus:
 LimitStatuses = tuple[LimitStatus, ...]
 
 
-def tightest(standing: LimitStatuses) -> LimitStatus | None:
+def tightest(statuses: LimitStatuses) -> LimitStatus | None:
     """The limit that a caller should know of: of generations a minute, or else the budget, with the smallest share left.
 
     None where there is neither; a slot for a call is free again any moment.
     """
-    rates = [limit for limit in standing if limit.kind is LimitKind.GENERATIONS]
-    budgets = [limit for limit in standing if limit.kind.is_budget]
+    rates = [limit for limit in statuses if limit.kind is LimitKind.GENERATIONS]
+    budgets = [limit for limit in statuses if limit.kind.is_budget]
     return min(rates or budgets, key=lambda limit: limit.share_left, default=None)

@@ -1,1 +1,1 @@
-"""Prompt templates: typed inputs and outputs, rendering, self tests."""
+"""Prompt templates: typed inputs and outputs, rendering, tests in the file."""

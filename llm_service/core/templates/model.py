@@ -7,21 +7,21 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import UnknownTemplate
-from ..messages import Prompts
+from ..messages import Message, Messages, Role
 from .inputs import MAIN_INPUT, check_values
 from .outputs import OutputFormat, Outputs
-from .properties import Property, object_schema, sample
+from .properties import Property, object_schema, sample_value
 from .rendering import Section
 
-# Who comes for the first time begins with this one, where it is there.
-STARTER = "basic_chat"
+# Preselected in the page, if it exists.
+DEFAULT_TEMPLATE = "basic_chat"
 TEMPLATE_ID = re.compile(r"[a-z][a-z0-9_]{2,63}")
 _VERSION = re.compile(r"(.+)_v([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a rendered message must be: exactly `text`, or something that holds all of `contains`."""
+    """What a rendered message must be: exactly `text`, or a text that contains all of `contains`."""
 
     text: str | None = None
     contains: tuple[str, ...] = ()
@@ -29,9 +29,9 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class TemplateTest:
-    """A test that a template carries. `inputs` are flat, the main text among them; `line` is its place in the file.
+    """A test in a prompt file. `inputs` are flat and include the main text; `line` is its line in the file.
 
-    `refused` are the paths of the values that must be refused; `output` and `bad_output` recorded answers.
+    `refused` are the paths of values that must be refused; `output` and `bad_output` are recorded answers.
     """
 
     name: str
@@ -48,8 +48,8 @@ class TemplateTest:
 class Template:
     """One prompt file. `revision` is the first 12 hex digits of the SHA-256 of its canonical content.
 
-    `model` None = the service's default; `options` are Responses API names; `outputs` None = the answer is plain text;
-    `source` is the file's text.
+    `model` None = the service's default; `options` have the names of the Responses API; `outputs` None = the answer is
+    plain text; `source` is the text of the file.
     """
 
     template_id: str
@@ -65,22 +65,23 @@ class Template:
     tests: tuple[TemplateTest, ...]
     source: str
 
-    def render(self, text: str, parameters: Mapping[str, Any]) -> Prompts:
+    def render(self, text: str, parameters: Mapping[str, Any]) -> Messages:
         """Check the values and render both messages.
 
-        Raises `InvalidInput` or `InvalidCharacter`, naming each value at fault.
+        Raises `InvalidInput` or `InvalidCharacter` that names each invalid value.
         """
         values = check_values(self.inputs, text, parameters)
-        return Prompts(system=self.system.render(values), user=self.user.render(values))
+        texts = ((Role.SYSTEM, self.system.render(values)), (Role.USER, self.user.render(values)))
+        return tuple(Message.of(role, text) for role, text in texts if text or role is Role.USER)
 
     @cached_property
     def main_input(self) -> Property:
-        return next(one for one in self.inputs if one.name == MAIN_INPUT)
+        return next(declared for declared in self.inputs if declared.name == MAIN_INPUT)
 
     @cached_property
     def parameters(self) -> tuple[Property, ...]:
-        """All inputs but the main one."""
-        return tuple(one for one in self.inputs if one.name != MAIN_INPUT)
+        """All inputs except the main one."""
+        return tuple(declared for declared in self.inputs if declared.name != MAIN_INPUT)
 
     def input_schema(self) -> dict[str, Any]:
         return object_schema(self.inputs)
@@ -92,14 +93,15 @@ class Template:
         return OutputFormat(self.template_id, self.outputs.schema, self.outputs.sample())
 
     def example(self) -> dict[str, Any]:
-        """The `input` and `parameters` of a request that works, made of the inputs' examples."""
-        parameters = {one.name: value for one in self.parameters if (value := _example(one)) is not None}
-        body = {"input": sample(self.main_input)}
+        """The `input` and `parameters` of a valid request, made of the inputs' examples."""
+        examples = {declared.name: _example(declared) for declared in self.parameters}
+        parameters = {name: value for name, value in examples.items() if value is not None}
+        body = {"input": sample_value(self.main_input)}
         return {**body, "parameters": parameters} if parameters else body
 
 
 class TemplateSet:
-    """The templates of one folder, checked as a whole and never changed."""
+    """The templates of one folder, checked together. Immutable."""
 
     def __init__(self, templates: Mapping[str, Template]) -> None:
         self._templates = dict(sorted(templates.items()))
@@ -116,12 +118,11 @@ class TemplateSet:
         return list(self._templates)
 
     @property
-    def starter(self) -> Template:
-        """The one to begin with."""
-        return self._latest.get(STARTER) or next(iter(self))
+    def default_template(self) -> Template:
+        return self._latest.get(DEFAULT_TEMPLATE) or next(iter(self))
 
     def get(self, template_id: str) -> Template:
-        """By id, or by a bare name without `_v<number>`, which means its highest version.
+        """By id, or by the bare name without `_v<number>`, which means the highest version.
 
         Raises `UnknownTemplate`.
         """
@@ -131,16 +132,16 @@ class TemplateSet:
         return found
 
     def bare_name(self, template: Template) -> str | None:
-        """The name without its version, where that means this template."""
+        """The name without its version, if that name means this template."""
         version = version_of(template.template_id)
         if version is None or version[0] in self._templates or self._latest[version[0]] is not template:
             return None
         return version[0]
 
 
-def _example(one: Property) -> Any:
-    """None = the parameter may be left out of an example."""
-    return sample(one) if one.required or one.example is not None else one.default
+def _example(declared: Property) -> Any:
+    """None = the parameter can be omitted from an example."""
+    return sample_value(declared) if declared.required or declared.example is not None else declared.default
 
 
 def version_of(template_id: str) -> tuple[str, int] | None:

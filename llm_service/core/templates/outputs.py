@@ -1,21 +1,22 @@
-"""Answers that are JSON: what a template declares of them, and the check that an answer keeps it."""
+"""Answers in JSON: what a template declares, and the check of an answer against it."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any, NoReturn
 
-from ..errors import FieldError, InputError, InvalidOutput
-from .properties import Property, check_object, object_schema, sample
+from ..errors import FieldError, InvalidOutput
+from .properties import Property, check_object, including_raised, object_schema, sample_value
 
-# How many faults of an answer are told.
-SHOWN_FAULTS = 20
+# How many errors of an answer are reported.
+MAX_OUTPUT_ERRORS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFormat:
-    """The answer must be JSON of this schema. `sample` is a value that is."""
+    """The answer must be JSON of this schema. `sample` is a valid value."""
 
     name: str
     schema: Mapping[str, Any]
@@ -24,7 +25,7 @@ class OutputFormat:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The keys of the object that the model must answer with."""
+    """The keys of the JSON object that the model must answer with."""
 
     properties: tuple[Property, ...]
 
@@ -33,43 +34,33 @@ class Outputs:
         return object_schema(self.properties)
 
     def sample(self) -> dict[str, Any]:
-        """An answer that is valid, made of examples."""
-        return {one.name: sample(one) for one in self.properties}
+        """A valid answer, made of examples."""
+        return {declared.name: sample_value(declared) for declared in self.properties}
 
     def parse(self, text: str) -> dict[str, Any]:
         """The answer as a value.
 
-        Raises `InvalidOutput` that names what is wrong with it.
+        Raises `InvalidOutput` that names its errors.
         """
         try:
-            value = read_json(text)
+            value = load_strict_json(text)
         except (ValueError, RecursionError) as error:
             raise InvalidOutput.of([FieldError("output_json", "is not valid JSON")]) from error
         if not isinstance(value, dict):
             raise InvalidOutput.of([FieldError("output_json", "must be an object")])
-        faults = list(_first(self._check(value), SHOWN_FAULTS))
-        if faults:
-            raise InvalidOutput.of(faults)
+        errors = including_raised(check_object(self.properties, value, "output_json"))
+        if reported := list(islice(errors, MAX_OUTPUT_ERRORS)):
+            raise InvalidOutput.of(reported)
         return value
 
-    def _check(self, value: Mapping[str, Any]) -> Iterator[FieldError]:
-        try:
-            yield from check_object(self.properties, value, "output_json")
-        except InputError as error:
-            yield from error.fields
 
-
-def read_json(text: str) -> Any:
-    """As `json.loads`, but for what is not JSON at all: NaN and infinities.
+def load_strict_json(text: str) -> Any:
+    """As `json.loads`, but NaN and infinities, which are not JSON, are refused.
 
     Raises `ValueError` or `RecursionError`.
     """
-    return json.loads(text, parse_constant=_refuse)
+    return json.loads(text, parse_constant=_refuse_constant)
 
 
-def _refuse(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-def _first(faults: Iterator[FieldError], count: int) -> Sequence[FieldError]:
-    return [fault for fault, _ in zip(faults, range(count), strict=False)]

@@ -1,8 +1,8 @@
 """The regular expressions of prompt files: the part of the language that Python, JavaScript and JSON Schema share.
 
-RE2 runs them: in time linear in the text, whatever the pattern, so that no pair of both can hold the process up. Python's
-own `re` would take years for `^(a+)+$` and forty letters; its `$` also matches before a last line end, and its `\\d` and
-`\\w` are more than ASCII, unlike those of the OpenAPI document that shows the same pattern.
+RE2 runs them, in time linear in the text whatever the pattern, so no pattern can block the process. Python's own `re`
+would take years for `^(a+)+$` and forty letters. Its `$` also matches before a final newline, and its `\\d` and `\\w`
+match more than ASCII, unlike those of the OpenAPI document that shows the same pattern.
 """
 
 import re
@@ -11,8 +11,8 @@ from typing import Any
 
 import re2
 
-# What RE2 takes and JavaScript does not: flags and names in groups, POSIX classes, \\A \\z \\C \\Q...\\E.
-_OURS_ALONE = re.compile(r"(?<!\\)\(\?(?!:)|\[\[:|\\[AzCQE]")
+# What RE2 supports and JavaScript does not: flags and names in groups, POSIX classes, \\A \\z \\C \\Q...\\E.
+_RE2_ONLY = re.compile(r"(?<!\\)\(\?(?!:)|\[\[:|\\[AzCQE]")
 
 
 class PatternError(Exception):
@@ -20,17 +20,17 @@ class PatternError(Exception):
 
 
 def check_pattern(pattern: str) -> None:
-    """Raise `PatternError` for what not every reader of the pattern would understand alike."""
-    if found := _OURS_ALONE.search(pattern):
-        raise PatternError(f"{found[0]} means something else in JavaScript, or nothing")
+    """Raise `PatternError` for patterns that not every reader understands in the same way."""
+    if found := _RE2_ONLY.search(pattern):
+        raise PatternError(f"{found[0]} does not work in JavaScript")
     try:
         _compiled(pattern)
     except re2.error as error:
         raise PatternError(error.args[0].decode(errors="replace")) from error
 
 
-def is_found(pattern: str, text: str) -> bool:
-    """Whether the pattern is found anywhere in the text; `text` holds no lone surrogate."""
+def pattern_matches(pattern: str, text: str) -> bool:
+    """Whether the pattern matches anywhere in the text, which must not contain a lone surrogate."""
     return _compiled(pattern).search(text) is not None
 
 

@@ -1,4 +1,4 @@
-"""Where templates come from, and who hears of changes."""
+"""Where templates come from, and who is notified of changes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from .model import TemplateSet
 
 @dataclass(frozen=True, slots=True)
 class TemplateFault:
-    """What is wrong with one file; `line` None = with the file as a whole."""
+    """An error in a prompt file. `line` None = it concerns the whole file."""
 
     path: str
     line: int | None
@@ -21,7 +21,7 @@ class TemplateFault:
 
     @property
     def shown(self) -> str:
-        """Without the folder, which callers need not know: `summarize_v1.prompty:7: ...`."""
+        """Without the folder, which callers need not see: `summarize_v1.prompty:7: ...`."""
         return f"{PurePath(self.path).name}{self._line}: {self.message}"
 
     @property
@@ -34,7 +34,7 @@ class TemplateFault:
 
 
 class TemplateFaults(Exception):
-    """A set of templates cannot be used; `faults` has every file's."""
+    """The prompt files cannot be used. `faults` has those of all files."""
 
     def __init__(self, faults: Sequence[TemplateFault]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
@@ -42,33 +42,33 @@ class TemplateFaults(Exception):
 
 
 class TemplateSource(Protocol):
-    """Where templates come from."""
+    """A place that templates are loaded from."""
 
     def changed(self) -> bool:
-        """Whether anything is otherwise than at the last `load`."""
+        """Whether anything has changed since the last `load`."""
         ...
 
     def load(self) -> TemplateSet:
-        """Read and check everything, the templates' own tests too.
+        """Read and check all templates and run their tests.
 
         Raises `TemplateFaults`.
         """
         ...
 
-    def keep(self, templates: TemplateSet) -> None:
-        """Keep a good set where processes that start later find it.
+    def save_last_good(self, templates: TemplateSet) -> None:
+        """Save a good set for processes that start later.
 
         Raises `OSError`.
         """
         ...
 
-    def last_good(self) -> TemplateSet | None:
-        """The set that was kept last; None = there is none."""
+    def load_last_good(self) -> TemplateSet | None:
+        """The set that was saved last; None = there is none."""
         ...
 
 
 class TemplateReporter(Protocol):
-    """Who hears of changes."""
+    """Is notified of changes."""
 
     def templates_changed(self, templates: TemplateSet) -> None: ...
 

@@ -1,7 +1,7 @@
-"""The typed values of a template's inputs and outputs: one declaration that checks a value and describes itself.
+"""The typed inputs and outputs of templates: one declaration validates values and yields their JSON Schema.
 
-The names are those of the Prompty format and of JSON Schema. Types are strict: `"10"` is no integer, and `true` is no
-number.
+The names are those of the Prompty format and of JSON Schema. Types are strict: `"10"` is not an integer, and `true` is
+not a number.
 """
 
 import math
@@ -12,11 +12,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from ..errors import FieldError, InvalidInput
+from ..errors import FieldError, InputError, InvalidInput
 from ..text import refuse_forbidden, repair
-from .patterns import is_found
+from .patterns import pattern_matches
 
-# JSON numbers beyond this lose digits in JavaScript and in many other readers (RFC 8259, section 6).
+# Larger JSON integers lose digits in JavaScript and many other readers (RFC 8259, section 6).
 MAX_INTEGER = 2**53 - 1
 MAX_FLOAT = sys.float_info.max
 
@@ -35,10 +35,10 @@ JSON_TYPES = {PropertyKind.FLOAT: "number"}
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """One declared value. `default` stands in where `required` is False and no value came; None = none is declared.
+    """A declared value. `default` is used if `required` is False and the value is omitted; None = no default.
 
-    `max_length` bounds the characters of a string, or of an array's or object's JSON text. `items` declares an array's
-    items (None = any JSON value), `properties` an object's keys (None = any). `nullable`: `null` is a value too.
+    `max_length` limits the characters of a string, or of the JSON text of an array or object. `items` declares the items
+    of an array (None = any JSON value), `properties` the keys of an object (None = any). `nullable`: `null` is allowed.
     """
 
     name: str
@@ -60,20 +60,20 @@ class Property:
     properties: "tuple[Property, ...] | None" = None
 
     @property
-    def absent(self) -> Any:
-        """What a template renders where no value came."""
+    def effective_default(self) -> Any:
+        """The value that a template renders if it is omitted: the default, or an empty value."""
         if self.default is not None or self.required:
             return self.default
         return _EMPTY[self.kind]() if self.kind in _EMPTY else None
 
     def json_schema(self) -> dict[str, Any]:
-        """As OpenAPI 3.1 has it: JSON Schema 2020-12."""
+        """JSON Schema 2020-12, as in OpenAPI 3.1."""
         json_type = JSON_TYPES.get(self.kind, self.kind.value)
         schema: dict[str, Any] = {"type": [json_type, "null"] if self.nullable else json_type}
         text = self.kind is PropertyKind.STRING
         for key, value in (
             ("description", self.description or None),
-            ("enum", self._shown([*self.enum, None] if self.nullable else list(self.enum)) if self.enum else None),
+            ("enum", self._in_schema([*self.enum, None] if self.nullable else list(self.enum)) if self.enum else None),
             ("minimum", self.minimum),
             ("maximum", self.maximum),
             ("minLength", self.min_length if text else None),
@@ -82,28 +82,26 @@ class Property:
             ("minItems", self.min_items),
             ("maxItems", self.max_items),
             ("items", self.items.json_schema() if self.items else {} if self.kind is PropertyKind.ARRAY else None),
-            ("default", self._shown(self.default)),
+            ("default", self._in_schema(self.default)),
         ):
             if value is not None:
                 schema[key] = value
         if self.properties is not None:
             schema.update(object_schema(self.properties))
         if self.example is not None:
-            schema["examples"] = [self._shown(self.example)]
+            schema["examples"] = [self._in_schema(self.example)]
         return schema
 
-    def _shown(self, value: Any) -> Any:
-        """Numbers of kind float look like ones: generators of clients take 1 for an integer."""
-        if self.kind is not PropertyKind.FLOAT:
+    def _in_schema(self, value: Any) -> Any:
+        """A float is always written with a fraction: client generators take 1 for an integer."""
+        if self.kind is not PropertyKind.FLOAT or value is None:
             return value
-        return (
-            [self._shown(one) for one in value] if isinstance(value, list) else None if value is None else float(value)
-        )
+        return [self._in_schema(item) for item in value] if isinstance(value, list) else float(value)
 
     def check(self, value: Any, path: str) -> Iterator[FieldError]:
-        """What is wrong with `value`, in words for the caller, each under its path below `path`.
+        """The errors of `value`, in words for the caller. Those of inner values have paths below `path`.
 
-        Raises `InvalidCharacter` for text that cannot be stored.
+        Raises `InvalidCharacter` for text that cannot be stored, and `InvalidInput` for infinite numbers.
         """
         if value is None and self.nullable:
             return
@@ -111,7 +109,7 @@ class Property:
         if wrong_type:
             yield FieldError(path, wrong_type)
         elif self.enum and value not in self.enum:
-            yield FieldError(path, "must be one of: " + ", ".join(str(one) for one in self.enum))
+            yield FieldError(path, "must be one of: " + ", ".join(map(str, self.enum)))
         else:
             yield from _VALUE_CHECKS.get(self.kind, _nothing)(self, value, path)
 
@@ -119,10 +117,10 @@ class Property:
         refuse_forbidden(path, value)
         length = len(value)
         if self.max_length is not None and length > self.max_length:
-            yield FieldError(path, f"must have at most {self.max_length:,} characters, has {length:,}")
+            yield FieldError(path, f"must be at most {self.max_length:,} characters (has {length:,})")
         elif self.min_length is not None and length < self.min_length:
-            yield FieldError(path, f"must have at least {self.min_length:,} characters, has {length:,}")
-        elif self.pattern is not None and not is_found(self.pattern, value):
+            yield FieldError(path, f"must be at least {self.min_length:,} characters (has {length:,})")
+        elif self.pattern is not None and not pattern_matches(self.pattern, value):
             yield FieldError(path, f"must match the pattern {self.pattern}")
 
     def _check_number(self, value: float, path: str) -> Iterator[FieldError]:
@@ -133,9 +131,9 @@ class Property:
 
     def _check_list(self, value: list[Any], path: str) -> Iterator[FieldError]:
         if self.max_items is not None and len(value) > self.max_items:
-            yield FieldError(path, f"must have at most {self.max_items:,} items, has {len(value):,}")
+            yield FieldError(path, f"must have at most {self.max_items:,} items (has {len(value):,})")
         elif self.min_items is not None and len(value) < self.min_items:
-            yield FieldError(path, f"must have at least {self.min_items:,} items, has {len(value):,}")
+            yield FieldError(path, f"must have at least {self.min_items:,} items (has {len(value):,})")
         elif self._is_short(value, path):
             for index, item in enumerate(value):
                 if self.items is not None:
@@ -150,56 +148,64 @@ class Property:
             yield from check_object(self.properties, value, path)
 
     def _is_short(self, value: Any, path: str) -> bool:
-        """Also looks at every text inside."""
+        """Also checks every text inside."""
         return _json_length(value, path) <= (math.inf if self.max_length is None else self.max_length)
 
     def _too_long(self, path: str) -> FieldError:
-        return FieldError(path, f"must have at most {self.max_length:,} characters as JSON")
+        return FieldError(path, f"must be at most {self.max_length:,} characters as JSON")
 
 
 def plain_number(value: float) -> str:
-    """All of its digits, and no exponent: `0.00001`."""
+    """All digits and no exponent: `0.00001`."""
     return f"{Decimal(repr(value)):f}"
 
 
-def normal(value: Any) -> Any:
-    """1.0 and 1 are the same number in JSON: they render alike."""
+def normalize_number(value: Any) -> Any:
+    """Make 1.0 an integer: 1.0 and 1 are the same number in JSON and must render alike."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_INTEGER else value
 
 
 def object_schema(properties: Sequence[Property]) -> dict[str, Any]:
-    """The JSON Schema of an object with these keys; a key that is not declared is refused."""
+    """The JSON Schema of an object with these keys and no others."""
     schema: dict[str, Any] = {
         "type": "object",
-        "properties": {one.name: one.json_schema() for one in properties},
+        "properties": {declared.name: declared.json_schema() for declared in properties},
         "additionalProperties": False,
     }
-    required = [one.name for one in properties if one.required]
+    required = [declared.name for declared in properties if declared.required]
     return {**schema, "required": required} if required else schema
 
 
 def check_object(properties: Sequence[Property], value: Mapping[str, Any], path: str) -> Iterator[FieldError]:
-    """What is wrong with an object's keys and values."""
+    """The errors of an object's keys and values."""
     prefix = f"{path}." if path else ""
-    declared = {one.name for one in properties}
+    names = {declared.name for declared in properties}
     for name in value:
-        if name not in declared:
-            yield FieldError(prefix + repair(name[:64]), "is not declared")
-    for one in properties:
-        if one.name in value:
-            yield from one.check(value[one.name], prefix + one.name)
-        elif one.required:
-            yield FieldError(prefix + one.name, "is required")
+        if name not in names:
+            yield FieldError(prefix + repair(name[:64]), "is not an allowed key")
+    for declared in properties:
+        if declared.name in value:
+            yield from declared.check(value[declared.name], prefix + declared.name)
+        elif declared.required:
+            yield FieldError(prefix + declared.name, "is required")
 
 
-def sample(one: Property) -> Any:
-    """A value that the declaration allows: its example or default, else the plainest one (a pattern is not obeyed)."""
-    for known in (one.example, one.default):
+def including_raised(errors: Iterator[FieldError]) -> Iterator[FieldError]:
+    """The errors of a check, with those that it raises."""
+    try:
+        yield from errors
+    except InputError as error:
+        yield from error.fields
+
+
+def sample_value(declared: Property) -> Any:
+    """A valid value: the example or default, else the simplest one (which may not match a pattern)."""
+    for known in (declared.example, declared.default):
         if known is not None:
             return known
-    if one.enum:
-        return one.enum[0]
-    return _SAMPLES[one.kind](one)
+    if declared.enum:
+        return declared.enum[0]
+    return _SAMPLES[declared.kind](declared)
 
 
 _EMPTY: Mapping[PropertyKind, Callable[[], Any]] = {
@@ -209,37 +215,37 @@ _EMPTY: Mapping[PropertyKind, Callable[[], Any]] = {
 }
 
 
-def _sample_text(one: Property) -> str:
-    return ("text" * (1 + (one.min_length or 0) // 4))[: one.max_length]
+def _sample_text(declared: Property) -> str:
+    return ("text" * (1 + (declared.min_length or 0) // 4))[: declared.max_length]
 
 
-def _sample_number(one: Property) -> float:
-    low, high = one.minimum, one.maximum
+def _sample_number(declared: Property) -> float:
+    low, high = declared.minimum, declared.maximum
     number = low if low is not None else min(0, high) if high is not None else 0
-    return math.ceil(number) if one.kind is PropertyKind.INTEGER else number
+    return math.ceil(number) if declared.kind is PropertyKind.INTEGER else number
 
 
-def _sample_list(one: Property) -> list[Any]:
-    count = max(one.min_items or 0, 0 if one.max_items == 0 else 1)
-    return [sample(one.items)] * count if one.items else []
+def _sample_list(declared: Property) -> list[Any]:
+    count = max(declared.min_items or 0, 0 if declared.max_items == 0 else 1)
+    return [sample_value(declared.items)] * count if declared.items else []
 
 
-def _sample_object(one: Property) -> dict[str, Any]:
-    return {inner.name: sample(inner) for inner in one.properties or ()}
+def _sample_object(declared: Property) -> dict[str, Any]:
+    return {inner.name: sample_value(inner) for inner in declared.properties or ()}
 
 
 _SAMPLES: Mapping[PropertyKind, Callable[[Property], Any]] = {
     PropertyKind.STRING: _sample_text,
     PropertyKind.INTEGER: _sample_number,
     PropertyKind.FLOAT: _sample_number,
-    PropertyKind.BOOLEAN: lambda one: False,
+    PropertyKind.BOOLEAN: lambda declared: False,
     PropertyKind.ARRAY: _sample_list,
     PropertyKind.OBJECT: _sample_object,
 }
 
 
 def _json_length(value: Any, path: str) -> int:
-    """About the characters of its JSON text; refuses what no store can keep in any text of it."""
+    """About the length of its JSON text. Raises `InvalidCharacter` and `InvalidInput` for what cannot be stored."""
     if isinstance(value, str):
         refuse_forbidden(path, value)
         return len(value) + 2
@@ -248,16 +254,16 @@ def _json_length(value: Any, path: str) -> int:
     if isinstance(value, list):
         return 2 + sum(_json_length(inner, path) + 2 for inner in value)
     if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidInput.of([FieldError(path, "must hold finite numbers only")])
+        raise InvalidInput.of([FieldError(path, "must contain only finite numbers")])
     return len(str(value))
 
 
-def _nothing(_one: Property, _value: Any, _path: str) -> Iterator[FieldError]:
+def _nothing(_declared: Property, _value: Any, _path: str) -> Iterator[FieldError]:
     return iter(())
 
 
 def _is_integer(value: Any) -> str | None:
-    """3.0 is one, as JSON Schema has it: JSON knows one kind of number."""
+    """3.0 is an integer too, as in JSON Schema."""
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not whole:
         return "must be an integer"
@@ -267,7 +273,7 @@ def _is_integer(value: Any) -> str | None:
 def _is_number(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "must be a number"
-    # An integer may be too large for a float at all.
+    # An integer may be too large for a float.
     return None if abs(value) <= MAX_FLOAT else "must be a finite number"
 
 

@@ -1,18 +1,18 @@
-"""The templates in use: swapped as a whole when the files change, kept as they are while any file is at fault."""
+"""The templates in use: replaced together when the files change, unchanged while any file has errors."""
 
 from .ports import TemplateFault, TemplateFaults, TemplateReporter, TemplateSource
 
 
 class TemplateRegistry:
-    """`current` is the last set that was good; who needs several templates of one set takes it once.
+    """`current` is the last good set. Read it once to get several templates of the same set.
 
-    `faults` says what is wrong with the files as they are now; empty = `current` is what they hold.
+    `faults` are the errors of the files as they are now; empty = `current` matches the files.
     """
 
     def __init__(self, source: TemplateSource, reporter: TemplateReporter, *, falls_back: bool = False) -> None:
-        """`falls_back`: begin with the set that was kept last where the files have faults now.
+        """`falls_back`: begin with the set that was saved last if the files have errors.
 
-        Raises `TemplateFaults` where there is no good set to begin with.
+        Raises `TemplateFaults` if there is no good set.
         """
         self._source = source
         self._reporter = reporter
@@ -20,16 +20,16 @@ class TemplateRegistry:
         try:
             self.current = source.load()
         except TemplateFaults as error:
-            last_good = source.last_good() if falls_back else None
+            last_good = source.load_last_good() if falls_back else None
             if last_good is None:
                 raise
             self.current = last_good
             self._refuse(error)
         else:
-            self._keep()
+            self._save()
 
     def refresh(self) -> None:
-        """Take over what changed; wants to be called about once a second."""
+        """Load changed files. Must be called about once a second."""
         if not self._source.changed():
             return
         try:
@@ -39,14 +39,14 @@ class TemplateRegistry:
         else:
             self.current, self.faults = loaded, ()
             self._reporter.templates_changed(loaded)
-            self._keep()
+            self._save()
 
     def _refuse(self, error: TemplateFaults) -> None:
         self.faults = error.faults
         self._reporter.templates_refused(error.faults)
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         try:
-            self._source.keep(self.current)
+            self._source.save_last_good(self.current)
         except OSError as error:
             self._reporter.templates_not_kept(error)

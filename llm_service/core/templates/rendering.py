@@ -1,9 +1,9 @@
 """Prompt sections in a small, safe part of Jinja2.
 
-A section is compiled once, at load. Values are substituted once, as plain text: nothing in a value is ever read as a
-role, a variable or a loop. A section may print declared inputs, filter, test, compare and loop over them; it may not
-call, import, multiply or reach any global, and filters take constants only, so that neither a file nor a value can make
-it run for long or read anything.
+A section is compiled once, at load. Values are substituted once, as plain text: nothing in a value is read as a role, a
+variable or a loop. A section may print, filter, test, compare and loop over declared inputs. It may not call, import,
+multiply or access globals, and filters take only constants, so neither a file nor a value can make it run for long or
+read anything.
 """
 
 from collections.abc import Mapping
@@ -48,9 +48,9 @@ FILTERS = [
     "upper",
     "wordcount",
 ]
-# A loop or a filter can make more of a value than there was: beyond this a message is refused.
-MAX_CHARS = 4_000_000
-# `indent(1000000)` of many lines would fill the memory before anyone could count.
+# Loops and filters can multiply a value: longer messages are refused.
+MAX_MESSAGE_CHARS = 4_000_000
+# `indent(1000000)` of many lines would fill the memory before the length is checked.
 MAX_FILTER_NUMBER = 100_000
 MAX_INDENT = 100
 _ALLOWED_NODES = (
@@ -84,11 +84,11 @@ class Section:
     """A compiled section of a prompt."""
 
     def __init__(self, text: str) -> None:
-        """Raises `SectionError` for bad syntax and for whatever a prompt may not do."""
+        """Raises `SectionError` for invalid syntax and for anything that a prompt may not do."""
         self.text = text
         try:
             tree = _ENVIRONMENT.parse(text)
-            _refuse_what_is_not_allowed(tree)
+            _refuse_unsafe_nodes(tree)
             self.variables = frozenset(meta.find_undeclared_variables(tree))
             self._template = _ENVIRONMENT.from_string(tree)
         except TemplateSyntaxError as error:
@@ -102,37 +102,37 @@ class Section:
         return min(lines, default=1)
 
     def render(self, values: Mapping[str, Any]) -> str:
-        """Raises `InvalidInput` where the values do not fit what the section does with them."""
+        """Raises `InvalidInput` if the section cannot be rendered with these values."""
         try:
             return self._joined(values)
         except (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-            # The words of the error may quote a value; the name of its kind does not.
-            message = f"does not fit what the template does with it ({type(error).__name__})"
+            # The error's message may quote a value; its type does not.
+            kind = type(error).__name__
             raise InvalidInput(
-                f"The template could not be rendered: a value {message}.",
-                fields=[FieldError("parameters", message)],
+                f"The template cannot be rendered with these values ({kind}).",
+                fields=[FieldError("parameters", f"cannot be used by the template as they are ({kind})")],
             ) from error
 
     def _joined(self, values: Mapping[str, Any]) -> str:
         parts, length = list[str](), 0
         for part in self._template.generate(values):
             length += len(part)
-            if length > MAX_CHARS:
+            if length > MAX_MESSAGE_CHARS:
                 raise InvalidInput.of(
-                    [FieldError("parameters", f"make a message of more than {MAX_CHARS:,} characters")]
+                    [FieldError("parameters", f"render to a message of more than {MAX_MESSAGE_CHARS:,} characters")]
                 )
             parts.append(part)
         return "".join(parts)
 
 
-def _refuse_what_is_not_allowed(tree: nodes.Template) -> None:
+def _refuse_unsafe_nodes(tree: nodes.Template) -> None:
     for node in tree.find_all(nodes.Node):
         if not isinstance(node, (*_ALLOWED_NODES, nodes.Helper)):
             raise SectionError(f"may not use {type(node).__name__.lower()} here", node.lineno)
         if isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
-            raise SectionError(f"may not reach {node.attr}", node.lineno)
+            raise SectionError(f"may not access {node.attr}", node.lineno)
         if isinstance(node, nodes.Name) and node.name == "self":
-            raise SectionError("may not reach self", node.lineno)
+            raise SectionError("may not access self", node.lineno)
         if isinstance(node, nodes.For) and node.find(nodes.For):
             raise SectionError("may not have a loop inside a loop", node.lineno)
         if isinstance(node, nodes.Filter):
@@ -142,9 +142,9 @@ def _refuse_what_is_not_allowed(tree: nodes.Template) -> None:
 def _refuse_arguments(node: nodes.Filter) -> None:
     for argument in [*node.args, *(keyword.value for keyword in node.kwargs)]:
         # `-1` is a constant under a minus.
-        plain = argument.node if isinstance(argument, nodes.Neg) else argument
-        if not isinstance(plain, nodes.Const):
-            raise SectionError(f"may give the filter {node.name} constants only", node.lineno)
-        number = plain.value if isinstance(plain.value, int | float) else 0
-        if number > (MAX_INDENT if node.name == "indent" else MAX_FILTER_NUMBER):
-            raise SectionError(f"may not give the filter {node.name} so large a number", node.lineno)
+        constant = argument.node if isinstance(argument, nodes.Neg) else argument
+        if not isinstance(constant, nodes.Const):
+            raise SectionError(f"may give the filter {node.name} only constants", node.lineno)
+        limit = MAX_INDENT if node.name == "indent" else MAX_FILTER_NUMBER
+        if isinstance(constant.value, int | float) and constant.value > limit:
+            raise SectionError(f"may not give the filter {node.name} a number above {limit:,}", node.lineno)

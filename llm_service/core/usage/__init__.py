@@ -1,1 +1,1 @@
-"""Tokens, prices, and sums of both."""
+"""Token counts, prices and their sums."""

@@ -1,4 +1,4 @@
-"""What usage and prices need from the world."""
+"""Prices of models and storage of usage."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,21 +8,21 @@ from .sums import GroupBy, UsageLine
 
 
 class Prices(Protocol):
-    """What models cost, by name."""
+    """The prices of models."""
 
     def of(self, model: str) -> Price | None:
-        """None = no price is known."""
+        """None = the price is unknown."""
         ...
 
 
 class UsageStore(Protocol):
-    """The sums that are kept of what generations used. They grow with each outcome, in its own transaction."""
+    """The stored sums of usage. Each outcome is added in the transaction that stores it."""
 
     def lines(
         self, owner: str | None, group_by: GroupBy, since_hour: int | None, until_hour: int | None
     ) -> Sequence[UsageLine]:
-        """One line for each key that has anything. `since_hour` and `until_hour` (not included) count from 1970, UTC.
+        """One line for each key with any usage. `since_hour` and `until_hour` (exclusive) count from 1970, UTC.
 
-        `owner` None = everybody's. Raises `StorageError`.
+        `owner` None = all owners. Raises `StorageError`.
         """
         ...

@@ -8,24 +8,24 @@ from .tokens import NO_TOKENS, NOT_REPORTED, Usage
 
 NOTHING = Decimal(0)
 MILLION = Decimal(1_000_000)
-# The smallest amount that is told apart: a token at 0.000001 USD per million tokens.
+# The precision of amounts: one token at 0.000001 USD per million tokens.
 PICO_USD = Decimal("1e-12")
 
 Tariff = Callable[[int, int, int], Decimal]
-"""US dollars for input tokens, for those among them that the provider had cached, and for output tokens."""
+"""US dollars for input tokens, how many of them the provider had cached, and output tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model costs. `version` (at most 40 characters) names the list that says so."""
+    """The price of a model. `version` (at most 40 characters) names the price list."""
 
     version: str
     tariff: Tariff
 
     def cost(self, usage: Usage) -> Decimal | None:
-        """None where the usage does not say enough, or makes no sense.
+        """None if the usage is incomplete or contradicts itself.
 
-        Input of which nobody said whether it was cached is billed as if it was not.
+        Input counts as not cached where the provider does not say.
         """
         into, cached, out = usage.input_tokens, usage.cached_input_tokens or 0, usage.output_tokens
         if into is None or out is None or cached > into:
@@ -33,13 +33,13 @@ class Price:
         return plain(self.tariff(into, cached, out))
 
     def most(self, input_tokens: int, output_tokens: int) -> Decimal:
-        """The worst case: nothing is cached."""
+        """The maximum cost: nothing is cached."""
         return plain(self.tariff(input_tokens, 0, output_tokens))
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Tokens and what they cost; None = unknown. `price_version` is None where nothing could be priced."""
+    """Tokens and their cost; None = unknown. `price_version` is None if the cost is."""
 
     usage: Usage = NOT_REPORTED
     cost_usd: Decimal | None = None
@@ -51,7 +51,7 @@ class Bill:
         return cls(usage, cost_usd, price.version if price and cost_usd is not None else None)
 
     def plus(self, other: "Bill") -> "Bill":
-        """Both together. An attempt that reported nothing adds nothing: what is known is the bill."""
+        """The sum of both. An attempt with unknown usage adds nothing: the bill is what is known."""
         costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
         return Bill(
             self.usage.plus(other.usage),
@@ -60,12 +60,12 @@ class Bill:
         )
 
 
-# Who uses a stored answer, or shares another's call, pays nothing.
+# A cached answer or a shared call costs nothing.
 NO_BILL = Bill(NO_TOKENS, NOTHING)
 
 
 def per_million(input_usd: Decimal, cached_input_usd: Decimal, output_usd: Decimal) -> Tariff:
-    """The tariff of prices per million tokens."""
+    """A tariff with prices per million tokens."""
 
     def tariff(into: int, cached: int, out: int) -> Decimal:
         return ((into - cached) * input_usd + cached * cached_input_usd + out * output_usd) / MILLION
@@ -74,5 +74,5 @@ def per_million(input_usd: Decimal, cached_input_usd: Decimal, output_usd: Decim
 
 
 def plain(amount: Decimal) -> Decimal:
-    """To a trillionth of a dollar, with no exponent and no trailing zeros: `0`, `0.00015`."""
+    """Round to a trillionth of a dollar; no exponent and no trailing zeros: `0`, `0.00015`."""
     return Decimal(f"{amount.quantize(PICO_USD).normalize():f}")

@@ -1,6 +1,6 @@
-"""What generations used, added up.
+"""Sums of usage.
 
-A sum says what is known. Generations whose tokens or price nobody knows are counted beside it, never as 0.
+Sums contain what is known. Generations with unknown tokens or an unknown price are counted separately, never as 0.
 """
 
 import math
@@ -9,17 +9,14 @@ from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from enum import StrEnum
 
-from ..generation.model import Generation, Status
 from .pricing import NOTHING, plain
-from .tokens import NO_TOKENS
 
-HOUR_MS = 3_600_000
-# Bucket 0 is below a millisecond; from there each is a fifth wider than the one before, four to a doubling.
+# Bucket 0 is below 1 ms. Each further bucket is 19 % wider than the one before: four to a doubling.
 BUCKETS_PER_DOUBLING = 4
 
 
 class GroupBy(StrEnum):
-    """What the lines of a report are. `hour` is for charts of a day; the API has the others."""
+    """What the lines of a report are. `hour` is for charts of one day; the API offers the others."""
 
     HOUR = "hour"
     DAY = "day"
@@ -33,10 +30,10 @@ class GroupBy(StrEnum):
 class UsageSums:
     """Sums over generations.
 
-    Tokens without `saved_` are billed ones: those of calls that these generations made to the provider. `saved_` ones came
-    from the cache or from another's call. `latencies` counts the answers that a model gave, by bucket (`bucket_of`).
-    `unknown_usage`: the tokens, and so the money, of that many are not in the sums, or not whole. `unknown_price`: the
-    tokens of that many are in the sums, and their money is not.
+    Tokens without `saved_` are billed: they belong to calls that these generations made to the provider. `saved_` ones
+    came from the cache or from a shared call. `latencies` counts the answers of models by bucket (`bucket_of`).
+    `unknown_usage` counts generations whose tokens and cost are not, or not completely, in the sums. `unknown_price`
+    counts those whose tokens are in the sums and whose cost is not.
     """
 
     requests: int = 0
@@ -60,7 +57,7 @@ class UsageSums:
     latencies: Mapping[int, int] = field(default_factory=dict)
 
     def plus(self, other: "UsageSums", sign: int = 1) -> "UsageSums":
-        """Both together; with `sign` -1, without the other."""
+        """The sum of both, or with `sign` -1 the difference."""
         both = {name: getattr(self, name) + sign * getattr(other, name) for name in (*COUNTS, "cost_usd", "saved_usd")}
         latencies = dict(self.latencies)
         for bucket, count in other.latencies.items():
@@ -68,7 +65,7 @@ class UsageSums:
         return UsageSums(**both, latencies=latencies)
 
     def latency_ms(self, share: float) -> int | None:
-        """The time within which that share of the answers came, to about a tenth; None = there were none."""
+        """The latency quantile `share` (0.5 = the median), to about 10 %; None = no answers."""
         rank, before = share * sum(self.latencies.values()), 0
         for bucket in sorted(self.latencies):
             count = self.latencies[bucket]
@@ -79,7 +76,7 @@ class UsageSums:
         return None
 
 
-COUNTS = tuple(one.name for one in fields(UsageSums) if one.type is int)
+COUNTS = tuple(count.name for count in fields(UsageSums) if count.type is int)
 
 
 def bucket_of(latency_ms: int) -> int:
@@ -87,48 +84,13 @@ def bucket_of(latency_ms: int) -> int:
 
 
 def _edge_ms(bucket: int) -> float:
-    """Where a bucket begins."""
+    """The lower edge of a bucket."""
     return 0.0 if bucket == 0 else 2 ** ((bucket - 1) / BUCKETS_PER_DOUBLING)
-
-
-def sums_of(generation: Generation) -> UsageSums:
-    """What one generation that is over adds to the sums."""
-    status = generation.status
-    called = generation.attempts > 0
-    answered = status in (Status.COMPLETED, Status.INCOMPLETE)
-    spared = answered and not called
-    billed = generation.billed if called else NO_TOKENS
-    saved = generation.usage if spared else NO_TOKENS
-    cost_usd = generation.cost_usd if called else NOTHING
-    saved_usd = generation.saved_usd if spared else NOTHING
-    unknown = None in (billed.input_tokens, billed.output_tokens, saved.input_tokens, saved.output_tokens)
-    fresh = answered and not generation.cached and generation.latency_ms is not None
-    return UsageSums(
-        requests=1,
-        hits=int(generation.cached),
-        joined=int(not called and not generation.cached),
-        completed=int(status is Status.COMPLETED),
-        incomplete=int(status is Status.INCOMPLETE),
-        failed=int(status is Status.FAILED),
-        cancelled=int(status is Status.CANCELLED),
-        interrupted=int(status is Status.INTERRUPTED),
-        input_tokens=billed.input_tokens or 0,
-        cached_input_tokens=billed.cached_input_tokens or 0,
-        output_tokens=billed.output_tokens or 0,
-        reasoning_tokens=billed.reasoning_tokens or 0,
-        saved_input_tokens=saved.input_tokens or 0,
-        saved_output_tokens=saved.output_tokens or 0,
-        unknown_usage=int(unknown),
-        unknown_price=int(not unknown and (cost_usd is None or saved_usd is None)),
-        cost_usd=cost_usd or NOTHING,
-        saved_usd=saved_usd or NOTHING,
-        latencies={bucket_of(generation.latency_ms or 0): 1} if fresh else {},
-    )
 
 
 @dataclass(frozen=True, slots=True)
 class UsageLine:
-    """`key` is what `GroupBy` says: an hour or a day since 1970, a template's id with or without its revision, a name."""
+    """`key` follows `GroupBy`: an hour or day since 1970, a template's id with or without its revision, a name."""
 
     key: tuple[str | int, ...]
     sums: UsageSums
@@ -136,6 +98,6 @@ class UsageLine:
 
 def total_of(sums: Iterable[UsageSums]) -> UsageSums:
     total = UsageSums()
-    for one in sums:
-        total = total.plus(one)
+    for part in sums:
+        total = total.plus(part)
     return replace(total, cost_usd=plain(total.cost_usd), saved_usd=plain(total.saved_usd))

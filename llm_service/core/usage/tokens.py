@@ -1,11 +1,11 @@
-"""Token counts, as providers report them."""
+"""Token counts."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts as the provider reported them; None = it did not say (never 0 in its place).
+    """Token counts as reported by the provider; None = not reported (never 0 instead).
 
     `cached_input_tokens` are part of `input_tokens`, `reasoning_tokens` part of `output_tokens`.
     """
@@ -18,11 +18,11 @@ class Usage:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it says all that is billed."""
+        """Whether all billed counts are known."""
         return self.input_tokens is not None and self.output_tokens is not None
 
     def plus(self, other: "Usage") -> "Usage":
-        """Both together; a count that only one of them has is taken for the whole."""
+        """The sum of both. A count that only one of them has is taken as the sum."""
         return Usage(
             input_tokens=_sum(self.input_tokens, other.input_tokens),
             output_tokens=_sum(self.output_tokens, other.output_tokens),
@@ -32,10 +32,9 @@ class Usage:
         )
 
 
-def _sum(one: int | None, other: int | None) -> int | None:
-    return (one or 0) + (other or 0) if one is not None or other is not None else None
+def _sum(first: int | None, second: int | None) -> int | None:
+    return None if first is None and second is None else (first or 0) + (second or 0)
 
 
-# Nobody said.
 NOT_REPORTED = Usage()
 NO_TOKENS = Usage(0, 0, 0, 0, 0)

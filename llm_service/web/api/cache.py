@@ -4,7 +4,7 @@ from flask import Response
 
 from ..context import services
 from ..http.security_log import record
-from ..schemas.api import ClearedSchema
+from ..schemas.cache import ClearedSchema
 from .openapi import Blueprint, json_response
 
 blp = Blueprint("cache", __name__, url_prefix="/api/v1/cache", description="The answers that are used again")
@@ -19,6 +19,6 @@ def clear() -> Response:
 
     Those of every owner, in every process of the service: here at once, in the others within a second. The history stays.
     """
-    cleared = services().clearing.clear()
+    cleared = services().cache.clear()
     record("cache cleared", entries=cleared)
     return json_response({"cleared": cleared})

@@ -8,14 +8,14 @@ from typing import Any
 from flask import Response, request
 
 from llm_service.core.errors import ServiceError
-from llm_service.core.generation.in_flight import Finished
+from llm_service.core.generation.in_flight import GenerationResult
 from llm_service.core.generation.model import Delta, Generation
 from llm_service.core.generation.subscriptions import Subscription
 
 from ..http.connection import caller_gone
 from ..http.errors import problem_document
 from ..http.sse import PING, StreamEvent, event_stream, json_message, stream_events
-from ..schemas.serializers import answer_json
+from ..schemas.generation import generation_json
 
 # `start` goes out with the first upstream event, and at the latest after this.
 START_S = 2.0
@@ -43,7 +43,7 @@ def last_event_id() -> int:
     return int(value) if _LAST_EVENT_ID.fullmatch(value) else 0
 
 
-def _stream(subscription: Subscription, first: Delta | Finished | None, *, start: bool) -> Iterator[str]:
+def _stream(subscription: Subscription, first: Delta | GenerationResult | None, *, start: bool) -> Iterator[str]:
     # Taken now: the request is over when the stream runs.
     return _events(subscription, stream_events(subscription, caller_gone(), first), start, request.path)
 
@@ -55,8 +55,8 @@ def _events(subscription: Subscription, heard: Iterator[StreamEvent], start: boo
         if isinstance(event, Delta):
             # json.dumps by itself: this line runs for every token of every stream.
             yield f'event: delta\nid: {subscription.position}\ndata: {{"text": {json.dumps(event.text, ensure_ascii=False)}}}\n\n'
-        elif isinstance(event, Finished):
-            yield json_message(answer_json(event.generation), "done", subscription.position + 1)
+        elif isinstance(event, GenerationResult):
+            yield json_message(generation_json(event.generation), "done", subscription.position + 1)
         elif isinstance(event, ServiceError):
             problem = problem_document(event, path, subscription.generation.request_id)
             yield json_message(problem, "error", subscription.position + 1)

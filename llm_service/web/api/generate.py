@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, g, request
 
-from llm_service.core.generation.in_flight import Finished
+from llm_service.core.generation.in_flight import GenerationResult
 from llm_service.core.generation.model import CacheMode, GenerateRequest, IdempotencyKey
 from llm_service.core.generation.subscriptions import Subscription
 
@@ -15,15 +15,15 @@ from ..context import caller, services
 from ..http.connection import caller_gone
 from ..http.errors import InvalidIdempotencyKey
 from ..http.rate_limit_headers import limit_headers
-from ..schemas.api import (
+from ..schemas.generation import (
     GENERATE_EXAMPLE,
     GENERATION_EXAMPLE,
     EventSchema,
     GenerateHelpSchema,
     GenerateRequestSchema,
     GenerationSchema,
+    generation_json,
 )
-from ..schemas.serializers import answer_json
 from .events import stream_generation
 from .openapi import RATE_LIMIT_HEADERS, Blueprint, Decorator, json_response
 
@@ -78,7 +78,7 @@ def generate_help() -> Response:
 
     An example that works as it is.
     """
-    template = services().templates.starter
+    template = services().templates.default_template
     example = {"template_id": template.template_id, **template.example()}
     return json_response({"message": "POST a JSON body like the example to this address.", "example": example})
 
@@ -132,16 +132,16 @@ def answer(*, key: IdempotencyKey | None, stream: bool, **asked: Any) -> Respons
     g.quiet = finished.generation.cached
     headers = {
         **_how(wanted.cache_mode, finished, stored=finished.stored_in_cache),
-        **limit_headers(finished.standing, services().clock.now_ms()),
+        **limit_headers(finished.limits, services().clock.now_ms()),
         "Server-Timing": server_timing(finished),
     }
-    return json_response(answer_json(finished.generation), headers=headers)
+    return json_response(generation_json(finished.generation), headers=headers)
 
 
 def _streamed(asked: GenerateRequest, key: IdempotencyKey | None) -> Response:
     subscription = services().generate.begin(asked, caller(), g.request_id, key=key)
     g.quiet = subscription.generation.cached
-    limits = limit_headers(subscription.standing, services().clock.now_ms())
+    limits = limit_headers(subscription.limits, services().clock.now_ms())
     return stream_generation(subscription, {**_how(asked.cache_mode, subscription), **limits})
 
 
@@ -163,7 +163,7 @@ def cache_mode(header: str) -> CacheMode:
     return CacheMode.NO_CACHE if "no-cache" in directives else CacheMode.DEFAULT
 
 
-def _how(mode: CacheMode, heard: Subscription | Finished, *, stored: bool = False) -> dict[str, str]:
+def _how(mode: CacheMode, heard: Subscription | GenerationResult, *, stored: bool = False) -> dict[str, str]:
     """The headers that say where an answer comes from."""
     if heard.replayed:
         return {"Idempotency-Replayed": "true"}
@@ -174,5 +174,5 @@ def _how(mode: CacheMode, heard: Subscription | Finished, *, stored: bool = Fals
     return {"Cache-Status": f"{CACHE_NAME}; fwd={forward}{more}"}
 
 
-def server_timing(finished: Finished) -> str:
+def server_timing(finished: GenerationResult) -> str:
     return ", ".join(f"{name};dur={ms:.2f}" for name, ms in finished.timings_ms.items())

@@ -9,7 +9,7 @@ from llm_service import __version__
 from llm_service.core.errors import StorageError
 
 from ..context import caller, services
-from ..schemas.api import HealthSchema, ReadySchema, StatusSchema
+from ..schemas.health import HealthSchema, ReadySchema, StatusSchema
 from .openapi import Blueprint, json_response
 
 blp = Blueprint("health", __name__, url_prefix="/api/v1", description="Is it alive, is it ready, how is it set up")
@@ -57,14 +57,14 @@ def status() -> Response:
 
 def status_json() -> dict[str, Any]:
     has = services()
-    cache, upstream = has.cache.stats(), has.upstream_state()
+    cache, upstream = has.cache.stats(), has.providers.state()
     return {
         "service": current_app.config["SERVICE_NAME"],
         "env": current_app.config["SERVICE_ENV"],
         "version": __version__,
         "model": has.models.stand_in or has.models.default,
         "models": has.models.of(caller()).listed,
-        "provider": has.provider.name,
+        "provider": has.providers.resolve(has.models.default).name,
         "templates": has.templates.ids,
         "template_faults": [fault.shown for fault in has.library.faults],
         "cache_size": cache.entries,
@@ -92,15 +92,15 @@ def _checks() -> tuple[dict[str, str], bool]:
     faults = "; ".join(fault.shown for fault in has.library.faults)
     checks = {
         "database": "ok",
-        "cache": "ok",
+        "cache": has.cache.health_error() or "ok",
         "templates": faults or "ok",
-        "provider": has.provider.health_error() or "ok",
+        "provider": has.providers.health_error() or "ok",
     }
     usable = not has.runs.closing
     try:
-        has.store.check()
+        has.storage.check()
     except StorageError as error:
         checks["database"], usable = error.code, False
-    if not has.provider.warmed:
+    if not has.providers.warmed:
         checks["provider"], usable = "warming up", False
     return checks, usable

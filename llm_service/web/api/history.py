@@ -9,16 +9,17 @@ from llm_service.core.access.caller import Scope
 from ..context import caller, owner, services
 from ..exports import export_file, output_file
 from ..filters import read_filters
-from ..schemas.api import (
+from ..schemas.generation import EventSchema
+from ..schemas.history import (
     DeletedSchema,
-    EventSchema,
     ExportQuerySchema,
     ExportSchema,
     HistoryItemSchema,
     HistoryPageSchema,
     HistoryQuerySchema,
+    history_item_json,
+    history_summary_json,
 )
-from ..schemas.serializers import summary_json, whole_json
 from ..security.admin_access import owner_named, owner_of
 from .events import join_generation, last_event_id
 from .openapi import Blueprint, json_response
@@ -38,7 +39,9 @@ def index(query: dict[str, Any]) -> Response:
     search finds what is over, by its input and output. `next` and `prev` want the same filters again.
     """
     page = services().history.page(owner_named(query["owner"]), query["cursor"], query["limit"], read_filters(query))
-    return json_response({"items": [summary_json(item) for item in page.items], "next": page.next, "prev": page.prev})
+    return json_response(
+        {"items": [history_summary_json(item) for item in page.items], "next": page.next, "prev": page.prev}
+    )
 
 
 @blp.route("", methods=["DELETE"])
@@ -81,7 +84,7 @@ def show(request_id: str) -> Response:
 
     Another owner's entry is 404, but for a key of scope `admin`.
     """
-    return json_response(whole_json(services().history.get(owner_of(request_id), request_id)))
+    return json_response(history_item_json(services().history.get(owner_of(request_id), request_id)))
 
 
 @blp.route("/<request_id>", methods=["DELETE"])
@@ -129,7 +132,7 @@ def events(request_id: str) -> Response:
     The events are those of a streamed generate call. Nothing is asked of the model for it. A generation that another
     process of the service runs gives its text at its end.
     """
-    return join_generation(services().live.listen(owner_of(request_id), request_id, last_event_id()))
+    return join_generation(services().live.subscribe(owner_of(request_id), request_id, last_event_id()))
 
 
 @blp.route("/<request_id>/cancel", methods=["POST"])
@@ -145,4 +148,4 @@ def cancel(request_id: str) -> Response:
     """
     generation = services().live.cancel(owner_of(request_id), request_id)
     may_read = caller().may(Scope.HISTORY)
-    return json_response(whole_json(generation if may_read else generation.without_texts()))
+    return json_response(history_item_json(generation if may_read else generation.without_texts()))

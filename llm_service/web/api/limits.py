@@ -3,8 +3,7 @@
 from flask import Response
 
 from ..context import caller, services
-from ..http.rate_limit_headers import limit_json
-from ..schemas.api import LimitListSchema
+from ..schemas.limits import LimitListSchema, limit_json
 from .openapi import Blueprint, json_response
 
 blp = Blueprint("limits", __name__, url_prefix="/api/v1/limits", description="How much may be used, and what is left")
@@ -20,4 +19,4 @@ def index() -> Response:
     Your own first, then those of all callers together; empty where nothing is limited. A limit with `left` 0 refuses the next
     generation with 429 `rate-limited`, a budget without room for the most that a call can cost with 402 `budget-exhausted`.
     """
-    return json_response({"items": [limit_json(limit) for limit in services().limiter.standing(caller())]})
+    return json_response({"items": [limit_json(limit) for limit in services().limiter.statuses(caller())]})

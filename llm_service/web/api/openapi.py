@@ -18,7 +18,7 @@ from ..http.errors import NotAcceptable, fields_of
 from ..http.problems import PROBLEMS, STATUS_IN_PATH
 from ..http.query import refuse_query
 from ..http.strict_json import read_json
-from ..schemas.api import ProblemSchema
+from ..schemas.problems import ProblemSchema
 from .operation_scopes import SCHEMES
 
 V = TypeVar("V", bound=Callable[..., Any])

@@ -9,8 +9,9 @@ from llm_service.core.generation.model import GenerateRequest
 from llm_service.core.templates.model import Template
 
 from ..context import caller, services
-from ..schemas.api import PreviewRequestSchema, PreviewSchema, TemplateListSchema, TemplateRequestSchema, TemplateSchema
-from ..schemas.serializers import preview_json
+from ..schemas.generation import PreviewRequestSchema, TemplateRequestSchema
+from ..schemas.preview import PreviewSchema, preview_json
+from ..schemas.templates import TemplateListSchema, TemplateSchema, template_summary_json
 from .generate import PROBLEMS, answer, documented, idempotency_key
 from .openapi import Blueprint, json_response
 
@@ -26,7 +27,7 @@ def index() -> Response:
 
     Sorted by id.
     """
-    return json_response({"items": [summary_json(template) for template in services().templates]})
+    return json_response({"items": [_summary(template) for template in services().templates]})
 
 
 @blp.route("/<template_id>")
@@ -39,7 +40,7 @@ def show(template_id: str) -> Response:
     A name without `_v<number>` means its highest version.
     """
     template = _named(template_id)
-    return json_response({**summary_json(template), "source": template.source})
+    return json_response({**_summary(template), "source": template.source})
 
 
 @blp.route("/<template_id>/generate", methods=["POST"])
@@ -72,7 +73,11 @@ def preview(body: dict[str, Any], template_id: str) -> Response:
     """
     g.quiet = True
     asked = GenerateRequest(template_id=_named(template_id).template_id, **body)
-    return json_response(preview_json(services().preview(asked, caller())))
+    return json_response(preview_json(services().preview.preview(asked, caller())))
+
+
+def _summary(template: Template) -> dict[str, Any]:
+    return template_summary_json(template, services().models.shown_for(template))
 
 
 def _named(template_id: str) -> Template:
@@ -81,15 +86,3 @@ def _named(template_id: str) -> Template:
         return services().templates.get(template_id)
     except UnknownTemplate:
         raise UnknownTemplate(template_id, in_path=True) from None
-
-
-def summary_json(template: Template) -> dict[str, Any]:
-    return {
-        "id": template.template_id,
-        "name": template.name,
-        "description": template.description,
-        "revision": template.revision,
-        "model": services().models.shown_for(template),
-        "inputs": template.input_schema(),
-        "outputs": template.outputs.schema if template.outputs else None,
-    }

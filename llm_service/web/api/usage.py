@@ -4,11 +4,11 @@ from typing import Any
 
 from flask import Response
 
+from llm_service.core.dates import optional_moment
 from llm_service.core.usage.sums import GroupBy
 
 from ..context import services
-from ..schemas.api import UsageQuerySchema, UsageSchema
-from ..schemas.serializers import usage_json
+from ..schemas.usage import UsageQuerySchema, UsageSchema, usage_json
 from ..security.admin_access import usage_of
 from .openapi import Blueprint, json_response
 
@@ -36,5 +36,7 @@ def index(query: dict[str, Any]) -> Response:
     """
     group_by = GroupBy(query["group_by"])
     owner = usage_of(query["owner"], of_all=group_by is GroupBy.OWNER)
-    report = services().usage.report(owner, group_by, query["since"], query["until"])
+    report = services().usage.report(
+        owner, group_by, optional_moment("since", query["since"]), optional_moment("until", query["until"])
+    )
     return json_response(usage_json(report))

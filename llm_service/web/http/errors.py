@@ -16,8 +16,9 @@ from llm_service.core.errors import FieldError, InvalidInput, ServiceError, Unkn
 from llm_service.core.limits.errors import LimitError
 
 from ..context import services
+from ..schemas.limits import limit_json
 from .problems import PROBLEMS, STATUS_IN_PATH
-from .rate_limit_headers import limit_json, refusal_headers
+from .rate_limit_headers import refusal_headers
 from .security_log import record
 
 log = structlog.get_logger("llm_service")

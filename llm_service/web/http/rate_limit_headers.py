@@ -1,18 +1,15 @@
-"""How limits stand, as headers and as JSON.
+"""The limit headers of an answer.
 
-The headers are `RateLimit-Limit`, `-Remaining`, `-Reset` and `-Policy` of draft-ietf-httpapi-ratelimit-headers up to its 06:
+They are `RateLimit-Limit`, `-Remaining`, `-Reset` and `-Policy` of draft-ietf-httpapi-ratelimit-headers up to its 06:
 whole numbers, for one limit (`tightest`, or the one that refused). Later drafts put all limits into one structured field, which
 hardly any client reads.
 """
 
 from decimal import ROUND_FLOOR, Decimal
-from typing import Any
 
 from llm_service.core.errors import ServiceError
 from llm_service.core.limits.errors import LimitError
 from llm_service.core.limits.status import LimitKind, LimitStatus, LimitStatuses, tightest
-
-from ..schemas.serializers import money, rfc3339
 
 # Budgets in money are counted in millionths of a dollar where only whole numbers fit.
 MICRO_USD = Decimal(1_000_000)
@@ -20,27 +17,15 @@ _WINDOW_S = {LimitKind.GENERATIONS: 60, LimitKind.TOKENS: 86_400, LimitKind.USD:
 _UNIT = {LimitKind.TOKENS: "tokens", LimitKind.USD: "micro-usd"}
 
 
-def limit_headers(standing: LimitStatuses, now_ms: int) -> dict[str, str]:
+def limit_headers(statuses: LimitStatuses, now_ms: int) -> dict[str, str]:
     """For an answer: how the limit stands that matters most; nothing where nothing is limited."""
-    limit = tightest(standing)
+    limit = tightest(statuses)
     return {} if limit is None else _headers(limit, now_ms)
 
 
 def refusal_headers(error: ServiceError, now_ms: int) -> dict[str, str]:
     """For an error: how the limit stands that refused."""
     return _headers(error.limit, now_ms) if isinstance(error, LimitError) and error.limit else {}
-
-
-def limit_json(limit: LimitStatus) -> dict[str, Any]:
-    return {
-        "limit": limit.kind.value,
-        "applies_to": "you" if limit.own else "everyone",
-        "most": money(limit.most),
-        "used": money(limit.used),
-        "reserved": money(limit.reserved),
-        "left": money(limit.left),
-        "resets_at": None if limit.resets_ms is None else rfc3339(limit.resets_ms),
-    }
 
 
 def _headers(limit: LimitStatus, now_ms: int) -> dict[str, str]:

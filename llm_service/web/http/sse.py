@@ -9,7 +9,7 @@ import structlog
 from flask import Response
 
 from llm_service.core.errors import ServiceError
-from llm_service.core.generation.in_flight import Finished
+from llm_service.core.generation.in_flight import GenerationResult
 from llm_service.core.generation.model import Delta
 from llm_service.core.generation.subscriptions import Subscription
 
@@ -26,18 +26,18 @@ HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transform"}
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
-StreamEvent = Delta | Finished | ServiceError | None
+StreamEvent = Delta | GenerationResult | ServiceError | None
 
 
 def stream_events(
-    subscription: Subscription, gone: Callable[[], bool], first: Delta | Finished | None = None
+    subscription: Subscription, gone: Callable[[], bool], first: Delta | GenerationResult | None = None
 ) -> Iterator[StreamEvent]:
-    """What the listener hears, with `first` before: texts, then exactly one `Finished` or error.
+    """What the listener hears, with `first` before: texts, then exactly one `GenerationResult` or error.
 
     None where a ping is due. Ends without more where the caller is gone.
     """
     silent_s, event = 0.0, first
-    while not isinstance(event, Finished):
+    while not isinstance(event, GenerationResult):
         if event is not None:
             silent_s = 0.0
             yield event

@@ -21,7 +21,7 @@ from llm_service.core.templates.properties import plain_number
 
 from ..context import services
 from ..http.query import refuse_unknown
-from ..schemas.serializers import output_json
+from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
 from . import generate, history, login, numbers, problems, status, templates, usage
 from .forms import field_id, field_label, widget
@@ -145,8 +145,8 @@ def _layout_context() -> dict[str, Any]:
         frame["frame"] = {
             "env": current_app.config["SERVICE_ENV"],
             "model": has.models.stand_in or has.models.default,
-            "provider": has.provider.name,
-            "health_error": has.provider.health_error(),
+            "provider": has.providers.resolve(has.models.default).name,
+            "health_error": has.providers.health_error(),
             "templates": len(has.templates),
             "faults": has.library.faults,
             "cache": has.cache.stats(),

@@ -12,7 +12,7 @@ from llm_service.core.errors import FieldError, InvalidInput, ServiceError
 from llm_service.core.generation.model import CacheMode, GenerateRequest
 from llm_service.core.templates.inputs import MAIN_INPUT, path_of
 from llm_service.core.templates.model import Template
-from llm_service.core.templates.properties import Property, PropertyKind, normal
+from llm_service.core.templates.properties import Property, PropertyKind, normalize_number
 
 from ..http.errors import EdgeError
 from ..http.strict_json import parse_json, refuse_unkeepable
@@ -46,7 +46,7 @@ class Form:
 
     def value_of(self, prop: Property) -> Any:
         """What the field shows: the typed text, else the default."""
-        return self.values.get(prop.name, as_text(prop, normal(prop.default)))
+        return self.values.get(prop.name, as_text(prop, normalize_number(prop.default)))
 
     def request(self) -> GenerateRequest:
         """Raises `InvalidInput` if the advanced JSON is not an object."""

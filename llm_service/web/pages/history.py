@@ -11,10 +11,11 @@ from llm_service.core.access.caller import Scope
 from llm_service.core.errors import UnknownTemplate
 
 from ..context import caller, owner, services
-from ..exports import EXPORT_FORMATS, export_file, output_file
+from ..exports import export_file, output_file
 from ..filters import FILTER_NAMES, read_filters
 from ..http.problems import PROBLEMS
 from ..http.query import takes
+from ..schemas.history import EXPORT_FORMATS
 from .labels import STATUS_LABELS
 
 pages = Blueprint("history_page", __name__, url_prefix="/history")

@@ -7,8 +7,9 @@ from decimal import Decimal
 
 from flask import Blueprint, render_template, request
 
+from llm_service.core.clock import HOUR_MS
 from llm_service.core.errors import FieldError, InvalidInput
-from llm_service.core.usage.sums import HOUR_MS, GroupBy, UsageLine, UsageSums, total_of
+from llm_service.core.usage.sums import GroupBy, UsageLine, UsageSums, total_of
 
 from ..context import caller, owner, services
 from ..http.query import takes
@@ -64,7 +65,7 @@ def index() -> str:
             ("Template", _costliest_first(sums_by(GroupBy.TEMPLATE))),
             ("Model", _costliest_first(sums_by(GroupBy.MODEL))),
         ],
-        limits=services().limiter.standing(caller()),
+        limits=services().limiter.statuses(caller()),
     )
 
 

@@ -10,7 +10,7 @@ def owner_of(request_id: str) -> str:
     asking = caller()
     if not asking.sees_everyone:
         return asking.owner
-    found = services().store.owner_of(request_id)
+    found = services().history.owner_of(request_id)
     if found is None:
         return asking.owner
     if found != asking.owner:

@@ -7,7 +7,7 @@ from flask import Response, g, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from llm_service.core.access.caller import LOCAL, Caller
-from llm_service.core.access.keyring import Refusal, Refused
+from llm_service.core.access.keyring import KeyRejection, RejectedKey
 from llm_service.core.access.keys import KEY_CHARS, Key
 from llm_service.core.access.sessions import ABSOLUTE_MS, Session
 
@@ -37,7 +37,7 @@ def identify() -> Caller | None:
 
 def _by_key(header: str) -> Caller:
     has_form = len(header) == len(SCHEME) + KEY_CHARS and header[: len(SCHEME)].lower() == SCHEME
-    found = services().keyring.find(header[len(SCHEME) :]) if has_form else Refused(Refusal.MALFORMED)
+    found = services().keyring.find(header[len(SCHEME) :]) if has_form else RejectedKey(KeyRejection.MALFORMED)
     if isinstance(found, Key):
         return found.caller()
     wait_s = count_wrong(found, "denied")
@@ -46,10 +46,10 @@ def _by_key(header: str) -> Caller:
     raise NotAuthenticated(NOT_LET_IN)
 
 
-def count_wrong(refused: Refused, event: str) -> float | None:
+def count_wrong(refused: RejectedKey, event: str) -> float | None:
     """Record a wrong key; the seconds to wait where it was one too many from its address."""
     record(event, reason=refused.reason.value, key_id=refused.key_id)
-    wait_s = services().attempts.wrong(client_address())
+    wait_s = services().attempts.record_failure(client_address())
     if wait_s is not None:
         record("limited", reason="wrong keys", key_id=refused.key_id)
     return wait_s

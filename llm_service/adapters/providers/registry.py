@@ -1,0 +1,45 @@
+"""The providers of this process, by model."""
+
+from collections.abc import Mapping
+
+from llm_service.core.generation.model import UpstreamState
+
+from .retry import ResilientProvider
+
+_WORST_FIRST = ("open", "half-open", "closed")
+
+
+class ProviderRegistry:
+    """Satisfies `ProviderResolver`. Models that are not in `by_model` are the default provider's."""
+
+    def __init__(self, default: ResilientProvider, by_model: Mapping[str, ResilientProvider] | None = None) -> None:
+        self._default = default
+        self._by_model = dict(by_model or {})
+        self._all = tuple(dict.fromkeys((default, *self._by_model.values())))
+
+    def resolve(self, model: str) -> ResilientProvider:
+        return self._by_model.get(model, self._default)
+
+    def state(self) -> UpstreamState:
+        circuits = {provider.breaker.state for provider in self._all}
+        return UpstreamState(
+            in_flight=sum(provider.bulkhead.in_use for provider in self._all),
+            slots=sum(provider.bulkhead.size for provider in self._all),
+            circuit=next(state for state in _WORST_FIRST if state in circuits),
+            retries_last_minute=sum(provider.budget.taken for provider in self._all),
+        )
+
+    def health_error(self) -> str | None:
+        return next((error for provider in self._all if (error := provider.health_error())), None)
+
+    @property
+    def warmed(self) -> bool:
+        return all(provider.warmed for provider in self._all)
+
+    def warm(self) -> None:
+        for provider in self._all:
+            provider.warm()
+
+    def close(self) -> None:
+        for provider in self._all:
+            provider.close()

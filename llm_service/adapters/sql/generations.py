@@ -1,0 +1,183 @@
+"""The write side of the history in SQL: generations, their texts and their outcomes.
+
+`SqlUnitOfWork` is what the core composes a transaction from: a generation's row and its reservation commit together.
+"""
+
+from collections.abc import Callable, Sequence, Set
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from llm_service.core.generation.model import Generation, Status
+from llm_service.core.generation.ports import UnitOfWork
+
+from . import answers as texts
+from .reservations import SqlReservations
+from .rows import OUTCOME, WHOLE, answer_row, generation_of, generation_row, outcome_row
+from .sqlite.database import Database
+from .sqlite.group_writer import InsertRow
+from .tables import answers, generations
+from .usage_ledger import count
+
+T = TypeVar("T")
+KeptTexts = Callable[[Generation], Generation]
+"""What of a generation is stored: all of it, or all but its texts."""
+
+_INSERT_ANSWER = insert(answers)
+# A row that shares texts which are indexed already is found with them.
+_others = generations.alias()
+_INSERT_GENERATION = insert(generations).values(
+    document=select(_others.c.document).where(_others.c.answer_id == bindparam("shares")).limit(1).scalar_subquery()
+)
+_mine = (generations.c.request_id == bindparam("id"), generations.c.owner == bindparam("of"))
+_FINISH = update(generations).where(*_mine).values({name: bindparam(name) for name in OUTCOME})
+_MOVE = update(generations).where(*_mine).values(answer_id=bindparam("to"), document=None)
+_SET_OUTPUT = update(answers).where(answers.c.answer_id == bindparam("id")).values(output=bindparam("output"))
+_OVER = WHOLE.where(*_mine, generations.c.finished_ms.is_not(None))
+_UNFINISHED = generations.c.finished_ms.is_(None)
+_LEFT_RUNNING = WHOLE.where(_UNFINISHED, generations.c.created_ms < bindparam("before"))
+_ANSWERED = (Status.COMPLETED, Status.INCOMPLETE)
+
+
+class SqlUnitOfWork:
+    """Satisfies `UnitOfWork`, inside a transaction of its connection."""
+
+    def __init__(self, connection: Connection, kept_texts: KeptTexts) -> None:
+        self.generations = SqlGenerationWriter(connection, kept_texts)
+        self.reservations = SqlReservations(connection)
+
+
+class SqlGenerationWriter:
+    """Satisfies `GenerationWriter`."""
+
+    def __init__(self, connection: Connection, kept_texts: KeptTexts) -> None:
+        self._connection = connection
+        self._kept_texts = kept_texts
+
+    def start(self, generation: Generation) -> None:
+        kept = self._kept_texts(generation)
+        self._connection.execute(_INSERT_ANSWER, answer_row(kept))
+        self._connection.execute(_INSERT_GENERATION, generation_row(kept))
+        count(self._connection, generation)
+        if kept.status is not Status.RUNNING:
+            texts.index(self._connection, kept)
+
+    def finish(self, generation: Generation) -> bool:
+        kept = self._kept_texts(generation)
+        connection, answer_id = self._connection, kept.answer_id
+        if not self._store_outcome(kept):
+            return False
+        # Texts that others share have the whole answer or none.
+        owns = answer_id == kept.request_id
+        if owns or (kept.status in _ANSWERED and texts.lack_output(connection, answer_id)):
+            document = texts.unindex(connection, kept.owner, answer_id)
+            connection.execute(_SET_OUTPUT, {"id": answer_id, "output": kept.output})
+            texts.index(connection, kept, document)
+        return True
+
+    def finish_with_own_answer(self, generation: Generation, answer_id: str) -> bool:
+        kept = self._kept_texts(generation)
+        connection, own = self._connection, replace(kept, answer_id=answer_id)
+        if not self._store_outcome(kept):
+            return False
+        connection.execute(_INSERT_ANSWER, answer_row(own))
+        connection.execute(_MOVE, {"id": kept.request_id, "of": kept.owner, "to": answer_id})
+        texts.index(connection, own)
+        texts.delete_unshared(connection, kept.owner, [kept.answer_id])
+        return True
+
+    def amend_billing(self, was: Generation, now: Generation) -> None:
+        count(self._connection, now, instead_of=was)
+        self._connection.execute(_FINISH, outcome_row(now))
+
+    def interrupt_older_than(self, created_ms: int, now_ms: int) -> Sequence[Generation]:
+        interrupted = []
+        for row in map(generation_of, self._connection.execute(_LEFT_RUNNING, {"before": created_ms}).all()):
+            # A process that was asked to cancel it may have died before it did.
+            status = Status.INTERRUPTED if row.status is Status.RUNNING else row.status
+            over = replace(row, status=status, error=status.value, finished_ms=now_ms)
+            self._connection.execute(_FINISH, outcome_row(over))
+            count(self._connection, over)
+            texts.index_once(self._connection, row)
+            interrupted.append(over)
+        return interrupted
+
+    def _store_outcome(self, generation: Generation) -> bool:
+        """Add it to the sums of usage, and store it; False: the row is gone.
+
+        A row that was over before, as another process gave it up, was counted then. One that is gone is counted here: it
+        was deleted while it ran.
+        """
+        mine = {"id": generation.request_id, "of": generation.owner}
+        over = self._connection.execute(_OVER, mine).one_or_none()
+        count(self._connection, generation, instead_of=generation_of(over) if over else None)
+        return bool(self._connection.execute(_FINISH, outcome_row(generation)).rowcount)
+
+
+class SqlGenerations:
+    """Satisfies `GenerationStore` and `RemoteControl`."""
+
+    def __init__(self, database: Database, *, keeps_texts: bool = True) -> None:
+        self._database = database
+        self._kept_texts: KeptTexts = _whole if keeps_texts else Generation.without_texts
+
+    def transaction(self, work: Callable[[UnitOfWork], T]) -> T:
+        return self._database.write(lambda connection: work(SqlUnitOfWork(connection, self._kept_texts)))
+
+    def record_hit(self, generation: Generation, answer_id: str) -> bool:
+        if generation.answer_id == answer_id:
+            return self._insert_sharing(generation)
+
+        def work(connection: Connection) -> bool:
+            if not texts.are_there(connection, answer_id):
+                return False
+            SqlGenerationWriter(connection, self._kept_texts).start(generation)
+            return True
+
+        return self._database.write(work)
+
+    def record_joined(self, generation: Generation) -> Generation:
+        if generation.answer_id != generation.request_id:
+            if self._insert_sharing(generation):
+                return generation
+            # The shared texts were deleted while this answer was on its way.
+            generation = replace(generation, answer_id=generation.request_id)
+        self.transaction(lambda unit: unit.generations.start(generation))
+        return generation
+
+    def get(self, owner: str, request_id: str) -> Generation | None:
+        query = WHOLE.where(generations.c.owner == owner, generations.c.request_id == request_id)
+        row = self._database.read(lambda connection: connection.execute(query).one_or_none())
+        return None if row is None else generation_of(row)
+
+    def request_cancel(self, owner: str, request_id: str) -> None:
+        statement = (
+            update(generations)
+            .where(
+                generations.c.owner == owner,
+                generations.c.request_id == request_id,
+                generations.c.status == Status.RUNNING.value,
+            )
+            .values(status=Status.CANCELLED.value, error=Status.CANCELLED.value)
+        )
+        self._database.write(lambda connection: connection.execute(statement))
+
+    def running_ids(self) -> Set[str]:
+        query = select(generations.c.request_id).where(_UNFINISHED, generations.c.status == Status.RUNNING.value)
+        return self._database.read(lambda connection: set(connection.execute(query).scalars()))
+
+    def _insert_sharing(self, generation: Generation) -> bool:
+        """A row that shares texts; False: they are gone. Many at once are one statement."""
+        row: dict[str, Any] = generation_row(self._kept_texts(generation))
+        try:
+            self._database.write(InsertRow(_INSERT_GENERATION, row, partial(count, generation=generation)))
+        except IntegrityError:
+            return False
+        return True
+
+
+def _whole(generation: Generation) -> Generation:
+    return generation

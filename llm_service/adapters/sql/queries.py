@@ -1,0 +1,62 @@
+"""Lists, searches and exports of the history in SQL."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from llm_service.core.generation.model import Generation, GenerationSummary
+from llm_service.core.history.model import EVERYTHING, Filters
+
+from . import paging
+from .rows import SUMMARIES, WHOLE, generation_of, summary_of
+from .sqlite.database import Database
+from .sqlite.full_text import FEW_DOCUMENTS, FIRST_WINDOW
+from .tables import generations
+
+EXPORT_BATCH = 200
+
+
+class SqlHistoryQueries:
+    """Satisfies `HistoryQueries`."""
+
+    def __init__(
+        self, database: Database, *, few_documents: int = FEW_DOCUMENTS, first_window: int = FIRST_WINDOW
+    ) -> None:
+        """`few_documents`: up to so many found texts are looked up one by one; more are walked through in order, in
+        windows of positions of which the first is `first_window` wide.
+        """
+        self._database = database
+        self._rows = partial(paging.rows, few_documents=few_documents, first_window=first_window)
+
+    def newest(
+        self,
+        owner: str,
+        limit: int,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        filters: Filters = EVERYTHING,
+    ) -> Sequence[tuple[int, GenerationSummary]]:
+        def work(connection: Connection) -> tuple[Sequence[Row[Any]], dict[str, list[str]]]:
+            rows = self._rows(connection, SUMMARIES, owner, filters, limit, before, after)
+            return rows, paging.beginnings(connection, rows) if filters.search else {}
+
+        rows, beginnings = self._database.read(work)
+        return [(row.position, summary_of(row, filters.search, beginnings.get(row.answer_id, ()))) for row in rows]
+
+    def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:
+        # Page by page: no transaction stays open while a slow reader takes its time.
+        before: int | None = None
+        while True:
+            batch = partial(self._rows, query=WHOLE, owner=owner, filters=filters, limit=EXPORT_BATCH, before=before)
+            rows = self._database.read(batch)
+            yield from map(generation_of, rows)
+            if len(rows) < EXPORT_BATCH:
+                return
+            before = rows[-1].position
+
+    def owner_of(self, request_id: str) -> str | None:
+        query = select(generations.c.owner).where(generations.c.request_id == request_id)
+        return self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())

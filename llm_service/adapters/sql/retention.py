@@ -1,0 +1,55 @@
+"""Deleting generations in SQL, in batches, with the texts that nobody else shares."""
+
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from llm_service.core.generation.model import Status
+
+from . import answers as texts
+from .sqlite.database import Database
+from .sqlite.full_text import merge
+from .tables import generations
+
+DELETE_BATCH = 100
+MERGE_PAGES = 500
+
+
+class SqlRetention:
+    """Satisfies `Retention`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def delete(self, owner: str, request_id: str) -> str | None:
+        mine = texts.DELETED.where(generations.c.owner == owner, generations.c.request_id == request_id)
+        rows = self._database.write(lambda connection: texts.delete_rows(connection, mine))
+        return str(rows[0].cache_key) if rows else None
+
+    def delete_all(self, owner: str) -> int:
+        newest = select(func.max(generations.c.position)).where(generations.c.owner == owner)
+        # What begins meanwhile is not meant.
+        last = self._database.read(lambda connection: connection.execute(newest).scalar_one())
+        if last is None:
+            return 0
+        mine = texts.DELETED.where(generations.c.owner == owner, generations.c.position <= last)
+        return self._delete_in_batches(mine.order_by(generations.c.position))
+
+    def prune(self, before_ms: int) -> int:
+        old = texts.DELETED.where(generations.c.created_ms < before_ms, generations.c.status != Status.RUNNING.value)
+        return self._delete_in_batches(old.order_by(generations.c.created_ms))
+
+    def scrub(self) -> None:
+        # What was deleted stays in the index's older parts until they are merged: here to the end, step by step.
+        pages = -MERGE_PAGES
+        while self._database.write(partial(merge, pages=pages)):
+            pages = MERGE_PAGES
+        self._database.truncate_log()
+
+    def _delete_in_batches(self, query: Select[Any]) -> int:
+        """Each batch is a transaction of its own: nobody waits for long."""
+        deleted = 0
+        while rows := self._database.write(lambda connection: texts.delete_rows(connection, query.limit(DELETE_BATCH))):
+            deleted += len(rows)
+        return deleted

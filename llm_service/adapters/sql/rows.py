@@ -1,0 +1,109 @@
+"""Generations as rows, both ways."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, RowMapping, select
+
+from llm_service.core.generation.model import Generation, GenerationSummary, Status
+from llm_service.core.history.search import Search, excerpt
+from llm_service.core.messages import dump_messages, load_messages
+from llm_service.core.usage.tokens import Usage
+
+from .money import from_pico, to_pico
+from .tables import answers, generations
+
+_USAGE = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "reasoning_tokens")
+_BILLED = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
+# What is known only when a generation is over.
+OUTCOME = (
+    "status", *_USAGE, *(f"billed_{name}" for name in _BILLED), "cost_picousd", "saved_picousd", "price_version", "error",
+    "incomplete_reason", "attempts", "upstream_request_id", "latency_ms", "finished_ms",
+)  # fmt: skip
+_SUMMARY = (
+    "request_id", "template_id", "template_revision", "model", "status", "cached", "snippet", *_USAGE,
+    "cost_picousd", "saved_picousd", "latency_ms", "created_ms", "error",
+)  # fmt: skip
+# Columns that are fields of the same name and type, of all generations.
+_PLAIN = (
+    "request_id", "owner", "answer_id", "template_id", "template_revision", "model", "provider", "cached", "snippet",
+    "cache_key", "price_version", "error", "incomplete_reason", "attempts", "upstream_request_id", "latency_ms",
+    "created_ms", "finished_ms",
+)  # fmt: skip
+_PLAIN_OF_SUMMARY = tuple(name for name in _PLAIN if name in _SUMMARY and name != "cached")
+
+SUMMARIES = select(generations.c.position, generations.c.answer_id, *(generations.c[name] for name in _SUMMARY))
+WHOLE = select(
+    generations, answers.c.input, answers.c.parameters, answers.c.messages, answers.c.output, answers.c.structured
+).join(answers, answers.c.answer_id == generations.c.answer_id)
+
+
+def answer_row(generation: Generation) -> dict[str, Any]:
+    """Its texts."""
+    return {
+        "answer_id": generation.answer_id,
+        "input": generation.input,
+        "parameters": json.dumps(dict(generation.parameters), ensure_ascii=False),
+        "messages": dump_messages(generation.messages),
+        "output": generation.output,
+        "structured": generation.structured,
+    }
+
+
+def generation_row(generation: Generation) -> dict[str, Any]:
+    """`shares` is the answer whose document the row gets, where there is one."""
+    return {
+        **{name: getattr(generation, name) for name in _PLAIN},
+        "shares": generation.answer_id,
+        "status": generation.status.value,
+        **{name: getattr(generation.usage, name) for name in _USAGE},
+        **{f"billed_{name}": getattr(generation.billed, name) for name in _BILLED},
+        "cost_picousd": to_pico(generation.cost_usd),
+        "saved_picousd": to_pico(generation.saved_usd),
+    }
+
+
+def outcome_row(generation: Generation) -> dict[str, Any]:
+    outcome = {name: value for name, value in generation_row(generation).items() if name in OUTCOME}
+    return outcome | {"id": generation.request_id, "of": generation.owner}
+
+
+def generation_of(row: Row[Any]) -> Generation:
+    """Of a row of `WHOLE`."""
+    values = row._mapping
+    return Generation(
+        **_summary_values(values),
+        owner=values["owner"],
+        answer_id=values["answer_id"],
+        provider=values["provider"],
+        input=values["input"],
+        parameters=json.loads(values["parameters"]),
+        messages=load_messages(values["messages"]),
+        output=values["output"],
+        structured=bool(values["structured"]),
+        incomplete_reason=values["incomplete_reason"],
+        cache_key=values["cache_key"],
+        billed=Usage(**{name: values[f"billed_{name}"] for name in _BILLED}),
+        price_version=values["price_version"],
+        attempts=values["attempts"],
+        upstream_request_id=values["upstream_request_id"],
+        finished_ms=values["finished_ms"],
+    )
+
+
+def summary_of(row: Row[Any], search: Search | None, texts: Sequence[str]) -> GenerationSummary:
+    """Of a row of `SUMMARIES`, with the words around what the search finds in the texts."""
+    match = excerpt(search, texts) if search else None
+    return GenerationSummary(**_summary_values(row._mapping), match=match)
+
+
+def _summary_values(values: RowMapping) -> dict[str, Any]:
+    return {
+        **{name: values[name] for name in _PLAIN_OF_SUMMARY},
+        "status": Status(values["status"]),
+        "cached": bool(values["cached"]),
+        "usage": Usage(**{name: values[name] for name in _USAGE}),
+        "cost_usd": from_pico(values["cost_picousd"]),
+        "saved_usd": from_pico(values["saved_picousd"]),
+    }

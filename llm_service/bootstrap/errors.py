@@ -1,0 +1,10 @@
+"""Why the service does not start."""
+
+
+class StartError(Exception):
+    """The service must not start; `lines` say why, `exit_code` is the process's."""
+
+    def __init__(self, lines: list[str], exit_code: int) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+        self.exit_code = exit_code

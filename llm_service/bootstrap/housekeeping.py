@@ -1,0 +1,104 @@
+"""What a process does now and then, whoever calls."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from llm_service.adapters.memory.cache import MemoryCache
+from llm_service.adapters.runtime.background import Ticker
+from llm_service.core.access.failed_logins import FailedLoginThrottle
+from llm_service.core.access.keyring import Keyring
+from llm_service.core.access.sessions import Sessions
+from llm_service.core.clock import Clock
+from llm_service.core.errors import StorageError
+from llm_service.core.generation.outcomes import OutcomeRecorder
+from llm_service.core.generation.ports import IdempotencyStore, Reporter
+from llm_service.core.generation.registry import InFlightRegistry
+from llm_service.core.history.ports import Retention
+from llm_service.core.limits.ports import LimitStore
+from llm_service.core.templates.registry import TemplateRegistry
+
+# Between a generation's deadline and the moment when no process can be running it.
+INTERRUPT_MARGIN_S = 10
+TICK_S = 0.5
+SWEEP_S = 20
+PRUNE_S = 600
+REPLAY_S = 2
+# Edited prompt files are in use within two seconds, also on a busy machine.
+TEMPLATES_S = 0.5
+# A cache is empty everywhere within a second, and a key's last use is known to the minute.
+CACHE_POLL_S = 0.8
+KEY_USES_S = 20
+DAY_S = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Housekeeping:
+    """`expire_s` after its beginning no process can be running a generation."""
+
+    templates: TemplateRegistry
+    registry: InFlightRegistry
+    recorder: OutcomeRecorder
+    idempotency: IdempotencyStore
+    retention: Retention
+    limits: LimitStore
+    cache: MemoryCache
+    keyring: Keyring
+    sessions: Sessions
+    failed_logins: FailedLoginThrottle
+    clock: Clock
+    reporter: Reporter
+    history_days: int
+    expire_s: float
+
+    def start(self, ticker: Ticker) -> None:
+        # First what was paid for: the sweep would take it for interrupted.
+        self.replay()
+        self.sweep()
+        ticker.every(TICK_S, self.registry.tick)
+        ticker.every(REPLAY_S, self.replay)
+        ticker.every(SWEEP_S, self.sweep)
+        ticker.every(PRUNE_S, self.prune)
+        ticker.every(TEMPLATES_S, self.templates.refresh)
+        ticker.every(CACHE_POLL_S, skip_if_storage_down(self.cache.poll))
+        ticker.every(KEY_USES_S, skip_if_storage_down(self.keyring.save_last_used))
+        ticker.every(PRUNE_S, skip_if_storage_down(self.sessions.prune))
+        ticker.every(PRUNE_S, skip_if_storage_down(self.failed_logins.prune))
+
+    def replay(self) -> None:
+        """Store the outcomes that were spooled."""
+        # A database that is still down was reported by those who needed it.
+        try:
+            with suppress(StorageError):
+                self.recorder.replay()
+        except OSError as error:
+            # A file that cannot be read does not keep the service from starting.
+            self.reporter.unexpected_error(error)
+
+    def sweep(self) -> None:
+        """End what dead processes left behind."""
+        now_ms = self.clock.now_ms()
+        self.recorder.interrupt_older_than(now_ms - round(self.expire_s * 1000))
+        # Reservations whose generation has no row.
+        self.limits.expire(now_ms)
+
+    def prune(self) -> None:
+        now_ms = self.clock.now_ms()
+        self.limits.prune(now_ms)
+        self.idempotency.prune(now_ms)
+        self.retention.prune(prune_before_ms(self.history_days, now_ms))
+
+
+def prune_before_ms(history_days: int, now_ms: int) -> int:
+    """Generations that began before are deleted."""
+    return now_ms - history_days * DAY_S * 1000
+
+
+def skip_if_storage_down(work: Callable[[], None]) -> Callable[[], None]:
+    """For work that can wait for the next time: those who need the database now report that it is down."""
+
+    def quietly() -> None:
+        with suppress(StorageError):
+            work()
+
+    return quietly

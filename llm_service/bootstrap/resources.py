@@ -1,0 +1,194 @@
+"""The parts of the service that start checks and commands also open by themselves."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from llm_service.adapters.files.secret import SecretFileError, read_or_make
+from llm_service.adapters.files.spool import FileSpool
+from llm_service.adapters.memory.cache import CACHE_EPOCH
+from llm_service.adapters.observability.logs import LogReporter
+from llm_service.adapters.prompty.folder import PromptFolder
+from llm_service.adapters.providers.echo import NAME as ECHO
+from llm_service.adapters.providers.prices import ModelPrices, PricesFileError, read_prices
+from llm_service.adapters.runtime.clock import SystemClock
+from llm_service.adapters.sql.epochs import SqlEpochs
+from llm_service.adapters.sql.errors import DatabaseFault
+from llm_service.adapters.sql.keys import SqlKeys
+from llm_service.adapters.sql.retention import SqlRetention
+from llm_service.adapters.sql.sqlite.database import Database, migrate
+from llm_service.adapters.sql.usage import SqlUsage
+from llm_service.bootstrap.errors import StartError
+from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
+from llm_service.bootstrap.stores import history_stores
+from llm_service.core.access.keyring import Keyring
+from llm_service.core.history.ports import HistoryQueries, Retention
+from llm_service.core.templates.ports import TemplateFaults
+from llm_service.core.templates.registry import TemplateRegistry
+from llm_service.core.usage.reports import UsageReports
+
+LAST_GOOD_PROMPTS = "last_good_prompts.json"
+SIGNING_FILE = "secret_key"
+
+
+def load_templates(settings: Settings, *, run_tests: bool = True, kept: Path | None = None) -> TemplateRegistry:
+    """`kept`: the file with the last good set, used if a prompt file is invalid.
+
+    Raises `StartError` with file, line and fault of each invalid file and each failed test.
+    """
+    folder = PromptFolder(
+        settings.prompts_dir, default_max_chars=settings.input_max_chars, run_tests=run_tests, kept=kept
+    )
+    try:
+        return TemplateRegistry(folder, LogReporter(), falls_back=kept is not None)
+    except TemplateFaults as error:
+        raise StartError([str(fault) for fault in error.faults], 1) from error
+
+
+def load_prices(settings: Settings) -> ModelPrices:
+    """Raises `StartError`."""
+    path = settings.prices_file
+    try:
+        own = read_prices(path) if path else {}
+    except PricesFileError as error:
+        raise StartError([f"APP_PRICES_FILE: {error}"], EXIT_CONFIG) from error
+    # Nobody publishes prices for the echo.
+    return ModelPrices(own, public=settings.chosen_provider != ECHO)
+
+
+def signing_secret(settings: Settings) -> bytes:
+    """`SECRET_KEY`, or the content of a file in the data folder, which is made on first start.
+
+    Raises `StartError`.
+    """
+    if settings.secret_key is not None:
+        return settings.secret_key.value.encode()
+    try:
+        return read_or_make(open_data_folder(settings) / SIGNING_FILE).encode()
+    except SecretFileError as error:
+        raise StartError([str(error)], EXIT_CONFIG) from error
+
+
+def open_data_folder(settings: Settings) -> Path:
+    """The data folder, created if needed.
+
+    Raises `StartError`, also where nothing can be written: a paid answer that the database does not take goes there.
+    """
+    folder = settings.data_folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StartError([f"APP_DATA_DIR: {folder} cannot be created ({type(error).__name__})"], EXIT_CONFIG) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StartError([f"APP_DATA_DIR: {folder} is not writable"], EXIT_CONFIG)
+    return folder
+
+
+def open_spool(settings: Settings) -> FileSpool:
+    """The spool of this database alone."""
+    path = open_data_folder(settings) / f"{_database_name(settings)}.spool"
+    return FileSpool(path, keeps_texts=settings.history == "full")
+
+
+def kept_prompts(settings: Settings) -> Path:
+    """The file with the last good set of prompts, for a worker that starts while a prompt file is broken."""
+    prefix = "" if _is_beside_database(settings) else f"{_database_name(settings)}."
+    return open_data_folder(settings) / f"{prefix}{LAST_GOOD_PROMPTS}"
+
+
+def _database_name(settings: Settings) -> str:
+    """Unique in the data folder: databases of several folders may share it and have the same file name."""
+    path = settings.database_path
+    if _is_beside_database(settings):
+        return path.name
+    return f"{path.name}-{sha256(os.fsencode(path.resolve())).hexdigest()[:12]}"
+
+
+def _is_beside_database(settings: Settings) -> bool:
+    return settings.data_folder.resolve() == settings.database_path.parent.resolve()
+
+
+def migrate_database(settings: Settings) -> bool:
+    """True if anything was migrated.
+
+    Raises `StartError`.
+    """
+    try:
+        return migrate(settings.database_url)
+    except DatabaseFault as error:
+        raise StartError([str(error)], 1) from error
+
+
+def open_database(settings: Settings) -> Database:
+    """Raises `StartError`."""
+    try:
+        return Database(settings.database_url)
+    except DatabaseFault as error:
+        raise StartError([str(error)], 1) from error
+
+
+@contextmanager
+def open_history_queries(settings: Settings) -> Iterator[HistoryQueries | None]:
+    """Lists and exports alone, for a command; None where no history is kept.
+
+    Raises `StartError`.
+    """
+    database = open_database(settings)
+    try:
+        yield history_stores(database, settings.history).queries
+    finally:
+        database.close()
+
+
+@contextmanager
+def open_retention(settings: Settings) -> Iterator[Retention]:
+    """Deletion alone, for a command.
+
+    Raises `StartError`.
+    """
+    database = open_database(settings)
+    try:
+        yield SqlRetention(database)
+    finally:
+        database.close()
+
+
+@contextmanager
+def open_keyring(settings: Settings) -> Iterator[Keyring]:
+    """Only the API keys, for a command.
+
+    Raises `StartError`.
+    """
+    database = open_database(settings)
+    try:
+        yield Keyring(SqlKeys(database), SystemClock(), secrets.token_bytes)
+    finally:
+        database.close()
+
+
+@contextmanager
+def open_usage_reports(settings: Settings) -> Iterator[UsageReports]:
+    """Only the usage reports, for a command.
+
+    Raises `StartError`.
+    """
+    database = open_database(settings)
+    try:
+        yield UsageReports(SqlUsage(database))
+    finally:
+        database.close()
+
+
+def invalidate_caches(settings: Settings) -> None:
+    """Tell every process to empty its cache; they do within a second.
+
+    Raises `StartError`.
+    """
+    database = open_database(settings)
+    try:
+        SqlEpochs(database).advance(CACHE_EPOCH)
+    finally:
+        database.close()

@@ -1,0 +1,187 @@
+"""What a setting's text may be, and how it becomes a value.
+
+A `Kind` parses text or raises `ValueError`, whose message follows the setting's name in the fault.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Generic, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+T_co = TypeVar("T_co", covariant=True)
+SQLITE = "sqlite:///"
+MAX_USD = 1_000_000
+MIN_SECRET_CHARS = 32
+# What manuals and examples show for a secret, whatever surrounds it.
+PLACEHOLDERS = (
+    "change", "secret", "example", "placeholder", "default", "password", "your", "todo", "xxxx", "1234567890",
+)  # fmt: skip
+_USD = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that no log, page or traceback shows."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T_co]):
+    """`allowed`: the possible values, for the documentation. A secret may also come from a file (`NAME_FILE`)."""
+
+    parse: Callable[[str], T_co]
+    allowed: str
+    is_secret: bool = False
+
+
+def text(max_chars: int = 1000) -> Kind[str]:
+    def parse(raw: str) -> str:
+        if len(raw) > max_chars or not raw.isprintable():
+            raise ValueError(f"must be printable text of at most {max_chars} characters")
+        return raw
+
+    return Kind(parse, "text")
+
+
+def path() -> Kind[Path]:
+    return Kind(lambda raw: Path(text().parse(raw)), "path")
+
+
+def names() -> Kind[tuple[str, ...]]:
+    """Separated by commas, each once."""
+
+    def parse(raw: str) -> tuple[str, ...]:
+        found = tuple(dict.fromkeys(part.strip() for part in raw.split(",") if part.strip()))
+        if not found:
+            raise ValueError(f"{raw[:40]!r} must be names, separated by commas")
+        return found
+
+    return Kind(parse, "names, separated by commas")
+
+
+def choice(*allowed: str, upper: bool = False) -> Kind[str]:
+    """`upper`: small letters are accepted too."""
+
+    def parse(raw: str) -> str:
+        value = raw.upper() if upper else raw
+        if value not in allowed:
+            raise ValueError(f"{value[:40]!r} must be one of: {', '.join(allowed)}")
+        return value
+
+    return Kind(parse, ", ".join(f"`{value}`" for value in allowed))
+
+
+def integer(low: int, high: int) -> Kind[int]:
+    return Kind(lambda raw: int(_number(raw, int, "an integer", low, high)), f"{low:,} to {high:,}")
+
+
+def seconds(low: float, high: float) -> Kind[float]:
+    return Kind(lambda raw: _number(raw, float, "a number", low, high), f"seconds, {low:,} to {high:,}")
+
+
+def seconds_or_never(low: float, high: float) -> Kind[float | None]:
+    kind = seconds(low, high)
+    return Kind(lambda raw: None if raw.lower() == "never" else kind.parse(raw), f"{kind.allowed}, or `never`")
+
+
+def _number(raw: str, convert: Callable[[str], float], what: str, low: float, high: float) -> float:
+    try:
+        value = convert(raw) if raw.isascii() and "_" not in raw else None
+    except ValueError:
+        value = None
+    if value is None or not low <= value <= high:
+        raise ValueError(f"{raw[:40]!r} must be {what} between {low:,.10g} and {high:,.10g}")
+    return value
+
+
+def us_dollars() -> Kind[Decimal]:
+    def parse(raw: str) -> Decimal:
+        if not _USD.fullmatch(raw) or Decimal(raw) > MAX_USD:
+            raise ValueError(
+                f"{raw[:40]!r} must be US dollars between 0 and {MAX_USD:,}, with at most 6 decimals: 12.50"
+            )
+        return Decimal(raw)
+
+    return Kind(parse, f"US dollars, 0 to {MAX_USD:,}, at most 6 decimals")
+
+
+def secret() -> Kind[Secret]:
+    """Its faults never quote the value."""
+
+    def parse(raw: str) -> Secret:
+        if not raw.isascii() or not raw.isprintable():
+            raise ValueError("must be printable ASCII")
+        return Secret(raw)
+
+    return Kind(parse, "ASCII text", is_secret=True)
+
+
+def signing_secret() -> Kind[Secret]:
+    """A secret of our own: anyone who guesses it can forge what it signs."""
+
+    def parse(raw: str) -> Secret:
+        value = raw.lower()
+        if len(value) < MIN_SECRET_CHARS or len(set(value)) < 8 or any(word in value for word in PLACEHOLDERS):
+            raise ValueError(
+                f"must be at least {MIN_SECRET_CHARS} characters that nobody can guess, not a value from an example. "
+                'Make one with python3 -c "import secrets; print(secrets.token_hex(32))", or leave it out'
+            )
+        return secret().parse(raw)
+
+    return Kind(parse, f"at least {MIN_SECRET_CHARS} ASCII characters", is_secret=True)
+
+
+def http_url() -> Kind[str]:
+    def parse(raw: str) -> str:
+        if not raw.isascii() or not raw.isprintable() or " " in raw or not _is_plain_http(raw):
+            raise ValueError("must be an http or https URL such as http://127.0.0.1:11434/v1, without user, ? or #")
+        return raw.rstrip("/")
+
+    return Kind(parse, "http or https URL")
+
+
+def _is_plain_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return good and not (parts.username or parts.password or parts.query or parts.fragment)
+
+
+def sqlite_url() -> Kind[str]:
+    def parse(raw: str) -> str:
+        if re.match(r"postgresql(\+psycopg)?://", raw):
+            raise ValueError(f"this version supports SQLite only: {SQLITE}path/to/file.db")
+        if not re.fullmatch(rf"{SQLITE}[^?#]+", raw):
+            raise ValueError(f"must be {SQLITE}path/to/file.db")
+        return raw
+
+    return Kind(parse, f"`{SQLITE}...`")
+
+
+def data_path() -> Kind[Path]:
+    """A folder that may hold the SQLite file: its path becomes part of a URL as it is."""
+
+    def parse(raw: str) -> Path:
+        if set(raw) & set("?#%"):
+            raise ValueError(f"{raw[:40]!r} must be a path without ?, # and %")
+        return path().parse(raw)
+
+    return Kind(parse, "path")
+
+
+def unsupported() -> Kind[None]:
+    """A name that is reserved: refused with any value, so nobody relies on a function that is missing."""
+
+    def parse(raw: str) -> NoReturn:
+        raise ValueError("this version does not support it; leave it out")
+
+    return Kind(parse, "nothing")

@@ -1,0 +1,47 @@
+"""What is checked before the server starts. A command builds what it needs without these checks."""
+
+from pathlib import Path
+
+from llm_service.bootstrap.errors import StartError
+from llm_service.bootstrap.resources import (
+    load_prices,
+    load_templates,
+    migrate_database,
+    open_data_folder,
+    open_keyring,
+    signing_secret,
+)
+from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT_FOLDERS = ("templates_html", "static")
+CREATE_A_KEY = "Create one: flask keys create NAME --scope generate,history,usage"
+
+
+def check_start(settings: Settings, needs_key: str | None = None) -> None:
+    """Check everything that a worker needs, and migrate the database.
+
+    `needs_key`: why callers need a key, if it is not in the settings (an address from the command line).
+    Raises `StartError`.
+    """
+    if refusals := settings.refusals():
+        raise StartError(refusals, EXIT_CONFIG)
+    if missing := [name for name in CHECKOUT_FOLDERS if not (CHECKOUT / name).is_dir()]:
+        raise StartError(
+            [f"{CHECKOUT / name}: is missing. The program must run from its checkout" for name in missing], 1
+        )
+    load_templates(settings)
+    load_prices(settings)
+    migrate_database(settings)
+    open_data_folder(settings)
+    signing_secret(settings)
+    refuse_to_be_open(settings, needs_key or settings.needs_key)
+
+
+def refuse_to_be_open(settings: Settings, needs_key: str | None) -> None:
+    """Raises `StartError` with the command that creates a key, if one is needed and none exists."""
+    if needs_key is None:
+        return
+    with open_keyring(settings) as keys:
+        if not keys.has_usable_key():
+            raise StartError([f"{needs_key}, and there is no usable API key yet. {CREATE_A_KEY}"], EXIT_CONFIG)

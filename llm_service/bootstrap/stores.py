@@ -1,0 +1,30 @@
+"""The stores over one database, as much of them as the settings want."""
+
+from dataclasses import dataclass
+
+from llm_service.adapters.sql.generations import SqlGenerations
+from llm_service.adapters.sql.idempotency import SqlIdempotency
+from llm_service.adapters.sql.null_history import NullGenerations
+from llm_service.adapters.sql.queries import SqlHistoryQueries
+from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.core.generation.ports import GenerationStore, IdempotencyStore, RemoteControl
+from llm_service.core.history.ports import HistoryQueries
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryStores:
+    """`remote`, `queries` and `idempotency` None = no rows are kept for it (`APP_HISTORY`)."""
+
+    generations: GenerationStore
+    remote: RemoteControl | None
+    queries: HistoryQueries | None
+    idempotency: IdempotencyStore | None
+
+
+def history_stores(database: Database, history: str) -> HistoryStores:
+    """`history` is `full`, `metadata` or `off`."""
+    if history == "off":
+        return HistoryStores(NullGenerations(database), None, None, None)
+    generations = SqlGenerations(database, keeps_texts=history == "full")
+    idempotency = SqlIdempotency(database) if history == "full" else None
+    return HistoryStores(generations, generations, SqlHistoryQueries(database), idempotency)

@@ -1,0 +1,23 @@
+"""`flask openapi`."""
+
+import click
+from flask import current_app
+from flask.cli import AppGroup
+
+from llm_service.bootstrap.build import build_models
+from llm_service.bootstrap.resources import load_templates
+from llm_service.web.api.docs import EXTENSION
+
+from .context import current_settings
+from .errors import cli_errors
+
+openapi = AppGroup("openapi", help="The OpenAPI document.")
+
+
+@openapi.command("print")
+def print_openapi() -> None:
+    """Print the OpenAPI document, with an operation for each template."""
+    settings = current_settings()
+    with cli_errors():
+        templates = load_templates(settings).current
+    click.echo(current_app.extensions[EXTENSION].text(templates, build_models(settings)))

@@ -1,0 +1,134 @@
+"""All generations of this process, and the upstream calls that it makes for them."""
+
+from collections.abc import Callable
+from functools import partial
+
+from ..clock import Clock
+from ..errors import Cancelled, Ended, ShuttingDown, StorageError
+from .call_context import CallContext
+from .in_flight import InFlightGeneration
+from .model import Generation, Status
+from .outcomes import Outcome
+from .ports import RemoteControl, Reporter, SharedCall
+
+# A call that is still there so long after its deadline hangs in a read that ignores it.
+OVERDUE_S = 1.0
+# How often `tick` asks whether another process cancelled what runs here.
+REMOTE_CHECK_S = 1.0
+
+
+class InFlightRegistry:
+    """All generations of this process, and its upstream calls. `tick` wants to be called about twice a second."""
+
+    def __init__(
+        self, clock: Clock, reporter: Reporter, remote: RemoteControl | None, *, abandon_grace_s: float | None
+    ) -> None:
+        """`abandon_grace_s` None = a generation whose callers left runs to its end.
+
+        `remote` None = no other process can cancel what runs here.
+        """
+        self._clock = clock
+        self._reporter = reporter
+        self._remote = remote
+        self._abandon_grace_s = abandon_grace_s
+        self._generations: dict[str, InFlightGeneration] = {}
+        self._calls: dict[str, tuple[SharedCall, CallContext]] = {}
+        self._interrupt_at: float | None = None
+        self._remote_checked_at = clock.monotonic()
+
+    def __len__(self) -> int:
+        return len(self._generations)
+
+    @property
+    def closing(self) -> bool:
+        return self._interrupt_at is not None
+
+    def add(self, generation: InFlightGeneration) -> None:
+        self._generations[generation.request_id] = generation
+
+    def remove(self, generation: InFlightGeneration) -> None:
+        self._generations.pop(generation.request_id, None)
+
+    def add_call(self, call: SharedCall, context: CallContext) -> None:
+        self._calls[call.call_id] = (call, context)
+
+    def remove_call(self, call: SharedCall) -> None:
+        self._calls.pop(call.call_id, None)
+
+    def stop_unless_shared(self, call: SharedCall) -> None:
+        if not call.members and call.call_id in self._calls:
+            self._calls[call.call_id][1].stop()
+
+    def get(self, owner: str, request_id: str) -> InFlightGeneration | None:
+        found = self._generations.get(request_id)
+        return found if found is not None and found.generation.owner == owner else None
+
+    def of_owner(self, owner: str) -> list[InFlightGeneration]:
+        return [found for found in tuple(self._generations.values()) if found.generation.owner == owner]
+
+    def cancel(self, generation: InFlightGeneration) -> Generation | None:
+        """End it with the text so far; returns when that is stored. The call goes on if others share it.
+
+        None: it had ended otherwise, or is about to. Raises `StorageError` where it has ended, but could not be stored.
+        """
+        error = Cancelled("The generation was cancelled before its answer was complete.")
+        return self._end_early(generation, Status.CANCELLED, error)
+
+    def shut_down(self, interrupt_at: float) -> None:
+        """No new generations from now on; what runs at `interrupt_at` (monotonic) is interrupted then."""
+        self._interrupt_at = interrupt_at
+
+    def drain(self) -> None:
+        """Wait for what runs, until the time that `shut_down` named, and interrupt the rest; at once if it named none."""
+        if self._interrupt_at is None:
+            self._interrupt_at = self._clock.monotonic()
+        while self._generations and self._clock.monotonic() < self._interrupt_at:
+            self._clock.sleep(0.05)
+        self.interrupt_all()
+
+    def interrupt_all(self) -> None:
+        error = ShuttingDown("The service was stopped before the answer was complete.", retry_after_s=5)
+        for generation in tuple(self._generations.values()):
+            self._guarded(partial(self._end_early, generation, Status.INTERRUPTED, error))
+
+    def tick(self) -> None:
+        """End what nobody waits for, what is overdue, and what was cancelled in another process."""
+        now = self._clock.monotonic()
+        for generation in tuple(self._generations.values()):
+            if self._abandoned(generation, now):
+                self._guarded(partial(self.cancel, generation))
+        for call, context in tuple(self._calls.values()):
+            if not call.members or now > context.deadline + OVERDUE_S:
+                context.stop()
+        if self._interrupt_at is not None and now >= self._interrupt_at:
+            self.interrupt_all()
+        if self._remote and self._generations and now - self._remote_checked_at >= REMOTE_CHECK_S:
+            self._remote_checked_at = now
+            self._guarded(partial(self._cancel_what_was_cancelled_elsewhere, self._remote))
+
+    def _abandoned(self, generation: InFlightGeneration, now: float) -> bool:
+        gone_for_s = generation.subscribers.gone_for_s(now)
+        if generation.traits.detached or self._abandon_grace_s is None or gone_for_s is None:
+            return False
+        return gone_for_s >= self._abandon_grace_s
+
+    def _cancel_what_was_cancelled_elsewhere(self, remote: RemoteControl) -> None:
+        """Another process cancelled or deleted the rows of these."""
+        here = dict(self._generations)
+        for request_id in here.keys() - remote.running_ids():
+            self.cancel(here[request_id])
+
+    def _end_early(self, generation: InFlightGeneration, status: Status, error: Ended) -> Generation | None:
+        ended = generation.finish(Outcome(status, error=error, early=True))
+        if ended is None:
+            generation.wait_finished(OVERDUE_S)
+            return None
+        if isinstance(generation.result, StorageError):
+            raise generation.result
+        return ended
+
+    def _guarded(self, function: Callable[[], object]) -> None:
+        try:
+            function()
+        except Exception as error:
+            self._reporter.unexpected_error(error)

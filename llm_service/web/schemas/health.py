@@ -1,0 +1,73 @@
+"""Liveness, readiness and status."""
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from .base import meta
+
+
+class HealthSchema(ma.Schema):
+    status = fields.String(required=True, validate=validate.OneOf(["ok"]), metadata=meta("Always `ok`."))
+    service = fields.String(required=True, metadata=meta("The service's name.", "LLM API Service"))
+    env = fields.String(required=True, validate=validate.OneOf(["dev", "prod"]), metadata=meta("The environment."))
+
+
+class ChecksSchema(ma.Schema):
+    database = fields.String(required=True, metadata=meta("`ok`, or what is wrong.", "ok"))
+    cache = fields.String(required=True, metadata=meta("`ok`, or what is wrong.", "ok"))
+    templates = fields.String(required=True, metadata=meta("`ok`, or what is wrong.", "ok"))
+    provider = fields.String(required=True, metadata=meta("`ok`, `warming up`, or what is wrong.", "ok"))
+
+
+class ReadySchema(ma.Schema):
+    status = fields.String(
+        required=True,
+        validate=validate.OneOf(["ready", "degraded", "not-ready"]),
+        metadata=meta("`degraded` still answers; `not-ready` comes with status 503."),
+    )
+    checks = fields.Nested(ChecksSchema, required=True)
+
+
+class CacheSchema(ma.Schema):
+    backend = fields.String(required=True, metadata=meta("Where answers are cached.", "memory"))
+    entries = fields.Integer(required=True, metadata=meta("Cached answers now."))
+    max_entries = fields.Integer(required=True, metadata=meta("Bound; 0 = nothing is cached.", 10000))
+    hits = fields.Integer(required=True, metadata=meta("Lookups answered, since this process started."))
+    misses = fields.Integer(required=True, metadata=meta("Lookups not answered, since this process started."))
+    coalesced = fields.Integer(
+        required=True, metadata=meta("Requests that shared another's call, since this process started.")
+    )
+
+
+class UpstreamSchema(ma.Schema):
+    in_flight = fields.Integer(required=True, metadata=meta("Calls to the provider under way."))
+    slots = fields.Integer(required=True, metadata=meta("How many there may be.", 500))
+    circuit = fields.String(
+        required=True,
+        validate=validate.OneOf(["closed", "open", "half-open"]),
+        metadata=meta("`open`: the provider failed too often and is left alone for a moment.", "closed"),
+    )
+    retries_last_minute = fields.Integer(required=True, metadata=meta("Calls that were made again."))
+
+
+class StatusSchema(ma.Schema):
+    service = fields.String(required=True, metadata=meta("The service's name.", "LLM API Service"))
+    env = fields.String(required=True, metadata=meta("The environment.", "dev"))
+    version = fields.String(required=True, metadata=meta("The program's version.", "0.1.0"))
+    model = fields.String(required=True, metadata=meta("The default model; `echo` = no model is asked.", "gpt-4o-mini"))
+    models = fields.List(fields.String(), required=True, metadata=meta("What `model` may be in a request."))
+    provider = fields.String(required=True, metadata=meta("`openai`, or `echo`, which is no model.", "openai"))
+    templates = fields.List(fields.String(), required=True, metadata=meta("Ids of the templates."))
+    template_faults = fields.List(
+        fields.String(),
+        required=True,
+        metadata=meta(
+            "What is wrong with the prompt files as they are now, with file and line; while there is anything, the last "
+            "good templates stay in use."
+        ),
+    )
+    cache_size = fields.Integer(required=True, metadata=meta("Cached answers now, as `cache.entries`."))
+    cache = fields.Nested(CacheSchema, required=True)
+    running = fields.Integer(required=True, metadata=meta("Generations under way in this process."))
+    upstream = fields.Nested(UpstreamSchema, required=True)
+    uptime_s = fields.Float(required=True, metadata=meta("Seconds since this process started.", 12.5))

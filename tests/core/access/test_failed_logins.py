@@ -1,0 +1,95 @@
+"""Five wrong keys a minute from one address, then it waits; nobody else does."""
+
+import pytest
+
+from llm_service.core.access.failed_logins import (
+    MAX_BLOCKED,
+    MAX_FAILURES,
+    WINDOW_MS,
+    FailedLoginThrottle,
+    network_of,
+)
+from tests.support.access import MemoryFailedLogins
+from tests.support.clocks import ManualClock
+
+
+class Door:
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.store = MemoryFailedLogins()
+        self.throttle = FailedLoginThrottle(self.store, self.clock)
+
+    def wrong(self, times: int, address: str = "10.0.0.1") -> list[float | None]:
+        return [self.throttle.record_failure(address) for _ in range(times)]
+
+
+@pytest.fixture(name="door")
+def _door() -> Door:
+    return Door()
+
+
+def test_the_sixth_waits_until_the_window_ends(door: Door) -> None:
+    assert door.wrong(MAX_FAILURES) == [None] * MAX_FAILURES
+    assert door.wrong(2) == [60.0, 60.0]
+    door.clock.ms += 20_000
+    assert door.wrong(1) == [40.0]
+    assert door.wrong(1, "10.0.0.2") == [None]
+    door.clock.ms += 40_000
+    assert door.wrong(1) == [None]
+
+
+def test_nobody_waits_for_less_than_a_second(door: Door) -> None:
+    door.wrong(MAX_FAILURES + 1)
+    door.clock.ms += WINDOW_MS - 1
+    assert door.wrong(1) == [1.0]
+
+
+def test_a_flood_costs_no_writes(door: Door) -> None:
+    door.wrong(1000)
+    assert door.store.writes == MAX_FAILURES + 1
+
+
+def test_the_count_is_shared_and_what_is_remembered_is_not(door: Door) -> None:
+    door.wrong(MAX_FAILURES + 1)
+    other = FailedLoginThrottle(door.store, door.clock)
+    assert other.record_failure("10.0.0.1") == 60.0
+
+
+def test_addresses_of_one_ipv6_network_are_one(door: Door) -> None:
+    found = [door.wrong(1, f"2001:db8:1:2::{number}")[0] for number in range(1, 8)]
+    assert [wait is None for wait in found] == [True] * 5 + [False] * 2
+    assert door.wrong(1, "2001:db8:1:3::1") == [None]
+
+
+def test_what_is_remembered_does_not_grow_without_end(door: Door) -> None:
+    for number in range(MAX_BLOCKED + 1):
+        door.wrong(MAX_FAILURES + 1, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    writes = door.store.writes
+    assert door.wrong(1, "10.0.0.0") == [60.0], "it was forgotten here, and the store has it"
+    assert door.store.writes == writes + 1
+
+
+def test_windows_that_are_over_are_forgotten(door: Door) -> None:
+    door.wrong(1)
+    door.clock.ms += WINDOW_MS
+    door.throttle.prune()
+    assert len(door.store.windows) == 1, "it is over only now"
+    door.clock.ms += 1
+    door.throttle.prune()
+    assert door.store.windows == {}
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("", "unknown"),
+        (None, "unknown"),
+        ("10.0.0.1, 10.0.0.2", "unknown"),
+        ("x" * 10_000, "unknown"),
+    ],
+)
+def test_the_name_of_an_address(address: str | None, network: str) -> None:
+    assert network_of(address) == network

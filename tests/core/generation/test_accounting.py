@@ -1,0 +1,49 @@
+"""What one generation adds to the sums of usage."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from llm_service.core.generation.accounting import sums_of
+from llm_service.core.generation.model import Generation, Status
+from llm_service.core.usage.tokens import Usage
+from tests.support.builders import USAGE, paid, spared
+
+
+def test_a_call_adds_what_was_billed() -> None:
+    sums = sums_of(paid(1))
+    assert (sums.requests, sums.completed, sums.hits, sums.joined) == (1, 1, 0, 0)
+    assert (sums.input_tokens, sums.output_tokens, sums.cost_usd) == (10, 20, Decimal("0.5"))
+    assert (sums.saved_input_tokens, sums.saved_usd) == (0, 0)
+    assert sum(sums.latencies.values()) == 1
+
+
+@pytest.mark.parametrize(("hit", "hits", "joined"), [(True, 1, 0), (False, 0, 1)])
+def test_a_hit_and_a_joined_call_add_what_they_saved(hit: bool, hits: int, joined: int) -> None:
+    sums = sums_of(spared(1, cached=hit))
+    assert (sums.hits, sums.joined) == (hits, joined)
+    assert (sums.input_tokens, sums.cost_usd) == (0, 0)
+    assert (sums.saved_input_tokens, sums.saved_output_tokens, sums.saved_usd) == (10, 20, Decimal("0.5"))
+
+
+@pytest.mark.parametrize(
+    ("generation", "unknown_usage", "unknown_price"),
+    [
+        (paid(1, billed=Usage()), 1, 0),
+        (paid(1, billed=replace(USAGE, output_tokens=None)), 1, 0),
+        (paid(1, cost_usd=None), 0, 1),
+        (spared(1, saved_usd=None), 0, 1),
+        (paid(1), 0, 0),
+    ],
+)
+def test_what_is_unknown_is_counted_and_never_summed(
+    generation: Generation, unknown_usage: int, unknown_price: int
+) -> None:
+    sums = sums_of(generation)
+    assert (sums.unknown_usage, sums.unknown_price) == (unknown_usage, unknown_price)
+
+
+def test_a_failure_is_billed_and_has_no_latency() -> None:
+    sums = sums_of(paid(1, status=Status.FAILED))
+    assert (sums.failed, sums.completed, sums.input_tokens, sums.latencies) == (1, 0, 10, {})

@@ -1,0 +1,55 @@
+"""Which model answers: the caller's choice, the template's own, or the default; and which callers may choose which."""
+
+from dataclasses import replace
+
+import pytest
+
+from llm_service.core.access.caller import LOCAL
+from llm_service.core.errors import UnknownModel
+from llm_service.core.generation.models import AllowedModels
+from tests.support.templates import library_of
+
+PLAIN = library_of().current.get("basic_chat_v1")
+OWN = replace(PLAIN, model="m9")
+MODELS = AllowedModels("m1", ("m1", "m2"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "template", "chosen"),
+    [(None, PLAIN, "m1"), ("m2", PLAIN, "m2"), (None, OWN, "m9"), ("m9", OWN, "m9"), ("m2", OWN, "m2")],
+)
+def test_the_choice(asked: str | None, template: object, chosen: str) -> None:
+    assert MODELS.choose(asked, template) == chosen  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("asked", ["m9", "M1", "m1 ", "x" * 500])
+def test_what_is_not_allowed_is_refused_with_what_is(asked: str) -> None:
+    with pytest.raises(UnknownModel) as raised:
+        MODELS.choose(asked, PLAIN)
+    assert raised.value.fields[0].message == "must be one of: m1, m2"
+
+
+def test_the_default_is_allowed_also_where_no_list_names_it() -> None:
+    assert AllowedModels("m1", ()).choose("m1", PLAIN) == "m1"
+    assert AllowedModels("m1", ()).allowed_for(OWN) == {"m1", "m9"}
+
+
+def test_a_key_opens_only_its_models() -> None:
+    narrow = MODELS.of(replace(LOCAL, models=frozenset({"m2", "m7"})))
+    assert MODELS.of(LOCAL) is MODELS
+    assert (narrow.listed, MODELS.listed) == (["m2"], ["m1", "m2"])
+    assert narrow.choose("m2", PLAIN) == "m2"
+    with pytest.raises(UnknownModel, match="must be one of: m2"):
+        narrow.choose(None, PLAIN)
+    with pytest.raises(UnknownModel):
+        narrow.choose(None, OWN)
+    with pytest.raises(UnknownModel, match="none that this key opens"):
+        MODELS.of(replace(LOCAL, models=frozenset({"m7"}))).choose("m1", PLAIN)
+
+
+def test_a_stand_in_answers_for_every_model_that_may_be_asked_for() -> None:
+    echo = replace(MODELS, stand_in="echo")
+    assert (echo.choose(None, PLAIN), echo.choose("m2", OWN)) == ("echo", "echo")
+    assert (echo.shown_for(PLAIN), MODELS.shown_for(PLAIN), MODELS.shown_for(OWN)) == ("echo", "m1", "m9")
+    with pytest.raises(UnknownModel):
+        echo.choose("m8", PLAIN)

@@ -1,0 +1,81 @@
+"""From a request to exactly what would be sent."""
+
+from dataclasses import replace
+
+import pytest
+
+from llm_service.core.access.caller import LOCAL, Allowance
+from llm_service.core.errors import InvalidInput, UnknownModel, UnknownTemplate
+from llm_service.core.generation.cache_key import cache_key
+from llm_service.core.generation.model import GenerateRequest
+from llm_service.core.generation.models import AllowedModels
+from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
+from llm_service.core.limits.rules import BUDGET_OUTPUT_TOKENS
+from tests.support.templates import library_of
+from tests.support.world import OneProvider
+
+ASKED = GenerateRequest("basic_chat", "Hello", {"tone": "simple"})
+BUDGET = Allowance(tokens_per_day=1000)
+
+
+def preparer(**settings: object) -> RequestPreparer:
+    models = AllowedModels("m1", ("m1", "m2"))
+    return RequestPreparer(library_of(), models, OneProvider(), GenerationSettings(**settings))  # type: ignore[arg-type]
+
+
+def test_it_finds_renders_and_chooses() -> None:
+    prepared = preparer().prepare(ASKED, LOCAL)
+    assert (prepared.template.template_id, prepared.call.model) == ("basic_chat_v1", "m1")
+    assert prepared.call.user_prompt == "Hello"
+    assert "simple" in prepared.call.system_prompt
+    assert (prepared.request, prepared.caller) == (ASKED, LOCAL)
+    assert preparer().prepare(replace(ASKED, model="m2"), LOCAL).call.model == "m2"
+
+
+def test_the_key_is_that_of_the_call_and_its_owner() -> None:
+    preparing = preparer()
+    mine, other = preparing.prepare(ASKED, LOCAL), preparing.prepare(ASKED, replace(LOCAL, owner="bob"))
+    assert mine.cache_key == cache_key(mine.call, provider="echo:1", scope="local")
+    assert mine.cache_key != other.cache_key
+    assert preparing.key_parts(other)["scope"] == "bob"
+
+
+def test_a_shared_cache_has_one_key_for_every_owner() -> None:
+    preparing = preparer(share_cache=True)
+    mine, other = preparing.prepare(ASKED, LOCAL), preparing.prepare(ASKED, replace(LOCAL, owner="bob"))
+    assert mine.cache_key == other.cache_key
+    assert preparing.key_parts(mine)["scope"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("settings", "caller", "bound"),
+    [
+        ({}, LOCAL, None),
+        ({"max_output_tokens": 50}, LOCAL, 50),
+        ({}, replace(LOCAL, allowance=BUDGET), BUDGET_OUTPUT_TOKENS),
+        ({"everyone": BUDGET}, LOCAL, BUDGET_OUTPUT_TOKENS),
+        ({"max_output_tokens": 50, "everyone": BUDGET}, LOCAL, 50),
+        ({}, replace(LOCAL, allowance=Allowance(concurrent=1)), None),
+    ],
+)
+def test_a_budget_needs_a_bound(settings: dict[str, object], caller: object, bound: int | None) -> None:
+    assert preparer(**settings).prepare(ASKED, caller).call.options.get("max_output_tokens") == bound  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        (replace(ASKED, template_id="nope"), UnknownTemplate),
+        (replace(ASKED, model="m9"), UnknownModel),
+        (replace(ASKED, parameters={"tone": "loud"}), InvalidInput),
+        (replace(ASKED, input=" "), InvalidInput),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_paid(asked: GenerateRequest, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        preparer().prepare(asked, LOCAL)
+
+
+def test_a_key_s_models_bound_the_choice() -> None:
+    with pytest.raises(UnknownModel, match="m2"):
+        preparer().prepare(ASKED, replace(LOCAL, models=frozenset({"m2"})))

@@ -1,0 +1,90 @@
+"""The generations of a process: abandoned, cancelled elsewhere, overdue, interrupted."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from llm_service.core import errors
+from llm_service.core.generation.model import (
+    Delta,
+    Status,
+)
+from tests.support.clocks import until
+from tests.support.fakes import ScriptedProvider
+from tests.support.world import ASKED, DONE, World, heard
+
+
+def test_a_leader_that_leaves_does_not_hurt_the_others() -> None:
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(Delta("a"), goes_on, Delta("b"), DONE))
+    leader, other = world.begin(), world.begin()
+    assert leader.next(30) == Delta("a")
+    leader.close()
+    world.registry.tick()
+    assert world.store.rows["id-1"].status is Status.CANCELLED
+    assert world.store.rows["id-1"].output == "a"
+    goes_on.set()
+    assert heard(other)[0] == "ab"
+    assert world.run().generation.cached, "its answer was stored all the same"
+
+
+def test_when_the_last_leaves_the_call_is_closed_after_the_grace() -> None:
+    world = World(ScriptedProvider(Delta("a"), threading.Event()), grace_s=0.1)
+    subscription = world.begin()
+    assert subscription.next(30) == Delta("a")
+    subscription.close()
+    world.registry.tick()
+    assert world.store.rows["id-1"].status is Status.RUNNING
+    world.clock.advance(0.11)
+    world.registry.tick()
+    until(lambda: world.slots.in_use == 0)
+    row = world.store.rows["id-1"]
+    assert (row.status, row.error, row.output, len(world.registry)) == (Status.CANCELLED, "cancelled", "a", 0)
+
+
+@pytest.mark.parametrize(("kept", "grace_s"), [(True, 0.0), (False, None)])
+def test_what_is_kept_goes_on_without_listeners(kept: bool, grace_s: float | None) -> None:
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(Delta("a"), goes_on, Delta("b"), DONE), grace_s=grace_s)
+    world.begin(detached=kept).close()
+    world.registry.tick()
+    goes_on.set()
+    until(lambda: world.store.rows["id-1"].status is Status.COMPLETED)
+
+
+def test_going_down() -> None:
+    world = World(ScriptedProvider(Delta("a"), threading.Event()))
+    subscription = world.begin(detached=True)
+    assert subscription.next(30) == Delta("a")
+    world.registry.shut_down(world.clock.monotonic() + 0.2)
+    with pytest.raises(errors.ShuttingDown):
+        world.begin(replace(ASKED, input="another"))
+    world.registry.tick()
+    assert len(world.registry) == 1, "it has its grace"
+    world.registry.drain()
+    with pytest.raises(errors.ShuttingDown):
+        subscription.next(30)
+    row = world.store.rows["id-1"]
+    assert (row.status, row.error, row.output) == (Status.INTERRUPTED, "shutting-down", "a")
+
+
+def test_a_row_that_another_process_cancelled_ends_the_run_here() -> None:
+    world = World(ScriptedProvider(Delta("a"), threading.Event()))
+    subscription = world.begin()
+    assert subscription.next(30) == Delta("a")
+    world.store.rows["id-1"] = replace(world.store.rows["id-1"], status=Status.CANCELLED)
+    world.clock.advance(1.01)
+    world.registry.tick()
+    with pytest.raises(errors.Cancelled):
+        subscription.next(30)
+
+
+def test_a_provider_that_ignores_its_deadline_is_hung_up_on() -> None:
+    world = World(ScriptedProvider(Delta("a"), threading.Event()), deadline_s=0.05)
+    subscription = world.begin()
+    assert subscription.next(30) == Delta("a")
+    world.clock.advance(1.1)
+    world.registry.tick()
+    with pytest.raises(errors.DeadlineExceeded):
+        subscription.next(30)

@@ -1,0 +1,46 @@
+"""Joining and cancelling by id."""
+
+import threading
+
+import pytest
+
+from llm_service.adapters.providers.echo import EchoProvider
+from llm_service.core import errors
+from llm_service.core.generation.model import (
+    Delta,
+    Status,
+)
+from tests.support.builders import completed, generation
+from tests.support.clocks import until
+from tests.support.fakes import ScriptedProvider
+from tests.support.world import World, heard
+
+
+def test_cancel_ends_it_with_what_it_has_and_once() -> None:
+    world = World(ScriptedProvider(Delta("a"), threading.Event()))
+    subscription = world.begin()
+    assert subscription.next(30) == Delta("a")
+    for _ in range(2):
+        row = world.running.cancel("local", "id-1")
+        assert (row.status, row.output) == (Status.CANCELLED, "a")
+    with pytest.raises(errors.Cancelled):
+        subscription.next(30)
+    until(lambda: world.slots.in_use == 0)
+    assert world.store.writes == [("start", "running"), ("finish", "cancelled")]
+    with pytest.raises(errors.NotFound):
+        world.running.cancel("local", "id-77")
+
+
+def test_one_whose_process_is_gone_is_cancelled_by_its_row() -> None:
+    world = World(EchoProvider())
+    world.store.rows["id-9"] = generation(9, owner="local")
+    begun = world.clock.monotonic()
+    assert world.running.cancel("local", "id-9").status is Status.CANCELLED
+    assert world.store.rows["id-9"].finished_ms == world.clock.now_ms()
+    assert world.clock.monotonic() - begun == pytest.approx(4.0), "its process had time to end it"
+
+
+def test_one_of_another_process_is_followed_by_its_row() -> None:
+    world = World(EchoProvider())
+    world.store.rows["id-9"] = completed(generation(9, owner="local"), output="there")
+    assert heard(world.running.subscribe("local", "id-9", after=2))[0] == "ere"

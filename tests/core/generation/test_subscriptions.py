@@ -1,0 +1,60 @@
+"""Subscriptions: positions, restarts, other processes."""
+
+import threading
+
+import pytest
+
+from llm_service.core import errors
+from llm_service.core.generation.model import (
+    Delta,
+    Retrying,
+)
+from llm_service.core.generation.subscriptions import PolledSubscription
+from tests.support.builders import completed, generation
+from tests.support.clocks import ManualClock, until
+from tests.support.fakes import ListGenerations, NothingCounted, ScriptedProvider
+from tests.support.world import DONE, World, heard
+
+
+@pytest.mark.parametrize(
+    ("after", "rest"), [(0, "h\u00e9llo \U0001f600 world"), (3, "lo \U0001f600 world"), (7, " world"), (99, " world")]
+)
+def test_a_position_is_kept_however_the_text_was_cut(after: int, rest: str) -> None:
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(Delta("h\u00e9llo "), Delta("\U0001f600"), goes_on, Delta(" world"), DONE))
+    subscription = world.begin()
+    until(lambda: world.registry.get("local", "id-1").call.text_after(6) != "")  # type: ignore[union-attr]
+    joined = world.running.subscribe("local", "id-1", after)
+    goes_on.set()
+    assert heard(subscription)[0] == "h\u00e9llo \U0001f600 world"
+    assert (heard(joined)[0], joined.position) == (rest, 13)
+
+
+def test_a_retry_may_begin_anew_only_while_nobody_has_seen_the_text() -> None:
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(Delta("half"), goes_on, Retrying(2), Delta("a"), Delta("b"), DONE))
+    leader, seeing = world.begin(), world.begin()
+    assert seeing.next(30) == Delta("half")
+    goes_on.set()
+    with pytest.raises(errors.UpstreamTruncated):
+        heard(seeing)
+    assert heard(leader)[0] == "ab"
+    assert world.store.rows["id-1"].attempts == 2
+
+
+def test_a_generation_of_another_process_is_polled_about_once_a_second() -> None:
+    clock, store = ManualClock(), ListGenerations(NothingCounted())
+    store.rows["id-1"] = generation(1)
+    polled = PolledSubscription(store, clock, store.rows["id-1"], after=1)
+    begun = clock.monotonic()
+    assert polled.result(2.5) is None
+    assert clock.monotonic() - begun == pytest.approx(2.5)
+    store.rows["id-1"] = completed(generation(1), output="abc")
+    assert heard(polled)[0] == "bc"
+    assert polled.position == 3
+
+
+def test_a_generation_of_another_process_may_be_deleted() -> None:
+    store = ListGenerations(NothingCounted())
+    with pytest.raises(errors.NotFound):
+        PolledSubscription(store, ManualClock(), generation(1)).result(5)

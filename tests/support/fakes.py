@@ -1,0 +1,177 @@
+"""Fakes of the ports of the core: they keep what they are given and fail when a test says so."""
+
+import threading
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Protocol, TypeVar
+
+from llm_service.adapters.providers.echo import EchoProvider
+from llm_service.core import errors
+from llm_service.core.generation.call_context import CallContext
+from llm_service.core.generation.model import Generation, ProviderCall, ProviderEvent, Status
+from llm_service.core.generation.ports import UnitOfWork
+from llm_service.core.limits.ports import LimitStore, Reservations
+from llm_service.core.limits.rules import Account, Reservation, ReservationResult, Settlement
+from llm_service.core.limits.status import LimitStatuses
+from llm_service.core.usage.pricing import Price, per_million
+
+T = TypeVar("T")
+
+
+class NothingCounted:
+    """The limits of a service that has none: nobody may ask."""
+
+    def reserve(self, reservation: Reservation) -> ReservationResult:
+        raise AssertionError("nothing is limited")
+
+    def settle(self, settlement: Settlement) -> None:
+        """Nothing was reserved."""
+
+    def release(self, request_id: str) -> None:
+        """Nothing was reserved."""
+
+    def statuses(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses:
+        raise AssertionError("nothing is limited")
+
+    def expire(self, now_ms: int) -> int:
+        return 0
+
+    def prune(self, now_ms: int) -> None: ...
+
+
+class FakeLimits(LimitStore, Reservations, Protocol):
+    """Both sides of what is counted."""
+
+
+class ListGenerations:
+    """Keeps each generation by id, and every write in order. It is its own unit of work.
+
+    `away`: the store is down. `breaks`: what storing an outcome raises. `before_start` runs before a row is stored.
+    """
+
+    def __init__(self, limits: FakeLimits) -> None:
+        self.reservations = limits
+        self.rows: dict[str, Generation] = {}
+        self.writes: list[tuple[str, Status]] = []
+        self.deleted_meanwhile = False
+        self.deleted: set[str] = set()
+        self.away = False
+        self.breaks: Exception | None = None
+        self.before_start: Callable[[], None] | None = None
+
+    @property
+    def generations(self) -> "ListGenerations":
+        return self
+
+    def transaction(self, work: Callable[[UnitOfWork], T]) -> T:
+        if self.away:
+            raise errors.StorageBusy("busy")
+        if (hook := self.before_start) is not None:
+            self.before_start = None
+            hook()
+        return work(self)
+
+    def start(self, generation: Generation) -> None:
+        self._write("start", generation)
+
+    def finish(self, generation: Generation) -> bool:
+        if self.breaks is not None:
+            raise self.breaks
+        self._write("finish", generation)
+        return not self.deleted_meanwhile
+
+    def finish_with_own_answer(self, generation: Generation, answer_id: str) -> bool:
+        if self.breaks is not None:
+            raise self.breaks
+        self._write("finish with own answer", replace(generation, answer_id=answer_id))
+        return True
+
+    def amend_billing(self, was: Generation, now: Generation) -> None:
+        assert self.rows[was.request_id].billed == was.billed
+        self._write("amend billing", now)
+
+    def interrupt_older_than(self, created_ms: int, now_ms: int) -> Sequence[Generation]:
+        return []
+
+    def record_hit(self, generation: Generation, answer_id: str) -> bool:
+        if answer_id in self.deleted:
+            return False
+        self._write("hit", generation)
+        return True
+
+    def record_joined(self, generation: Generation) -> Generation:
+        self._write("joined", generation)
+        return generation
+
+    def get(self, owner: str, request_id: str) -> Generation | None:
+        return self.rows.get(request_id)
+
+    def request_cancel(self, owner: str, request_id: str) -> None:
+        self.rows[request_id] = replace(self.rows[request_id], status=Status.CANCELLED)
+
+    def running_ids(self) -> set[str]:
+        return {row.request_id for row in self.rows.values() if row.status is Status.RUNNING}
+
+    def _write(self, kind: str, generation: Generation) -> None:
+        self.rows[generation.request_id] = generation
+        self.writes.append((kind, generation.status))
+
+
+class ScriptedProvider(EchoProvider):
+    """Yields what it is given, raises what is an error, and counts its calls."""
+
+    def __init__(self, *events: ProviderEvent | Exception | threading.Event) -> None:
+        super().__init__()
+        self.events = events
+        self.calls: list[ProviderCall] = []
+        self.closed = 0
+
+    def stream(self, call: ProviderCall, context: CallContext) -> Generator[ProviderEvent, None, None]:
+        self.calls.append(call)
+        try:
+            for event in self.events:
+                if isinstance(event, threading.Event):
+                    while not event.wait(0.01):
+                        if context.stopped:
+                            raise errors.UpstreamUnreachable("the socket was shut down")
+                elif isinstance(event, Exception):
+                    raise event
+                else:
+                    yield event
+        finally:
+            self.closed += 1
+
+
+class DollarPrices:
+    """A dollar a token, and half a one where the provider had it cached."""
+
+    def of(self, model: str) -> Price | None:
+        return Price("list 1", per_million(Decimal(1_000_000), Decimal(500_000), Decimal(1_000_000)))
+
+
+class RecordingReporter:
+    """A reporter that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.bugs: list[Exception] = []
+        self.early: list[Generation] = []
+
+    def ended(self, generation: Generation) -> None:
+        self.early.append(generation)
+
+    def unexpected_error(self, error: Exception, request_id: str | None = None) -> None:
+        self.bugs.append(error)
+
+
+class ListSpool:
+    def __init__(self) -> None:
+        self.kept: list[Generation] = []
+
+    def add(self, generation: Generation) -> None:
+        self.kept.append(generation)
+
+    def replay(self, store: Callable[[Generation], None]) -> Sequence[Exception]:
+        for generation in self.kept:
+            store(generation)
+        return ()

@@ -1,0 +1,107 @@
+"""All stores over one database, written to in units of work as the core composes them."""
+
+from collections.abc import Iterator, Sequence, Set
+from pathlib import Path
+
+from llm_service.adapters.files.spool import FileSpool
+from llm_service.adapters.observability.logs import LogReporter
+from llm_service.adapters.runtime.clock import SystemClock
+from llm_service.adapters.sql.generations import SqlGenerations
+from llm_service.adapters.sql.idempotency import SqlIdempotency
+from llm_service.adapters.sql.limits import SqlLimits
+from llm_service.adapters.sql.null_history import NullGenerations
+from llm_service.adapters.sql.queries import SqlHistoryQueries
+from llm_service.adapters.sql.retention import SqlRetention
+from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.adapters.sql.usage import SqlUsage
+from llm_service.core.generation.model import Generation, GenerationSummary
+from llm_service.core.generation.outcomes import OutcomeRecorder, settle
+from llm_service.core.generation.ports import UnitOfWork
+from llm_service.core.history.model import EVERYTHING, Filters
+from llm_service.core.limits.rules import Reservation, ReservationResult
+
+
+class Stores:
+    """`history` is `full`, `metadata` or `off`; `search` are the options of `SqlHistoryQueries`."""
+
+    def __init__(self, database: Database, history: str = "full", **search: int) -> None:
+        self.database = database
+        self.generations: SqlGenerations | NullGenerations
+        if history == "off":
+            self.generations = NullGenerations(database)
+        else:
+            self.generations = SqlGenerations(database, keeps_texts=history == "full")
+        self.queries = SqlHistoryQueries(database, **search)
+        self.retention = SqlRetention(database)
+        self.idempotency = SqlIdempotency(database)
+        self.limits = SqlLimits(database)
+        self.usage = SqlUsage(database)
+        self.recorder = OutcomeRecorder(self.generations, FileSpool(Path("never.spool")), SystemClock(), LogReporter())
+        self.get = self.generations.get
+        self.record_hit = self.generations.record_hit
+        self.record_joined = self.generations.record_joined
+        self.delete = self.retention.delete
+        self.delete_all = self.retention.delete_all
+        self.prune = self.retention.prune
+        self.scrub = self.retention.scrub
+        self.owner_of = self.queries.owner_of
+
+    def start(self, generation: Generation, reservation: Reservation | None = None) -> ReservationResult | None:
+        def work(unit: UnitOfWork) -> ReservationResult | None:
+            result = unit.reservations.reserve(reservation) if reservation else None
+            if result is None or result.refused is None:
+                unit.generations.start(generation)
+            return result
+
+        return self.generations.transaction(work)
+
+    def finish(self, generation: Generation) -> bool:
+        def work(unit: UnitOfWork) -> bool:
+            settle(unit, generation)
+            return unit.generations.finish(generation)
+
+        return self.generations.transaction(work)
+
+    def finish_with_own_answer(self, generation: Generation, answer_id: str) -> bool:
+        return self.generations.transaction(lambda unit: unit.generations.finish_with_own_answer(generation, answer_id))
+
+    def amend_billing(self, was: Generation, now: Generation) -> None:
+        self.recorder.amend_billing(was, now)
+
+    def interrupt_older_than(self, created_ms: int, now_ms: int) -> int:
+        def work(unit: UnitOfWork) -> int:
+            interrupted = unit.generations.interrupt_older_than(created_ms, now_ms)
+            for generation in interrupted:
+                settle(unit, generation)
+            return len(interrupted)
+
+        return self.generations.transaction(work)
+
+    def request_cancel(self, owner: str, request_id: str) -> None:
+        assert isinstance(self.generations, SqlGenerations)
+        self.generations.request_cancel(owner, request_id)
+
+    def running_ids(self) -> Set[str]:
+        if isinstance(self.generations, SqlGenerations):
+            return self.generations.running_ids()
+        return set(self.generations.running)
+
+    def newest(
+        self,
+        owner: str,
+        limit: int,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        filters: Filters = EVERYTHING,
+    ) -> Sequence[tuple[int, GenerationSummary]]:
+        return self.queries.newest(owner, limit, before=before, after=after, filters=filters)
+
+    def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:
+        return self.queries.export(owner, filters)
+
+    def check(self) -> None:
+        self.database.check()
+
+    def close(self) -> None:
+        self.database.close()

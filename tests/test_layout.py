@@ -1,0 +1,65 @@
+"""How the tests are laid out: what they share is in tests/support, and no test module needs another."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.constants import ROOT
+
+TESTS = ROOT / "tests"
+TEST_MODULES = sorted(TESTS.rglob("test_*.py"))
+
+
+def imported_names(path: Path) -> Iterator[str]:
+    """Everything that a file imports, also inside functions; `from a import b` as "a.b", since b may be a module."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = ".".join(path.relative_to(ROOT).parent.parts[: 1 - node.level or None]) if node.level else ""
+            module = ".".join(part for part in (package, node.module) if part)
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def of_a_test(name: str) -> bool:
+    first, *rest = name.split(".")
+    return first == "tests" and any(part.startswith("test_") or part == "conftest" for part in rest)
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))
+def test_no_module_imports_a_test_module(path: Path) -> None:
+    assert [name for name in imported_names(path) if of_a_test(name)] == []
+
+
+CORE = ROOT / "llm_service" / "core"
+# Modules that need none, and why.
+WITHOUT_TESTS = {
+    "services": "holds the others, and does nothing itself",
+}
+
+
+def does_something(path: Path) -> bool:
+    """Whether a module has a function with a body: constants, plain dataclasses and protocols have none."""
+    functions = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
+    return any(
+        not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Constant)
+        for function in functions
+        for statement in function.body
+    )
+
+
+def core_modules() -> dict[str, Path]:
+    """By name, such as "usage/pricing"."""
+    return {path.relative_to(CORE).with_suffix("").as_posix(): path for path in sorted(CORE.rglob("*.py"))}
+
+
+def test_every_module_of_the_core_has_a_test_module_of_its_name() -> None:
+    wanted = {name for name, path in core_modules().items() if does_something(path)} - WITHOUT_TESTS.keys()
+    folder, tests = TESTS / "core", set()
+    for path in folder.rglob("test_*.py"):
+        module = path.with_name(path.name.removeprefix("test_")).relative_to(folder).with_suffix("")
+        tests.add(module.as_posix())
+    assert wanted - tests == set()
+    assert WITHOUT_TESTS.keys() <= core_modules().keys()
