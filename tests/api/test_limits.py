@@ -251,7 +251,7 @@ def test_the_usage_page_shows_how_they_stand(make_app: MakeApp) -> None:
     tokens = ask(client).get_json()["total_tokens"]
     page = client.get("/usage").text
     rows = [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in page.partition('id="limits"')[2].split("<tr>")[2:4]]
-    assert [cells[:2] for cells in rows] == [["Tokens a day", "you"], ["Generations a minute", "everyone"]]
+    assert [cells[:2] for cells in rows] == [["Tokens per day", "you"], ["Generations per minute", "everyone"]]
     assert [cell for cell in rows[0] if cell][2:6] == [f"{10_000 - tokens:,}", "10,000", str(tokens), "0"]
     assert 'id="limits"' not in make_app().test_client().get("/usage").text
 
