@@ -1,5 +1,6 @@
 """Fixtures that many tests share: settings, apps over real SQLite files, and the provider to test against."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,11 +8,36 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.app import create_app, services_of
 from llm_service.bootstrap.settings import Settings
 from tests.support.constants import KEY_CANARY, ROOT
 from tests.support.upstream import FAULT_MODELS, Upstream
 from tests.support.upstream_faults import patience_with
+
+# Where the longest tests are: a run ends no earlier than the last of them, so that they begin first.
+LONGEST = ("test_document.py", "test_server.py", "test_bad_connections.py", "test_faults.py", "test_limits.py")
+FOLDERS = ("system", "browser", "cli", "adapters", "api", "pages")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, and the tests of a file in one worker: what they share is made once."""
+    items.sort(key=lambda item: _turn(item.path))
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            group = "browser" if item.path.parent.name == "browser" else str(item.path.relative_to(ROOT))
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _turn(path: Path) -> tuple[bool, int, int]:
+    folder = path.relative_to(ROOT / "tests").parts[0]
+    is_long = folder in ("system", "adapters") and path.name in LONGEST
+    return (
+        not is_long,
+        LONGEST.index(path.name) if is_long else 0,
+        FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS),
+    )
 
 
 @pytest.fixture(scope="session", name="upstream")
@@ -20,13 +46,24 @@ def _upstream() -> Iterator[Upstream]:
         yield upstream
 
 
+@pytest.fixture(scope="session", name="empty_database")
+def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file to copy: to migrate one takes a quarter as long as to make an app."""
+    path = tmp_path_factory.mktemp("empty") / "test.db"
+    Database(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture(name="make_app")
-def _make_app(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
+def _make_app(tmp_path: Path, empty_database: Path) -> Iterator[Callable[..., Flask]]:
     """Makes apps from settings by name; their services are closed at the end."""
     apps: list[Flask] = []
 
     def make(**environ: str) -> Flask:
-        base = {"DATABASE_URL": f"sqlite:///{tmp_path}/test.db", "APP_PROMPTS_DIR": str(ROOT / "prompts")}
+        path = tmp_path / "test.db"
+        if not path.exists():
+            shutil.copyfile(empty_database, path)
+        base = {"DATABASE_URL": f"sqlite:///{path}", "APP_PROMPTS_DIR": str(ROOT / "prompts")}
         app = create_app(Settings.from_env({**base, **environ}))
         services_of(app)
         apps.append(app)

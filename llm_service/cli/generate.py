@@ -52,7 +52,9 @@ def generate(template_id: str, source: TextIO, pairs: tuple[str, ...], model: st
             generation = services.generate.run(request, LOCAL, make_id()).generation
         finally:
             services.close()
-    answer = json.dumps(generation_json(generation), ensure_ascii=False, indent=2) if as_json else generation.output or ""
+    answer = (
+        json.dumps(generation_json(generation), ensure_ascii=False, indent=2) if as_json else generation.output or ""
+    )
     click.echo(answer)
     if generation.status is Status.INCOMPLETE:
         click.echo(f"incomplete: {generation.incomplete_reason}", err=True)

@@ -74,7 +74,9 @@ def test_how_often_each_fault_is_tried(
 ) -> None:
     expected = ATTEMPTS.get(model, 1) if may_restart or model not in BRING_TEXT else 1
     before, events = len(upstream.calls), list[ProviderEvent]()
-    stream = provider.stream(call(model), CallContext(time.monotonic() + patience.deadline_s, SystemClock(), lambda: may_restart))
+    stream = provider.stream(
+        call(model), CallContext(time.monotonic() + patience.deadline_s, SystemClock(), lambda: may_restart)
+    )
     with pytest.raises(ServiceError) as raised:
         events.extend(stream)
     assert type(raised.value) is FAILURES[model]
@@ -211,7 +213,9 @@ def test_what_is_no_sign_of_illness_never_opens_it(provider: ResilientProvider, 
 
 def test_a_dead_upstream_is_left_alone_and_readiness_says_so() -> None:
     nobody = f"http://127.0.0.1:{free_port()}/v1"
-    provider = ResilientProvider(OpenAIProvider(api_key=None, base_url=nobody, idle_timeout_s=1), slots=10, jitter=no_wait)
+    provider = ResilientProvider(
+        OpenAIProvider(api_key=None, base_url=nobody, idle_timeout_s=1), slots=10, jitter=no_wait
+    )
     for _ in range(MIN_ATTEMPTS):
         with pytest.raises(errors.UpstreamError):
             list(provider.stream(call("normal"), CallContext(time.monotonic() + 2, SystemClock())))

@@ -1,4 +1,4 @@
-"""Limits over HTTP: who is refused, what they are told, and what is left."""
+"""Limits over HTTP: who is refused, the error, and what is left."""
 
 import json
 import re
@@ -242,7 +242,7 @@ def test_the_page_says_what_to_do_next_where_the_answer_would_be(make_app: MakeA
     for path in ("/", "/generate/answer"):
         page = client.post(path, data=form, headers=OWN_PAGE)
         assert page.status_code == 402
-        assert "The budget of the day has no room for this" in page.text
+        assert "Daily budget reached" in page.text
         assert "Tokens per day: 100 of 100 left, resets at" in page.text
         assert 'href="/usage#limits"' in page.text
         assert "Hello" in page.text or path != "/"

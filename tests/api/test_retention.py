@@ -77,7 +77,7 @@ def test_metadata_keeps_rows_without_texts(make_app: MakeApp, tmp_path: Path) ->
     assert [entry[name] for name in ("input", "parameters", "system_prompt", "user_prompt", "output")] == [None] * 5
     assert (entry["status"], entry["total_tokens"]) == ("completed", answer["total_tokens"])
     items = client.get(URL).get_json()["items"]
-    assert [(one["cached"], one["snippet"]) for one in items] == [(True, ""), (False, "")]
+    assert [(item["cached"], item["snippet"]) for item in items] == [(True, ""), (False, "")]
     assert client.get(f"{URL}?q={CANARY}").get_json()["items"] == []
     assert "texts of this generation are not stored" in client.get(f"/history/{answer['request_id']}").text
     assert client.get(f"{URL}/{answer['request_id']}/output.txt").status_code == 404
@@ -168,7 +168,10 @@ def test_only_what_is_too_old_is_pruned(make_app: MakeApp, tmp_path: Path) -> No
     hit, new = ask(client), ask(client, "new")
     storage: Any = services_of(app).storage
     assert SqlRetention(storage).prune(time.time_ns() // 1_000_000 - 7 * DAY_MS) == 1
-    assert [one["request_id"] for one in client.get(URL).get_json()["items"]] == [new["request_id"], hit["request_id"]]
+    assert [item["request_id"] for item in client.get(URL).get_json()["items"]] == [
+        new["request_id"],
+        hit["request_id"],
+    ]
     assert client.get(f"{URL}/{old['request_id']}").status_code == 404
     assert client.get(f"{URL}/{hit['request_id']}").get_json()["output"] == hit["output"], "a hit keeps the texts alive"
     assert len(client.get(f"{URL}?q={CANARY}").get_json()["items"]) == 1
@@ -184,4 +187,4 @@ def test_the_command_exports_what_the_filters_leave(make_app: MakeApp, tmp_path:
     flask(tmp_path, "history", "export", "--format", "csv", "--output", "out.csv", **place)
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 3
     bad = flask(tmp_path, "history", "export", "--since", "yesterday", **place)
-    assert (bad.returncode, "since: must be a day" in bad.stderr) == (1, True)
+    assert (bad.returncode, "since: must be a date" in bad.stderr) == (1, True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.command_line import flask
+from tests.support.command_line import flask, run_cold
 from tests.support.constants import ROOT
 from tests.support.processes import Server, environment, free_port, gunicorn, serving, stop, wait_until_ready
 
@@ -109,10 +109,10 @@ def test_revoked_and_expired_keys_do_not_count(tmp_path: Path) -> None:
 
 
 def test_the_development_server_refuses_too(tmp_path: Path) -> None:
-    done = flask(tmp_path, "run", "--host", "0.0.0.0", "--port", "0")
+    done = run_cold(tmp_path, "run", "--host", "0.0.0.0", "--port", "0")
     assert (done.returncode, done.stdout) == (78, "")
     assert done.stderr.startswith("--host 0.0.0.0 is not a loopback address, and there is no usable API key yet.")
-    done = flask(tmp_path, "run", "--port", "0", APP_AUTH="required")
+    done = run_cold(tmp_path, "run", "--port", "0", APP_AUTH="required")
     assert done.returncode == 78
 
 

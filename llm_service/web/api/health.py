@@ -10,18 +10,18 @@ from llm_service.core.errors import StorageError
 
 from ..context import caller, services
 from ..schemas.health import HealthSchema, ReadySchema, StatusSchema
-from .openapi import Blueprint, json_response
+from .blueprint import Blueprint, json_response
 
-blp = Blueprint("health", __name__, url_prefix="/api/v1", description="Is it alive, is it ready, how is it set up")
+blp = Blueprint("health", __name__, url_prefix="/api/v1", description="Liveness, readiness and status")
 
 
 @blp.route("/health")
 @blp.response(200, HealthSchema)
 @blp.doc(operationId="getHealth", security=[])
 def health() -> Response:
-    """Is the process alive?
+    """Check liveness
 
-    Touches nothing else: no database, no provider.
+    Uses neither the database nor the provider.
     """
     return json_response(
         {"status": "ok", "service": current_app.config["SERVICE_NAME"], "env": current_app.config["SERVICE_ENV"]}
@@ -30,16 +30,16 @@ def health() -> Response:
 
 @blp.route("/ready")
 @blp.response(200, ReadySchema)
-@blp.alt_response(503, schema=ReadySchema, description="not-ready: send it no requests")
+@blp.alt_response(503, schema=ReadySchema, description="`not-ready`: do not send requests")
 @blp.doc(operationId="getReady", security=[])
 def ready() -> Response:
-    """Should it be sent requests?
+    """Check readiness
 
-    `ready`, or `degraded` (it answers, but an operator should look), or `not-ready` with status 503.
+    `ready`; `degraded` (it works, but an operator should look at it); or `not-ready` with status 503.
     """
     checks, usable = _checks()
-    fine = all(value == "ok" for value in checks.values())
-    state = "ready" if fine else "degraded" if usable else "not-ready"
+    all_ok = all(value == "ok" for value in checks.values())
+    state = "ready" if all_ok else "degraded" if usable else "not-ready"
     return json_response({"status": state, "checks": checks}, 200 if usable else 503)
 
 
@@ -48,9 +48,9 @@ def ready() -> Response:
 @blp.problems("not-authenticated")
 @blp.doc(operationId="getStatus")
 def status() -> Response:
-    """How is it set up, and what is in the cache?
+    """Get the service's status
 
-    Counters are those of the process that answers.
+    Configuration, cache and counters. Counters are those of the process that answers.
     """
     return json_response(status_json())
 

@@ -20,7 +20,7 @@ from llm_service.core.templates.inputs import path_of
 from llm_service.core.templates.properties import plain_number
 
 from ..context import services
-from ..http.query import refuse_unknown
+from ..http.query import reject_undeclared_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
 from . import generate, history, login, numbers, problems, status, templates, usage
@@ -42,7 +42,7 @@ NAVIGATION = (
 
 
 def register(app: Flask) -> None:
-    app.before_request(refuse_unknown)
+    app.before_request(reject_undeclared_args)
     for pages in BLUEPRINTS:
         app.register_blueprint(pages)
     app.jinja_env.trim_blocks = True
@@ -76,7 +76,6 @@ def register(app: Flask) -> None:
         money_of=usage.money_of,
         percent=numbers.percent,
         usd=numbers.usd,
-        wait=numbers.wait,
     )
     app.context_processor(_layout_context)
 
