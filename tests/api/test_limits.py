@@ -241,7 +241,7 @@ def test_the_page_says_what_to_do_next_where_the_answer_would_be(make_app: MakeA
         page = client.post(path, data=form, headers=OWN_PAGE)
         assert page.status_code == 402
         assert "Daily budget reached" in page.text
-        assert "Tokens a day: 100 of 100 left; more at" in page.text
+        assert "Tokens per day: 100 of 100 left, resets at" in page.text
         assert 'href="/usage#limits"' in page.text
         assert "Hello" in page.text or path != "/"
 
@@ -251,7 +251,7 @@ def test_the_usage_page_shows_how_they_stand(make_app: MakeApp) -> None:
     tokens = ask(client).get_json()["total_tokens"]
     page = client.get("/usage").text
     rows = [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in page.partition('id="limits"')[2].split("<tr>")[2:4]]
-    assert [cells[:2] for cells in rows] == [["Tokens a day", "you"], ["Generations a minute", "everyone"]]
+    assert [cells[:2] for cells in rows] == [["Tokens per day", "you"], ["Generations per minute", "everyone"]]
     assert [cell for cell in rows[0] if cell][2:6] == [f"{10_000 - tokens:,}", "10,000", str(tokens), "0"]
     assert 'id="limits"' not in make_app().test_client().get("/usage").text
 

@@ -79,7 +79,7 @@ def test_metadata_keeps_rows_without_texts(make_app: MakeApp, tmp_path: Path) ->
     items = client.get(URL).get_json()["items"]
     assert [(item["cached"], item["snippet"]) for item in items] == [(True, ""), (False, "")]
     assert client.get(f"{URL}?q={CANARY}").get_json()["items"] == []
-    assert "texts were not kept" in client.get(f"/history/{answer['request_id']}").text
+    assert "texts of this generation are not stored" in client.get(f"/history/{answer['request_id']}").text
     assert client.get(f"{URL}/{answer['request_id']}/output.txt").status_code == 404
     assert files_with(tmp_path, CANARY) == []
 
@@ -90,7 +90,7 @@ def test_off_keeps_nothing(make_app: MakeApp, tmp_path: Path) -> None:
     assert client.get(URL).get_json() == {"items": [], "next": None, "prev": None}
     assert client.get(f"{URL}/{answer['request_id']}").status_code == 404
     assert client.delete(URL).get_json() == {"deleted": 0}
-    assert "Nothing here yet" in client.get("/history").text
+    assert "No generations yet" in client.get("/history").text
     assert files_with(tmp_path, CANARY) == []
 
 

@@ -76,7 +76,6 @@ def register(app: Flask) -> None:
         money_of=usage.money_of,
         percent=numbers.percent,
         usd=numbers.usd,
-        wait=numbers.wait,
     )
     app.context_processor(_layout_context)
 
