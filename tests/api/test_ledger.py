@@ -163,7 +163,7 @@ def test_the_sums_are_the_providers_own_to_the_token(app: Flask, upstream: Upstr
 
 def wait_for_the_background(app: Flask) -> None:
     services = services_of(app)
-    until(lambda: len(services.runs) == 0 and services.providers.state().in_flight == 0)
+    until(lambda: len(services.in_flight) == 0 and services.providers.state().in_flight == 0)
     # A bill that comes late is written after its call has given its slot back: until the sums stay as they are.
     sums = object()
     while sums != (sums := services.usage.report(None).total):

@@ -130,7 +130,9 @@ def test_a_budget_that_has_no_room(make_app: MakeApp) -> None:
     refused = ask(client, 99)
     problem = refused.get_json()
     assert problem["error"] == "budget-exhausted"
-    assert re.search(r"up to \d+ tokens, but only \d+ tokens of your budget of 400 tokens a day are left", problem["detail"])
+    assert re.search(
+        r"up to \d+ tokens, but only \d+ tokens of your budget of 400 tokens a day are left", problem["detail"]
+    )
     assert int(refused.headers["Retry-After"]) <= 86_400
     assert datetime.fromisoformat(problem["limit"]["resets_at"]).strftime("%H:%M:%S") == "00:00:00"
     assert ask(client, 0).get_json()["cached"] is True, "what was answered is still given"
@@ -174,7 +176,7 @@ def test_calls_at_once(make_app: MakeApp, upstream: Upstream) -> None:
     thread = threading.Thread(target=lambda: slow.append(ask(other, model="slow-1")))
     thread.start()
     services = services_of(app)
-    while not len(services.runs):
+    while not len(services.in_flight):
         thread.join(0.01)
     refused = ask(client, 1)
     thread.join()

@@ -126,12 +126,12 @@ def test_a_key_needs_an_answer_to_repeat(make_app: MakeApp, mode: str) -> None:
 def test_one_that_is_stopped_comes_back_with_its_text(make_app: MakeApp, upstream: Upstream, mode: str) -> None:
     app = make_app(APP_HISTORY=mode, OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="tokens-200-20")
     asked = GenerateRequest("basic_chat_v1", "Hello")
-    with closing(services_of(app).generate.begin(asked, LOCAL, make_id())) as subscription:
+    with closing(services_of(app).generation.begin(asked, LOCAL, make_id())) as subscription:
         assert isinstance(subscription.next(5), Delta)
         stopped = app.test_client().post(f"{URL}/{subscription.generation.request_id}/cancel").get_json()
     assert stopped["status"] == "cancelled"
     assert stopped["output"]
-    assert len(services_of(app).runs) == 0
+    assert len(services_of(app).in_flight) == 0
 
 
 @pytest.mark.parametrize("way", ["one", "all", "prune"])

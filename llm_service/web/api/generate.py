@@ -130,7 +130,7 @@ def generate_response(*, key: IdempotencyKey | None, stream: bool, **fields: Any
     generate_request = GenerateRequest(**fields, cache_mode=cache_mode(request.headers.get("Cache-Control", "")))
     if stream:
         return _stream_response(generate_request, key)
-    finished = services().generate.run(generate_request, caller(), g.request_id, key=key, gone=disconnect_check())
+    finished = services().generation.run(generate_request, caller(), g.request_id, key=key, gone=disconnect_check())
     g.quiet = finished.generation.cached
     headers = {
         **_source_headers(generate_request.cache_mode, finished, stored=finished.stored_in_cache),
@@ -141,7 +141,7 @@ def generate_response(*, key: IdempotencyKey | None, stream: bool, **fields: Any
 
 
 def _stream_response(generate_request: GenerateRequest, key: IdempotencyKey | None) -> Response:
-    subscription = services().generate.begin(generate_request, caller(), g.request_id, key=key)
+    subscription = services().generation.begin(generate_request, caller(), g.request_id, key=key)
     g.quiet = subscription.generation.cached
     limits = limit_headers(subscription.limits, services().clock.now_ms())
     return stream_generation(subscription, {**_source_headers(generate_request.cache_mode, subscription), **limits})

@@ -66,7 +66,7 @@ def status_json() -> dict[str, Any]:
         "models": has.models.of(caller()).listed,
         "provider": has.providers.resolve(has.models.default).name,
         "templates": has.templates.ids,
-        "template_faults": [fault.shown for fault in has.library.faults],
+        "template_faults": [fault.shown for fault in has.template_registry.faults],
         "cache_size": cache.entries,
         "cache": {
             "backend": cache.backend,
@@ -76,7 +76,7 @@ def status_json() -> dict[str, Any]:
             "misses": cache.misses,
             "coalesced": cache.coalesced,
         },
-        "running": len(has.runs),
+        "running": len(has.in_flight),
         "upstream": {
             "in_flight": upstream.in_flight,
             "slots": upstream.slots,
@@ -89,14 +89,14 @@ def status_json() -> dict[str, Any]:
 
 def _checks() -> tuple[dict[str, str], bool]:
     has = services()
-    faults = "; ".join(fault.shown for fault in has.library.faults)
+    faults = "; ".join(fault.shown for fault in has.template_registry.faults)
     checks = {
         "database": "ok",
         "cache": has.cache.health_error() or "ok",
         "templates": faults or "ok",
         "provider": has.providers.health_error() or "ok",
     }
-    usable = not has.runs.closing
+    usable = not has.in_flight.closing
     try:
         has.storage.check()
     except StorageError as error:

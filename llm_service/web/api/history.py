@@ -132,7 +132,9 @@ def events(request_id: str) -> Response:
     Sends the same events as a streamed generate call, without calling the model. If another process runs the generation, its text
     is sent when it ends.
     """
-    return join_generation(services().live.subscribe(resolve_generation_owner(request_id), request_id, last_event_id()))
+    return join_generation(
+        services().running.subscribe(resolve_generation_owner(request_id), request_id, last_event_id())
+    )
 
 
 @blp.route("/<request_id>/cancel", methods=["POST"])
@@ -145,6 +147,6 @@ def cancel(request_id: str) -> Response:
     Ends the call to the model, unless other requests share it, and keeps the partial answer. Callers that wait for it get the
     error `cancelled`. A finished generation is returned unchanged. Its texts are null for keys without the scope `history`.
     """
-    generation = services().live.cancel(resolve_generation_owner(request_id), request_id)
+    generation = services().running.cancel(resolve_generation_owner(request_id), request_id)
     may_read = caller().may(Scope.HISTORY)
     return json_response(history_item_json(generation if may_read else generation.without_texts()))

@@ -147,7 +147,7 @@ def _layout_context() -> dict[str, Any]:
             "provider": has.providers.resolve(has.models.default).name,
             "health_error": has.providers.health_error(),
             "templates": len(has.templates),
-            "faults": has.library.faults,
+            "faults": has.template_registry.faults,
             "cache": has.cache.stats(),
             "nav": [(address, label) for address, label, scope in NAVIGATION if scope is None or caller.may(scope)],
             "home": login.landing(caller),

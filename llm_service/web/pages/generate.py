@@ -63,7 +63,7 @@ def answer() -> Response:
     """
     form = read_form(_template(request.form.get("template_id")), request.form)
     try:
-        subscription = services().generate.begin(form.request(), caller(), g.request_id, detached=True)
+        subscription = services().generation.begin(form.request(), caller(), g.request_id, detached=True)
     except ServiceError as error:
         log_error(error)
         html = render_template("generate/_answered.html", **_context(form.with_error(error), None, error))
@@ -79,7 +79,7 @@ def answer() -> Response:
 @pages.route("/generate/<request_id>/events")
 def events(request_id: str) -> Response:
     """Joins a generation: its text so far and the rest as `delta` events, then the answer's fragment."""
-    subscription = services().live.subscribe(owner(), request_id)
+    subscription = services().running.subscribe(owner(), request_id)
 
     def ended(generation: Generation, error: ServiceError | None) -> str:
         return render_template("generate/_joined.html", **_shown(generation, error), recent=_recent())
@@ -118,7 +118,7 @@ def recent() -> str:
 
 
 def _run(form: Form) -> Generation:
-    finished = services().generate.run(form.request(), caller(), g.request_id, detached=True)
+    finished = services().generation.run(form.request(), caller(), g.request_id, detached=True)
     g.quiet = finished.generation.cached
     return finished.generation
 

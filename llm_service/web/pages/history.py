@@ -77,7 +77,7 @@ def delete(request_id: str) -> BaseResponse:
 
 @pages.route("/<request_id>/cancel", methods=["POST"])
 def cancel(request_id: str) -> BaseResponse:
-    services().live.cancel(owner(), request_id)
+    services().running.cancel(owner(), request_id)
     shows = caller().may(Scope.HISTORY)
     return redirect(url_for(".show", request_id=request_id) if shows else url_for("generate_page.show"), 303)
 

@@ -51,7 +51,7 @@ def _by_key(header: str) -> Caller:
 def count_wrong_key(refused: RejectedKey, event: str) -> float | None:
     """Log and count an invalid key; the seconds to wait if its address has sent too many."""
     log_security_event(event, reason=refused.reason.value, key_id=refused.key_id)
-    wait_s = services().attempts.record_failure(client_address())
+    wait_s = services().failed_logins.record_failure(client_address())
     if wait_s is not None:
         log_security_event("limited", reason="wrong keys", key_id=refused.key_id)
     return wait_s
