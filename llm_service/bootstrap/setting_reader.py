@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llm_service.bootstrap.setting_types import Kind
+from llm_service.bootstrap.setting_types import SettingType
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ class Setting:
 
     section: str
     name: str
-    kind: Kind[object]
+    kind: SettingType[object]
     default: object
     help: str
     shown: str | None
@@ -33,7 +33,7 @@ class Setting:
 def setting(
     section: str,
     name: str,
-    kind: Kind[T],
+    kind: SettingType[T],
     default: T,
     help: str,
     *,

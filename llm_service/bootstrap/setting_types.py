@@ -1,6 +1,6 @@
 """What a setting's text may be, and how it becomes a value.
 
-A `Kind` parses text or raises `ValueError`, whose message follows the setting's name in the fault.
+A `SettingType` parses text or raises `ValueError`, whose message follows the setting's name in the fault.
 """
 
 import re
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
+from llm_service.core.access.caller import MAX_BUDGET_USD
+
 T_co = TypeVar("T_co", covariant=True)
 SQLITE = "sqlite:///"
-MAX_USD = 1_000_000
 MIN_SECRET_CHARS = 32
 # What manuals and examples show for a secret, whatever surrounds it.
 PLACEHOLDERS = (
@@ -33,7 +34,7 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind(Generic[T_co]):
+class SettingType(Generic[T_co]):
     """`allowed`: the possible values, for the documentation. A secret may also come from a file (`NAME_FILE`)."""
 
     parse: Callable[[str], T_co]
@@ -41,20 +42,20 @@ class Kind(Generic[T_co]):
     is_secret: bool = False
 
 
-def text(max_chars: int = 1000) -> Kind[str]:
+def text(max_chars: int = 1000) -> SettingType[str]:
     def parse(raw: str) -> str:
         if len(raw) > max_chars or not raw.isprintable():
             raise ValueError(f"must be printable text of at most {max_chars} characters")
         return raw
 
-    return Kind(parse, "text")
+    return SettingType(parse, "text")
 
 
-def path() -> Kind[Path]:
-    return Kind(lambda raw: Path(text().parse(raw)), "path")
+def path() -> SettingType[Path]:
+    return SettingType(lambda raw: Path(text().parse(raw)), "path")
 
 
-def names() -> Kind[tuple[str, ...]]:
+def names() -> SettingType[tuple[str, ...]]:
     """Separated by commas, each once."""
 
     def parse(raw: str) -> tuple[str, ...]:
@@ -63,10 +64,10 @@ def names() -> Kind[tuple[str, ...]]:
             raise ValueError(f"{raw[:40]!r} must be names, separated by commas")
         return found
 
-    return Kind(parse, "names, separated by commas")
+    return SettingType(parse, "names, separated by commas")
 
 
-def choice(*allowed: str, upper: bool = False) -> Kind[str]:
+def choice(*allowed: str, upper: bool = False) -> SettingType[str]:
     """`upper`: small letters are accepted too."""
 
     def parse(raw: str) -> str:
@@ -75,20 +76,20 @@ def choice(*allowed: str, upper: bool = False) -> Kind[str]:
             raise ValueError(f"{value[:40]!r} must be one of: {', '.join(allowed)}")
         return value
 
-    return Kind(parse, ", ".join(f"`{value}`" for value in allowed))
+    return SettingType(parse, ", ".join(f"`{value}`" for value in allowed))
 
 
-def integer(low: int, high: int) -> Kind[int]:
-    return Kind(lambda raw: int(_number(raw, int, "an integer", low, high)), f"{low:,} to {high:,}")
+def integer(low: int, high: int) -> SettingType[int]:
+    return SettingType(lambda raw: int(_number(raw, int, "an integer", low, high)), f"{low:,} to {high:,}")
 
 
-def seconds(low: float, high: float) -> Kind[float]:
-    return Kind(lambda raw: _number(raw, float, "a number", low, high), f"seconds, {low:,} to {high:,}")
+def seconds(low: float, high: float) -> SettingType[float]:
+    return SettingType(lambda raw: _number(raw, float, "a number", low, high), f"seconds, {low:,} to {high:,}")
 
 
-def seconds_or_never(low: float, high: float) -> Kind[float | None]:
+def seconds_or_never(low: float, high: float) -> SettingType[float | None]:
     kind = seconds(low, high)
-    return Kind(lambda raw: None if raw.lower() == "never" else kind.parse(raw), f"{kind.allowed}, or `never`")
+    return SettingType(lambda raw: None if raw.lower() == "never" else kind.parse(raw), f"{kind.allowed}, or `never`")
 
 
 def _number(raw: str, convert: Callable[[str], float], what: str, low: float, high: float) -> float:
@@ -101,18 +102,18 @@ def _number(raw: str, convert: Callable[[str], float], what: str, low: float, hi
     return value
 
 
-def us_dollars() -> Kind[Decimal]:
+def us_dollars() -> SettingType[Decimal]:
     def parse(raw: str) -> Decimal:
-        if not _USD.fullmatch(raw) or Decimal(raw) > MAX_USD:
+        if not _USD.fullmatch(raw) or Decimal(raw) > MAX_BUDGET_USD:
             raise ValueError(
-                f"{raw[:40]!r} must be US dollars between 0 and {MAX_USD:,}, with at most 6 decimals: 12.50"
+                f"{raw[:40]!r} must be US dollars between 0 and {MAX_BUDGET_USD:,}, with at most 6 decimals: 12.50"
             )
         return Decimal(raw)
 
-    return Kind(parse, f"US dollars, 0 to {MAX_USD:,}, at most 6 decimals")
+    return SettingType(parse, f"US dollars, 0 to {MAX_BUDGET_USD:,}, at most 6 decimals")
 
 
-def secret() -> Kind[Secret]:
+def secret() -> SettingType[Secret]:
     """Its faults never quote the value."""
 
     def parse(raw: str) -> Secret:
@@ -120,10 +121,10 @@ def secret() -> Kind[Secret]:
             raise ValueError("must be printable ASCII")
         return Secret(raw)
 
-    return Kind(parse, "ASCII text", is_secret=True)
+    return SettingType(parse, "ASCII text", is_secret=True)
 
 
-def signing_secret() -> Kind[Secret]:
+def signing_secret() -> SettingType[Secret]:
     """A secret of our own: anyone who guesses it can forge what it signs."""
 
     def parse(raw: str) -> Secret:
@@ -135,16 +136,16 @@ def signing_secret() -> Kind[Secret]:
             )
         return secret().parse(raw)
 
-    return Kind(parse, f"at least {MIN_SECRET_CHARS} ASCII characters", is_secret=True)
+    return SettingType(parse, f"at least {MIN_SECRET_CHARS} ASCII characters", is_secret=True)
 
 
-def http_url() -> Kind[str]:
+def http_url() -> SettingType[str]:
     def parse(raw: str) -> str:
         if not raw.isascii() or not raw.isprintable() or " " in raw or not _is_plain_http(raw):
             raise ValueError("must be an http or https URL such as http://127.0.0.1:11434/v1, without user, ? or #")
         return raw.rstrip("/")
 
-    return Kind(parse, "http or https URL")
+    return SettingType(parse, "http or https URL")
 
 
 def _is_plain_http(url: str) -> bool:
@@ -156,7 +157,7 @@ def _is_plain_http(url: str) -> bool:
     return good and not (parts.username or parts.password or parts.query or parts.fragment)
 
 
-def sqlite_url() -> Kind[str]:
+def sqlite_url() -> SettingType[str]:
     def parse(raw: str) -> str:
         if re.match(r"postgresql(\+psycopg)?://", raw):
             raise ValueError(f"this version supports SQLite only: {SQLITE}path/to/file.db")
@@ -164,10 +165,10 @@ def sqlite_url() -> Kind[str]:
             raise ValueError(f"must be {SQLITE}path/to/file.db")
         return raw
 
-    return Kind(parse, f"`{SQLITE}...`")
+    return SettingType(parse, f"`{SQLITE}...`")
 
 
-def data_path() -> Kind[Path]:
+def data_path() -> SettingType[Path]:
     """A folder that may hold the SQLite file: its path becomes part of a URL as it is."""
 
     def parse(raw: str) -> Path:
@@ -175,13 +176,13 @@ def data_path() -> Kind[Path]:
             raise ValueError(f"{raw[:40]!r} must be a path without ?, # and %")
         return path().parse(raw)
 
-    return Kind(parse, "path")
+    return SettingType(parse, "path")
 
 
-def unsupported() -> Kind[None]:
+def unsupported() -> SettingType[None]:
     """A name that is reserved: refused with any value, so nobody relies on a function that is missing."""
 
     def parse(raw: str) -> NoReturn:
         raise ValueError("this version does not support it; leave it out")
 
-    return Kind(parse, "nothing")
+    return SettingType(parse, "nothing")

@@ -49,7 +49,7 @@ def generate(template_id: str, source: TextIO, pairs: tuple[str, ...], model: st
             parameters = _parameters(pairs, services.templates.get(template_id))
             text = source.read().removesuffix("\n")
             request = GenerateRequest(template_id, text, parameters, model)
-            generation = services.generate.run(request, LOCAL, make_id()).generation
+            generation = services.generation.run(request, LOCAL, make_id()).generation
         finally:
             services.close()
     answer = (

@@ -31,20 +31,20 @@ class Services:
     `close` waits for that, interrupts the rest, and ends what was opened; without an announcement there is no grace.
     """
 
-    library: TemplateRegistry
+    template_registry: TemplateRegistry
     models: AllowedModels
-    generate: GenerationService
+    generation: GenerationService
     preview: PreviewService
     history: HistoryService
     usage: UsageReports
     limiter: Limiter
-    live: RunningGenerations
-    runs: InFlightRegistry
+    running: RunningGenerations
+    in_flight: InFlightRegistry
     storage: StorageHealth
     cache: Cache
     keyring: Keyring
     sessions: Sessions
-    attempts: FailedLoginThrottle
+    failed_logins: FailedLoginThrottle
     providers: ProviderResolver
     prices: Prices
     clock: Clock
@@ -55,4 +55,4 @@ class Services:
     @property
     def templates(self) -> TemplateSet:
         """The set in use; it may be another one at the next look."""
-        return self.library.current
+        return self.template_registry.current

@@ -1,4 +1,4 @@
-"""What a view may reach: the services of its app, and whose request it is."""
+"""What views use: the services of the app, and the caller of the request."""
 
 from collections.abc import Callable
 from typing import cast
@@ -17,11 +17,11 @@ def services() -> Services:
 
 
 def caller() -> Caller:
-    """Whom this request is from; only views behind the access check may ask."""
-    assert g.caller is not None, "a view of an open endpoint asked for its caller"
+    """The caller of this request; only for views that require a key."""
+    assert g.caller is not None, "a public view asked for its caller"
     return cast(Caller, g.caller)
 
 
 def owner() -> str:
-    """The owner of this request's rows."""
+    """The owner of the caller's rows."""
     return caller().owner

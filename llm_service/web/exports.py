@@ -1,4 +1,4 @@
-"""Files that a browser saves: names are ours, never a user's text."""
+"""Downloads. File names never contain a user's text."""
 
 import csv
 import io
@@ -25,14 +25,14 @@ CSV_COLUMNS = (
     "billed_input_tokens", "billed_cached_input_tokens", "billed_output_tokens", "billed_reasoning_tokens",
     "cost_usd", "saved_usd", "price_version", "latency_ms", "cache_key",
 )  # fmt: skip
-# What a spreadsheet takes for the beginning of a formula, in full width too.
+# What a spreadsheet takes for the start of a formula, including full-width characters.
 _FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def output_file(generation: Generation) -> Response:
     """The output as plain text.
 
-    Raises `NotFound` where there is none.
+    Raises `NotFound` if there is none.
     """
     if generation.output is None:
         raise NotFound("This generation has no output.")
@@ -41,9 +41,9 @@ def output_file(generation: Generation) -> Response:
 
 
 def export_file(generations: Iterator[Generation], clock: Clock, format: str = "json") -> Response:
-    """`format` is one of `EXPORT_FORMATS`. The file is written while the rows are read.
+    """`format` is one of `EXPORT_FORMATS`. The file is streamed while the rows are read.
 
-    Raises `StorageError` if not even the first row can be read.
+    Raises `StorageError` if the first row cannot be read.
     """
     first = next(generations, None)
     rows = generations if first is None else chain([first], generations)
@@ -56,7 +56,7 @@ def export_pieces(generations: Iterable[Generation], clock: Clock, format: str) 
 
 
 def chunked(pieces: Iterator[str]) -> Iterator[str]:
-    """Pieces joined to what is worth sending; between them whoever else wants the processor gets it."""
+    """The pieces joined into chunks worth sending; other requests get the processor between them."""
     held: list[str] = []
     chars = 0
     for piece in pieces:
@@ -90,7 +90,7 @@ def _jsonl_export(generations: Iterable[Generation], _clock: Clock) -> Iterator[
 
 
 def _csv_export(generations: Iterable[Generation], _clock: Clock) -> Iterator[str]:
-    """RFC 4180, with a first line of names. A text that a spreadsheet would run as a formula gets a ' in front."""
+    """RFC 4180 with a header line. Text that a spreadsheet would run as a formula is prefixed with a '."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     rows = (_cells(history_item_json(generation)) for generation in generations)

@@ -1,4 +1,4 @@
-"""What lists and exports are filtered by, as text in an address or on a command line."""
+"""The filters of lists and exports, as text in a URL or on a command line."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def read_filters(values: Mapping[str, str | None]) -> Filters:
-    """The filters of `FILTER_NAMES` among the values; an empty one is none.
+    """The filters among the values; empty values are ignored.
 
     Raises `InvalidInput` or `InvalidCharacter`, naming the field.
     """

@@ -25,7 +25,7 @@ def test_public_prices_by_name(model: str) -> None:
     price = priced(ModelPrices({}, public=True), model)
     assert price.cost(Usage(1000, 50, 1050, 400, 0)) == Decimal("0.00015")
     assert price.cost(Usage(1000, 50, 1050)) == Decimal("0.00018")
-    assert price.most(1000, 50) == Decimal("0.00018")
+    assert price.max_cost(1000, 50) == Decimal("0.00018")
     assert price.version.startswith("genai-prices 0.2.")
 
 

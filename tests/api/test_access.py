@@ -1,4 +1,4 @@
-"""Who is let in, and what every response carries."""
+"""Who has access, and what every response contains."""
 
 import json
 import logging
@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from llm_service.web.security.permissions import Need
+from llm_service.web.security.permissions import Access
 from tests.support.constants import KEY_CANARY
 from tests.support.requests import BODY, GENERATE, addresses, get
 
@@ -43,7 +43,7 @@ CLOSED = [
     ],
 )
 def test_whoever_is_not_local_is_refused(client: FlaskClient, path: str, headers: dict[str, str]) -> None:
-    """A program is told 401, and a browser where to sign in."""
+    """A program gets 401, and a browser the sign-in page."""
     is_page = not path.startswith(("/api/", "/openapi.json"))
     assert get(client, path, **headers)[0] == (302 if is_page else 401)
 
@@ -112,7 +112,7 @@ def test_behind_a_proxy(make_app: Callable[..., Flask]) -> None:
     ],
 )
 def test_behind_two_proxies(make_app: Callable[..., Flask], forwarded: str, status: int) -> None:
-    """Whatever a stranger writes in front of what the proxies append."""
+    """A client may send any X-Forwarded-For; the proxies append to it."""
     client = make_app(APP_PROXY_HOPS="2").test_client()
     assert get(client, STATUS, X_Forwarded_For=forwarded)[0] == status
 
@@ -205,7 +205,7 @@ def test_a_problem_document_has_its_members_and_its_page(client: FlaskClient) ->
     problem = response.get_json()
     assert problem == {
         "type": "/problems/unknown-template",
-        "title": "There is no such template",
+        "title": "Template not found",
         "status": 404,
         "detail": "There is no template 'nope'. GET /api/v1/templates lists them.",
         "instance": "/api/v1/templates/nope",
@@ -238,7 +238,7 @@ def test_a_bug_is_a_plain_500(app: Flask, log_lines: list[str]) -> None:
 
     app.add_url_rule("/api/v1/broken", view_func=broken)
     app.add_url_rule("/broken", view_func=broken, endpoint="broken_page")
-    app.config["ROUTE_PERMISSIONS"].update(broken=Need.SOMEBODY, broken_page=Need.SOMEBODY)
+    app.config["ROUTE_PERMISSIONS"].update(broken=Access.ANY_KEY, broken_page=Access.ANY_KEY)
     client = app.test_client()
     for address, kind in (("/api/v1/broken", "application/problem+json"), ("/broken", "text/html")):
         response = client.get(address)

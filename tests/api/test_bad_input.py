@@ -219,7 +219,7 @@ def test_a_title_of_nothing_says_so(client: FlaskClient) -> None:
         ("👨‍👩‍👧‍👦 é ❤️", None),
     ],
 )
-def test_hidden_characters_are_told(client: FlaskClient, text: str, words: str | None) -> None:
+def test_hidden_characters_are_reported(client: FlaskClient, text: str, words: str | None) -> None:
     """Row 49."""
     page = titles(client, text)
     assert (words in page) if words else ("hidden character" not in page)
@@ -248,4 +248,6 @@ def test_every_row_has_a_test() -> None:
 @pytest.mark.parametrize("test", sorted({test for tests in ELSEWHERE.values() for test in tests}))
 def test_the_tests_elsewhere_exist(test: str) -> None:
     path, _, name = test.partition("::")
-    assert name in [one.name for one in ast.parse((ROOT / path).read_text()).body if isinstance(one, ast.FunctionDef)]
+    assert name in [
+        node.name for node in ast.parse((ROOT / path).read_text()).body if isinstance(node, ast.FunctionDef)
+    ]

@@ -37,10 +37,10 @@ def test_the_second_answer_comes_from_the_cache_and_costs_nothing(client: FlaskC
     first, second = client.post(URL, json=BODY), client.post(URL, json=BODY)
     assert first.headers["Cache-Status"] == "llm-service; fwd=miss; stored"
     assert second.headers["Cache-Status"] == "llm-service; hit"
-    one, two = first.get_json(), second.get_json()
-    assert (one["cached"], two["cached"], two["cost_usd"]) == (False, True, "0")
-    assert one["request_id"] != two["request_id"]
-    assert (one["output"], one["total_tokens"]) == (two["output"], two["total_tokens"])
+    fresh, cached = first.get_json(), second.get_json()
+    assert (fresh["cached"], cached["cached"], cached["cost_usd"]) == (False, True, "0")
+    assert fresh["request_id"] != cached["request_id"]
+    assert (fresh["output"], fresh["total_tokens"]) == (cached["output"], cached["total_tokens"])
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_bad_values(client: FlaskClient, body: Any, error: str, field: str) -> N
     response = client.post(URL, data=json.dumps(body), content_type="application/json")
     problem = response.get_json()
     assert (response.status_code, problem["error"]) == (422, error)
-    assert field in [one["field"] for one in problem["errors"]]
+    assert field in [error["field"] for error in problem["errors"]]
     assert client.get("/api/v1/history").get_json()["items"] == []
 
 

@@ -21,7 +21,7 @@ def test_pages_both_ways(client: FlaskClient) -> None:
     first = client.get(f"{URL}?limit=2").get_json()
     second = client.get(f"{URL}?limit=2&cursor={first['next']}").get_json()
     last = client.get(f"{URL}?limit=2&cursor={second['next']}").get_json()
-    assert [[one["request_id"] for one in page["items"]] for page in (first, second, last)] == [
+    assert [[item["request_id"] for item in page["items"]] for page in (first, second, last)] == [
         ids[:2],
         ids[2:4],
         ids[4:],
@@ -79,7 +79,7 @@ def test_delete_one_is_real(client: FlaskClient) -> None:
     first, second = ask(client, 2)
     assert client.delete(f"{URL}/{first}").status_code == 204
     assert client.get(f"{URL}/{first}").status_code == 404
-    assert [one["request_id"] for one in client.get(URL).get_json()["items"]] == [second]
+    assert [item["request_id"] for item in client.get(URL).get_json()["items"]] == [second]
     again = client.post(GENERATE, json={**BODY, "input": "Text 0"}).get_json()
     assert again["cached"] is False, "the cache has forgotten it too"
 
@@ -111,7 +111,7 @@ def test_filters_and_search(client: FlaskClient) -> None:
         ("since=2020-01-01", [hit, second, first]), ("until=2020-01-01T00:00:00%2B02:00", []), ("since=2020-01-01&until=9999-01-01", [hit, second, first]),
     ]:  # fmt: skip
         items = client.get(f"{URL}?{query}").get_json()["items"]
-        assert [one["request_id"] for one in items] == found, query
+        assert [item["request_id"] for item in items] == found, query
     (item,) = client.get(f"{URL}?q=%22text+1%22").get_json()["items"]
     assert (item["match"], item["snippet"]) == ("Text 1", "Text 1")
     assert client.get(URL).get_json()["items"][0]["match"] is None
@@ -128,7 +128,7 @@ def test_filters_and_search(client: FlaskClient) -> None:
 def test_bad_filters_are_named(client: FlaskClient, path: str, query: str, field: str) -> None:
     response = client.get(f"{URL}{path}?{query}")
     assert response.status_code == 422
-    assert [one["field"] for one in response.get_json()["errors"]] == [field]
+    assert [error["field"] for error in response.get_json()["errors"]] == [field]
 
 
 @pytest.mark.shared_app
@@ -153,11 +153,11 @@ def test_export(client: FlaskClient) -> None:
     for address in (f"{URL}/export", f"{URL}/export?format=json"):
         response = client.get(address)
         document = json.loads(response.data)
-        assert [one["request_id"] for one in document["items"]] == ids[::-1]
+        assert [item["request_id"] for item in document["items"]] == ids[::-1]
         assert document["items"][0]["output"] == "Echo (no model was asked): Text 2"
         assert response.headers["Content-Disposition"] == 'attachment; filename="history.json"'
     assert client.get(f"{URL}/export?format=xml").status_code == 422
-    assert [one["request_id"] for one in json.loads(client.get(f"{URL}/export?q=1").data)["items"]] == [ids[1]]
+    assert [item["request_id"] for item in json.loads(client.get(f"{URL}/export?q=1").data)["items"]] == [ids[1]]
     client.delete(URL)
     assert json.loads(client.get(f"{URL}/export").data)["items"] == []
     assert client.get(f"{URL}/export?format=jsonl").data == b""
@@ -171,7 +171,7 @@ def test_export_as_lines(client: FlaskClient) -> None:
         'attachment; filename="history.jsonl"',
     )
     lines = [json.loads(line) for line in response.text.splitlines()]
-    assert [one["request_id"] for one in lines] == ids[::-1]
+    assert [item["request_id"] for item in lines] == ids[::-1]
     assert lines[0] == client.get(f"{URL}/{ids[2]}").get_json()
 
 

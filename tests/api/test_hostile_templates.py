@@ -39,7 +39,7 @@ def rendered(client: FlaskClient, value: str) -> tuple[str, str]:
 
 def refused_fields(response: Any) -> list[str]:
     assert response.status_code == 422
-    return sorted(one["field"] for one in response.get_json()["errors"])
+    return sorted(error["field"] for error in response.get_json()["errors"])
 
 
 def faults_of(folder: Path) -> list[str]:

@@ -48,7 +48,7 @@ def test_an_id_of_another_owner_is_not_there(closed: Flask, alice: KeyClient, ro
     headers = {**OWN_PAGE, "X-CSRF-Token": token_of(browser)}
     missing = "01999999-0000-7000-8000-000000000000"
 
-    def cli_errors(send: Any, method: str, address: str, **more: Any) -> tuple[int, str]:
+    def reply(send: Any, method: str, address: str, **more: Any) -> tuple[int, str]:
         answer = send(method, address, **more)
         status, body = answer.status_code, answer.get_data(as_text=True)
         answer.close()
@@ -64,9 +64,9 @@ def test_an_id_of_another_owner_is_not_there(closed: Flask, alice: KeyClient, ro
     for address, nowhere in zip(by_id(closed, row), by_id(closed, missing), strict=True):
         for method in METHODS:
             for send in (bob, through_browser):
-                there = cli_errors(send, method, address)
+                there = reply(send, method, address)
                 assert there[0] in (404, 405), (method, address, there)
-                leaks += there != cli_errors(send, method, nowhere)
+                leaks += there != reply(send, method, nowhere)
     assert leaks == 0
     assert alice("GET", f"/api/v1/history/{row}").get_json()["input"] == CANARY
     assert browser.get(f"/?from={row}").status_code == 200
@@ -160,7 +160,7 @@ def test_admin_looks_across(closed: Flask, row: str) -> None:
     boss = KeyClient(closed, make_key(closed, "boss", ("admin",))[0])
     assert boss("GET", "/api/v1/history").get_json()["items"] == []
     items = boss("GET", "/api/v1/usage?group_by=owner").get_json()["items"]
-    assert [one["owner"] for one in items] == ["alice"]
+    assert [item["owner"] for item in items] == ["alice"]
     assert boss("GET", f"/api/v1/history/{row}").get_json()["input"] == CANARY
     assert CANARY in boss("GET", f"/api/v1/history/{row}/output.txt").text
     assert CANARY in boss("GET", f"/api/v1/history/{row}/events").text

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine
 from llm_service.adapters.observability.logs import configure_logging
 from llm_service.app import services_of
 from llm_service.core.access.keys import make_key, with_checksum
-from llm_service.web.security.authentication import NOT_LET_IN
+from llm_service.web.security.authentication import INVALID_KEY
 from tests.support.constants import OWN_PAGE
 from tests.support.keys import KeyClient, bearer, signed_in, token_of
 from tests.support.keys import make_key as key_of
@@ -77,7 +77,7 @@ def wrongs(text: str) -> dict[str, dict[str, str]]:
     }
 
 
-def cli_errors(app: Flask, headers: dict[str, str], number: int, address: str = STATUS) -> tuple[int, Any, Any]:
+def refusal(app: Flask, headers: dict[str, str], number: int, address: str = STATUS) -> tuple[int, Any, Any]:
     """Status, body but for the request's id, and the challenge."""
     peer = {"REMOTE_ADDR": f"10.1.{number // 200}.{number % 200}"}
     with app.test_client(use_cookies=False).get(address, headers=headers, environ_base=peer, buffered=True) as response:
@@ -93,27 +93,27 @@ def test_every_wrong_way_is_told_the_same(closed: Flask) -> None:
     services_of(closed).keyring.revoke(key.key_id)
     cases = {**wrongs(text), "expired": bearer(expired), "revoked": bearer(revoked)}
     for number, (name, headers) in enumerate(cases.items()):
-        status, body, challenge = cli_errors(closed, headers, number)
+        status, body, challenge = refusal(closed, headers, number)
         assert (status, challenge) == (401, 'Bearer realm="llm-api-service"'), name
         assert body == {
             "type": "/problems/not-authenticated",
-            "title": "You are not let in",
+            "title": "Sign-in required",
             "status": 401,
-            "detail": NOT_LET_IN,
+            "detail": INVALID_KEY,
             "instance": STATUS,
             "error": "not-authenticated",
         }, name
     for number, address in enumerate(
         (f"{STATUS}?api_key={text}", f"{STATUS}?token={text}&key={text}", f"{STATUS}?{text}")
     ):
-        assert cli_errors(closed, {}, 300 + number, address)[1]["detail"] == NOT_LET_IN
+        assert refusal(closed, {}, 300 + number, address)[1]["detail"] == INVALID_KEY
     answer = closed.test_client().post(GENERATE, json={**BODY, "api_key": text}, headers={"Sec-Fetch-Site": "none"})
     assert answer.status_code == 401
-    assert cli_errors(closed, bearer(text), 400)[0] == 200
+    assert refusal(closed, bearer(text), 400)[0] == 200
 
 
 def test_where_it_is_open_a_wrong_key_is_still_refused(app: Flask) -> None:
-    """Whoever shows a key wants to be its owner: to take them for somebody else would mix up histories."""
+    """A caller that sends a key must not be taken for anyone else: that would mix up histories."""
     client = app.test_client()
     assert client.get(STATUS).status_code == 200
     assert client.get(STATUS, headers={"Authorization": "Bearer nonsense"}).status_code == 401
@@ -121,7 +121,7 @@ def test_where_it_is_open_a_wrong_key_is_still_refused(app: Flask) -> None:
 
 
 def test_what_comes_from_a_caller_is_a_bound_parameter(closed: Flask, tmp_path: Path) -> None:
-    """CVE-2026-42208: the statements that reach SQLite hold a question mark where the id stands."""
+    """CVE-2026-42208: the statements that reach SQLite have a placeholder for the id."""
     text, key = key_of(closed)
     statements: list[str] = []
 
@@ -164,7 +164,7 @@ def test_a_door_that_breaks_lets_nobody_in(make_app: Callable[..., Flask], tmp_p
     answer = KeyClient(app, text)("GET", "/history")
     assert answer.status_code == 503
     assert app.test_client(use_cookies=False).get(STATUS, headers={"Cookie": "session=" + "0" * 64}).status_code == 503
-    assert app.test_client().get("/login").status_code == 200, "nobody is let in by it"
+    assert app.test_client().get("/login").status_code == 200, "it signs nobody in"
 
 
 def test_a_bug_at_the_door_lets_nobody_in(app: Flask) -> None:
@@ -183,7 +183,7 @@ def filled(number: int, size: int) -> bytes:
     return bytes([number]) * size
 
 
-def test_wrong_keys_from_one_address_are_told_to_wait_and_good_ones_never(closed: Flask) -> None:
+def test_invalid_keys_from_one_address_must_wait_and_valid_ones_never(closed: Flask) -> None:
     text, _ = key_of(closed)
     client = closed.test_client()
 
@@ -266,8 +266,8 @@ def test_what_happens_at_the_doors_is_logged_with_ids_and_without_secrets(closed
     browser.post("/logout", headers={"Sec-Fetch-Site": "cross-site"})
     browser.post("/logout", data={"csrf_token": token_of(browser)}, headers=OWN_PAGE)
     said = [json.loads(line) for line in events]
-    mine = [one for one in said if one["logger"] == "llm_service.security"]
-    summary = [(one["event"], one.get("reason"), one["key_id"]) for one in mine]
+    mine = [entry for entry in said if entry["logger"] == "llm_service.security"]
+    summary = [(entry["event"], entry.get("reason"), entry["key_id"]) for entry in mine]
     assert summary == [
         ("denied", "no key", None),
         *[("denied", "wrong-secret", key.key_id)] * 6,
@@ -279,6 +279,6 @@ def test_what_happens_at_the_doors_is_logged_with_ids_and_without_secrets(closed
         ("denied", "csrf", key.key_id),
         ("signed out", None, key.key_id),
     ]
-    assert all(one["client"] == "127.0.0.1" and one["request_id"] and one["route"] for one in mine)
+    assert all(entry["client"] == "127.0.0.1" and entry["request_id"] and entry["route"] for entry in mine)
     for secret in (text, wrong, text[18:61]):
         assert [line for line in events if secret in line] == []

@@ -114,7 +114,7 @@ class Requests:
             self._cancel(client, response)
 
     def cancels_what_others_share(self, client: FlaskClient, text: str, _number: int) -> None:
-        """Whoever began the call stops, and the call goes on."""
+        """The request that started the call stops, and the call goes on."""
         with (
             self._ask(client, text, model="tokens-20-20", stream=True) as first,
             self._ask(self._app.test_client(), text, model="tokens-20-20", stream=True) as second,
@@ -133,9 +133,9 @@ def ledger_of(upstream: Upstream) -> dict[str, int]:
 
     return {
         "input_tokens": sum(usage["input_tokens"] for usage in upstream.ledger),
-        "cached_input_tokens": sum(details(one, "input_tokens_details", "cached_tokens") for one in upstream.ledger),
+        "cached_input_tokens": sum(details(call, "input_tokens_details", "cached_tokens") for call in upstream.ledger),
         "output_tokens": sum(usage["output_tokens"] for usage in upstream.ledger),
-        "reasoning_tokens": sum(details(one, "output_tokens_details", "reasoning_tokens") for one in upstream.ledger),
+        "reasoning_tokens": sum(details(call, "output_tokens_details", "reasoning_tokens") for call in upstream.ledger),
     }
 
 
@@ -163,7 +163,7 @@ def test_the_sums_are_the_providers_own_to_the_token(app: Flask, upstream: Upstr
 
 def wait_for_the_background(app: Flask) -> None:
     services = services_of(app)
-    until(lambda: len(services.runs) == 0 and services.providers.state().in_flight == 0)
+    until(lambda: len(services.in_flight) == 0 and services.providers.state().in_flight == 0)
     # A bill that comes late is written after its call has given its slot back: until the sums stay as they are.
     sums = object()
     while sums != (sums := services.usage.report(None).total):

@@ -1,4 +1,4 @@
-"""Limits over HTTP: who is refused, what they are told, and what is left."""
+"""Limits over HTTP: who is refused, the error, and what is left."""
 
 import json
 import re
@@ -130,7 +130,9 @@ def test_a_budget_that_has_no_room(make_app: MakeApp) -> None:
     refused = ask(client, 99)
     problem = refused.get_json()
     assert problem["error"] == "budget-exhausted"
-    assert re.search(r"at most, and \d+ tokens of your budget of 400 tokens a day are left", problem["detail"])
+    assert re.search(
+        r"up to \d+ tokens, but only \d+ tokens of your budget of 400 tokens a day are left", problem["detail"]
+    )
     assert int(refused.headers["Retry-After"]) <= 86_400
     assert datetime.fromisoformat(problem["limit"]["resets_at"]).strftime("%H:%M:%S") == "00:00:00"
     assert ask(client, 0).get_json()["cached"] is True, "what was answered is still given"
@@ -174,7 +176,7 @@ def test_calls_at_once(make_app: MakeApp, upstream: Upstream) -> None:
     thread = threading.Thread(target=lambda: slow.append(ask(other, model="slow-1")))
     thread.start()
     services = services_of(app)
-    while not len(services.runs):
+    while not len(services.in_flight):
         thread.join(0.01)
     refused = ask(client, 1)
     thread.join()
@@ -240,8 +242,8 @@ def test_the_page_says_what_to_do_next_where_the_answer_would_be(make_app: MakeA
     for path in ("/", "/generate/answer"):
         page = client.post(path, data=form, headers=OWN_PAGE)
         assert page.status_code == 402
-        assert "The budget of the day has no room for this" in page.text
-        assert "Tokens a day: 100 of 100 left; more at" in page.text
+        assert "Daily budget reached" in page.text
+        assert "Tokens per day: 100 of 100 left, resets at" in page.text
         assert 'href="/usage#limits"' in page.text
         assert "Hello" in page.text or path != "/"
 
@@ -251,7 +253,7 @@ def test_the_usage_page_shows_how_they_stand(make_app: MakeApp) -> None:
     tokens = ask(client).get_json()["total_tokens"]
     page = client.get("/usage").text
     rows = [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in page.partition('id="limits"')[2].split("<tr>")[2:4]]
-    assert [cells[:2] for cells in rows] == [["Tokens a day", "you"], ["Generations a minute", "everyone"]]
+    assert [cells[:2] for cells in rows] == [["Tokens per day", "you"], ["Generations per minute", "everyone"]]
     assert [cell for cell in rows[0] if cell][2:6] == [f"{10_000 - tokens:,}", "10,000", str(tokens), "0"]
     assert 'id="limits"' not in make_app().test_client().get("/usage").text
 

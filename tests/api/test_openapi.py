@@ -39,7 +39,7 @@ def test_it_is_valid(document: dict[str, Any]) -> None:
 
 
 def test_golden(document: dict[str, Any]) -> None:
-    """`UPDATE_GOLDEN=1` writes the file anew; read the difference."""
+    """`UPDATE_GOLDEN=1` rewrites the file; read the diff."""
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(text)

@@ -77,9 +77,9 @@ def test_metadata_keeps_rows_without_texts(make_app: MakeApp, tmp_path: Path) ->
     assert [entry[name] for name in ("input", "parameters", "system_prompt", "user_prompt", "output")] == [None] * 5
     assert (entry["status"], entry["total_tokens"]) == ("completed", answer["total_tokens"])
     items = client.get(URL).get_json()["items"]
-    assert [(one["cached"], one["snippet"]) for one in items] == [(True, ""), (False, "")]
+    assert [(item["cached"], item["snippet"]) for item in items] == [(True, ""), (False, "")]
     assert client.get(f"{URL}?q={CANARY}").get_json()["items"] == []
-    assert "texts were not kept" in client.get(f"/history/{answer['request_id']}").text
+    assert "texts of this generation are not stored" in client.get(f"/history/{answer['request_id']}").text
     assert client.get(f"{URL}/{answer['request_id']}/output.txt").status_code == 404
     assert files_with(tmp_path, CANARY) == []
 
@@ -90,7 +90,7 @@ def test_off_keeps_nothing(make_app: MakeApp, tmp_path: Path) -> None:
     assert client.get(URL).get_json() == {"items": [], "next": None, "prev": None}
     assert client.get(f"{URL}/{answer['request_id']}").status_code == 404
     assert client.delete(URL).get_json() == {"deleted": 0}
-    assert "Nothing here yet" in client.get("/history").text
+    assert "No generations yet" in client.get("/history").text
     assert files_with(tmp_path, CANARY) == []
 
 
@@ -126,12 +126,12 @@ def test_a_key_needs_an_answer_to_repeat(make_app: MakeApp, mode: str) -> None:
 def test_one_that_is_stopped_comes_back_with_its_text(make_app: MakeApp, upstream: Upstream, mode: str) -> None:
     app = make_app(APP_HISTORY=mode, OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="tokens-200-20")
     asked = GenerateRequest("basic_chat_v1", "Hello")
-    with closing(services_of(app).generate.begin(asked, LOCAL, make_id())) as subscription:
+    with closing(services_of(app).generation.begin(asked, LOCAL, make_id())) as subscription:
         assert isinstance(subscription.next(5), Delta)
         stopped = app.test_client().post(f"{URL}/{subscription.generation.request_id}/cancel").get_json()
     assert stopped["status"] == "cancelled"
     assert stopped["output"]
-    assert len(services_of(app).runs) == 0
+    assert len(services_of(app).in_flight) == 0
 
 
 @pytest.mark.parametrize("way", ["one", "all", "prune"])
@@ -168,7 +168,10 @@ def test_only_what_is_too_old_is_pruned(make_app: MakeApp, tmp_path: Path) -> No
     hit, new = ask(client), ask(client, "new")
     storage: Any = services_of(app).storage
     assert SqlRetention(storage).prune(time.time_ns() // 1_000_000 - 7 * DAY_MS) == 1
-    assert [one["request_id"] for one in client.get(URL).get_json()["items"]] == [new["request_id"], hit["request_id"]]
+    assert [item["request_id"] for item in client.get(URL).get_json()["items"]] == [
+        new["request_id"],
+        hit["request_id"],
+    ]
     assert client.get(f"{URL}/{old['request_id']}").status_code == 404
     assert client.get(f"{URL}/{hit['request_id']}").get_json()["output"] == hit["output"], "a hit keeps the texts alive"
     assert len(client.get(f"{URL}?q={CANARY}").get_json()["items"]) == 1
@@ -184,4 +187,4 @@ def test_the_command_exports_what_the_filters_leave(make_app: MakeApp, tmp_path:
     flask(tmp_path, "history", "export", "--format", "csv", "--output", "out.csv", **place)
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 3
     bad = flask(tmp_path, "history", "export", "--since", "yesterday", **place)
-    assert (bad.returncode, "since: must be a day" in bad.stderr) == (1, True)
+    assert (bad.returncode, "since: must be a date" in bad.stderr) == (1, True)

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from llm_service.app import services_of
 from llm_service.core.access.caller import Scope
-from llm_service.web.security.permissions import ROUTE_PERMISSIONS, Need
+from llm_service.web.security.permissions import ROUTE_PERMISSIONS, Access
 from tests.support.constants import OWN_PAGE
 from tests.support.keys import KeyClient, make_key, signed_in, token_of
 from tests.support.requests import BODY, GENERATE
@@ -71,7 +71,7 @@ def test_a_key_opens_what_its_scope_says_and_nothing_else(closed: Flask, scope: 
         if endpoint == "login.sign_out":
             continue
         need = ROUTE_PERMISSIONS[endpoint]
-        may = isinstance(need, Need) or scope in (need.value, "admin")
+        may = isinstance(need, Access) or scope in (need.value, "admin")
         answer = call(method, address, headers=OWN_PAGE, **body_of(method, address))
         assert (answer.status_code != 403) is may, (endpoint, answer.status_code)
         if not may and address.startswith("/api/"):
@@ -152,7 +152,7 @@ def test_the_cache_is_emptied_by_who_may(app: Flask) -> None:
     assert client.get("/api/v1/history").get_json()["items"], "the history stays"
 
 
-def test_a_wrong_method_is_told_to_whoever_may_use_a_right_one(make_app: Callable[..., Flask]) -> None:
+def test_a_wrong_method_is_reported_to_callers_that_may_use_the_right_one(make_app: Callable[..., Flask]) -> None:
     client = make_app(APP_AUTH="required").test_client()
     assert client.open("/api/v1/health", method="TRACE").status_code == 405
     assert client.open("/api/v1/usage", method="TRACE").status_code == 401

@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from llm_service.app import services_of
 from llm_service.core.errors import Cancelled, ServiceError
 from llm_service.core.generation.model import Delta
-from llm_service.web.api.events import START_S
-from llm_service.web.http.sse import LOOK_S, stream_events
+from llm_service.web.api.events import MAX_START_DELAY_S
+from llm_service.web.http.sse import POLL_S, subscription_events
 from tests.support.clocks import until
 from tests.support.constants import KEY_CANARY
 from tests.support.upstream import Upstream
@@ -115,7 +115,7 @@ def test_start_goes_out_before_a_slow_model_says_anything(client: FlaskClient) -
     began = time.monotonic()
     chunks: Iterator[Any] = iter(client.post(URL, json=asked(model="slow-3")).response)
     assert next(chunks).startswith(b"event: start\nid: 0\n")
-    assert time.monotonic() - began >= START_S
+    assert time.monotonic() - began >= MAX_START_DELAY_S
     assert client.get("/api/v1/history").get_json()["items"][0]["status"] == "running"
     assert parse(list(chunks))[-1][0] == "done"
 
@@ -199,7 +199,7 @@ def test_streaming_and_plain_callers_share_one_call(app: Flask, upstream: Upstre
     assert sorted(body["cost_usd"] or "-" for body in bodies) == ["-", *["0"] * 19]
     assert sum("collapsed" in status for status, _ in answers) == 19
     assert app.test_client().get("/api/v1/status").get_json()["cache"]["coalesced"] == 19
-    assert {one["status"] for one in app.test_client().get("/api/v1/history").get_json()["items"]} == {"completed"}
+    assert {item["status"] for item in app.test_client().get("/api/v1/history").get_json()["items"]} == {"completed"}
 
 
 # -- idempotency keys
@@ -247,7 +247,7 @@ def test_a_key_under_way_is_a_conflict(app: Flask) -> None:
     assert parse(again.response)[-1][0] == "done"
 
 
-def test_a_failed_request_is_made_anew(upstream_app: Flask, upstream: Upstream) -> None:
+def test_a_failed_request_runs_again(upstream_app: Flask, upstream: Upstream) -> None:
     client = upstream_app.test_client()
     before = len(upstream.calls_of("fault-401"))
     for _ in range(2):
@@ -285,7 +285,7 @@ def test_many_at_once_with_one_key_make_one_call(app: Flask, upstream: Upstream)
 
 
 class Scripted:
-    """A listener that says what it is told; None is a look at which nothing had come."""
+    """A subscription that plays a script; None is a poll that found nothing."""
 
     def __init__(self, *heard: Any) -> None:
         self.looks = iter(heard)
@@ -298,17 +298,17 @@ class Scripted:
 
 
 def test_a_silent_stream_pings_within_ten_seconds() -> None:
-    silence = [None] * round(10 / LOOK_S)
-    heard = list(stream_events(Scripted(*silence, Delta("a"), Cancelled("stopped")), lambda: False))  # type: ignore[arg-type]
+    silence = [None] * round(10 / POLL_S)
+    heard = list(subscription_events(Scripted(*silence, Delta("a"), Cancelled("stopped")), lambda: False))  # type: ignore[arg-type]
     assert heard[0] is None
     assert heard[1] == Delta("a")
     assert isinstance(heard[2], Cancelled)
 
 
 def test_who_is_gone_gets_nothing_more() -> None:
-    assert list(stream_events(Scripted(None, Delta("a")), lambda: True)) == []  # type: ignore[arg-type]
+    assert list(subscription_events(Scripted(None, Delta("a")), lambda: True)) == []  # type: ignore[arg-type]
 
 
 def test_a_bug_ends_a_stream_with_an_error_too() -> None:
-    heard = list(stream_events(Scripted(Delta("a"), ZeroDivisionError()), lambda: False))  # type: ignore[arg-type]
-    assert [type(one) for one in heard] == [Delta, ServiceError]
+    heard = list(subscription_events(Scripted(Delta("a"), ZeroDivisionError()), lambda: False))  # type: ignore[arg-type]
+    assert [type(event) for event in heard] == [Delta, ServiceError]

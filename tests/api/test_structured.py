@@ -111,7 +111,7 @@ def test_an_answer_that_does_not_keep_it_is_an_error_of_its_own(client: FlaskCli
     assert problem["errors"][0]["field"] == field
     kept = client.get(f"/api/v1/history/{problem['request_id']}").get_json()
     assert (kept["status"], kept["error"], kept["output_json"]) == ("failed", "invalid-output", None)
-    assert kept["output"], "what came is kept"
+    assert kept["output"], "the partial answer is kept"
     assert kept["output_tokens"] is not None, "and so is what it took"
     assert ask(client, model).status_code == 502, "it is not cached"
 

@@ -8,8 +8,8 @@ URL = "/api/v1/templates"
 
 def test_list(client: FlaskClient) -> None:
     items = client.get(URL).get_json()["items"]
-    assert [one["id"] for one in items] == SHIPPED
-    by_id = {one["id"]: one for one in items}
+    assert [item["id"] for item in items] == SHIPPED
+    by_id = {item["id"]: item for item in items}
     chat = by_id["basic_chat_v1"]
     assert chat.keys() == {"id", "name", "description", "revision", "model", "inputs", "outputs"}
     assert chat["inputs"]["properties"]["tone"]["enum"] == ["neutral", "simple", "professional"]

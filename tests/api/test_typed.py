@@ -63,9 +63,9 @@ def check_operation(client: FlaskClient, document: dict[str, Any], template_id: 
     jsonschema.validate(response.get_json(), {**answers, "components": document["components"]})
 
 
-def test_no_default_stands_where_none_was_declared(ticket: FlaskClient) -> None:
+def test_no_default_where_none_was_declared(ticket: FlaskClient) -> None:
     schemas = document_of(ticket)["components"]["schemas"]["WishesV1Parameters"]
-    assert {name for name, one in schemas["properties"].items() if "default" in one} == {"style", "tags"}
+    assert {name for name, prop in schemas["properties"].items() if "default" in prop} == {"style", "tags"}
     assert "required" not in schemas
     # A generator of clients takes 1 for an integer.
     assert json.dumps(schemas["properties"]["share"]["enum"]) == "[0.5, 1.0, 2.0]"
@@ -74,18 +74,18 @@ def test_no_default_stands_where_none_was_declared(ticket: FlaskClient) -> None:
 
 
 def test_the_same_number_renders_alike(ticket: FlaskClient) -> None:
-    one, two = (generate(ticket, "wishes", {"input": "x", "parameters": {"share": value}}) for value in (1, 1.0))
-    assert "|1|" in one.get_json()["user_prompt"]
-    assert two.headers["Cache-Status"] == "llm-service; hit"
+    first, second = (generate(ticket, "wishes", {"input": "x", "parameters": {"share": value}}) for value in (1, 1.0))
+    assert "|1|" in first.get_json()["user_prompt"]
+    assert second.headers["Cache-Status"] == "llm-service; hit"
 
 
 @pytest.mark.parametrize("code", ["12345\n", "١٢٣٤٥", "1234", "x12345"])
 def test_a_pattern_means_what_the_document_says(ticket: FlaskClient, code: str) -> None:
     response = generate(ticket, "wishes", {"input": "x", "parameters": {"code": code}})
-    assert [one["field"] for one in response.get_json()["errors"]] == ["parameters.code"]
+    assert [error["field"] for error in response.get_json()["errors"]] == ["parameters.code"]
 
 
-def test_bounds_are_told_to_the_last_digit(ticket: FlaskClient) -> None:
+def test_bounds_are_documented_to_the_last_digit(ticket: FlaskClient) -> None:
     for value, words in ((1234568, "must be at most 1234567"), (0, "must be at least 0.00001")):
         response = generate(ticket, "wishes", {"input": "x", "parameters": {"price": value}})
         assert response.get_json()["errors"][0]["message"] == words
@@ -146,7 +146,7 @@ def test_what_the_schema_refuses_the_service_refuses(ticket: FlaskClient, change
     body = {**TICKET, **change}
     response = generate(ticket, "ticket_v1", body)
     assert response.status_code == 422
-    assert [one["field"] for one in response.get_json()["errors"]] == [field]
+    assert [error["field"] for error in response.get_json()["errors"]] == [field]
     document = document_of(ticket)
     schema = {"$ref": "#/components/schemas/TicketV1Request", "components": document["components"]}
     with pytest.raises(jsonschema.ValidationError):
@@ -191,7 +191,10 @@ def test_names_that_collide_stay_apart(make_app: Any, tmp_path: Path) -> None:
     document = document_of(make_app(APP_PROMPTS_DIR=str(tmp_path)).test_client())
     validate(document)
     ids = [
-        one["operationId"] for methods in document["paths"].values() for one in methods.values() if "operationId" in one
+        operation["operationId"]
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        if "operationId" in operation
     ]
     assert len(ids) == len(set(ids))
     used = [
@@ -199,4 +202,4 @@ def test_names_that_collide_stay_apart(make_app: Any, tmp_path: Path) -> None:
         for path in tmp_path.glob("*.prompty")
     ]
     assert len(used) == len(set(used)) == 7
-    assert not any(one.endswith("/GenerateRequest") for one in used)
+    assert not any(name.endswith("/GenerateRequest") for name in used)

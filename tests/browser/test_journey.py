@@ -219,7 +219,7 @@ def test_stop_keeps_the_partial_answer_and_the_typed_text(open_page: OpenPage) -
     page.press("#field-input", "Control+Enter")
     expect(page.locator("#output")).to_contain_text("word word")
     page.click("#stop-button")
-    expect(page.locator(".problem h2")).to_have_text("The generation was stopped")
+    expect(page.locator(".problem h2")).to_have_text("Generation stopped")
     expect(page.locator("#output")).to_contain_text("word word")
     expect(page.locator("#field-input")).to_have_value("Stop this one")
     expect(page.locator("#generate-button")).to_be_visible()

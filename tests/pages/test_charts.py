@@ -1,7 +1,7 @@
 import pytest
 
 from llm_service.web.pages.charts import Bar, Series, full_axis, line_chart, stacked_bars
-from llm_service.web.pages.numbers import compact, exact_usd, milliseconds, percent, usd, wait
+from llm_service.web.pages.numbers import compact, exact_usd, milliseconds, percent, usd
 
 TIMES = ["Mon", "Tue", "Wed"]
 
@@ -67,6 +67,3 @@ def test_other_numbers() -> None:
         "–", "0 ms", "84 ms", "999 ms", "1 s", "1.2 s",
     ]  # fmt: skip
     assert exact_usd(None) == "–"
-    assert [wait(duration) for duration in (0.2, 42, 120, 121, 7_100, 7_300)] == [
-        "1 s", "42 s", "120 s", "3 min", "119 min", "3 h",
-    ]  # fmt: skip

@@ -136,7 +136,7 @@ def test_a_limit_says_when_to_try_again(make_app: Callable[..., Flask]) -> None:
     post(client)
     refused = post(client, input="Another")
     assert refused.status_code == 429
-    assert re.search(r"<p>Try again in \d+ s\.</p>", refused.text)
+    assert re.search(r"<p>Try again in \d+ s\.", refused.text)
     assert "Retry-After" not in refused.text
     assert "Generations per minute: 0 of 1 left" in refused.text
     assert '<a href="/usage#limits">See what\'s left under Usage</a>' in refused.text

@@ -36,7 +36,7 @@ def _reloading(make_app: Any, tmp_path: Path) -> Any:
 
 def test_errors_are_shown_until_they_are_fixed(reloading: Any) -> None:
     app, folder = reloading
-    client, library = app.test_client(), services_of(app).library
+    client, library = app.test_client(), services_of(app).template_registry
     (folder / "summarize_v1.prompty").write_text(SUMMARIZE.replace("name: Summarize", "nome: Summarize"))
     library.refresh()
     for path in ("/templates", "/templates/summarize"):
@@ -53,7 +53,7 @@ def test_errors_are_shown_until_they_are_fixed(reloading: Any) -> None:
 def test_a_page_never_shows_the_folder(reloading: Any) -> None:
     app, folder = reloading
     (folder / "x_v1.prompty").write_text("nothing")
-    services_of(app).library.refresh()
+    services_of(app).template_registry.refresh()
     client = app.test_client()
     for path in ("/templates", "/api/v1/status", "/api/v1/ready"):
         assert str(folder) not in client.get(path).text

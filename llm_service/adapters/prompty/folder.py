@@ -149,7 +149,7 @@ def _load(path: Path, folder: Path, default_max_chars: int) -> Template:
         raise FileFormatError(f"must end in {SUFFIX}, in lower case", 0)
     if not TEMPLATE_ID.fullmatch(path.stem):
         raise FileFormatError(
-            "the file name must be 3 to 64 characters: lower-case letters, digits and _, with a letter first", 0
+            "the file name must be 3 to 64 characters: lowercase letters, digits and _, with a letter first", 0
         )
     if not path.resolve().is_relative_to(folder.resolve()):
         raise FileFormatError("is a link to a file outside the folder", 0)

@@ -50,7 +50,7 @@ def read_inputs(node: Node, default_max_chars: int) -> tuple[Property, ...]:
     """
     rules = _Rules(
         names=re.compile(r"[a-z][a-z0-9_]{0,63}"),
-        letters="lower-case letters",
+        letters="lowercase letters",
         outer=frozenset({"name", "required", "default"}),
         inner=frozenset({"name", "required"}),
         max_chars=default_max_chars,

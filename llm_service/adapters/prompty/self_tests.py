@@ -36,31 +36,29 @@ def _read(node: Node, has_outputs: bool) -> TemplateTest:
     refuse_unknown_keys("a test", keys)
     if expect is None or not expect.content:
         raise FileFormatError(f"the test {name!r} expects nothing: add expect", node.line)
-    expectations = dict(expect.mapping("expect"))
-    refuse_unknown_keys("expect", {key: value for key, value in expectations.items() if key not in _EXPECTATIONS})
+    expected = dict(expect.mapping("expect"))
+    refuse_unknown_keys("expect", {key: value for key, value in expected.items() if key not in _EXPECTATIONS})
     for key in ("output", "bad_output"):
-        if key in expectations and not has_outputs:
+        if key in expected and not has_outputs:
             raise FileFormatError(
-                f"the test {name!r} has an {key}, but the file declares no outputs", expectations[key].line
+                f"the test {name!r} has an {key}, but the file declares no outputs", expected[key].line
             )
-    if "refused" in expectations and ("system" in expectations or "user" in expectations):
-        raise FileFormatError(
-            f"the test {name!r} expects both refused values and a message", expectations["refused"].line
-        )
+    if "refused" in expected and ("system" in expected or "user" in expected):
+        raise FileFormatError(f"the test {name!r} expects both refused values and a message", expected["refused"].line)
     return TemplateTest(
         name=name,
         line=node.line,
         inputs={key: value.value for key, value in inputs.items()},
-        system=_expected("system", expectations),
-        user=_expected("user", expectations),
-        refused=_refused(expectations),
-        output=_recorded("output", expectations),
-        bad_output=_recorded("bad_output", expectations),
+        system=_expected("system", expected),
+        user=_expected("user", expected),
+        refused=_refused(expected),
+        output=_recorded("output", expected),
+        bad_output=_recorded("bad_output", expected),
     )
 
 
-def _expected(role: str, expectations: Mapping[str, Node]) -> Expected | None:
-    node = expectations.get(role)
+def _expected(role: str, expected: Mapping[str, Node]) -> Expected | None:
+    node = expected.get(role)
     if node is None:
         return None
     if isinstance(node.content, str):
@@ -73,8 +71,8 @@ def _expected(role: str, expectations: Mapping[str, Node]) -> Expected | None:
     return Expected(contains=_texts(f"{role}.contains", parts))
 
 
-def _refused(expectations: Mapping[str, Node]) -> tuple[str, ...]:
-    return _texts("refused", expectations["refused"]) if "refused" in expectations else ()
+def _refused(expected: Mapping[str, Node]) -> tuple[str, ...]:
+    return _texts("refused", expected["refused"]) if "refused" in expected else ()
 
 
 def _texts(key: str, node: Node) -> tuple[str, ...]:
@@ -84,9 +82,9 @@ def _texts(key: str, node: Node) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _recorded(key: str, expectations: Mapping[str, Node]) -> str | None:
-    if key not in expectations:
+def _recorded(key: str, expected: Mapping[str, Node]) -> str | None:
+    if key not in expected:
         return None
-    if not isinstance(expectations[key].content, str):
-        raise FileFormatError(f"{key} must be the model's answer as text, in quotes", expectations[key].line)
-    return str(expectations[key].content)
+    if not isinstance(expected[key].content, str):
+        raise FileFormatError(f"{key} must be the model's answer as text, in quotes", expected[key].line)
+    return str(expected[key].content)

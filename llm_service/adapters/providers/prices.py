@@ -16,7 +16,7 @@ from ..strict_yaml import FileFormatError, Node, read_yaml
 
 KEYS = ("input", "cached_input", "output")
 MAX_FILE_BYTES = 1024 * 1024
-MAX_USD = 10_000
+MAX_USD_PER_MILLION = 10_000
 # Six decimals: a single token's price is then exact in trillionths of a dollar.
 _AMOUNT = re.compile(r"[0-9]{1,5}(\.[0-9]{1,6})?", re.ASCII)
 
@@ -80,9 +80,10 @@ def _amount(where: str, node: Node) -> Decimal:
     value = node.content
     # A number is what was written, not the binary fraction next to it: `repr` gives its digits back.
     text = f"{Decimal(repr(value)):f}" if type(value) in (int, float) else value
-    if not isinstance(text, str) or not _AMOUNT.fullmatch(text) or Decimal(text) > MAX_USD:
+    if not isinstance(text, str) or not _AMOUNT.fullmatch(text) or Decimal(text) > MAX_USD_PER_MILLION:
         raise FileFormatError(
-            f"{where} must be US dollars per million tokens: 0 to {MAX_USD:,}, with at most 6 decimals", node.line
+            f"{where} must be US dollars per million tokens: 0 to {MAX_USD_PER_MILLION:,}, with at most 6 decimals",
+            node.line,
         )
     return Decimal(text)
 

@@ -27,7 +27,7 @@ from llm_service.core.limits.rules import (
     second_frees_ms,
 )
 from llm_service.core.limits.status import LimitStatus, LimitStatuses
-from llm_service.core.usage.pricing import NOTHING
+from llm_service.core.usage.pricing import ZERO_USD
 
 from .money import from_pico, to_pico
 from .tables import limit_days, limit_reservations, limit_seconds
@@ -174,4 +174,4 @@ def _row(account: Account, reservation: Reservation) -> dict[str, Any]:
 
 
 def _usd(picousd: int) -> Decimal:
-    return from_pico(picousd) or NOTHING
+    return from_pico(picousd) or ZERO_USD

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
 
-from llm_service.core.usage.pricing import NOTHING
+from llm_service.core.usage.pricing import ZERO_USD
 from llm_service.core.usage.sums import COUNTS, GroupBy, UsageLine, UsageSums
 
 from .money import from_pico
@@ -63,7 +63,7 @@ def _within(query: Select[Any], owner: str | None, since_hour: int | None, until
 def _sums(row: Row[Any], latencies: dict[int, int]) -> UsageSums:
     return UsageSums(
         **{name: getattr(row, name) for name in COUNTS},
-        cost_usd=from_pico(row.cost_picousd) or NOTHING,
-        saved_usd=from_pico(row.saved_picousd) or NOTHING,
+        cost_usd=from_pico(row.cost_picousd) or ZERO_USD,
+        saved_usd=from_pico(row.saved_picousd) or ZERO_USD,
         latencies=latencies,
     )

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+# In a day, of a key and of all callers.
+MAX_BUDGET_USD = 1_000_000
 LOCAL_OWNER = "local"
 
 

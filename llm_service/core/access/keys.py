@@ -16,13 +16,12 @@ from decimal import Decimal, InvalidOperation
 
 from ..clock import DAY_MS
 from ..errors import FieldError, InvalidInput
-from .caller import UNLIMITED, Allowance, Caller, Scope
+from .caller import MAX_BUDGET_USD, UNLIMITED, Allowance, Caller, Scope
 
 KEY_PREFIX = "llms"
 ID_CHARS, SECRET_CHARS, CHECKSUM_CHARS = 12, 43, 6
 KEY_CHARS = len(KEY_PREFIX) + 1 + ID_CHARS + 1 + SECRET_CHARS + CHECKSUM_CHARS
 MAX_MODELS = 100
-MAX_BUDGET_USD = 1_000_000
 _BASE62_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _API_KEY = re.compile(
     rf"{KEY_PREFIX}_([0-9A-Za-z]{{{ID_CHARS}}})_[0-9A-Za-z]{{{SECRET_CHARS + CHECKSUM_CHARS}}}", re.ASCII

@@ -1,6 +1,6 @@
 """What a generation adds to the sums of usage."""
 
-from ..usage.pricing import NOTHING
+from ..usage.pricing import ZERO_USD
 from ..usage.sums import UsageSums, bucket_of
 from ..usage.tokens import NO_TOKENS
 from .model import Generation, Status
@@ -14,8 +14,8 @@ def sums_of(generation: Generation) -> UsageSums:
     spared = answered and not called
     billed = generation.billed if called else NO_TOKENS
     saved = generation.usage if spared else NO_TOKENS
-    cost_usd = generation.cost_usd if called else NOTHING
-    saved_usd = generation.saved_usd if spared else NOTHING
+    cost_usd = generation.cost_usd if called else ZERO_USD
+    saved_usd = generation.saved_usd if spared else ZERO_USD
     unknown = None in (billed.input_tokens, billed.output_tokens, saved.input_tokens, saved.output_tokens)
     fresh = answered and not generation.cached and generation.latency_ms is not None
     return UsageSums(
@@ -35,7 +35,7 @@ def sums_of(generation: Generation) -> UsageSums:
         saved_output_tokens=saved.output_tokens or 0,
         unknown_usage=int(unknown),
         unknown_price=int(not unknown and (cost_usd is None or saved_usd is None)),
-        cost_usd=cost_usd or NOTHING,
-        saved_usd=saved_usd or NOTHING,
+        cost_usd=cost_usd or ZERO_USD,
+        saved_usd=saved_usd or ZERO_USD,
         latencies={bucket_of(generation.latency_ms or 0): 1} if fresh else {},
     )

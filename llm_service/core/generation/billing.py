@@ -32,7 +32,7 @@ class AttemptBilling:
     def report(self, usage: Usage) -> None:
         """The attempt under way said what it used, which ends it."""
         self.bill = self.bill.plus(Bill.of(usage, self._price))
-        self.end(may_be_billed=not usage.is_whole)
+        self.end(may_be_billed=not usage.is_complete)
 
     def end(self, *, may_be_billed: bool) -> None:
         """The attempt under way is over. Nothing happens where it had ended already."""

@@ -20,7 +20,7 @@ from ..errors import Failure, ServiceError
 from ..limits.status import LimitStatuses
 from ..templates.outputs import Outputs
 from ..usage.ports import Prices
-from ..usage.pricing import NOTHING, Bill
+from ..usage.pricing import ZERO_USD, Bill
 from .billing import AttemptBilling
 from .model import CachedAnswer, CallResult, Done, Generation, Status
 from .outcomes import Outcome, OutcomeRecorder
@@ -201,7 +201,7 @@ class InFlightGeneration:
             "unreported": self.billing.unreported,
             "billed": bill.usage,
             "cost_usd": bill.cost_usd,
-            "saved_usd": NOTHING,
+            "saved_usd": ZERO_USD,
             "price_version": bill.price_version,
             "latency_ms": round(self._stopwatch.total_ms()),
             "finished_ms": self._uses.clock.now_ms(),

@@ -56,7 +56,7 @@ class PreviewService:
             would_hit=self._cache.get(prepared.cache_key, counted=False) is not None,
             estimated_input_tokens=-(-size // BYTES_PER_TOKEN),
             max_output_tokens=limit,
-            max_cost_usd=price.most(most_input, limit) if price and limit else None,
+            max_cost_usd=price.max_cost(most_input, limit) if price and limit else None,
             price_version=price.version if price else None,
         )
 

@@ -13,7 +13,7 @@ from ..access.caller import UNLIMITED, Allowance, Caller
 from ..clock import Clock
 from ..errors import StorageError, UnpricedModel
 from ..usage.ports import Prices
-from ..usage.pricing import plain
+from ..usage.pricing import normalize_usd
 from .errors import BudgetExhausted, RateLimited
 from .ports import LimitStore
 from .rules import FREE, Account, Amount, Demand, Reservation, ReservationResult, accounts_of, demanded_of
@@ -110,7 +110,7 @@ class Limiter:
         price = self._prices.of(model)
         if price is None:
             raise UnpricedModel(model)
-        return Amount(input_tokens + output_tokens, price.most(input_tokens, output_tokens))
+        return Amount(input_tokens + output_tokens, price.max_cost(input_tokens, output_tokens))
 
     def _wait_s(self, limit: LimitStatus, demand: Demand) -> float | None:
         """When to try again; None where that would not help."""
@@ -144,4 +144,4 @@ class Limiter:
 
 
 def _shown(limit: LimitStatus, amount: Decimal) -> str:
-    return f"{plain(amount):,f} US dollars" if limit.kind is LimitKind.USD else f"{amount:,} tokens"
+    return f"{normalize_usd(amount):,f} US dollars" if limit.kind is LimitKind.USD else f"{amount:,} tokens"

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from ..access.caller import UNLIMITED, Allowance, Caller
 from ..clock import DAY_MS
-from ..usage.pricing import NOTHING
+from ..usage.pricing import ZERO_USD
 from ..usage.tokens import Usage
 from .status import LimitKind, LimitStatus, LimitStatuses
 
@@ -26,7 +26,7 @@ class Amount:
     """What a budget is spent on."""
 
     tokens: int = 0
-    usd: Decimal = NOTHING
+    usd: Decimal = ZERO_USD
 
     def plus(self, other: "Amount") -> "Amount":
         return Amount(self.tokens + other.tokens, self.usd + other.usd)
@@ -186,7 +186,7 @@ def charge(reserved: Amount, attempts: int, settlement: Settlement) -> Amount:
         return reserved.times(attempts)
     tokens, cost_usd = _tokens(settlement.billed), settlement.cost_usd
     if cost_usd is None:
-        cost_usd = reserved.usd * attempts if tokens else NOTHING
+        cost_usd = reserved.usd * attempts if tokens else ZERO_USD
     return Amount(tokens, cost_usd).plus(reserved.times(settlement.unreported))
 
 

@@ -96,7 +96,7 @@ class Template:
         """The `input` and `parameters` of a valid request, made of the inputs' examples."""
         examples = {declared.name: _example(declared) for declared in self.parameters}
         parameters = {name: value for name, value in examples.items() if value is not None}
-        body = {"input": sample_value(self.main_input)}
+        body = {MAIN_INPUT: sample_value(self.main_input)}
         return {**body, "parameters": parameters} if parameters else body
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from .tokens import NO_TOKENS, NOT_REPORTED, Usage
 
-NOTHING = Decimal(0)
+ZERO_USD = Decimal(0)
 MILLION = Decimal(1_000_000)
 # The precision of amounts: one token at 0.000001 USD per million tokens.
 PICO_USD = Decimal("1e-12")
@@ -30,11 +30,11 @@ class Price:
         into, cached, out = usage.input_tokens, usage.cached_input_tokens or 0, usage.output_tokens
         if into is None or out is None or cached > into:
             return None
-        return plain(self.tariff(into, cached, out))
+        return normalize_usd(self.tariff(into, cached, out))
 
-    def most(self, input_tokens: int, output_tokens: int) -> Decimal:
+    def max_cost(self, input_tokens: int, output_tokens: int) -> Decimal:
         """The maximum cost: nothing is cached."""
-        return plain(self.tariff(input_tokens, 0, output_tokens))
+        return normalize_usd(self.tariff(input_tokens, 0, output_tokens))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,13 @@ class Bill:
         costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
         return Bill(
             self.usage.plus(other.usage),
-            plain(sum(costs, NOTHING)) if costs else None,
+            normalize_usd(sum(costs, ZERO_USD)) if costs else None,
             other.price_version or self.price_version,
         )
 
 
 # A cached answer or a shared call costs nothing.
-NO_BILL = Bill(NO_TOKENS, NOTHING)
+NO_BILL = Bill(NO_TOKENS, ZERO_USD)
 
 
 def per_million(input_usd: Decimal, cached_input_usd: Decimal, output_usd: Decimal) -> Tariff:
@@ -73,6 +73,6 @@ def per_million(input_usd: Decimal, cached_input_usd: Decimal, output_usd: Decim
     return tariff
 
 
-def plain(amount: Decimal) -> Decimal:
+def normalize_usd(amount: Decimal) -> Decimal:
     """Round to a trillionth of a dollar; no exponent and no trailing zeros: `0`, `0.00015`."""
     return Decimal(f"{amount.quantize(PICO_USD).normalize():f}")

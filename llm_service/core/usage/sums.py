@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from enum import StrEnum
 
-from .pricing import NOTHING, plain
+from .pricing import ZERO_USD, normalize_usd
 
 # Bucket 0 is below 1 ms. Each further bucket is 19 % wider than the one before: four to a doubling.
 BUCKETS_PER_DOUBLING = 4
@@ -52,8 +52,8 @@ class UsageSums:
     saved_output_tokens: int = 0
     unknown_usage: int = 0
     unknown_price: int = 0
-    cost_usd: Decimal = NOTHING
-    saved_usd: Decimal = NOTHING
+    cost_usd: Decimal = ZERO_USD
+    saved_usd: Decimal = ZERO_USD
     latencies: Mapping[int, int] = field(default_factory=dict)
 
     def plus(self, other: "UsageSums", sign: int = 1) -> "UsageSums":
@@ -100,4 +100,4 @@ def total_of(sums: Iterable[UsageSums]) -> UsageSums:
     total = UsageSums()
     for part in sums:
         total = total.plus(part)
-    return replace(total, cost_usd=plain(total.cost_usd), saved_usd=plain(total.saved_usd))
+    return replace(total, cost_usd=normalize_usd(total.cost_usd), saved_usd=normalize_usd(total.saved_usd))

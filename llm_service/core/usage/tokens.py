@@ -17,7 +17,7 @@ class Usage:
     reasoning_tokens: int | None = None
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether all billed counts are known."""
         return self.input_tokens is not None and self.output_tokens is not None
 

@@ -4,8 +4,7 @@ from flask import Flask
 
 from . import cache, generate, health, history, limits, templates, usage
 from .docs import EXTENSION, OpenApi, docs
-from .openapi import make_api
-from .operation_scopes import with_scopes
+from .openapi import make_api, with_scopes
 
 
 def register(app: Flask) -> None:

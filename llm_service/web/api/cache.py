@@ -1,13 +1,13 @@
-"""The cache over HTTP."""
+"""The cache."""
 
 from flask import Response
 
 from ..context import services
-from ..http.security_log import record
+from ..http.security_log import log_security_event
 from ..schemas.cache import ClearedSchema
-from .openapi import Blueprint, json_response
+from .blueprint import Blueprint, json_response
 
-blp = Blueprint("cache", __name__, url_prefix="/api/v1/cache", description="The answers that are used again")
+blp = Blueprint("cache", __name__, url_prefix="/api/v1/cache", description="Stored answers that are reused")
 
 
 @blp.route("", methods=["DELETE"])
@@ -15,10 +15,10 @@ blp = Blueprint("cache", __name__, url_prefix="/api/v1/cache", description="The 
 @blp.problems("not-authenticated", "csrf", "storage-unavailable", "storage-busy")
 @blp.doc(operationId="clearCache")
 def clear() -> Response:
-    """Forget all cached answers
+    """Clear the cache
 
-    Those of every owner, in every process of the service: here at once, in the others within a second. The history stays.
+    Removes the cached answers of all owners: at once in this process, and within a second in all others. The history is kept.
     """
     cleared = services().cache.clear()
-    record("cache cleared", entries=cleared)
+    log_security_event("cache cleared", entries=cleared)
     return json_response({"cleared": cleared})

@@ -1,4 +1,4 @@
-"""The OpenAPI document and Swagger UI, both from this server alone."""
+"""The OpenAPI document and Swagger UI, both served without third-party hosts."""
 
 import json
 from collections.abc import Callable
@@ -17,10 +17,10 @@ EXTENSION = "openapi"
 
 
 class OpenApi:
-    """The document's text, written once for each set of templates."""
+    """The document as text, rendered once for each set of templates."""
 
     def __init__(self, frame: Callable[[], dict[str, Any]]) -> None:
-        """`frame` gives the document without the templates' operations."""
+        """`frame` returns the document without the templates' operations."""
         self._frame = frame
         self._templates: TemplateSet | None = None
         self._text = ""

@@ -1,4 +1,4 @@
-"""A generation as the API's event stream: `start`, `delta`s, and one `done` or `error`."""
+"""A generation as an event stream: `start`, `delta`s, and one `done` or `error`."""
 
 import json
 import re
@@ -12,54 +12,54 @@ from llm_service.core.generation.in_flight import GenerationResult
 from llm_service.core.generation.model import Delta, Generation
 from llm_service.core.generation.subscriptions import Subscription
 
-from ..http.connection import caller_gone
+from ..http.connection import disconnect_check
 from ..http.errors import problem_document
-from ..http.sse import PING, StreamEvent, event_stream, json_message, stream_events
+from ..http.sse import PING, StreamEvent, json_event, sse_response, subscription_events
 from ..schemas.generation import generation_json
 
-# `start` goes out with the first upstream event, and at the latest after this.
-START_S = 2.0
+# `start` is sent with the first upstream event, or after this time.
+MAX_START_DELAY_S = 2.0
 _LAST_EVENT_ID = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 def stream_generation(subscription: Subscription, headers: dict[str, str]) -> Response:
-    """From the beginning. What fails before the first event raises, and so keeps its HTTP status."""
+    """Stream from the start. An error before the first event is raised and keeps its HTTP status."""
     try:
-        first = subscription.next(START_S)
+        first = subscription.next(MAX_START_DELAY_S)
     except BaseException:
         subscription.close()
         raise
-    return event_stream(subscription, _stream(subscription, first, start=True), headers)
+    return sse_response(subscription, _stream(subscription, first, start=True), headers)
 
 
 def join_generation(subscription: Subscription) -> Response:
-    """From the listener's position on; `start` comes only to those who have nothing yet."""
-    return event_stream(subscription, _stream(subscription, None, start="Last-Event-ID" not in request.headers))
+    """Stream from the subscription's position; `start` is sent only to callers without a `Last-Event-ID`."""
+    return sse_response(subscription, _stream(subscription, None, start="Last-Event-ID" not in request.headers))
 
 
 def last_event_id() -> int:
-    """The code points that the caller has already; 0 where the header is not one of our ids."""
+    """The number of code points that the caller has received; 0 if the header is not one of our ids."""
     value = request.headers.get("Last-Event-ID", "")
     return int(value) if _LAST_EVENT_ID.fullmatch(value) else 0
 
 
 def _stream(subscription: Subscription, first: Delta | GenerationResult | None, *, start: bool) -> Iterator[str]:
-    # Taken now: the request is over when the stream runs.
-    return _events(subscription, stream_events(subscription, caller_gone(), first), start, request.path)
+    # Read now: the request context is gone when the stream runs.
+    return _events(subscription, subscription_events(subscription, disconnect_check(), first), start, request.path)
 
 
-def _events(subscription: Subscription, heard: Iterator[StreamEvent], start: bool, path: str) -> Iterator[str]:
+def _events(subscription: Subscription, events: Iterator[StreamEvent], start: bool, path: str) -> Iterator[str]:
     if start:
-        yield json_message(_start(subscription.generation), "start", 0)
-    for event in heard:
+        yield json_event(_start(subscription.generation), "start", 0)
+    for event in events:
         if isinstance(event, Delta):
-            # json.dumps by itself: this line runs for every token of every stream.
+            # Formatted by hand: this line runs for every token of every stream.
             yield f'event: delta\nid: {subscription.position}\ndata: {{"text": {json.dumps(event.text, ensure_ascii=False)}}}\n\n'
         elif isinstance(event, GenerationResult):
-            yield json_message(generation_json(event.generation), "done", subscription.position + 1)
+            yield json_event(generation_json(event.generation), "done", subscription.position + 1)
         elif isinstance(event, ServiceError):
             problem = problem_document(event, path, subscription.generation.request_id)
-            yield json_message(problem, "error", subscription.position + 1)
+            yield json_event(problem, "error", subscription.position + 1)
         else:
             yield PING
 

@@ -1,4 +1,4 @@
-"""The main job over HTTP."""
+"""Generate: plain, streamed, and repeated with an idempotency key."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from llm_service.core.generation.model import CacheMode, GenerateRequest, Idempo
 from llm_service.core.generation.subscriptions import Subscription
 
 from ..context import caller, services
-from ..http.connection import caller_gone
+from ..http.connection import disconnect_check
 from ..http.errors import InvalidIdempotencyKey
 from ..http.rate_limit_headers import limit_headers
 from ..schemas.generation import (
@@ -24,15 +24,15 @@ from ..schemas.generation import (
     GenerationSchema,
     generation_json,
 )
+from .blueprint import RATE_LIMIT_HEADERS, Blueprint, Decorator, json_response
 from .events import stream_generation
-from .openapi import RATE_LIMIT_HEADERS, Blueprint, Decorator, json_response
 
-blp = Blueprint("generate", __name__, url_prefix="/api/v1", description="Ask a model through a template")
+blp = Blueprint("generate", __name__, url_prefix="/api/v1", description="Generate answers from templates")
 
 CACHE_NAME = "llm-service"
 KEY_PATTERN = '^"?[A-Za-z0-9._~:+/=@-]{1,255}"?$'
 _KEY = re.compile(KEY_PATTERN.strip("^$"), re.ASCII)
-PROBLEMS = (
+GENERATION_ERRORS = (
     "invalid-json", "duplicate-key", "too-deep", "invalid-idempotency-key", "untrusted-host", "not-authenticated",
     "budget-exhausted", "csrf", "not-acceptable", "idempotency-conflict", "cancelled", "idempotency-mismatch", "too-large", "unsupported-media-type", "invalid-input", "invalid-character", "unknown-template", "unknown-model", "upstream-rejected",
     "rate-limited", "internal-error", "upstream-error", "upstream-auth", "upstream-quota", "upstream-unreachable", "upstream-tls",
@@ -44,26 +44,26 @@ REQUEST_HEADERS = [
     {
         "in": "header",
         "name": "Cache-Control",
-        "description": "`no-cache`: do not look the answer up, but store the new one. `no-store`: neither.",
+        "description": "`no-cache`: skip the cache lookup, but store the new answer. `no-store`: skip both.",
         "schema": {"type": "string"},
     },
     {
         "in": "header",
         "name": "Idempotency-Key",
-        "description": "A name for this request, such as a UUID: sent again with the same body within 24 hours, it "
-        "gives the same answer and asks no model. Failed requests are made anew.",
+        "description": "A unique name for this request, such as a UUID. If you repeat it with the same body within 24 hours, you get the "
+        "same answer without another call to the model. Failed requests run again.",
         "schema": {"type": "string", "pattern": KEY_PATTERN},
     },
 ]
 ANSWER_HEADERS = {
     "Cache-Status": {
         "schema": {"type": "string"},
-        "description": "RFC 9211: `hit`, or `fwd=miss` with `stored`, or with `collapsed`: another request's call was shared.",
+        "description": "RFC 9211: `hit`, or `fwd=miss` with `stored` or `collapsed` (shared another request's call).",
     },
-    "Server-Timing": {"schema": {"type": "string"}, "description": "Where the time went, in milliseconds."},
+    "Server-Timing": {"schema": {"type": "string"}, "description": "Time spent in each step, in milliseconds."},
     "Idempotency-Replayed": {
         "schema": {"type": "string", "enum": ["true"]},
-        "description": "The answer of an earlier request with this Idempotency-Key.",
+        "description": "This is the answer of an earlier request with the same Idempotency-Key.",
     },
     **RATE_LIMIT_HEADERS,
 }
@@ -74,17 +74,19 @@ ANSWER_HEADERS = {
 @blp.problems("not-authenticated")
 @blp.doc(operationId="getGenerateHelp")
 def generate_help() -> Response:
-    """How to call generate
+    """Get an example request
 
-    An example that works as it is.
+    A request body that works as it is.
     """
     template = services().templates.default_template
     example = {"template_id": template.template_id, **template.example()}
-    return json_response({"message": "POST a JSON body like the example to this address.", "example": example})
+    return json_response(
+        {"message": "Send a POST request with a JSON body like the example to this URL.", "example": example}
+    )
 
 
-def documented(blp: Blueprint, *codes: str, in_path: bool = False) -> Decorator:
-    """What the addresses that generate have in common in the document: answers, errors, headers."""
+def document_generation(blp: Blueprint, *codes: str, in_path: bool = False) -> Decorator:
+    """Document the responses, errors and headers that all generate operations share."""
 
     def decorate(view: Any) -> Any:
         view = blp.doc(parameters=REQUEST_HEADERS)(view)
@@ -94,7 +96,7 @@ def documented(blp: Blueprint, *codes: str, in_path: bool = False) -> Decorator:
             schema=EventSchema,
             content_type="text/event-stream",
             success=True,
-            description="The answer as it comes.",
+            description="The answer as a stream of events.",
         )(view)
         return blp.response(200, GenerationSchema, example=GENERATION_EXAMPLE, headers=ANSWER_HEADERS)(view)
 
@@ -103,74 +105,76 @@ def documented(blp: Blueprint, *codes: str, in_path: bool = False) -> Decorator:
 
 @blp.route("/generate", methods=["POST"])
 @blp.body(GenerateRequestSchema(), example=GENERATE_EXAMPLE)
-@documented(blp, *PROBLEMS)
+@document_generation(blp, *GENERATION_ERRORS)
 @blp.doc(operationId="generate")
 def generate(body: dict[str, Any]) -> Response:
-    """Fill a template and ask the model
+    """Generate an answer
 
-    Checks the values, renders the prompts, and answers from the cache or from the model; requests that ask the same
-    at the same time share one call.
+    Validates the values, renders the prompts, and answers from the cache or from the model. Identical requests at the same time
+    share one call.
 
-    The answer is in the history when it arrives. An incomplete answer has status 200 and says so in `status`.
+    The answer is in the history before you receive it. An incomplete answer has HTTP status 200 and `status` `incomplete`.
 
-    With `"stream": true` the answer comes as server-sent events: `start`, `delta`s with `text`, and at last one
+    With `"stream": true`, the answer is sent as server-sent events: `start`, `delta`s with `text`, and finally one
     `done` (the body of a plain answer) or `error` (a problem document). An event's `id` counts the code points
-    delivered so far; `/history/{request_id}/events` goes on from there. Errors before the first event keep their
+    sent so far; `/history/{request_id}/events` continues from there. Errors before the first event keep their
     HTTP status.
 
-    Each template also has an operation of its own, with typed parameters: `/templates/{template_id}/generate`.
+    Each template also has its own operation with typed parameters: `/templates/{template_id}/generate`.
     """
-    return answer(**body, key=idempotency_key(request.headers.get("Idempotency-Key"), request.path, body))
+    return generate_response(**body, key=idempotency_key(request.headers.get("Idempotency-Key"), request.path, body))
 
 
-def answer(*, key: IdempotencyKey | None, stream: bool, **asked: Any) -> Response:
-    """Generate as the body and the headers of the request say; `asked` are the fields of `GenerateRequest`."""
-    wanted = GenerateRequest(**asked, cache_mode=cache_mode(request.headers.get("Cache-Control", "")))
+def generate_response(*, key: IdempotencyKey | None, stream: bool, **fields: Any) -> Response:
+    """Generate with these `fields` of a `GenerateRequest`, and as the request's headers say."""
+    generate_request = GenerateRequest(**fields, cache_mode=cache_mode(request.headers.get("Cache-Control", "")))
     if stream:
-        return _streamed(wanted, key)
-    finished = services().generate.run(wanted, caller(), g.request_id, key=key, gone=caller_gone())
+        return _stream_response(generate_request, key)
+    finished = services().generation.run(generate_request, caller(), g.request_id, key=key, gone=disconnect_check())
     g.quiet = finished.generation.cached
     headers = {
-        **_how(wanted.cache_mode, finished, stored=finished.stored_in_cache),
+        **_source_headers(generate_request.cache_mode, finished, stored=finished.stored_in_cache),
         **limit_headers(finished.limits, services().clock.now_ms()),
         "Server-Timing": server_timing(finished),
     }
     return json_response(generation_json(finished.generation), headers=headers)
 
 
-def _streamed(asked: GenerateRequest, key: IdempotencyKey | None) -> Response:
-    subscription = services().generate.begin(asked, caller(), g.request_id, key=key)
+def _stream_response(generate_request: GenerateRequest, key: IdempotencyKey | None) -> Response:
+    subscription = services().generation.begin(generate_request, caller(), g.request_id, key=key)
     g.quiet = subscription.generation.cached
     limits = limit_headers(subscription.limits, services().clock.now_ms())
-    return stream_generation(subscription, {**_how(asked.cache_mode, subscription), **limits})
+    return stream_generation(subscription, {**_source_headers(generate_request.cache_mode, subscription), **limits})
 
 
 def idempotency_key(value: str | None, route: str, body: dict[str, Any]) -> IdempotencyKey | None:
-    """The caller's key with the body's fingerprint; None if there is no key. Quotes around it do not belong to it."""
+    """The caller's key with a fingerprint of the body; None if there is no key. Quotes around the key are ignored."""
     if value is None:
         return None
     if not _KEY.fullmatch(value):
-        raise InvalidIdempotencyKey("Idempotency-Key must be 1 to 255 letters, digits or . _ ~ : + / = @ -")
+        raise InvalidIdempotencyKey("Idempotency-Key must be 1 to 255 letters, digits or . _ ~ : + / = @ -.")
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return IdempotencyKey(route, value.strip('"'), hashlib.sha256(canonical.encode()).hexdigest())
 
 
 def cache_mode(header: str) -> CacheMode:
-    """What a request's `Cache-Control` asks; directives that mean nothing here are ignored, as HTTP wants."""
+    """The mode that a request's `Cache-Control` asks for. Unknown directives are ignored, as HTTP requires."""
     directives = {part.strip().lower() for part in header.split(",")}
     if "no-store" in directives:
         return CacheMode.NO_STORE
     return CacheMode.NO_CACHE if "no-cache" in directives else CacheMode.DEFAULT
 
 
-def _how(mode: CacheMode, heard: Subscription | GenerationResult, *, stored: bool = False) -> dict[str, str]:
-    """The headers that say where an answer comes from."""
-    if heard.replayed:
+def _source_headers(
+    mode: CacheMode, source: Subscription | GenerationResult, *, stored: bool = False
+) -> dict[str, str]:
+    """The headers that tell where an answer comes from."""
+    if source.replayed:
         return {"Idempotency-Replayed": "true"}
-    if heard.generation.cached:
+    if source.generation.cached:
         return {"Cache-Status": f"{CACHE_NAME}; hit"}
     forward = "miss" if mode is CacheMode.DEFAULT else "request"
-    more = "; collapsed" if heard.collapsed else "; stored" if stored else ""
+    more = "; collapsed" if source.collapsed else "; stored" if stored else ""
     return {"Cache-Status": f"{CACHE_NAME}; fwd={forward}{more}"}
 
 

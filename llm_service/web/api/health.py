@@ -10,18 +10,18 @@ from llm_service.core.errors import StorageError
 
 from ..context import caller, services
 from ..schemas.health import HealthSchema, ReadySchema, StatusSchema
-from .openapi import Blueprint, json_response
+from .blueprint import Blueprint, json_response
 
-blp = Blueprint("health", __name__, url_prefix="/api/v1", description="Is it alive, is it ready, how is it set up")
+blp = Blueprint("health", __name__, url_prefix="/api/v1", description="Liveness, readiness and status")
 
 
 @blp.route("/health")
 @blp.response(200, HealthSchema)
 @blp.doc(operationId="getHealth", security=[])
 def health() -> Response:
-    """Is the process alive?
+    """Check liveness
 
-    Touches nothing else: no database, no provider.
+    Uses neither the database nor the provider.
     """
     return json_response(
         {"status": "ok", "service": current_app.config["SERVICE_NAME"], "env": current_app.config["SERVICE_ENV"]}
@@ -30,16 +30,16 @@ def health() -> Response:
 
 @blp.route("/ready")
 @blp.response(200, ReadySchema)
-@blp.alt_response(503, schema=ReadySchema, description="not-ready: send it no requests")
+@blp.alt_response(503, schema=ReadySchema, description="`not-ready`: do not send requests")
 @blp.doc(operationId="getReady", security=[])
 def ready() -> Response:
-    """Should it be sent requests?
+    """Check readiness
 
-    `ready`, or `degraded` (it answers, but an operator should look), or `not-ready` with status 503.
+    `ready`; `degraded` (it works, but an operator should look at it); or `not-ready` with status 503.
     """
     checks, usable = _checks()
-    fine = all(value == "ok" for value in checks.values())
-    state = "ready" if fine else "degraded" if usable else "not-ready"
+    all_ok = all(value == "ok" for value in checks.values())
+    state = "ready" if all_ok else "degraded" if usable else "not-ready"
     return json_response({"status": state, "checks": checks}, 200 if usable else 503)
 
 
@@ -48,9 +48,9 @@ def ready() -> Response:
 @blp.problems("not-authenticated")
 @blp.doc(operationId="getStatus")
 def status() -> Response:
-    """How is it set up, and what is in the cache?
+    """Get the service's status
 
-    Counters are those of the process that answers.
+    Configuration, cache and counters. Counters are those of the process that answers.
     """
     return json_response(status_json())
 
@@ -66,7 +66,7 @@ def status_json() -> dict[str, Any]:
         "models": has.models.of(caller()).listed,
         "provider": has.providers.resolve(has.models.default).name,
         "templates": has.templates.ids,
-        "template_faults": [fault.shown for fault in has.library.faults],
+        "template_faults": [fault.shown for fault in has.template_registry.faults],
         "cache_size": cache.entries,
         "cache": {
             "backend": cache.backend,
@@ -76,7 +76,7 @@ def status_json() -> dict[str, Any]:
             "misses": cache.misses,
             "coalesced": cache.coalesced,
         },
-        "running": len(has.runs),
+        "running": len(has.in_flight),
         "upstream": {
             "in_flight": upstream.in_flight,
             "slots": upstream.slots,
@@ -89,14 +89,14 @@ def status_json() -> dict[str, Any]:
 
 def _checks() -> tuple[dict[str, str], bool]:
     has = services()
-    faults = "; ".join(fault.shown for fault in has.library.faults)
+    faults = "; ".join(fault.shown for fault in has.template_registry.faults)
     checks = {
         "database": "ok",
         "cache": has.cache.health_error() or "ok",
         "templates": faults or "ok",
         "provider": has.providers.health_error() or "ok",
     }
-    usable = not has.runs.closing
+    usable = not has.in_flight.closing
     try:
         has.storage.check()
     except StorageError as error:

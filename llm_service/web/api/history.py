@@ -1,4 +1,4 @@
-"""The history over HTTP."""
+"""The history of generations."""
 
 from typing import Any
 
@@ -20,11 +20,11 @@ from ..schemas.history import (
     history_item_json,
     history_summary_json,
 )
-from ..security.admin_access import owner_named, owner_of
+from ..security.admin_access import resolve_generation_owner, resolve_owner
+from .blueprint import Blueprint, json_response
 from .events import join_generation, last_event_id
-from .openapi import Blueprint, json_response
 
-blp = Blueprint("history", __name__, url_prefix="/api/v1/history", description="What was asked and answered")
+blp = Blueprint("history", __name__, url_prefix="/api/v1/history", description="Stored generations")
 
 
 @blp.route("")
@@ -33,12 +33,12 @@ blp = Blueprint("history", __name__, url_prefix="/api/v1/history", description="
 @blp.problems("not-authenticated", "invalid-input", "invalid-character", "storage-unavailable")
 @blp.doc(operationId="listHistory")
 def index(query: dict[str, Any]) -> Response:
-    """A page of your history
+    """List your history
 
-    Newest first, without texts beyond the first words of the input and, with `q`, the words around what was found. A
-    search finds what is over, by its input and output. `next` and `prev` want the same filters again.
+    Newest first. Entries contain only the first words of the input and, with `q`, the text around the match. A search covers the
+    inputs and outputs of finished generations. Repeat the same filters with a `next` or `prev` cursor.
     """
-    page = services().history.page(owner_named(query["owner"]), query["cursor"], query["limit"], read_filters(query))
+    page = services().history.page(resolve_owner(query["owner"]), query["cursor"], query["limit"], read_filters(query))
     return json_response(
         {"items": [history_summary_json(item) for item in page.items], "next": page.next, "prev": page.prev}
     )
@@ -49,9 +49,9 @@ def index(query: dict[str, Any]) -> Response:
 @blp.problems("not-authenticated", "csrf", "storage-unavailable", "storage-busy")
 @blp.doc(operationId="deleteHistory")
 def clear() -> Response:
-    """Delete your whole history
+    """Delete your entire history
 
-    The rows, their texts, and what the cache holds of them. It cannot be undone.
+    Deletes all entries, their texts, and their cached answers. This cannot be undone.
     """
     return json_response({"deleted": services().history.delete_all(owner())})
 
@@ -64,14 +64,14 @@ def clear() -> Response:
 @blp.problems("not-authenticated", "invalid-input", "invalid-character", "storage-unavailable")
 @blp.doc(operationId="exportHistory")
 def export(query: dict[str, Any]) -> Response:
-    """Your history as a file
+    """Export your history as a file
 
-    All of it, or what the filters leave; newest first. Streamed, so that its size does not matter. `json` is one object,
-    `jsonl` one object a line, `csv` has a line of names and RFC 4180's quotes; a `'` stands in front of texts that a
-    spreadsheet would take for a formula.
+    Newest first, with the filters of the list. The file is streamed, so it may be of any size. `json` is a single object, `jsonl`
+    has an object on each line, and `csv` follows RFC 4180 with a header line. In CSV, a `'` precedes text that a spreadsheet
+    would run as a formula.
     """
     return export_file(
-        services().history.export(owner_named(query["owner"]), read_filters(query)), services().clock, query["format"]
+        services().history.export(resolve_owner(query["owner"]), read_filters(query)), services().clock, query["format"]
     )
 
 
@@ -80,11 +80,11 @@ def export(query: dict[str, Any]) -> Response:
 @blp.problems("not-authenticated", "not-found", "storage-unavailable")
 @blp.doc(operationId="getGeneration")
 def show(request_id: str) -> Response:
-    """One entry, whole
+    """Get an entry
 
-    Another owner's entry is 404, but for a key of scope `admin`.
+    Another owner's entry is 404, except for keys with the scope `admin`.
     """
-    return json_response(history_item_json(services().history.get(owner_of(request_id), request_id)))
+    return json_response(history_item_json(services().history.get(resolve_generation_owner(request_id), request_id)))
 
 
 @blp.route("/<request_id>", methods=["DELETE"])
@@ -92,11 +92,11 @@ def show(request_id: str) -> Response:
 @blp.problems("not-authenticated", "csrf", "not-found", "storage-unavailable", "storage-busy")
 @blp.doc(operationId="deleteGeneration")
 def delete(request_id: str) -> Response:
-    """Delete one entry
+    """Delete an entry
 
-    One that runs is cancelled first. Its texts go with the last entry that shares them.
+    A running generation is cancelled first. Texts that other entries share are deleted with the last of them.
     """
-    services().history.delete(owner_of(request_id), request_id)
+    services().history.delete(resolve_generation_owner(request_id), request_id)
     return Response(status=204)
 
 
@@ -105,15 +105,15 @@ def delete(request_id: str) -> Response:
 @blp.problems("not-authenticated", "not-found", "storage-unavailable")
 @blp.doc(operationId="downloadOutput")
 def output(request_id: str) -> Response:
-    """The output as a text file
+    """Download the output as a text file
 
-    404 where the generation has no output.
+    404 if the generation has no output.
     """
-    return output_file(services().history.get(owner_of(request_id), request_id))
+    return output_file(services().history.get(resolve_generation_owner(request_id), request_id))
 
 
 @blp.route("/<request_id>/events")
-@blp.response(200, EventSchema, content_type="text/event-stream", description="The answer as it comes.")
+@blp.response(200, EventSchema, content_type="text/event-stream", description="The answer as a stream of events.")
 @blp.problems("not-authenticated", "not-found", "storage-unavailable")
 @blp.doc(
     operationId="joinGeneration",
@@ -121,18 +121,20 @@ def output(request_id: str) -> Response:
         {
             "in": "header",
             "name": "Last-Event-ID",
-            "description": "The last `id` that was received: the stream goes on behind it, without `start`.",
+            "description": "The last `id` that you received. The stream continues after it, without `start`.",
             "schema": {"type": "string"},
         }
     ],
 )
 def events(request_id: str) -> Response:
-    """Join a running generation, or replay a finished one
+    """Stream a running or finished generation
 
-    The events are those of a streamed generate call. Nothing is asked of the model for it. A generation that another
-    process of the service runs gives its text at its end.
+    Sends the same events as a streamed generate call, without calling the model. If another process runs the generation, its text
+    is sent when it ends.
     """
-    return join_generation(services().live.subscribe(owner_of(request_id), request_id, last_event_id()))
+    return join_generation(
+        services().running.subscribe(resolve_generation_owner(request_id), request_id, last_event_id())
+    )
 
 
 @blp.route("/<request_id>/cancel", methods=["POST"])
@@ -142,10 +144,9 @@ def events(request_id: str) -> Response:
 def cancel(request_id: str) -> Response:
     """Stop a running generation
 
-    The call to the model is closed, unless other requests share it, and what came of the answer is kept. Who waits for
-    it gets `cancelled`. A generation that has ended is returned unchanged. Its texts are null for a key without the
-    scope `history`.
+    Ends the call to the model, unless other requests share it, and keeps the partial answer. Callers that wait for it get the
+    error `cancelled`. A finished generation is returned unchanged. Its texts are null for keys without the scope `history`.
     """
-    generation = services().live.cancel(owner_of(request_id), request_id)
+    generation = services().running.cancel(resolve_generation_owner(request_id), request_id)
     may_read = caller().may(Scope.HISTORY)
     return json_response(history_item_json(generation if may_read else generation.without_texts()))

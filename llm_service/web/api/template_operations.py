@@ -1,7 +1,7 @@
-"""Each template as an operation of its own in the OpenAPI document.
+"""One OpenAPI operation for each template.
 
-flask-smorest documents one route as one operation. The route of all templates is documented once, as the pattern for
-what they share (`PATTERN`); here it is replaced by one operation for each template of the set in use.
+flask-smorest documents one operation per route. The route of all templates (`PATTERN`) is documented once, with what they
+share; here it is replaced by one operation for each current template.
 """
 
 from collections import Counter
@@ -22,9 +22,13 @@ Document = Mapping[str, Any]
 
 
 def with_templates(document: Document, templates: TemplateSet, models: AllowedModels) -> dict[str, Any]:
-    """The document with the templates' operations and schemas; `document` stays as it is."""
+    """The document with the templates' operations and schemas; `document` is not changed."""
     pattern = document["paths"][PATTERN]["post"]
-    shared = {f"Generate{status}": one for status, one in pattern["responses"].items() if _is_shared(status, one)}
+    shared = {
+        f"Generate{status}": response
+        for status, response in pattern["responses"].items()
+        if _is_shared(status, response)
+    }
     schemas = dict(document["components"]["schemas"])
     names = _names(document, templates)
     operations: dict[str, Any] = {}
@@ -42,7 +46,7 @@ def with_templates(document: Document, templates: TemplateSet, models: AllowedMo
 
 
 def _names(document: Document, templates: TemplateSet) -> Mapping[str, str]:
-    """What each template's schemas are called: `SummarizeV1`, or its id where that name is taken."""
+    """The prefix of each template's schema names: `SummarizeV1`, or its id if that name is taken."""
     wanted = {template_id: "".join(map(str.capitalize, template_id.split("_"))) for template_id in templates.ids}
     counts = Counter(wanted.values())
     taken = document["components"]["schemas"]
@@ -53,7 +57,7 @@ def _names(document: Document, templates: TemplateSet) -> Mapping[str, str]:
 
 
 def _is_shared(status: str, response: Document) -> bool:
-    """Whether it is written once, as a component, for all templates."""
+    """Whether the response is a component that all templates share."""
     return status != "200" and "$ref" not in response
 
 
@@ -66,12 +70,12 @@ def _in_place_of_pattern(paths: Document, operations: Document) -> dict[str, Any
 
 def _operation(template: Template, name: str, bare: str | None, pattern: Document) -> dict[str, Any]:
     return {
-        # `generate` alone is the operation that takes any template; no template's id has a hyphen.
+        # `generate` is the operation for any template; no template id contains a hyphen.
         "operationId": "generate-template" if template.template_id == "generate" else template.template_id,
         "summary": template.name,
         "description": _description(template, bare),
         "tags": pattern["tags"],
-        "parameters": [one for one in pattern["parameters"] if one.get("in") != "path"],
+        "parameters": [parameter for parameter in pattern["parameters"] if parameter.get("in") != "path"],
         "requestBody": {
             "required": True,
             "content": {
@@ -83,8 +87,8 @@ def _operation(template: Template, name: str, bare: str | None, pattern: Documen
         },
         **({"security": pattern["security"]} if "security" in pattern else {}),
         "responses": {
-            status: {"$ref": f"{RESPONSES}Generate{status}"} if _is_shared(status, one) else one
-            for status, one in {
+            status: {"$ref": f"{RESPONSES}Generate{status}"} if _is_shared(status, response) else response
+            for status, response in {
                 **pattern["responses"],
                 "200": _success(pattern["responses"]["200"], template, name),
             }.items()
@@ -93,7 +97,7 @@ def _operation(template: Template, name: str, bare: str | None, pattern: Documen
 
 
 def _description(template: Template, bare: str | None) -> str:
-    also = f" Also at `{PATTERN.replace('{template_id}', bare)}` while it is the highest version." if bare else ""
+    also = f" Also at `{PATTERN.replace('{template_id}', bare)}` while this is the highest version." if bare else ""
     shape = " The answer is JSON: `output_json`." if template.outputs else ""
     return f"{template.description}{shape}\n\nRevision `{template.revision}`.{also}".strip()
 
@@ -103,7 +107,7 @@ def _success(response: Document, template: Template, name: str) -> dict[str, Any
     shown = {**content["application/json"]}
     if template.outputs:
         shown["schema"] = {"$ref": f"{SCHEMAS}{name}Generation"}
-    # The pattern's example is another template's.
+    # The pattern's example belongs to another template.
     shown.pop("example", None)
     return {**response, "content": {**content, "application/json": shown}}
 
@@ -121,43 +125,43 @@ def _schemas(template: Template, name: str, models: AllowedModels, generation: D
 def _request(template: Template, name: str, models: AllowedModels) -> dict[str, Any]:
     main = template.main_input.json_schema()
     main.setdefault("minLength", 1)
-    # Something else than white space, of which Python knows five signs more than a pattern's `\s`.
+    # Not only white space, which for Python includes five characters more than a pattern's `\s`.
     main.setdefault("pattern", r"[^\s\x1c-\x1f\x85]")
     properties: dict[str, Any] = {MAIN_INPUT: main}
     required = [MAIN_INPUT]
     if template.parameters:
         properties["parameters"] = {"$ref": f"{SCHEMAS}{name}Parameters"}
-        required += ["parameters"] * any(one.required for one in template.parameters)
+        required += ["parameters"] * any(prop.required for prop in template.parameters)
     properties["model"] = {
         "type": ["string", "null"],
         "enum": [*sorted(models.allowed_for(template)), None],
-        "description": f"Left out or null = {models.default_for(template)}.",
+        "description": f"Omitted or null = {models.default_for(template)}.",
     }
     properties["stream"] = {
         "type": "boolean",
         "default": False,
-        "description": "Whether the answer comes as server-sent events.",
+        "description": "Whether to send the answer as server-sent events.",
     }
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
 def _bounded(schema: dict[str, Any]) -> dict[str, Any]:
-    """With the bounds that every integer has, where the template sets none."""
+    """With the bounds of all integers where the template sets none."""
     if schema.get("type") in ("integer", ["integer", "null"]) and "enum" not in schema:
         return {"minimum": -MAX_INTEGER, "maximum": MAX_INTEGER, **schema}
     inner = dict(schema)
     if "properties" in schema:
-        inner["properties"] = {name: _bounded(one) for name, one in schema["properties"].items()}
+        inner["properties"] = {name: _bounded(prop) for name, prop in schema["properties"].items()}
     if "items" in schema:
         inner["items"] = _bounded(schema["items"])
     return inner
 
 
 def _generation(name: str, generation: Document) -> dict[str, Any]:
-    """The answer with `output_json`, in full: an `allOf` of closed objects would allow nothing."""
+    """The full answer schema with `output_json`; not an `allOf`, because no value matches several closed objects."""
     output = {
         "oneOf": [{"$ref": f"{SCHEMAS}{name}Output"}, {"type": "null"}],
-        "description": "The answer as JSON; null where it is incomplete.",
+        "description": "The answer as JSON; null if it is incomplete.",
     }
     return {
         **generation,

@@ -1,4 +1,4 @@
-"""The templates over HTTP."""
+"""Templates: list, show, generate, preview."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from ..context import caller, services
 from ..schemas.generation import PreviewRequestSchema, TemplateRequestSchema
 from ..schemas.preview import PreviewSchema, preview_json
 from ..schemas.templates import TemplateListSchema, TemplateSchema, template_summary_json
-from .generate import PROBLEMS, answer, documented, idempotency_key
-from .openapi import Blueprint, json_response
+from .blueprint import Blueprint, json_response
+from .generate import GENERATION_ERRORS, document_generation, generate_response, idempotency_key
 
-blp = Blueprint("templates", __name__, url_prefix="/api/v1/templates", description="What there is to ask")
+blp = Blueprint("templates", __name__, url_prefix="/api/v1/templates", description="The available templates")
 
 
 @blp.route("")
@@ -23,7 +23,7 @@ blp = Blueprint("templates", __name__, url_prefix="/api/v1/templates", descripti
 @blp.problems("not-authenticated")
 @blp.doc(operationId="listTemplates")
 def index() -> Response:
-    """All templates
+    """List templates
 
     Sorted by id.
     """
@@ -35,25 +35,25 @@ def index() -> Response:
 @blp.problems("not-authenticated", "unknown-template", in_path=True)
 @blp.doc(operationId="getTemplate")
 def show(template_id: str) -> Response:
-    """One template with its source
+    """Get a template with its source
 
     A name without `_v<number>` means its highest version.
     """
-    template = _named(template_id)
+    template = _template(template_id)
     return json_response({**_summary(template), "source": template.source})
 
 
 @blp.route("/<template_id>/generate", methods=["POST"])
 @blp.body(TemplateRequestSchema())
-@documented(blp, *PROBLEMS, in_path=True)
+@document_generation(blp, *GENERATION_ERRORS, in_path=True)
 @blp.doc(operationId="generateWithTemplate")
 def generate(body: dict[str, Any], template_id: str) -> Response:
-    """Ask the model through this template
+    """Generate with this template
 
-    In the document each template stands in this one's place (`web.api.typed`).
+    The OpenAPI document replaces this operation by one for each template (`web.api.template_operations`).
     """
     key = idempotency_key(request.headers.get("Idempotency-Key"), request.path, body)
-    return answer(template_id=_named(template_id).template_id, **body, key=key)
+    return generate_response(template_id=_template(template_id).template_id, **body, key=key)
 
 
 @blp.route("/<template_id>/preview", methods=["POST"])
@@ -66,22 +66,22 @@ def generate(body: dict[str, Any], template_id: str) -> Response:
 )  # fmt: skip
 @blp.doc(operationId="previewTemplate")
 def preview(body: dict[str, Any], template_id: str) -> Response:
-    """See what would be sent, before it is paid
+    """Preview a request
 
-    Checks the values and renders the prompts as generate does, says whether the cache would answer, and what the call
-    can cost at most. No model is called, and nothing is stored.
+    Validates the values and renders the prompts as generate does. Shows whether the cache has the answer, and the most that
+    the call can cost. No model is called, and nothing is stored.
     """
     g.quiet = True
-    asked = GenerateRequest(template_id=_named(template_id).template_id, **body)
-    return json_response(preview_json(services().preview.preview(asked, caller())))
+    preview_request = GenerateRequest(template_id=_template(template_id).template_id, **body)
+    return json_response(preview_json(services().preview.preview(preview_request, caller())))
 
 
 def _summary(template: Template) -> dict[str, Any]:
     return template_summary_json(template, services().models.shown_for(template))
 
 
-def _named(template_id: str) -> Template:
-    """Raises `UnknownTemplate` as what it is in a path."""
+def _template(template_id: str) -> Template:
+    """Raises `UnknownTemplate` with the status of a path."""
     try:
         return services().templates.get(template_id)
     except UnknownTemplate:

@@ -1,4 +1,4 @@
-"""Usage in sums over HTTP."""
+"""Usage totals."""
 
 from typing import Any
 
@@ -9,12 +9,10 @@ from llm_service.core.usage.sums import GroupBy
 
 from ..context import services
 from ..schemas.usage import UsageQuerySchema, UsageSchema, usage_json
-from ..security.admin_access import usage_of
-from .openapi import Blueprint, json_response
+from ..security.admin_access import resolve_usage_owner
+from .blueprint import Blueprint, json_response
 
-blp = Blueprint(
-    "usage", __name__, url_prefix="/api/v1/usage", description="What was used, what it cost, what was saved"
-)
+blp = Blueprint("usage", __name__, url_prefix="/api/v1/usage", description="Tokens, cost and savings")
 
 
 @blp.route("")
@@ -23,19 +21,19 @@ blp = Blueprint(
 @blp.problems("not-authenticated", "invalid-input", "storage-unavailable")
 @blp.doc(operationId="getUsage")
 def index(query: dict[str, Any]) -> Response:
-    """Your usage in sums
+    """Get your usage
 
-    By day, template, revision, model or owner, of your own generations, by the time when they began. A key of scope `admin`
-    may name an owner, and sums by owner are then everybody's. Sums are kept by the
-    hour and stay when the history is deleted.
+    Totals of your own generations by day, template, revision, model or owner, dated by their start. A key with the
+    scope `admin` may name an owner, and its totals by owner cover all owners. Totals are kept by the hour; deleting the history
+    does not change them.
 
-    `input_tokens`, `output_tokens` and what is part of them are what the provider bills: every attempt that reported its
-    tokens, of requests that failed or were stopped too. `saved_input_tokens` and `saved_output_tokens` are those of answers
-    that came from the cache or from another request's call. A sum holds what is known; `unknown_usage` and `unknown_price`
-    count the requests of which it does not know all.
+    `input_tokens`, `output_tokens` and their parts are what the provider bills: every attempt that reported its tokens,
+    including failed and stopped requests. `saved_input_tokens` and `saved_output_tokens` belong to answers from the cache or
+    from another request's call. Totals contain only what is known; `unknown_usage` and `unknown_price` count the requests
+    for which something is unknown.
     """
     group_by = GroupBy(query["group_by"])
-    owner = usage_of(query["owner"], of_all=group_by is GroupBy.OWNER)
+    owner = resolve_usage_owner(query["owner"], all_owners=group_by is GroupBy.OWNER)
     report = services().usage.report(
         owner, group_by, optional_moment("since", query["since"]), optional_moment("until", query["until"])
     )

@@ -1,4 +1,4 @@
-"""Who waits at the other end of this request's connection."""
+"""The connection of a request: whether its caller is still there, and timeouts on reads and writes."""
 
 import socket
 from collections.abc import Callable
@@ -6,32 +6,32 @@ from typing import Any
 
 from flask import request
 
-# How the servers name a connection's socket.
+# Where each server puts the connection's socket in the WSGI environment.
 _SOCKETS = ("gunicorn.socket", "werkzeug.socket")
-# A caller that takes nothing for so long is taken for gone.
+# A caller that reads nothing for this long counts as disconnected.
 WRITE_TIMEOUT_S = 60
-# Likewise a caller that sends nothing more of the body that it announced.
+# So does a caller that sends no more of the body that it announced.
 READ_TIMEOUT_S = 20
 
 
-def caller_gone() -> Callable[[], bool]:
-    """Tells whether the caller has closed the connection; never, where the server gives no socket.
+def disconnect_check() -> Callable[[], bool]:
+    """A function that tells whether the caller has closed the connection; always False without access to its socket.
 
-    Nothing is read: what the caller may have sent after its request stays there.
+    It only peeks: data that follows the request stays in the socket.
     """
     connection = _socket()
     return (lambda: False) if connection is None else (lambda: _closed(connection))
 
 
-def bound_reads() -> None:
-    """A body that does not come ends the connection after a while, instead of holding it for good."""
+def set_read_timeout() -> None:
+    """Close the connection if the request's body stops arriving, instead of waiting forever."""
     connection = _socket()
     if connection is not None:
         connection.settimeout(READ_TIMEOUT_S)
 
 
-def bound_writes() -> None:
-    """A write that its reader does not take ends the connection after a while, instead of waiting for good."""
+def set_write_timeout() -> None:
+    """Close the connection if the caller stops reading, instead of waiting forever."""
     connection = _socket()
     if connection is not None:
         connection.settimeout(WRITE_TIMEOUT_S)
@@ -42,7 +42,7 @@ def _socket() -> Any:
 
 
 def _closed(connection: Any) -> bool:
-    # Under gevent the socket below, which does not wait.
+    # Under gevent, the native socket below, which never blocks.
     native = getattr(connection, "_sock", connection)
     try:
         peeked: bytes = native.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)

@@ -1,10 +1,11 @@
-"""Errors as answers: problem documents (RFC 9457) under `/api`, pages everywhere else.
+"""Error responses: problem documents (RFC 9457) under `/api`, HTML pages everywhere else.
 
-flask-smorest would answer every HTTP error of the whole app as JSON of its own; `web.api` switches that off, and the
-handlers here decide by the path.
+flask-smorest would answer every HTTP error of the whole app with its own JSON; `web.api.openapi` turns that off, and the
+handlers here choose by the path.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -17,9 +18,9 @@ from llm_service.core.limits.errors import LimitError
 
 from ..context import services
 from ..schemas.limits import limit_json
-from .problems import PROBLEMS, STATUS_IN_PATH
+from .problems import PROBLEMS, STATUS_IN_PATH, Problem
 from .rate_limit_headers import refusal_headers
-from .security_log import record
+from .security_log import log_security_event
 
 log = structlog.get_logger("llm_service")
 
@@ -35,67 +36,67 @@ CODE_OF_STATUS = {
 }
 
 
-class EdgeError(ServiceError):
-    """What is wrong with a request as HTTP, before the core sees it."""
+class RequestError(ServiceError):
+    """A request that is refused before it reaches the core."""
 
     code = "invalid-json"
 
 
-class InvalidJson(EdgeError):
+class InvalidJson(RequestError):
     pass
 
 
-class DuplicateKey(EdgeError):
+class DuplicateKey(RequestError):
     code = "duplicate-key"
 
 
-class TooDeep(EdgeError):
+class TooDeep(RequestError):
     code = "too-deep"
 
 
-class InvalidIdempotencyKey(EdgeError):
+class InvalidIdempotencyKey(RequestError):
     code = "invalid-idempotency-key"
 
 
-class UntrustedHost(EdgeError):
+class UntrustedHost(RequestError):
     code = "untrusted-host"
 
 
-class NotAuthenticated(EdgeError):
+class NotAuthenticated(RequestError):
     code = "not-authenticated"
 
 
-class NotAllowed(EdgeError):
-    """It is known who asks, and they may not."""
+class NotAllowed(RequestError):
+    """The caller is known, but lacks permission."""
 
     code = "not-allowed"
 
 
-class TooManyAttempts(EdgeError):
-    """Wrong keys, too many of them in a minute; `retry_after_s` is set."""
+class TooManyAttempts(RequestError):
+    """Too many invalid keys within a minute; `retry_after_s` is set."""
 
     code = "rate-limited"
     retryable = True
 
 
-class Csrf(EdgeError):
+class Csrf(RequestError):
     code = "csrf"
 
 
-class NotAcceptable(EdgeError):
+class NotAcceptable(RequestError):
     code = "not-acceptable"
 
 
-class TooLarge(EdgeError):
+class TooLarge(RequestError):
     code = "too-large"
 
 
-class UnsupportedMediaType(EdgeError):
+class UnsupportedMediaType(RequestError):
     code = "unsupported-media-type"
 
 
-class HttpError(EdgeError):
-    """An HTTP error that werkzeug or webargs raised, under the code that its status means here."""
+class HttpError(RequestError):
+    """An HTTP error that werkzeug or webargs raised, with our code for its status."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -108,8 +109,21 @@ def status_of(error: ServiceError) -> int:
     return PROBLEMS[error.code].status
 
 
+def retry_after_s(error: ServiceError) -> int | None:
+    """Whole seconds for the Retry-After header; None if waiting would not help."""
+    if error.retry_after_s is not None:
+        return max(1, round(error.retry_after_s))
+    return 5 if status_of(error) == 503 else None
+
+
+def problem_of(error: ServiceError) -> Problem:
+    """The error explained to people, with the time to wait in its remedy."""
+    problem = PROBLEMS[error.code]
+    return replace(problem, remedy=problem.remedy_after(retry_after_s(error)))
+
+
 def problem_document(error: ServiceError, instance: str, request_id: str) -> dict[str, Any]:
-    """The members of RFC 9457 and ours; `errors` only where fields are at fault."""
+    """The members of RFC 9457 and our own; `errors` only if fields are at fault."""
     document: dict[str, Any] = {
         "type": f"/problems/{error.code}",
         "title": PROBLEMS[error.code].title,
@@ -120,45 +134,43 @@ def problem_document(error: ServiceError, instance: str, request_id: str) -> dic
         "request_id": request_id,
     }
     if error.fields:
-        document["errors"] = [{"field": one.field, "message": one.message} for one in error.fields]
+        document["errors"] = [{"field": fault.field, "message": fault.message} for fault in error.fields]
     if isinstance(error, LimitError) and error.limit:
         document["limit"] = limit_json(error.limit)
     return document
 
 
 def register_error_handlers(app: Flask) -> None:
-    app.register_error_handler(ServiceError, _answer)
-    app.register_error_handler(HTTPException, _answer_http)
-    app.register_error_handler(Exception, _answer_bug)
+    app.register_error_handler(ServiceError, _error_response)
+    app.register_error_handler(HTTPException, _http_error_response)
+    app.register_error_handler(Exception, _unexpected_error_response)
 
 
-def report(error: ServiceError) -> None:
-    """Log what is not the caller's fault, and whom a limit refused."""
+def log_error(error: ServiceError) -> None:
+    """Log server errors, and requests that a limit refused."""
     if isinstance(error, LimitError):
-        _report_limited(error)
+        _log_limited(error)
     if status_of(error) >= 500:
         log.error("problem", error=error.code, detail=error.detail, cause=_cause(error))
 
 
-def _report_limited(error: LimitError) -> None:
+def _log_limited(error: LimitError) -> None:
     limit = error.limit
-    record("limited", error=error.code, limit=limit and limit.kind.value, everyone=limit and not limit.own)
+    log_security_event("limited", error=error.code, limit=limit and limit.kind.value, everyone=limit and not limit.own)
 
 
-def _answer(error: ServiceError) -> Response:
+def _error_response(error: ServiceError) -> Response:
     status = status_of(error)
-    report(error)
+    log_error(error)
     if request.path.startswith("/api/"):
         response = Response(
             json.dumps(problem_document(error, request.path, g.request_id)), status, mimetype="application/problem+json"
         )
     else:
-        page = render_template("errors/error.html", problem=PROBLEMS[error.code], error=error, status=status)
+        page = render_template("errors/error.html", problem=problem_of(error), error=error, status=status)
         response = Response(page, status)
-    if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    elif status == 503:
-        response.headers["Retry-After"] = "5"
+    if (wait_s := retry_after_s(error)) is not None:
+        response.headers["Retry-After"] = str(wait_s)
     if isinstance(error, LimitError):
         response.headers.update(refusal_headers(error, services().clock.now_ms()))
     if status == 401:
@@ -166,22 +178,22 @@ def _answer(error: ServiceError) -> Response:
     return response
 
 
-def _answer_http(error: HTTPException) -> Any:
+def _http_error_response(error: HTTPException) -> Any:
     """werkzeug's and webargs' errors. Redirects are answers, not errors."""
     if error.code is None or error.code < 400:
         return error.get_response()
-    response = _answer(_as_service_error(error))
+    response = _error_response(_as_service_error(error))
     if error.code == 416:
-        response.status_code = 416  # of a static file; no other answer has ranges
+        response.status_code = 416  # only static files support ranges
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value
     return response
 
 
-def _answer_bug(error: Exception) -> Response:
+def _unexpected_error_response(error: Exception) -> Response:
     log.error("unexpected error", exc_info=error)
-    return _answer(ServiceError("The service met an error that it did not expect."))
+    return _error_response(ServiceError("An unexpected error occurred."))
 
 
 def _as_service_error(error: HTTPException) -> ServiceError:
@@ -195,12 +207,12 @@ def _as_service_error(error: HTTPException) -> ServiceError:
 
 
 def fields_of(messages: Any) -> list[FieldError]:
-    """marshmallow's nested messages as fields."""
+    """marshmallow's nested messages as a flat list."""
     return list(_flatten(messages))
 
 
 def _flatten(messages: Any, path: str = "") -> Iterator[FieldError]:
-    """webargs' outermost level names where the value came from: that is no field."""
+    """webargs' outermost level names the part of the request, which is not a field."""
     if isinstance(messages, Mapping):
         for key, inner in messages.items():
             here = str(key)[:64]
@@ -214,7 +226,7 @@ def _flatten(messages: Any, path: str = "") -> Iterator[FieldError]:
 
 
 def _cause(error: BaseException) -> str | None:
-    """The kind of what lies below, for the log; its words may quote a prompt or a key."""
+    """The types of the underlying errors, for the log; their messages may quote a prompt or a key."""
     names = []
     inner = error.__cause__
     while inner is not None:

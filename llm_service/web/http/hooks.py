@@ -1,4 +1,4 @@
-"""What every request and every response gets: an id, the security headers, a log line."""
+"""What every request and response gets: an id, security headers, and a log line."""
 
 import logging
 import re
@@ -7,7 +7,7 @@ import time
 import structlog
 from flask import Flask, Response, current_app, g, request
 
-from .connection import bound_reads
+from .connection import set_read_timeout
 
 log = structlog.get_logger("llm_service")
 _stdlib_log = logging.getLogger("llm_service")
@@ -25,14 +25,14 @@ _EVERYWHERE = (
     ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
 )
 HEADERS = (*_EVERYWHERE, ("Content-Security-Policy", _CSP.format(data="")))
-# Swagger UI draws its icons from data: addresses.
+# Swagger UI embeds its icons as data: URLs.
 DOCS_HEADERS = (*_EVERYWHERE, ("Content-Security-Policy", _CSP.format(data=" data:")))
 HSTS = "max-age=31536000"
 STATIC_MAX_AGE_S = 31_536_000
 
 
 def register_hooks(app: Flask) -> None:
-    """Call it before anything else that registers hooks: its `before` must run first."""
+    """Call this before anything else that registers hooks: its `before_request` must run first."""
     app.before_request(_begin)
     app.after_request(_finish)
 
@@ -41,7 +41,7 @@ def _begin() -> None:
     g.started = time.perf_counter()
     g.request_id = current_app.config["MAKE_ID"]()
     if request.method == "POST":
-        bound_reads()
+        set_read_timeout()
     own = request.environ.get("HTTP_X_REQUEST_ID")
     structlog.contextvars.clear_contextvars()
     if own is not None and CLIENT_REQUEST_ID.fullmatch(own):
@@ -60,7 +60,7 @@ def _finish(response: Response) -> Response:
     if request.is_secure:
         headers["Strict-Transport-Security"] = HSTS
     if request.endpoint == "static" and response.status_code == 200:
-        # The address of a file holds its content's hash (`asset`), so that a changed file has another address.
+        # A file's URL contains the hash of its content (`asset`), so a changed file has another URL.
         known = "v" in request.args
         headers["Cache-Control"] = f"public, max-age={STATIC_MAX_AGE_S}, immutable" if known else "no-cache"
     else:
@@ -70,10 +70,10 @@ def _finish(response: Response) -> Response:
 
 
 def _log(response: Response) -> None:
-    """Changing requests and refusals at INFO; reads, cache hits and what a page asks while one types at DEBUG."""
+    """Changes and refusals at INFO; reads, cache hits and requests of a page during typing at DEBUG."""
     quiet = response.status_code < 400 and (request.method in ("GET", "HEAD") or g.get("quiet", False))
     if quiet and not _stdlib_log.isEnabledFor(logging.DEBUG):
-        return  # before anything is put together: this is the way of every cache hit
+        return  # early: this runs on every cache hit
     write = log.debug if quiet else log.info
     write(
         "request",

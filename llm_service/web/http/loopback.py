@@ -1,7 +1,7 @@
-"""Whether a request comes from this machine itself, as far as that can be told.
+"""Whether a request comes from this machine itself.
 
-The client, the Host that it names and the address that the server listens on must all be this machine's own, and no
-proxy may stand in between unless `APP_PROXY_HOPS` accounts for it.
+The client's address, the Host header and the server's listening address must all be loopback, and there must be no
+proxy in between that `APP_PROXY_HOPS` does not account for.
 """
 
 import ipaddress
@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from flask import current_app, request
 
-# As WSGI spells the headers that proxies and tunnels add, and that are none of X-Forwarded-*.
+# The headers that proxies and tunnels add besides X-Forwarded-*, as WSGI spells them.
 FORWARDING_HEADERS = frozenset(
     f"HTTP_{name}"
     for name in (
@@ -21,25 +21,25 @@ FORWARDING_HEADERS = frozenset(
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?")
 
 
-def is_open() -> bool:
-    """Listening address, peer, named client and Host are all loopback, and the settings do not require a key."""
+def is_local_request() -> bool:
+    """Whether the request is local and the settings require no key for that."""
     if not current_app.config["OPEN_ON_LOOPBACK"]:
         return False
     if not current_app.config["PROXY_HOPS"] and _was_forwarded():
         return False
-    # Servers name the address that they listen on; 0.0.0.0 is everybody's.
+    # SERVER_NAME is the listening address; 0.0.0.0 is reachable from everywhere.
     listening = request.environ.get("SERVER_NAME", "")
-    if not (is_loopback(listening) or names_loopback(listening)):
+    if not (is_loopback(listening) or is_loopback_host(listening)):
         return False
     peer = request.environ.get("REMOTE_ADDR")
-    return is_loopback(peer) and is_loopback(client_address()) and names_loopback(request.environ["HTTP_HOST"])
+    return is_loopback(peer) and is_loopback(client_address()) and is_loopback_host(request.environ["HTTP_HOST"])
 
 
 def client_address() -> str | None:
-    """The peer's, or the one that the outermost of our own proxies saw; None where what it says is no address.
+    """The peer's address, or the one that the outermost of our own proxies saw; None if that is not an IP address.
 
-    Proxies append to X-Forwarded-For what they see, whatever stands there already. So only the last values count, each of
-    them up to its comma: quotes have no meaning, which a stranger could give them.
+    Proxies append to X-Forwarded-For, whatever the client sent. So only the last values count, and they are split at
+    commas only: a client could use quotes to hide one.
     """
     hops = current_app.config["PROXY_HOPS"]
     if not hops:
@@ -60,7 +60,7 @@ def _was_forwarded() -> bool:
     return not FORWARDING_HEADERS.isdisjoint(environ) or any(name.startswith("HTTP_X_FORWARDED") for name in environ)
 
 
-def names_loopback(host: str) -> bool:
+def is_loopback_host(host: str) -> bool:
     name = host_name(host)
     return name == "localhost" or is_loopback(name)
 
@@ -77,6 +77,6 @@ def is_loopback(address: str | None) -> bool:
 
 @lru_cache(maxsize=1024)
 def host_name(host: str) -> str:
-    """The name in a Host header, without port and brackets, in small letters; empty where it is no such header."""
+    """The name in a Host header in lower case, without port and brackets; empty if the header is malformed."""
     match = _HOST.fullmatch(host.lower())
     return match[1].strip("[]") if match else ""

@@ -2,7 +2,7 @@
 
 They are `RateLimit-Limit`, `-Remaining`, `-Reset` and `-Policy` of draft-ietf-httpapi-ratelimit-headers up to its 06:
 whole numbers, for one limit (`tightest`, or the one that refused). Later drafts put all limits into one structured field, which
-hardly any client reads.
+few clients read.
 """
 
 from decimal import ROUND_FLOOR, Decimal
@@ -11,25 +11,25 @@ from llm_service.core.errors import ServiceError
 from llm_service.core.limits.errors import LimitError
 from llm_service.core.limits.status import LimitKind, LimitStatus, LimitStatuses, tightest
 
-# Budgets in money are counted in millionths of a dollar where only whole numbers fit.
+# The headers allow only whole numbers: money is in millionths of a dollar.
 MICRO_USD = Decimal(1_000_000)
 _WINDOW_S = {LimitKind.GENERATIONS: 60, LimitKind.TOKENS: 86_400, LimitKind.USD: 86_400}
 _UNIT = {LimitKind.TOKENS: "tokens", LimitKind.USD: "micro-usd"}
 
 
 def limit_headers(statuses: LimitStatuses, now_ms: int) -> dict[str, str]:
-    """For an answer: how the limit stands that matters most; nothing where nothing is limited."""
+    """For an answer: the tightest limit; no headers if nothing is limited."""
     limit = tightest(statuses)
     return {} if limit is None else _headers(limit, now_ms)
 
 
 def refusal_headers(error: ServiceError, now_ms: int) -> dict[str, str]:
-    """For an error: how the limit stands that refused."""
+    """For an error: the limit that refused the request."""
     return _headers(error.limit, now_ms) if isinstance(error, LimitError) and error.limit else {}
 
 
 def _headers(limit: LimitStatus, now_ms: int) -> dict[str, str]:
-    # What only the end of a call frees is worth asking for again in a second.
+    # A limit without a reset time frees up when a call ends, which may be any moment: retry after a second.
     reset_s = 1 if limit.resets_ms is None else max(0, -(-(limit.resets_ms - now_ms) // 1000))
     return {
         "RateLimit-Limit": _whole(limit, limit.most),

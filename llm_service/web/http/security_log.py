@@ -1,4 +1,4 @@
-"""What happens at the doors, as log lines of `llm_service.security`. They name keys by their ids, and show no secret."""
+"""The security log, `llm_service.security`. It names keys by their ids and never contains a secret."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from .loopback import client_address
 log = structlog.get_logger("llm_service.security")
 
 
-def record(event: str, **facts: Any) -> None:
-    """With who it was, as far as that is known, from where, and at which route."""
+def log_security_event(event: str, **facts: Any) -> None:
+    """Log with the caller (if known), the client's address and the route."""
     caller = g.get("caller")
     about = {
         "key_id": caller.key_id if caller else None,

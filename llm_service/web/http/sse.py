@@ -1,4 +1,4 @@
-"""Answers as server-sent events."""
+"""Server-sent events."""
 
 import json
 import re
@@ -13,14 +13,14 @@ from llm_service.core.generation.in_flight import GenerationResult
 from llm_service.core.generation.model import Delta
 from llm_service.core.generation.subscriptions import Subscription
 
-from .connection import bound_writes
-from .errors import report
+from .connection import set_write_timeout
+from .errors import log_error
 
 log = structlog.get_logger("llm_service")
 
-# How often a silent stream's caller is looked after, and after how much silence it gets a ping.
-LOOK_S = 2.0
-PING_S = 8.0
+# How often a silent stream checks that its caller is still connected, and the silence after which it sends a ping.
+POLL_S = 2.0
+PING_AFTER_S = 8.0
 PING = ": ping\n\n"
 HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transform"}
 
@@ -29,51 +29,51 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 StreamEvent = Delta | GenerationResult | ServiceError | None
 
 
-def stream_events(
-    subscription: Subscription, gone: Callable[[], bool], first: Delta | GenerationResult | None = None
+def subscription_events(
+    subscription: Subscription, is_disconnected: Callable[[], bool], first: Delta | GenerationResult | None = None
 ) -> Iterator[StreamEvent]:
-    """What the listener hears, with `first` before: texts, then exactly one `GenerationResult` or error.
+    """The subscription's events after `first`: deltas, then exactly one `GenerationResult` or error.
 
-    None where a ping is due. Ends without more where the caller is gone.
+    None means that a ping is due. Ends early if the caller has disconnected.
     """
     silent_s, event = 0.0, first
     while not isinstance(event, GenerationResult):
         if event is not None:
             silent_s = 0.0
             yield event
-        elif silent_s >= PING_S:
+        elif silent_s >= PING_AFTER_S:
             silent_s = 0.0
             yield None
         try:
-            event = subscription.next(LOOK_S)
+            event = subscription.next(POLL_S)
         except ServiceError as error:
-            report(error)
+            log_error(error)
             yield error
             return
         except Exception as error:
             log.error("unexpected error", exc_info=error)
-            yield ServiceError("The service met an error that it did not expect.")
+            yield ServiceError("An unexpected error occurred.")
             return
         if event is None:
-            silent_s += LOOK_S
-            if gone():
+            silent_s += POLL_S
+            if is_disconnected():
                 return
     yield event
 
 
-def event_stream(subscription: Subscription, events: Iterator[str], headers: dict[str, str] | None = None) -> Response:
-    """The response; it closes the listener when it ends, however it does."""
-    bound_writes()
+def sse_response(subscription: Subscription, events: Iterator[str], headers: dict[str, str] | None = None) -> Response:
+    """The streamed response. It closes the subscription when it ends, for whatever reason."""
+    set_write_timeout()
     response = Response(events, headers={**HEADERS, **(headers or {})}, content_type="text/event-stream")
     response.call_on_close(subscription.close)
     return response
 
 
-def message(html: str) -> str:
-    """One unnamed event. All three line ends of the format begin a new line of data: none in a text may end it."""
+def html_event(html: str) -> str:
+    """An unnamed event. The format has three line endings; each must start a new `data` line, so no text can end the event."""
     return "".join(f"data: {line}\n" for line in _LINE_END.split(html)) + "\n"
 
 
-def json_message(data: Any, event: str, id: int) -> str:
-    """JSON has no line ends of its own, so that this is one line of data."""
+def json_event(data: Any, event: str, id: int) -> str:
+    """JSON escapes line endings, so this is always one `data` line."""
     return f"event: {event}\nid: {id}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"

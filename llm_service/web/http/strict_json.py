@@ -1,7 +1,7 @@
-"""One reader in front of every JSON body.
+"""The strict parser of every JSON body.
 
-Python's `json` takes more than JSON (NaN, the last of two equal keys, a recursion error for deep nesting, halves of
-surrogate pairs). What is read here is what every other reader would read.
+Python's `json` is lenient: it accepts NaN, duplicate keys and lone surrogates, and raises `RecursionError` on deep nesting.
+This parser accepts only what every JSON parser reads the same way.
 """
 
 import json
@@ -17,7 +17,7 @@ from .errors import DuplicateKey, InvalidJson, TooDeep, TooLarge, UnsupportedMed
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_DEPTH = 32
-# A string that does not close ends with the body, and nothing is tried twice: else each of its quotes would be a beginning.
+# Possessive quantifiers: an unclosed string ends at the body's end, and no quote in it is tried as another start.
 _BRACKETS_AND_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
@@ -29,27 +29,27 @@ def read_json(request: Request) -> Any:
     if request.environ.get("CONTENT_TYPE") != "application/json" and (
         request.mimetype != "application/json" or request.mimetype_params.get("charset", "utf-8").lower() != "utf-8"
     ):
-        raise UnsupportedMediaType("Send Content-Type: application/json, in UTF-8.")
+        raise UnsupportedMediaType("Send Content-Type: application/json in UTF-8.")
     if request.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        raise UnsupportedMediaType("Compressed bodies are not read.")
+        raise UnsupportedMediaType("Compressed bodies are not supported.")
     values = parse_json(_read_body(request))
-    refuse_unkeepable(values)
+    reject_unstorable(values)
     return values
 
 
 def _read_body(request: Request) -> bytes:
     if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise TooLarge("A body may have at most 1 MiB.")
+        raise TooLarge("A request body may have at most 1 MiB.")
     try:
-        # A chunked body has no length: read no more of it than one byte over the limit.
+        # A chunked body has no length: read at most one byte over the limit.
         body = request.stream.read(MAX_BODY_BYTES + 1)
     except RequestEntityTooLarge:
-        raise TooLarge("A body may have at most 1 MiB.") from None
+        raise TooLarge("A request body may have at most 1 MiB.") from None
     except Exception as error:
-        # Each server has errors of its own for a body that stops, or whose chunks are no chunks.
-        raise InvalidJson("The body did not come to its end.") from error
+        # Each server raises its own errors for a body that is cut off or has invalid chunks.
+        raise InvalidJson("The request body is incomplete.") from error
     if len(body) > MAX_BODY_BYTES:
-        raise TooLarge("A body may have at most 1 MiB.")
+        raise TooLarge("A request body may have at most 1 MiB.")
     return body
 
 
@@ -57,9 +57,9 @@ def parse_json(body: bytes) -> Any:
     """Raises `InvalidJson`, `DuplicateKey` or `TooDeep`."""
     _refuse_deep(body)
     try:
-        return json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        return json.loads(body.decode(), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except RecursionError:
-        raise TooDeep(f"The body is nested more than {MAX_DEPTH} levels deep.") from None
+        raise TooDeep(f"The JSON is nested more than {MAX_DEPTH} levels deep.") from None
     except UnicodeDecodeError as error:
         raise InvalidJson(f"The body is not UTF-8 (byte {error.start}).") from error
     except json.JSONDecodeError as error:
@@ -67,20 +67,20 @@ def parse_json(body: bytes) -> Any:
             f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
         ) from error
     except ValueError as error:
-        raise InvalidJson("The body holds a number that cannot be read.") from error
+        raise InvalidJson("The body contains a number that is too long.") from error
 
 
-def refuse_unkeepable(values: Any, path: str = "") -> None:
-    """Raise `InvalidCharacter` for NUL or half of a surrogate pair in any key or string."""
+def reject_unstorable(values: Any, path: str = "") -> None:
+    """Raise `InvalidCharacter` for NUL or a lone surrogate in any key or string."""
     if isinstance(values, str):
         refuse_forbidden(path or "body", values)
     elif isinstance(values, dict):
         for key, value in values.items():
             refuse_forbidden(path or "body", key)
-            refuse_unkeepable(value, f"{path}.{key}" if path else key)
+            reject_unstorable(value, f"{path}.{key}" if path else key)
     elif isinstance(values, list):
         for value in values:
-            refuse_unkeepable(value, path)
+            reject_unstorable(value, path)
 
 
 def _refuse_deep(body: bytes) -> None:
@@ -92,17 +92,17 @@ def _refuse_deep(body: bytes) -> None:
         if mark in (b"[", b"{"):
             depth += 1
             if depth > MAX_DEPTH:
-                raise TooDeep(f"The body is nested more than {MAX_DEPTH} levels deep.")
+                raise TooDeep(f"The JSON is nested more than {MAX_DEPTH} levels deep.")
         elif mark in (b"]", b"}"):
             depth -= 1
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise DuplicateKey(f"The key {twice[:64]!r} stands in an object more than once.")
+        raise DuplicateKey(f"An object contains the key {twice[:64]!r} more than once.")
     return found
 
 

@@ -20,7 +20,7 @@ from llm_service.core.templates.inputs import path_of
 from llm_service.core.templates.properties import plain_number
 
 from ..context import services
-from ..http.query import refuse_unknown
+from ..http.query import reject_undeclared_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
 from . import generate, history, login, numbers, problems, status, templates, usage
@@ -42,7 +42,7 @@ NAVIGATION = (
 
 
 def register(app: Flask) -> None:
-    app.before_request(refuse_unknown)
+    app.before_request(reject_undeclared_args)
     for pages in BLUEPRINTS:
         app.register_blueprint(pages)
     app.jinja_env.trim_blocks = True
@@ -76,7 +76,6 @@ def register(app: Flask) -> None:
         money_of=usage.money_of,
         percent=numbers.percent,
         usd=numbers.usd,
-        wait=numbers.wait,
     )
     app.context_processor(_layout_context)
 
@@ -148,7 +147,7 @@ def _layout_context() -> dict[str, Any]:
             "provider": has.providers.resolve(has.models.default).name,
             "health_error": has.providers.health_error(),
             "templates": len(has.templates),
-            "faults": has.library.faults,
+            "faults": has.template_registry.faults,
             "cache": has.cache.stats(),
             "nav": [(address, label) for address, label, scope in NAVIGATION if scope is None or caller.may(scope)],
             "home": login.landing(caller),

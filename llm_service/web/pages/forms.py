@@ -14,8 +14,8 @@ from llm_service.core.templates.inputs import MAIN_INPUT, path_of
 from llm_service.core.templates.model import Template
 from llm_service.core.templates.properties import Property, PropertyKind, normalize_number
 
-from ..http.errors import EdgeError
-from ..http.strict_json import parse_json, refuse_unkeepable
+from ..http.errors import RequestError
+from ..http.strict_json import parse_json, reject_unstorable
 
 PREFIX = "p."
 # Longer texts get a field with several lines.
@@ -100,8 +100,8 @@ class Form:
             return {}
         try:
             parameters = parse_json(self.parameters_json.encode("utf-8", "surrogatepass"))
-            refuse_unkeepable(parameters)
-        except EdgeError as error:
+            reject_unstorable(parameters)
+        except RequestError as error:
             detail = error.detail.replace("The body", "The text")  # here it is one field of a form
             raise InvalidInput.of([FieldError("parameters_json", detail)]) from error
         if not isinstance(parameters, dict):
@@ -187,7 +187,7 @@ def field_id(path: str) -> str:
 def _value(typed: str) -> Any:
     try:
         return parse_json(typed.encode("utf-8", "surrogatepass"))
-    except EdgeError:
+    except RequestError:
         return typed
 
 

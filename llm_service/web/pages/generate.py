@@ -15,11 +15,10 @@ from llm_service.core.generation.subscriptions import Subscription
 from llm_service.core.templates.model import Template
 
 from ..context import caller, owner, services
-from ..http.connection import caller_gone
-from ..http.errors import report, status_of
-from ..http.problems import PROBLEMS
-from ..http.query import takes
-from ..http.sse import PING, event_stream, json_message, message, stream_events
+from ..http.connection import disconnect_check
+from ..http.errors import log_error, problem_of, status_of
+from ..http.query import query_args
+from ..http.sse import PING, html_event, json_event, sse_response, subscription_events
 from .forms import Form, form_of, read_form
 
 pages = Blueprint("generate_page", __name__)
@@ -27,7 +26,7 @@ RECENT = 8
 
 
 @pages.route("/")
-@takes("template", "example", "from")
+@query_args("template", "example", "from")
 def show() -> str:
     """`?template=` chooses a template, `&example=` fills in its example; `?from=` shows a generation and its inputs."""
     generation = _generation(request.args.get("from"))
@@ -48,7 +47,7 @@ def submit() -> BaseResponse:
     try:
         generation = _run(form)
     except ServiceError as error:
-        report(error)
+        log_error(error)
         return Response(_page(form.with_error(error), error=error), status_of(error))
     if services().history.keeps != "full" or not caller().may(Scope.HISTORY):
         return Response(_page(form, generation))  # no other page can show it
@@ -64,9 +63,9 @@ def answer() -> Response:
     """
     form = read_form(_template(request.form.get("template_id")), request.form)
     try:
-        subscription = services().generate.begin(form.request(), caller(), g.request_id, detached=True)
+        subscription = services().generation.begin(form.request(), caller(), g.request_id, detached=True)
     except ServiceError as error:
-        report(error)
+        log_error(error)
         html = render_template("generate/_answered.html", **_context(form.with_error(error), None, error))
         return Response(html, status_of(error))
     if subscription.generation.status is not Status.RUNNING:
@@ -74,18 +73,18 @@ def answer() -> Response:
         return Response(_answered(form, subscription.generation, None))
     running = render_template("generate/_answered.html", **_context(form, subscription.generation, None))
     heard = _heard(subscription, lambda generation, error: _answered(form, generation, error))
-    return event_stream(subscription, stream_with_context(_with_first(running, heard)))
+    return sse_response(subscription, stream_with_context(_with_first(running, heard)))
 
 
 @pages.route("/generate/<request_id>/events")
 def events(request_id: str) -> Response:
     """Joins a generation: its text so far and the rest as `delta` events, then the answer's fragment."""
-    subscription = services().live.subscribe(owner(), request_id)
+    subscription = services().running.subscribe(owner(), request_id)
 
     def ended(generation: Generation, error: ServiceError | None) -> str:
         return render_template("generate/_joined.html", **_shown(generation, error), recent=_recent())
 
-    return event_stream(subscription, stream_with_context(_heard(subscription, ended)))
+    return sse_response(subscription, stream_with_context(_heard(subscription, ended)))
 
 
 @pages.route("/generate/form", methods=["POST"])
@@ -119,25 +118,25 @@ def recent() -> str:
 
 
 def _run(form: Form) -> Generation:
-    finished = services().generate.run(form.request(), caller(), g.request_id, detached=True)
+    finished = services().generation.run(form.request(), caller(), g.request_id, detached=True)
     g.quiet = finished.generation.cached
     return finished.generation
 
 
 def _with_first(html: str, heard: Iterator[str]) -> Iterator[str]:
-    yield message(html)
+    yield html_event(html)
     yield from heard
 
 
 def _heard(subscription: Subscription, ended: Callable[[Generation, ServiceError | None], str]) -> Iterator[str]:
-    for event in stream_events(subscription, caller_gone()):
+    for event in subscription_events(subscription, disconnect_check()):
         if isinstance(event, Delta):
-            yield json_message({"text": event.text}, "delta", subscription.position)
+            yield json_event({"text": event.text}, "delta", subscription.position)
         elif isinstance(event, GenerationResult):
-            yield message(ended(event.generation, None))
+            yield html_event(ended(event.generation, None))
         elif isinstance(event, ServiceError):
             # With the partial answer that the history has.
-            yield message(ended(_generation(subscription.generation.request_id) or subscription.generation, event))
+            yield html_event(ended(_generation(subscription.generation.request_id) or subscription.generation, event))
         else:
             yield PING
 
@@ -151,7 +150,7 @@ def _shown(generation: Generation | None, error: ServiceError | None) -> dict[st
     return {
         "generation": generation,
         "error": error,
-        "problem": PROBLEMS[error.code] if error else None,
+        "problem": problem_of(error) if error else None,
     }
 
 

@@ -14,7 +14,7 @@ from ..context import caller, owner, services
 from ..exports import export_file, output_file
 from ..filters import FILTER_NAMES, read_filters
 from ..http.problems import PROBLEMS
-from ..http.query import takes
+from ..http.query import query_args
 from ..schemas.history import EXPORT_FORMATS
 from .labels import STATUS_LABELS
 
@@ -32,14 +32,14 @@ FILTER_LABELS = {
 
 
 @pages.route("")
-@takes("cursor", *FILTER_NAMES)
+@query_args("cursor", *FILTER_NAMES)
 def index() -> str:
     """`?cursor=` comes from the links to older and newer rows; the filters are those of the API."""
     return render_template("history/index.html", **_list(), **_choices())
 
 
 @pages.route("/rows")
-@takes("cursor", *FILTER_NAMES)
+@query_args("cursor", *FILTER_NAMES)
 def rows() -> str:
     """The list without the page, for a script."""
     return render_template("history/_rows.html", **_list())
@@ -63,7 +63,7 @@ def output(request_id: str) -> Response:
 
 
 @pages.route(f"/export.<any({', '.join(EXPORT_FORMATS)}):format>")
-@takes(*FILTER_NAMES)
+@query_args(*FILTER_NAMES)
 def export(format: str) -> Response:
     """All rows that match the filters of the list."""
     return export_file(services().history.export(owner(), read_filters(request.args)), services().clock, format)
@@ -77,7 +77,7 @@ def delete(request_id: str) -> BaseResponse:
 
 @pages.route("/<request_id>/cancel", methods=["POST"])
 def cancel(request_id: str) -> BaseResponse:
-    services().live.cancel(owner(), request_id)
+    services().running.cancel(owner(), request_id)
     shows = caller().may(Scope.HISTORY)
     return redirect(url_for(".show", request_id=request_id) if shows else url_for("generate_page.show"), 303)
 

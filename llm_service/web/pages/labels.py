@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from llm_service.core.generation.model import Status
 from llm_service.core.limits.status import LimitKind, LimitStatus
-from llm_service.core.usage.pricing import plain
+from llm_service.core.usage.pricing import normalize_usd
 
 from .numbers import exact_usd
 
@@ -28,4 +28,4 @@ LIMIT_LABELS = {
 def limit_amount(limit: LimitStatus, name: str) -> str:
     """`most`, `used`, `reserved` or `left`, with its unit."""
     amount: Decimal = getattr(limit, name)
-    return exact_usd(plain(amount)) if limit.kind is LimitKind.USD else f"{amount:,.0f}"
+    return exact_usd(normalize_usd(amount)) if limit.kind is LimitKind.USD else f"{amount:,.0f}"

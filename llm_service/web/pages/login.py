@@ -8,9 +8,9 @@ from llm_service.core.access.keys import KEY_CHARS, Key
 
 from ..context import services
 from ..http.errors import CHALLENGE
-from ..http.security_log import record
+from ..http.security_log import log_security_event
 from ..security.access_control import local_address
-from ..security.authentication import can_keep_cookie, cookie, count_wrong, set_cookie
+from ..security.authentication import can_set_cookie, count_wrong_key, session_cookie, set_cookie
 
 pages = Blueprint("login", __name__)
 # Room for a key and the address to return to, with every character escaped.
@@ -36,11 +36,11 @@ def sign_in() -> BaseResponse:
     """Starts a new session each time, against session fixation."""
     # The sender is still unknown: do not spend the worker's time on a large form.
     request.max_content_length = MAX_FORM_BYTES
-    if not can_keep_cookie():
+    if not can_set_cookie():
         return Response(_form(), 403)
     found = services().keyring.find(request.form.get("key", "").strip()[: KEY_CHARS + 1])
     if not isinstance(found, Key):
-        wait_s = count_wrong(found, "sign-in failed")
+        wait_s = count_wrong_key(found, "sign-in failed")
         if wait_s is not None:
             message = f"Too many invalid keys from your address. Try again in {round(wait_s)} seconds."
             return Response(_form(message), 429, {"Retry-After": str(round(wait_s))})
@@ -48,17 +48,17 @@ def sign_in() -> BaseResponse:
         return Response(_form(message), 401, {"WWW-Authenticate": CHALLENGE})
     g.caller = found.caller()
     response = redirect(local_address(request.form.get("next", "")) or landing(g.caller), 303)
-    set_cookie(response, services().sessions.begin(found, instead_of=cookie()))
-    record("signed in")
+    set_cookie(response, services().sessions.begin(found, instead_of=session_cookie()))
+    log_security_event("signed in")
     return response
 
 
 @pages.route("/logout", methods=["POST"])
 def sign_out() -> BaseResponse:
     if g.sign_in is not None:
-        services().sessions.end(cookie() or "")
+        services().sessions.end(session_cookie() or "")
         g.drop_cookie = True
-        record("signed out")
+        log_security_event("signed out")
     return redirect("/login", 303)
 
 
@@ -68,4 +68,4 @@ def landing(caller: Caller) -> str:
 
 def _form(error: str | None = None) -> str:
     wanted = local_address(request.values.get("next", ""))
-    return render_template("login/index.html", error=error, next=wanted, can_keep=can_keep_cookie(), insecure=INSECURE)
+    return render_template("login/index.html", error=error, next=wanted, can_keep=can_set_cookie(), insecure=INSECURE)

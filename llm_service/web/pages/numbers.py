@@ -1,6 +1,5 @@
 """Numbers as the pages show them."""
 
-import math
 from decimal import Decimal
 
 
@@ -37,11 +36,3 @@ def milliseconds(duration_ms: float | None) -> str:
     if duration_ms is None:
         return "–"
     return f"{duration_ms:.0f} ms" if duration_ms < 1000 else f"{duration_ms / 1000:.1f} s".replace(".0 s", " s")
-
-
-def wait(duration_s: float) -> str:
-    """`42 s`, `12 min`, `7 h`, rounded up: when to try again."""
-    for size_s, unit in ((3600, "h"), (60, "min")):
-        if duration_s > 2 * size_s:
-            return f"{math.ceil(duration_s / size_s)} {unit}"
-    return f"{math.ceil(duration_s)} s"

@@ -14,7 +14,7 @@ pages = Blueprint("templates_page", __name__, url_prefix="/templates")
 @pages.route("")
 def index() -> str:
     has = services()
-    return render_template("templates/index.html", templates=list(has.templates), faults=has.library.faults)
+    return render_template("templates/index.html", templates=list(has.templates), faults=has.template_registry.faults)
 
 
 @pages.route("/<template_id>")
@@ -29,7 +29,7 @@ def show(template_id: str) -> str:
         "templates/show.html",
         template=template,
         bare=templates.bare_name(template),
-        faults=[fault for fault in has.library.faults if fault.template_id == template.template_id],
+        faults=[fault for fault in has.template_registry.faults if fault.template_id == template.template_id],
         model=has.models.shown_for(template),
         example=json.dumps(template.example(), ensure_ascii=False, indent=2),
         address=request.host_url.rstrip("/"),

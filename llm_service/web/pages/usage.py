@@ -12,7 +12,7 @@ from llm_service.core.errors import FieldError, InvalidInput
 from llm_service.core.usage.sums import GroupBy, UsageLine, UsageSums, total_of
 
 from ..context import caller, owner, services
-from ..http.query import takes
+from ..http.query import query_args
 from .charts import Chart, Series, line_chart, stacked_bars
 from .numbers import compact, milliseconds, percent, usd
 
@@ -43,7 +43,7 @@ DEFAULT = RANGES[2]
 
 
 @pages.route("")
-@takes("range")
+@query_args("range")
 def index() -> str:
     """`?range=` is the name of one of the ranges."""
     chosen = _range(request.args.get("range", DEFAULT.name))

@@ -1,1 +1,1 @@
-"""The shapes of the API: for each resource its schema, and the serializer that makes it."""
+"""The JSON of the API: one module per resource, with its schemas beside the functions that write them."""

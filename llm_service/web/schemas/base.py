@@ -1,4 +1,4 @@
-"""What the schemas share: strict fields, documentation, and how times and money are written."""
+"""What all schemas share: strict fields, their documentation, and the format of times and money."""
 
 import re
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from marshmallow import fields, validate
 from llm_service.core.generation.model import Status
 
 UUID_EXAMPLE = "019ab3f0-5f1e-7c3a-9d55-3d1c0a7b2e11"
-# A day or a time, as `core.dates` reads them.
+# A date or a time, as `core.dates` parses them.
 MOMENT = [{"format": "date"}, {"format": "date-time"}]
 STATUSES = [status.value for status in Status]
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -23,7 +23,7 @@ def meta(description: str, example: Any = None, **more: Any) -> dict[str, Any]:
 
 
 class StrictString(fields.String):
-    """A string and nothing that could be turned into one."""
+    """A string, and nothing that is converted to a string."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         if not isinstance(value, str):
@@ -41,7 +41,7 @@ class StrictBoolean(fields.Boolean):
 
 
 class QueryInteger(fields.Integer):
-    """Plain digits: Python's `int` would take ` 1`, `+1`, `1_0` and the digits of every script."""
+    """Plain digits: Python's `int` also accepts ` 1`, `+1`, `1_0` and the digits of other scripts."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
         if not _DIGITS.fullmatch(value):
@@ -53,7 +53,7 @@ class OwnerSchema(ma.Schema):
     owner = fields.String(
         load_default=None,
         validate=validate.Length(1, 64),
-        metadata=meta("Whose; left out = your own. Another owner's needs the scope `admin`.", "ci"),
+        metadata=meta("The owner; omitted = yourself. Another owner requires the scope `admin`.", "ci"),
     )
 
 
@@ -64,5 +64,5 @@ def rfc3339(milliseconds: int) -> str:
 
 
 def money(amount: Decimal | None) -> str | None:
-    """A decimal in plain digits; None = unknown."""
+    """A decimal without an exponent; None = unknown."""
     return None if amount is None else f"{amount:f}"

@@ -7,4 +7,4 @@ from .base import meta
 
 
 class ClearedSchema(ma.Schema):
-    cleared = fields.Integer(required=True, metadata=meta("Answers that the process that answers has forgotten.", 12))
+    cleared = fields.Integer(required=True, metadata=meta("Number of answers removed in the process that answers.", 12))

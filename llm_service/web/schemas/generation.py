@@ -1,4 +1,4 @@
-"""Requests to generate, and their answers: whole or as events."""
+"""Generate requests and their answers, plain or as events."""
 
 from typing import Any
 
@@ -35,8 +35,8 @@ GENERATION_EXAMPLE = {
 }
 
 
-def _few(parameters: dict[str, Any]) -> None:
-    """As `validate.Length`, which would be documented as the length of a text."""
+def _check_count(parameters: dict[str, Any]) -> None:
+    """Like `validate.Length`, which would be documented as the length of a string."""
     if len(parameters) > MAX_PARAMETERS:
         raise ma.ValidationError(f"must have at most {MAX_PARAMETERS} entries")
 
@@ -45,14 +45,16 @@ class PreviewRequestSchema(ma.Schema):
     input = StrictString(
         required=True,
         validate=validate.Length(min=1),
-        metadata=meta("The main text, within the template's own bound (5,000 characters where it sets none).", "Hello"),
+        metadata=meta(
+            "The main text. Its maximum length is the template's (5,000 characters if it sets none).", "Hello"
+        ),
     )
     parameters = fields.Dict(
         keys=StrictString(),
         load_default=dict,
-        validate=_few,
+        validate=_check_count,
         metadata=meta(
-            "The template's other inputs, by name; see `inputs` of the template.",
+            "The template's other inputs by name; see the template's `inputs`.",
             {"tone": "simple"},
             maxProperties=MAX_PARAMETERS,
         ),
@@ -60,14 +62,14 @@ class PreviewRequestSchema(ma.Schema):
     model = StrictString(
         load_default=None,
         validate=validate.Length(1, 200),
-        metadata=meta("A model of the service's list; left out = the template's, or the default.", "gpt-4o-mini"),
+        metadata=meta("One of the service's models; omitted = the template's model, or the default.", "gpt-4o-mini"),
     )
 
 
 class TemplateRequestSchema(PreviewRequestSchema):
     stream = StrictBoolean(
         load_default=False,
-        metadata=meta("Whether the answer comes as server-sent events.", False),
+        metadata=meta("Whether to send the answer as server-sent events.", False),
     )
 
 
@@ -80,17 +82,17 @@ class GenerateRequestSchema(TemplateRequestSchema):
 
 
 class GenerateHelpSchema(ma.Schema):
-    message = fields.String(required=True, metadata=meta("How to call it."))
-    example = fields.Nested(GenerateRequestSchema, required=True, metadata=meta("A body that works."))
+    message = fields.String(required=True, metadata=meta("How to call the endpoint."))
+    example = fields.Nested(GenerateRequestSchema, required=True, metadata=meta("A valid request body."))
 
 
 class GenerationSchema(ma.Schema):
-    """An answer. Token counts are those of the answer; on a cache hit nothing was paid for them this time."""
+    """An answer. Token counts are those of the answer; on a cache hit, this request did not pay for them."""
 
-    request_id = fields.String(required=True, metadata=meta("UUIDv7; the id in the history.", UUID_EXAMPLE))
+    request_id = fields.String(required=True, metadata=meta("UUIDv7; the entry's id in the history.", UUID_EXAMPLE))
     template_id = fields.String(required=True, metadata=meta("The template that was used.", "basic_chat_v1"))
     template_revision = fields.String(required=True, metadata=meta("Content hash of the template.", "dfa412d7757c"))
-    model = fields.String(required=True, metadata=meta("The model that was asked.", "gpt-4o-mini"))
+    model = fields.String(required=True, metadata=meta("The model used.", "gpt-4o-mini"))
     status = fields.String(
         required=True, validate=validate.OneOf(STATUSES), metadata=meta("`completed` or `incomplete` in an answer.")
     )
@@ -99,23 +101,25 @@ class GenerationSchema(ma.Schema):
         allow_none=True,
         metadata=meta("Why an incomplete answer ended: `max_output_tokens`, `content_filter`, `refusal`, ..."),
     )
-    cached = fields.Boolean(required=True, metadata=meta("Whether the cache answered."))
-    output = fields.String(required=True, allow_none=True, metadata=meta("The model's text; null where none came."))
+    cached = fields.Boolean(required=True, metadata=meta("Whether the answer came from the cache."))
+    output = fields.String(required=True, allow_none=True, metadata=meta("The model's text; null if there is none."))
     output_json = fields.Dict(
         allow_none=True,
         metadata=meta(
-            "The output as JSON, checked; only where the template declares outputs, and null where it is incomplete."
+            "The output as validated JSON; null if it is incomplete. Only present if the template declares outputs."
         ),
     )
-    system_prompt = fields.String(required=True, metadata=meta("The rendered system message; empty = none was sent."))
+    system_prompt = fields.String(required=True, metadata=meta("The rendered system message; empty = not sent."))
     user_prompt = fields.String(required=True, metadata=meta("The rendered user message."))
     input_tokens = fields.Integer(
-        required=True, allow_none=True, metadata=meta("Tokens of the prompts, provider-cached ones included.", 34)
+        required=True,
+        allow_none=True,
+        metadata=meta("Tokens of the prompts, including those that the provider had cached.", 34),
     )
     output_tokens = fields.Integer(
-        required=True, allow_none=True, metadata=meta("Tokens of the answer, reasoning included.", 58)
+        required=True, allow_none=True, metadata=meta("Tokens of the answer, including reasoning.", 58)
     )
-    total_tokens = fields.Integer(required=True, allow_none=True, metadata=meta("As the provider sums them.", 92))
+    total_tokens = fields.Integer(required=True, allow_none=True, metadata=meta("The provider's total.", 92))
     cached_input_tokens = fields.Integer(
         required=True, allow_none=True, metadata=meta("Part of `input_tokens` that the provider had cached.", 0)
     )
@@ -126,7 +130,7 @@ class GenerationSchema(ma.Schema):
         required=True,
         allow_none=True,
         metadata=meta(
-            'What this request cost, in US dollars, failed attempts included; "0" on a cache hit or a shared call, null = '
+            'Cost of this request in US dollars, including failed attempts; "0" for a cache hit or a shared call, null = '
             "unknown.",
             "0",
         ),
@@ -134,15 +138,15 @@ class GenerationSchema(ma.Schema):
     saved_usd = fields.String(
         required=True,
         allow_none=True,
-        metadata=meta(
-            'What a cache hit or a shared call did not cost, in US dollars; "0" where the model was asked, null = unknown.'
-        ),
+        metadata=meta('US dollars saved by a cache hit or a shared call; "0" if the model was called, null = unknown.'),
     )
     latency_ms = fields.Integer(
-        required=True, allow_none=True, metadata=meta("From the request's start to its end; null while it runs.", 912)
+        required=True,
+        allow_none=True,
+        metadata=meta("Milliseconds from the request's start to its end; null while it is running.", 912),
     )
     created_at = fields.DateTime(
-        required=True, metadata=meta("When the request came, UTC.", "2026-11-23T20:15:00.123Z")
+        required=True, metadata=meta("When the request was received, UTC.", "2026-11-23T20:15:00.123Z")
     )
 
 
@@ -154,7 +158,7 @@ class EventSchema(ma.Schema):
         validate=validate.OneOf(["start", "delta", "done", "error"]),
         metadata=meta("Exactly one `done` or `error` ends every stream."),
     )
-    id = fields.String(required=True, metadata=meta("Code points of the answer delivered so far.", "17"))
+    id = fields.String(required=True, metadata=meta("Number of code points of the answer sent so far.", "17"))
     data = fields.String(
         required=True,
         metadata=meta(
@@ -166,7 +170,7 @@ class EventSchema(ma.Schema):
 
 
 def generation_json(generation: Generation) -> dict[str, Any]:
-    """The 200 body of a generate call."""
+    """The body of a successful generate call."""
     usage = generation.usage
     return {
         "request_id": generation.request_id,
@@ -193,9 +197,9 @@ def generation_json(generation: Generation) -> dict[str, Any]:
 
 
 def output_json(generation: Generation) -> Any:
-    """The output as a value; None where the template declares no outputs, or the answer is not whole.
+    """The output as a value; None if the template declares no outputs, or the answer is incomplete.
 
-    A complete answer was checked before it was stored.
+    A complete answer was validated before it was stored.
     """
     whole = generation.structured and generation.status is Status.COMPLETED and generation.output is not None
     return load_strict_json(generation.output or "") if whole else None

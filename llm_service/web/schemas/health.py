@@ -23,51 +23,55 @@ class ReadySchema(ma.Schema):
     status = fields.String(
         required=True,
         validate=validate.OneOf(["ready", "degraded", "not-ready"]),
-        metadata=meta("`degraded` still answers; `not-ready` comes with status 503."),
+        metadata=meta("`degraded`: the service works; `not-ready`: HTTP status 503."),
     )
     checks = fields.Nested(ChecksSchema, required=True)
 
 
 class CacheSchema(ma.Schema):
     backend = fields.String(required=True, metadata=meta("Where answers are cached.", "memory"))
-    entries = fields.Integer(required=True, metadata=meta("Cached answers now."))
-    max_entries = fields.Integer(required=True, metadata=meta("Bound; 0 = nothing is cached.", 10000))
-    hits = fields.Integer(required=True, metadata=meta("Lookups answered, since this process started."))
-    misses = fields.Integer(required=True, metadata=meta("Lookups not answered, since this process started."))
+    entries = fields.Integer(required=True, metadata=meta("Number of cached answers."))
+    max_entries = fields.Integer(required=True, metadata=meta("Maximum number of entries; 0 = no cache.", 10000))
+    hits = fields.Integer(required=True, metadata=meta("Lookups that found an answer, since this process started."))
+    misses = fields.Integer(required=True, metadata=meta("Lookups that found no answer, since this process started."))
     coalesced = fields.Integer(
-        required=True, metadata=meta("Requests that shared another's call, since this process started.")
+        required=True, metadata=meta("Requests that shared another request's call, since this process started.")
     )
 
 
 class UpstreamSchema(ma.Schema):
-    in_flight = fields.Integer(required=True, metadata=meta("Calls to the provider under way."))
-    slots = fields.Integer(required=True, metadata=meta("How many there may be.", 500))
+    in_flight = fields.Integer(required=True, metadata=meta("Running calls to the provider."))
+    slots = fields.Integer(required=True, metadata=meta("Maximum number of running calls.", 500))
     circuit = fields.String(
         required=True,
         validate=validate.OneOf(["closed", "open", "half-open"]),
-        metadata=meta("`open`: the provider failed too often and is left alone for a moment.", "closed"),
+        metadata=meta(
+            "Circuit breaker. `open`: the provider failed too often and is not called for a moment.", "closed"
+        ),
     )
-    retries_last_minute = fields.Integer(required=True, metadata=meta("Calls that were made again."))
+    retries_last_minute = fields.Integer(required=True, metadata=meta("Retried calls in the last minute."))
 
 
 class StatusSchema(ma.Schema):
     service = fields.String(required=True, metadata=meta("The service's name.", "LLM API Service"))
     env = fields.String(required=True, metadata=meta("The environment.", "dev"))
     version = fields.String(required=True, metadata=meta("The program's version.", "0.1.0"))
-    model = fields.String(required=True, metadata=meta("The default model; `echo` = no model is asked.", "gpt-4o-mini"))
-    models = fields.List(fields.String(), required=True, metadata=meta("What `model` may be in a request."))
-    provider = fields.String(required=True, metadata=meta("`openai`, or `echo`, which is no model.", "openai"))
+    model = fields.String(
+        required=True, metadata=meta("The default model; `echo` = no model is called.", "gpt-4o-mini")
+    )
+    models = fields.List(fields.String(), required=True, metadata=meta("Allowed values of `model` in a request."))
+    provider = fields.String(required=True, metadata=meta("`openai`, or `echo`, which calls no model.", "openai"))
     templates = fields.List(fields.String(), required=True, metadata=meta("Ids of the templates."))
     template_faults = fields.List(
         fields.String(),
         required=True,
         metadata=meta(
-            "What is wrong with the prompt files as they are now, with file and line; while there is anything, the last "
-            "good templates stay in use."
+            "Errors in the current prompt files, with file and line. While there are errors, the last valid templates stay "
+            "in use."
         ),
     )
-    cache_size = fields.Integer(required=True, metadata=meta("Cached answers now, as `cache.entries`."))
+    cache_size = fields.Integer(required=True, metadata=meta("Number of cached answers, as `cache.entries`."))
     cache = fields.Nested(CacheSchema, required=True)
-    running = fields.Integer(required=True, metadata=meta("Generations under way in this process."))
+    running = fields.Integer(required=True, metadata=meta("Running generations in this process."))
     upstream = fields.Nested(UpstreamSchema, required=True)
     uptime_s = fields.Float(required=True, metadata=meta("Seconds since this process started.", 12.5))

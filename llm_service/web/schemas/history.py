@@ -12,52 +12,54 @@ from .generation import GenerationSchema, generation_json
 
 # Media types by name of the format.
 EXPORT_FORMATS = {"json": "application/json", "jsonl": "application/jsonl", "csv": "text/csv"}
-# Of `core.history`: opaque to callers, but not to those who check documents.
+# Opaque to callers; the pattern is for tools that validate requests against the OpenAPI document.
 CURSOR = "^[bn][0-9]{1,18}$"
 TEXTS = ("input", "parameters", "system_prompt", "user_prompt", "output")
 
 
 class BilledSchema(ma.Schema):
-    """What the provider bills for the request: failed attempts too, nothing for a hit or a shared call; null = unknown."""
+    """What the provider bills for the request, including failed attempts; 0 for a cache hit or a shared call, null = unknown."""
 
     input_tokens = fields.Integer(required=True, allow_none=True, metadata=meta("Input tokens.", 34))
     cached_input_tokens = fields.Integer(
-        required=True, allow_none=True, metadata=meta("Provider-cached ones of them.", 0)
+        required=True, allow_none=True, metadata=meta("Part of them that the provider had cached.", 0)
     )
     output_tokens = fields.Integer(required=True, allow_none=True, metadata=meta("Output tokens.", 58))
-    reasoning_tokens = fields.Integer(required=True, allow_none=True, metadata=meta("Reasoning tokens of them.", 0))
+    reasoning_tokens = fields.Integer(
+        required=True, allow_none=True, metadata=meta("Part of them spent on reasoning.", 0)
+    )
 
 
 class HistoryItemSchema(GenerationSchema):
-    """An entry of the history, whole."""
+    """An entry of the history with its texts."""
 
     input = fields.String(
         required=True,
         allow_none=True,
-        metadata=meta("The main text as it was sent. Null, as all other texts, where the service keeps none."),
+        metadata=meta("The main text as sent. null if the service stores no texts; so are all other texts then."),
     )
-    parameters = fields.Dict(required=True, allow_none=True, metadata=meta("The parameters as they were sent."))
+    parameters = fields.Dict(required=True, allow_none=True, metadata=meta("The parameters as sent."))
     system_prompt = fields.String(
-        required=True, allow_none=True, metadata=meta("The rendered system message; empty = none was sent.")
+        required=True, allow_none=True, metadata=meta("The rendered system message; empty = not sent.")
     )
     user_prompt = fields.String(required=True, allow_none=True, metadata=meta("The rendered user message."))
     provider = fields.String(required=True, metadata=meta("`openai` or `echo`.", "openai"))
-    error = fields.String(required=True, allow_none=True, metadata=meta("The problem's code, where it failed."))
-    attempts = fields.Integer(required=True, metadata=meta("Calls made to the provider for it; 0 on a cache hit.", 1))
+    error = fields.String(required=True, allow_none=True, metadata=meta("The error code, if it failed."))
+    attempts = fields.Integer(required=True, metadata=meta("Number of calls to the provider; 0 for a cache hit.", 1))
     billed = fields.Nested(BilledSchema, required=True)
     price_version = fields.String(
         required=True,
         allow_none=True,
-        metadata=meta("The list that priced it; null = nothing was priced.", "genai-prices 0.2.3"),
+        metadata=meta("The price list used; null = no price.", "genai-prices 0.2.3"),
     )
-    cache_key = fields.String(required=True, metadata=meta("SHA-256 of all that was sent, in hex."))
+    cache_key = fields.String(required=True, metadata=meta("SHA-256 of everything sent, in hex."))
     finished_at = fields.DateTime(
-        required=True, allow_none=True, metadata=meta("When it ended, UTC; null while it runs.")
+        required=True, allow_none=True, metadata=meta("When it ended, UTC; null while it is running.")
     )
 
 
 class HistorySummarySchema(ma.Schema):
-    """An entry of the history in a list: no texts beyond the first words of the input."""
+    """An entry of the history in a list, with only the first words of the input."""
 
     request_id = fields.String(required=True, metadata=meta("UUIDv7.", UUID_EXAMPLE))
     template_id = fields.String(required=True)
@@ -73,63 +75,63 @@ class HistorySummarySchema(ma.Schema):
     saved_usd = fields.String(required=True, allow_none=True, metadata=meta("US dollars; null = unknown."))
     latency_ms = fields.Integer(required=True, allow_none=True, metadata=meta("Milliseconds."))
     created_at = fields.DateTime(required=True, metadata=meta("UTC.", "2026-11-23T20:15:00.123Z"))
-    error = fields.String(required=True, allow_none=True, metadata=meta("The problem's code, where it failed."))
+    error = fields.String(required=True, allow_none=True, metadata=meta("The error code, if it failed."))
     match = fields.String(
         required=True,
         allow_none=True,
-        metadata=meta(
-            "With `q`: the words around the place that was found; null without, and where it lies far inside."
-        ),
+        metadata=meta("With `q`: the text around the match. null without `q`, and if the match is far into the text."),
     )
 
 
 class HistoryPageSchema(ma.Schema):
     items = fields.List(fields.Nested(HistorySummarySchema), required=True, metadata=meta("Newest first."))
-    next = fields.String(required=True, allow_none=True, metadata=meta("Cursor of the page with older entries."))
-    prev = fields.String(required=True, allow_none=True, metadata=meta("Cursor of the page with newer entries."))
+    next = fields.String(required=True, allow_none=True, metadata=meta("Cursor of the next page (older entries)."))
+    prev = fields.String(required=True, allow_none=True, metadata=meta("Cursor of the previous page (newer entries)."))
 
 
 class FiltersSchema(ma.Schema):
-    """Checked as one by `web.filters`, for pages and commands too."""
+    """Parsed by `web.filters`, which pages and commands use too."""
 
     q = fields.String(
         metadata=meta(
-            'Searches inputs and outputs: words, all of which must be there, `"phrases in quotes"`, `prefix*` of at '
-            "least three characters, and `-not`. Capitals and accents make no difference. At most 500 characters.",
+            'Searches inputs and outputs. Matches all words. Supports `"exact phrase"`, `prefix*` (at least three '
+            "characters) and `-exclude`. Ignores case and accents. At most 500 characters.",
             'report "net income" -draft',
         )
     )
-    template_id = fields.String(metadata=meta("The whole id of a template.", "basic_chat_v1"))
-    model = fields.String(metadata=meta("The model that was asked.", "gpt-4o-mini"))
-    status = fields.String(validate=validate.OneOf(STATUSES), metadata=meta("The state."))
+    template_id = fields.String(metadata=meta("The full id of a template.", "basic_chat_v1"))
+    model = fields.String(metadata=meta("The model used.", "gpt-4o-mini"))
+    status = fields.String(validate=validate.OneOf(STATUSES), metadata=meta("The status."))
     cached = fields.String(
         validate=validate.OneOf(["true", "false"]),
-        metadata=meta("Whether the cache answered.", type="boolean", enum=[True, False]),
+        metadata=meta("Whether the answer came from the cache.", type="boolean", enum=[True, False]),
     )
     since = fields.String(
         validate=validate.Length(min=1),
         metadata=meta(
-            "The first moment: RFC 3339, or a day, which means its beginning in UTC.", "2026-11-01", anyOf=MOMENT
+            "Start, inclusive: a date (its start in UTC) or a time (RFC 3339; UTC if it has no offset).",
+            "2026-11-01",
+            anyOf=MOMENT,
         ),
     )
     until = fields.String(
         validate=validate.Length(min=1),
-        metadata=meta("The first moment that is not meant any more.", "2026-12-01T00:00:00Z", anyOf=MOMENT),
+        metadata=meta("End, exclusive: a date or a time.", "2026-12-01T00:00:00Z", anyOf=MOMENT),
     )
 
 
 class HistoryQuerySchema(FiltersSchema, OwnerSchema):
     cursor = fields.String(
         load_default=None,
-        validate=validate.Regexp(CURSOR, error="must be the next or prev of a page"),
-        metadata=meta("A page's `next` or `prev`."),
+        validate=validate.Regexp(CURSOR, error="must be the next or prev value of a page"),
+        metadata=meta("The `next` or `prev` value of a page."),
     )
-    limit = QueryInteger(load_default=50, validate=validate.Range(1, 200), metadata=meta("Entries on a page.", 50))
+    limit = QueryInteger(load_default=50, validate=validate.Range(1, 200), metadata=meta("Entries per page.", 50))
 
 
 class ExportQuerySchema(FiltersSchema, OwnerSchema):
     format = fields.String(
-        load_default="json", validate=validate.OneOf(list(EXPORT_FORMATS)), metadata=meta("Format of the export.")
+        load_default="json", validate=validate.OneOf(list(EXPORT_FORMATS)), metadata=meta("The file format.")
     )
 
 
@@ -139,11 +141,11 @@ class ExportSchema(ma.Schema):
 
 
 class DeletedSchema(ma.Schema):
-    deleted = fields.Integer(required=True, metadata=meta("How many entries were deleted.", 12))
+    deleted = fields.Integer(required=True, metadata=meta("Number of deleted entries.", 12))
 
 
 def history_item_json(generation: Generation) -> dict[str, Any]:
-    """An entry of the history, whole: the answer and what was asked; its texts null where none are kept."""
+    """An entry of the history with its texts, which are null if the service stores none."""
     entry = {
         **generation_json(generation),
         "input": generation.input,

@@ -1,4 +1,4 @@
-"""Limits: what may be used, and what is left."""
+"""Limits."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from .base import meta, money, rfc3339
 
 
 class LimitSchema(ma.Schema):
-    """How a limit stands. Amounts are decimals in strings: generations, calls, tokens or US dollars."""
+    """The state of a limit. Amounts are decimal strings: generations, calls, tokens or US dollars."""
 
     class Meta:
         title = "Limit"
@@ -19,7 +19,7 @@ class LimitSchema(ma.Schema):
     limit = fields.String(
         required=True,
         validate=validate.OneOf([kind.value for kind in LimitKind]),
-        metadata=meta("What is limited; `concurrent-calls` are calls to a model under way at once.", "tokens-per-day"),
+        metadata=meta("What is limited; `concurrent-calls` are simultaneous calls to a model.", "tokens-per-day"),
     )
     applies_to = fields.String(
         required=True,
@@ -27,13 +27,15 @@ class LimitSchema(ma.Schema):
         metadata=meta("`you`: your key. `everyone`: all callers of the service together.", "you"),
     )
     most = fields.String(required=True, metadata=meta("The limit.", "100000"))
-    used = fields.String(required=True, metadata=meta("Used within the minute or the day.", "48210"))
-    reserved = fields.String(required=True, metadata=meta("The most that calls under way can come to.", "4180"))
-    left = fields.String(required=True, metadata=meta("What is free.", "47610"))
+    used = fields.String(required=True, metadata=meta("Used in the current minute or day.", "48210"))
+    reserved = fields.String(required=True, metadata=meta("The most that running calls can add.", "4180"))
+    left = fields.String(required=True, metadata=meta("What is left.", "47610"))
     resets_at = fields.DateTime(
         required=True,
         allow_none=True,
-        metadata=meta("When some of it is free again: a day begins at 00:00 UTC. null = when a call ends."),
+        metadata=meta(
+            "When part of the limit is available again (a day starts at 00:00 UTC); null = when a call ends."
+        ),
     )
 
 

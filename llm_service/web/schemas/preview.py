@@ -1,4 +1,4 @@
-"""What a request would send and could cost."""
+"""Previews of requests."""
 
 from typing import Any
 
@@ -24,11 +24,11 @@ class MessageSchema(ma.Schema):
 
 
 class KeyPartsSchema(ma.Schema):
-    """All that an answer depends on: the cache key is the SHA-256 of it."""
+    """Everything that an answer depends on; the cache key is its SHA-256."""
 
-    version = fields.Integer(required=True, metadata=meta("Raised when stored values change their meaning.", 2))
-    provider = fields.String(required=True, metadata=meta("The provider with its address.", "openai:"))
-    scope = fields.String(required=True, metadata=meta("Whom the answer is for; `*` = everyone.", "local"))
+    version = fields.Integer(required=True, metadata=meta("Increased when the meaning of stored values changes.", 2))
+    provider = fields.String(required=True, metadata=meta("The provider and its address.", "openai:"))
+    scope = fields.String(required=True, metadata=meta("The owner of the answer; `*` = everyone.", "local"))
     model = fields.String(required=True, metadata=meta("The model.", "gpt-4o-mini"))
     messages = fields.List(fields.Nested(MessageSchema), required=True, metadata=meta("What would be sent, in order."))
     options = fields.Dict(required=True, metadata=meta("The options that would be sent.", {"temperature": 0.2}))
@@ -38,34 +38,36 @@ class KeyPartsSchema(ma.Schema):
 
 
 class PreviewSchema(ma.Schema):
-    """What a request would send and could cost. Nothing was sent and nothing is stored."""
+    """What a request would send and could cost. Nothing is sent or stored."""
 
     template_id = fields.String(required=True, metadata=meta("The template that was used.", "basic_chat_v1"))
     revision = fields.String(required=True, metadata=meta("Content hash of the template.", "dfa412d7757c"))
-    model = fields.String(required=True, metadata=meta("The model that would answer.", "gpt-4o-mini"))
+    model = fields.String(required=True, metadata=meta("The model that would be called.", "gpt-4o-mini"))
     system_prompt = fields.String(required=True, metadata=meta("The rendered system message; empty = none."))
     user_prompt = fields.String(required=True, metadata=meta("The rendered user message."))
     cache_key = fields.String(required=True, metadata=meta("SHA-256 of `cache_key_parts`, in hex."))
     cache_key_parts = fields.Nested(KeyPartsSchema, required=True)
-    would_hit = fields.Boolean(required=True, metadata=meta("Whether the cache would answer now."))
+    would_hit = fields.Boolean(required=True, metadata=meta("Whether the cache has the answer now."))
     estimated_input_tokens = fields.Integer(
         required=True,
-        metadata=meta("An estimate from the length of the text; only the provider counts tokens.", 34),
+        metadata=meta("Estimated from the length of the text; only the provider counts tokens.", 34),
     )
     max_output_tokens = fields.Integer(
-        required=True, allow_none=True, metadata=meta("Bound of the answer; null = none is set.", 1000)
+        required=True,
+        allow_none=True,
+        metadata=meta("Maximum length of the answer in tokens; null = no limit set.", 1000),
     )
     max_cost_usd = fields.String(
         required=True,
         allow_none=True,
         metadata=meta(
-            "The most that one call to the model can cost, in US dollars (a failed attempt that the provider bills comes on "
-            "top); null where the price or a bound of the answer is not known.",
+            "The most that one call to the model can cost, in US dollars. Failed attempts that the provider bills are extra. "
+            "null if the price or the maximum length of the answer is unknown.",
             "0.00065",
         ),
     )
     price_version = fields.String(
-        required=True, allow_none=True, metadata=meta("The list that the price is from.", "genai-prices 0.2.3")
+        required=True, allow_none=True, metadata=meta("The price list used.", "genai-prices 0.2.3")
     )
 
 

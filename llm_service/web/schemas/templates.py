@@ -12,20 +12,20 @@ from .base import meta
 
 class TemplateSummarySchema(ma.Schema):
     id = fields.String(required=True, metadata=meta("The template's id.", "basic_chat_v1"))
-    name = fields.String(required=True, metadata=meta("For people.", "Basic chat"))
-    description = fields.String(required=True, metadata=meta("What it does."))
+    name = fields.String(required=True, metadata=meta("The display name.", "Basic chat"))
+    description = fields.String(required=True, metadata=meta("What the template does."))
     revision = fields.String(
-        required=True, metadata=meta("First 12 hex digits of its content's SHA-256.", "dfa412d7757c")
+        required=True, metadata=meta("First 12 hex digits of the SHA-256 of the content.", "dfa412d7757c")
     )
-    model = fields.String(required=True, metadata=meta("The model that answers unless the request names one."))
+    model = fields.String(required=True, metadata=meta("The model used unless the request names one."))
     inputs = fields.Dict(required=True, metadata=meta("JSON Schema of `input` and `parameters` as one flat object."))
     outputs = fields.Dict(
-        required=True, allow_none=True, metadata=meta("JSON Schema of `output_json`; null = the answer is plain text.")
+        required=True, allow_none=True, metadata=meta("JSON Schema of `output_json`; null = plain text.")
     )
 
 
 class TemplateSchema(TemplateSummarySchema):
-    source = fields.String(required=True, metadata=meta("The prompt file's text."))
+    source = fields.String(required=True, metadata=meta("The text of the prompt file."))
 
 
 class TemplateListSchema(ma.Schema):
@@ -33,7 +33,7 @@ class TemplateListSchema(ma.Schema):
 
 
 def template_summary_json(template: Template, model: str) -> dict[str, Any]:
-    """`model` is the one that answers unless the request names another."""
+    """`model` is used unless a request names another."""
     return {
         "id": template.template_id,
         "name": template.name,

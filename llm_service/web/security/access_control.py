@@ -1,6 +1,6 @@
-"""The door: which Host, who, whether they may, and whether it was meant.
+"""Checks before each request: the Host header, the caller, the permission, and the origin (CSRF).
 
-Everything is closed but what `web.scopes` says: a route that is not in its table opens for nobody.
+A route that `permissions.ROUTE_PERMISSIONS` does not list is closed to everyone.
 """
 
 from urllib.parse import urlsplit
@@ -15,9 +15,9 @@ from llm_service.core.errors import ServiceError, StorageUnavailable
 
 from ..http.errors import CHALLENGE, Csrf, NotAllowed, NotAuthenticated, UntrustedHost
 from ..http.loopback import host_name
-from ..http.security_log import record
-from .authentication import NOT_LET_IN, drop_cookie, identify
-from .permissions import ROUTE_PERMISSIONS, Need
+from ..http.security_log import log_security_event
+from .authentication import INVALID_KEY, authenticate, drop_cookie
+from .permissions import ROUTE_PERMISSIONS, Access
 
 log = structlog.get_logger("llm_service")
 
@@ -29,26 +29,26 @@ MAX_ADDRESS_CHARS = 2000
 def register_access(app: Flask) -> None:
     app.config["TRUSTED_NAMES"] = [name.lower().strip("[]") for name in app.config["TRUSTED_NAMES"]]
     app.config["ROUTE_PERMISSIONS"] = dict(ROUTE_PERMISSIONS)
-    app.before_request(_check)
+    app.before_request(_check_access)
     app.after_request(drop_cookie)
 
 
-def _check() -> BaseResponse | None:
+def _check_access() -> BaseResponse | None:
     g.caller = g.sign_in = None
     _check_host()
-    need = current_app.config["ROUTE_PERMISSIONS"].get(_endpoint())
-    if need is not Need.UNASKED:
-        _look_who(need)
-        if need is not Need.OPEN:
+    required = current_app.config["ROUTE_PERMISSIONS"].get(_endpoint())
+    if required is not Access.PUBLIC_UNCHECKED:
+        _authenticate(required)
+        if required is not Access.PUBLIC:
             if g.caller is None:
-                return _ask_who()
-            _check_scope(need)
+                return _challenge()
+            _check_scope(required)
     _check_origin()
     return None
 
 
 def _endpoint() -> str | None:
-    """That a method is wrong is told to whoever might use a right one there."""
+    """The route's endpoint. For a wrong method it is the right method's: only its callers may see a 405."""
     error = request.routing_exception
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         adapter = current_app.create_url_adapter(request)
@@ -59,38 +59,38 @@ def _endpoint() -> str | None:
 
 
 def _check_host() -> None:
-    """Against DNS rebinding: a foreign page can make a browser call 127.0.0.1, but not under one of our names."""
+    """Protects against DNS rebinding: another site can make a browser call 127.0.0.1, but not under one of our names."""
     name = host_name(request.environ.get("HTTP_HOST", ""))
     if not name or not any(_is_under(name, trusted) for trusted in current_app.config["TRUSTED_NAMES"]):
-        raise UntrustedHost("The Host header does not name this service.")
+        raise UntrustedHost("The Host header is missing, or names a host that this service does not serve.")
 
 
 def _is_under(name: str, trusted: str) -> bool:
-    """`.example.org` means the name itself and all below it."""
+    """`.example.org` matches the name itself and its subdomains."""
     return name == trusted or (trusted.startswith(".") and f".{name}".endswith(trusted))
 
 
-def _look_who(need: Scope | Need | None) -> None:
-    """Set `g.caller`. Whatever goes wrong with that lets nobody in."""
+def _authenticate(required: Scope | Access | None) -> None:
+    """Set `g.caller`. Any failure keeps the caller out."""
     try:
-        g.caller = identify()
+        g.caller = authenticate()
     except ServiceError as error:
-        if need is not Need.OPEN:
+        if required is not Access.PUBLIC:
             raise
-        log.info("open to strangers", error=error.code)
+        log.info("authentication failed on a public route", error=error.code)
     except Exception as error:
         log.error("unexpected error", exc_info=error)
-        raise StorageUnavailable("Who is asking could not be found out. Try again shortly.") from error
+        raise StorageUnavailable("Your API key could not be checked. Try again later.") from error
 
 
-def _ask_who() -> BaseResponse:
-    """To a browser's page the way to sign in, to a program 401."""
-    shown_a_key = "HTTP_AUTHORIZATION" in request.environ
-    if shown_a_key or request.path.startswith("/api/") or request.endpoint == "docs.document":
-        record("denied", reason="no key")
-        raise NotAuthenticated(NOT_LET_IN)
+def _challenge() -> BaseResponse:
+    """A browser's page gets the sign-in page, a program 401."""
+    sent_a_key = "HTTP_AUTHORIZATION" in request.environ
+    if sent_a_key or request.path.startswith("/api/") or request.endpoint == "docs.document":
+        log_security_event("denied", reason="no key")
+        raise NotAuthenticated(INVALID_KEY)
     if "HX-Request" in request.headers:
-        # A fragment is no page to come back to: the page that asked for it is.
+        # A fragment is not a page to return to: the page that loaded it is.
         address = _login(_path_of(request.headers.get("HX-Current-URL", "")))
         return Response(status=401, headers={"HX-Redirect": address, "WWW-Authenticate": CHALLENGE})
     return redirect(_login(request.full_path.removesuffix("?") if request.method in SAFE_METHODS else ""))
@@ -110,7 +110,7 @@ def _login(address: str) -> str:
 
 
 def local_address(text: str) -> str | None:
-    """The text, if it is the address of a page of this service that one may come back to."""
+    """The text if it is the path of a page of this service that a sign-in may return to, else None."""
     if not text.startswith("/") or text.startswith("//") or len(text) > MAX_ADDRESS_CHARS:
         return None
     if "\\" in text or not text.isprintable():
@@ -125,32 +125,33 @@ def local_address(text: str) -> str | None:
     return text if is_page else None
 
 
-def _check_scope(need: Scope | Need | None) -> None:
-    """No route at all goes on to its 404 or 405."""
-    if request.endpoint is None or need is Need.SOMEBODY:
+def _check_scope(required: Scope | Access | None) -> None:
+    """A request that matches no route continues to its 404 or 405."""
+    if request.endpoint is None or required is Access.ANY_KEY:
         return
-    if not isinstance(need, Scope):
-        raise ServiceError("This address says nowhere who may use it.")
-    if not g.caller.may(need):
-        record("denied", reason="scope", needs=need.value)
-        raise NotAllowed(f"Your key does not have the scope {need.value}.")
+    if not isinstance(required, Scope):
+        raise ServiceError("No permission is configured for this route.")
+    if not g.caller.may(required):
+        log_security_event("denied", reason="scope", needs=required.value)
+        raise NotAllowed(f'Your key lacks the "{required.value}" scope.')
 
 
 def _check_origin() -> None:
-    """A changing request must come from our own page, or from no browser at all.
+    """A request that changes something must come from one of our own pages, or from a program that is no browser.
 
-    Browsers say so in `Sec-Fetch-Site`, older ones in `Origin`. A page's form that says neither is refused; a program
-    that calls the API says neither. A signed-in browser must also bring its session's token. Who sends a key in a header
-    is none of this: a browser may add a password to it by itself, but no key. To sign in asks for no header, so that one
-    changes nothing there.
+    Browsers send `Sec-Fetch-Site`, older ones `Origin`. A form post with neither is refused; an API call with neither is
+    a program's. A signed-in browser must also send its session's token. Requests with an Authorization header skip the
+    check, because browsers never add an API key by themselves; except at sign-in, where the header means nothing.
     """
     if request.method in SAFE_METHODS:
         return
     if "HTTP_AUTHORIZATION" in request.environ and request.endpoint != "login.sign_in":
         return
     if not _is_same_origin() or not _has_token():
-        record("denied", reason="csrf")
-        raise Csrf("This request was sent from another site's page, or from one that is too old: reload it.")
+        log_security_event("denied", reason="csrf")
+        raise Csrf(
+            "The request came from another site, or from a page that is out of date. Reload the page and try again."
+        )
 
 
 def _is_same_origin() -> bool:
@@ -163,7 +164,7 @@ def _is_same_origin() -> bool:
 
 
 def _has_token() -> bool:
-    """To sign in anew needs none: the page may be older than the session."""
+    """Sign-in needs no token: the page may be older than the session."""
     if g.sign_in is None or request.endpoint == "login.sign_in":
         return True
     token = request.headers.get(CSRF_HEADER)

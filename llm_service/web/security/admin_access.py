@@ -1,44 +1,44 @@
-"""Looking at other owners' rows: with a key of scope `admin`, and never unseen."""
+"""Access to other owners' rows: for keys with the scope `admin`, and always logged."""
 
 from ..context import caller, services
 from ..http.errors import NotAllowed
-from ..http.security_log import record
+from ..http.security_log import log_security_event
 
 
-def owner_of(request_id: str) -> str:
-    """Whose row a request means by this id: the caller's own, or with `admin` that of whoever has it."""
-    asking = caller()
-    if not asking.sees_everyone:
-        return asking.owner
+def resolve_generation_owner(request_id: str) -> str:
+    """The owner to look the row up for: the caller, or for `admin` the row's own owner."""
+    current = caller()
+    if not current.sees_everyone:
+        return current.owner
     found = services().history.owner_of(request_id)
     if found is None:
-        return asking.owner
-    if found != asking.owner:
-        record("looked across", of=found, generation=request_id)
+        return current.owner
+    if found != current.owner:
+        log_security_event("looked across", of=found, generation=request_id)
     return found
 
 
-def owner_named(name: str | None) -> str:
-    """Whose rows a request means that may name an owner.
+def resolve_owner(name: str | None) -> str:
+    """The owner that a request names; the caller where it names none.
 
     Raises `NotAllowed`.
     """
-    asking = caller()
-    if name is None or name == asking.owner:
-        return asking.owner
-    if not asking.sees_everyone:
-        record("denied", reason="scope", needs="admin")
-        raise NotAllowed("Only a key of scope admin may look at another owner's rows.")
-    record("looked across", of=name)
+    current = caller()
+    if name is None or name == current.owner:
+        return current.owner
+    if not current.sees_everyone:
+        log_security_event("denied", reason="scope", needs="admin")
+        raise NotAllowed('Only a key with the "admin" scope may read another owner\'s data.')
+    log_security_event("looked across", of=name)
     return name
 
 
-def usage_of(name: str | None, *, of_all: bool) -> str | None:
-    """Whose sums a request means; None = everybody's, which `of_all` asks for where the caller may see them.
+def resolve_usage_owner(name: str | None, *, all_owners: bool) -> str | None:
+    """The owner whose usage to sum; None = all owners, if `all_owners` asks for them and the caller may see them.
 
     Raises `NotAllowed`.
     """
-    if name is None and of_all and caller().sees_everyone:
-        record("looked across", of="everyone")
+    if name is None and all_owners and caller().sees_everyone:
+        log_security_event("looked across", of="everyone")
         return None
-    return owner_named(name)
+    return resolve_owner(name)

@@ -1,6 +1,6 @@
-"""Who a request is from: a key in `Authorization: Bearer`, a signed-in browser's cookie, or somebody on this machine.
+"""Authentication: by a key in `Authorization: Bearer`, by a signed-in browser's cookie, or by a local connection.
 
-A header that is wrong is refused, never ignored: whoever shows a key wants to be its owner and nobody else.
+An invalid header is refused, never ignored: a caller that sends a key must not be taken for anyone else.
 """
 
 from flask import Response, g, request
@@ -13,18 +13,18 @@ from llm_service.core.access.sessions import ABSOLUTE_MS, Session
 
 from ..context import services
 from ..http.errors import NotAuthenticated, TooManyAttempts
-from ..http.loopback import client_address, is_open, names_loopback
-from ..http.security_log import record
+from ..http.loopback import client_address, is_local_request, is_loopback_host
+from ..http.security_log import log_security_event
 
-# One text for every reason: who guesses learns nothing.
-NOT_LET_IN = "Send a good API key as Authorization: Bearer, or sign in with one at /login."
+# One message for every reason: it must not help to guess keys.
+INVALID_KEY = "Missing or invalid API key. Send a valid key as Authorization: Bearer, or sign in at /login."
 SCHEME = "bearer "
 
 
-def identify() -> Caller | None:
-    """None: nobody that is known. `g.sign_in` is the browser's session where it is one.
+def authenticate() -> Caller | None:
+    """The caller, or None if the request proves no identity. Sets `g.sign_in` to the browser's session, if any.
 
-    Raises `NotAuthenticated` or `TooManyAttempts` for a header that is wrong, and `StorageError`.
+    Raises `NotAuthenticated` or `TooManyAttempts` for an invalid header, and `StorageError`.
     """
     header = request.environ.get("HTTP_AUTHORIZATION")
     if header is not None:
@@ -32,7 +32,7 @@ def identify() -> Caller | None:
     session = g.sign_in = _by_cookie()
     if session is not None:
         return session.key.caller()
-    return LOCAL if is_open() else None
+    return LOCAL if is_local_request() else None
 
 
 def _by_key(header: str) -> Caller:
@@ -40,39 +40,41 @@ def _by_key(header: str) -> Caller:
     found = services().keyring.find(header[len(SCHEME) :]) if has_form else RejectedKey(KeyRejection.MALFORMED)
     if isinstance(found, Key):
         return found.caller()
-    wait_s = count_wrong(found, "denied")
+    wait_s = count_wrong_key(found, "denied")
     if wait_s is not None:
-        raise TooManyAttempts("Too many wrong keys came from this address.", retry_after_s=wait_s)
-    raise NotAuthenticated(NOT_LET_IN)
+        raise TooManyAttempts(
+            f"Too many invalid keys from your address. Try again in {max(1, round(wait_s))} s.", retry_after_s=wait_s
+        )
+    raise NotAuthenticated(INVALID_KEY)
 
 
-def count_wrong(refused: RejectedKey, event: str) -> float | None:
-    """Record a wrong key; the seconds to wait where it was one too many from its address."""
-    record(event, reason=refused.reason.value, key_id=refused.key_id)
-    wait_s = services().attempts.record_failure(client_address())
+def count_wrong_key(refused: RejectedKey, event: str) -> float | None:
+    """Log and count an invalid key; the seconds to wait if its address has sent too many."""
+    log_security_event(event, reason=refused.reason.value, key_id=refused.key_id)
+    wait_s = services().failed_logins.record_failure(client_address())
     if wait_s is not None:
-        record("limited", reason="wrong keys", key_id=refused.key_id)
+        log_security_event("limited", reason="wrong keys", key_id=refused.key_id)
     return wait_s
 
 
 def _by_cookie() -> Session | None:
-    reference = cookie()
+    reference = session_cookie()
     if reference is None:
         return None
     session = services().sessions.find(reference)
-    # Whatever it was, it is worth nothing: the browser need not send it again.
+    # An invalid cookie is cleared: the browser need not send it again.
     g.drop_cookie = session is None
     return session
 
 
-def cookie() -> str | None:
-    """What the browser has of its session."""
+def session_cookie() -> str | None:
+    """The session reference that the browser sent."""
     return request.cookies.get(_cookie_name())
 
 
-def can_keep_cookie() -> bool:
-    """Over plain HTTP anyone on the way could read it."""
-    return request.is_secure or names_loopback(request.environ["HTTP_HOST"])
+def can_set_cookie() -> bool:
+    """Over plain HTTP, anyone on the network path could read it."""
+    return request.is_secure or is_loopback_host(request.environ["HTTP_HOST"])
 
 
 def set_cookie(response: BaseResponse, reference: str) -> None:
@@ -89,12 +91,12 @@ def set_cookie(response: BaseResponse, reference: str) -> None:
 
 
 def drop_cookie(response: Response) -> Response:
-    """After each request: clear a cookie that was found to be worth nothing."""
+    """After each request: clear a cookie that turned out to be invalid."""
     if g.get("drop_cookie", False):
         response.delete_cookie(_cookie_name(), path="/", secure=request.is_secure, httponly=True, samesite="Lax")
     return response
 
 
 def _cookie_name() -> str:
-    """`__Host-`: browsers take it over https only, for this host alone."""
+    """Browsers accept `__Host-` cookies over https only, for this host alone."""
     return "__Host-session" if request.is_secure else "session"

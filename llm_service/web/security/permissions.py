@@ -1,4 +1,4 @@
-"""What each route needs of who calls it. A route that is not in this table opens for nobody (a test finds it first)."""
+"""The permission that each route requires. A route that is missing here is closed to everyone (a test finds it first)."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -6,34 +6,34 @@ from enum import Enum
 from llm_service.core.access.caller import Scope
 
 
-class Need(Enum):
-    """`OPEN`: nothing. `UNASKED`: nothing, and nobody looks who it is, so that it answers without a database.
+class Access(Enum):
+    """`PUBLIC`: no key. `PUBLIC_UNCHECKED`: the caller is not even looked up, so the route works without a database.
 
-    `SOMEBODY`: any key, whatever its scopes.
+    `ANY_KEY`: any valid key, whatever its scopes.
     """
 
-    OPEN = "open"
-    UNASKED = "unasked"
-    SOMEBODY = "somebody"
+    PUBLIC = "public"
+    PUBLIC_UNCHECKED = "public-unchecked"
+    ANY_KEY = "any-key"
 
 
-ROUTE_PERMISSIONS: Mapping[str, Scope | Need] = {
-    "static": Need.UNASKED,
-    "health.health": Need.UNASKED,
-    "health.ready": Need.UNASKED,
-    "problems.show": Need.OPEN,
-    "login.show": Need.OPEN,
-    "login.sign_in": Need.OPEN,
-    "login.sign_out": Need.SOMEBODY,
-    "docs.document": Need.SOMEBODY,
-    "docs.show": Need.SOMEBODY,
-    "health.status": Need.SOMEBODY,
-    "limits.index": Need.SOMEBODY,
-    "status_page.show": Need.SOMEBODY,
-    "templates.index": Need.SOMEBODY,
-    "templates.show": Need.SOMEBODY,
-    "templates_page.index": Need.SOMEBODY,
-    "templates_page.show": Need.SOMEBODY,
+ROUTE_PERMISSIONS: Mapping[str, Scope | Access] = {
+    "static": Access.PUBLIC_UNCHECKED,
+    "health.health": Access.PUBLIC_UNCHECKED,
+    "health.ready": Access.PUBLIC_UNCHECKED,
+    "problems.show": Access.PUBLIC,
+    "login.show": Access.PUBLIC,
+    "login.sign_in": Access.PUBLIC,
+    "login.sign_out": Access.ANY_KEY,
+    "docs.document": Access.ANY_KEY,
+    "docs.show": Access.ANY_KEY,
+    "health.status": Access.ANY_KEY,
+    "limits.index": Access.ANY_KEY,
+    "status_page.show": Access.ANY_KEY,
+    "templates.index": Access.ANY_KEY,
+    "templates.show": Access.ANY_KEY,
+    "templates_page.index": Access.ANY_KEY,
+    "templates_page.show": Access.ANY_KEY,
     "generate.generate_help": Scope.GENERATE,
     "generate.generate": Scope.GENERATE,
     "templates.generate": Scope.GENERATE,
@@ -44,7 +44,7 @@ ROUTE_PERMISSIONS: Mapping[str, Scope | Need] = {
     "generate_page.fields": Scope.GENERATE,
     "generate_page.preview": Scope.GENERATE,
     "generate_page.payload": Scope.GENERATE,
-    # Who may begin a generation may stop it.
+    # A key that may start a generation may stop it.
     "history.cancel": Scope.GENERATE,
     "history_page.cancel": Scope.GENERATE,
     "generate_page.events": Scope.HISTORY,

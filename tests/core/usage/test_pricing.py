@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from llm_service.core.usage.pricing import Price, per_million, plain
+from llm_service.core.usage.pricing import Price, normalize_usd, per_million
 from llm_service.core.usage.tokens import Usage
 
 PRICE = Price("list 1", per_million(Decimal("0.15"), Decimal("0.075"), Decimal("0.6")))
@@ -29,7 +29,7 @@ def test_what_is_not_known_has_no_cost(usage: Usage) -> None:
 
 
 def test_the_worst_case_has_nothing_cached() -> None:
-    assert PRICE.most(1000, 50) == Decimal("0.00018")
+    assert PRICE.max_cost(1000, 50) == Decimal("0.00018")
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,4 @@ def test_the_worst_case_has_nothing_cached() -> None:
     [("0.00", "0"), ("1E+3", "1000"), ("12.50", "12.5"), ("0.0000000000014", "0.000000000001")],
 )
 def test_amounts_are_plain_to_a_trillionth(amount: str, shown: str) -> None:
-    assert f"{plain(Decimal(amount)):f}" == shown
+    assert f"{normalize_usd(Decimal(amount)):f}" == shown

@@ -29,4 +29,4 @@ def test_what_only_one_reported_is_the_whole_and_what_nobody_did_is_unknown() ->
     ],
 )
 def test_whether_it_says_all_that_is_billed(usage: Usage, whole: bool) -> None:
-    assert usage.is_whole is whole
+    assert usage.is_complete is whole

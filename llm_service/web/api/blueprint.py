@@ -1,0 +1,164 @@
+"""How an operation of the API is declared: strict requests, documented answers, problem documents."""
+
+import json
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
+
+import marshmallow as ma
+from flask import Response, current_app, request
+from flask_smorest import Blueprint as SmorestBlueprint
+
+from llm_service.core.errors import InvalidInput
+
+from ..http.errors import NotAcceptable, fields_of
+from ..http.problems import PROBLEMS, STATUS_IN_PATH
+from ..http.query import reject_unknown_args
+from ..http.strict_json import read_json
+from ..schemas.base import UUID_EXAMPLE
+from ..schemas.problems import ProblemSchema
+
+V = TypeVar("V", bound=Callable[..., Any])
+Decorator = Callable[[Any], Any]
+PROBLEM_TYPE = "application/problem+json"
+# The statuses of a limit that is reached.
+LIMITED = (402, 429)
+RATE_LIMIT_HEADERS = {
+    "RateLimit-Limit": {
+        "schema": {"type": "integer"},
+        "description": "The limit of generations per minute, else the budget that is closest to its end (money in millionths of a "
+        "dollar); with 402 and 429, the limit that refused the request. Only sent if something is limited; "
+        "`GET /api/v1/limits` lists all limits.",
+    },
+    "RateLimit-Remaining": {"schema": {"type": "integer"}, "description": "What is left of the limit."},
+    "RateLimit-Reset": {
+        "schema": {"type": "integer"},
+        "description": "Seconds until part of the limit is available again.",
+    },
+    "RateLimit-Policy": {
+        "schema": {"type": "string"},
+        "description": 'The name of the limit, for example `"generations-per-minute";q=60;w=60`.',
+    },
+}
+RETRY_AFTER = {
+    "Retry-After": {
+        "schema": {"type": "integer"},
+        "description": "Seconds to wait before a retry; omitted if a retry would not help.",
+    }
+}
+
+
+class Blueprint(SmorestBlueprint):
+    """A smorest blueprint that parses bodies strictly and refuses undeclared query arguments."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.before_request(_check_request)
+
+    def doc(self, **kwargs: Any) -> Callable[[V], V]:
+        return _document_only(super().doc(**kwargs))
+
+    def response(self, *args: Any, **kwargs: Any) -> Callable[[V], V]:
+        """As smorest's, but the view must return a finished `Response` (`json_response`)."""
+        return _document_only(super().response(*args, **kwargs))
+
+    def alt_response(self, *args: Any, **kwargs: Any) -> Callable[[V], V]:
+        return _document_only(super().alt_response(*args, **kwargs))
+
+    def body(self, schema: ma.Schema, **documented: Any) -> Callable[[V], Callable[..., Any]]:
+        """Parse the JSON body strictly, validate it with the schema, and pass it to the view as a dict."""
+        document = _document_only(super().arguments(schema, **documented))
+
+        def decorate(view: V) -> Callable[..., Any]:
+            @wraps(document(view))
+            def reading(*args: Any, **kwargs: Any) -> Any:
+                return view(_load(schema, read_json(request)), *args, **kwargs)
+
+            return reading
+
+        return decorate
+
+    def query(self, schema: type[ma.Schema]) -> Callable[[V], V]:
+        """Declare a view's query arguments."""
+
+        def decorate(view: V) -> V:
+            decorated = self.arguments(schema(), location="query", unknown=ma.RAISE)(view)
+            decorated.declares_query_args = True
+            return decorated  # type: ignore[no-any-return]
+
+        return decorate
+
+    def problems(self, *codes: str, in_path: bool = False) -> Callable[[V], V]:
+        """Document the errors of a view, grouped by status. `in_path`: the template's id comes from the path."""
+        if "not-authenticated" in codes:  # the access check has three errors
+            codes = tuple(dict.fromkeys((*codes, "not-allowed", "rate-limited")))
+        status_of = {code: PROBLEMS[code].status for code in codes} | (STATUS_IN_PATH if in_path else {})
+
+        def decorate(view: V) -> V:
+            for status in sorted({status_of[code] for code in codes}):
+                names = [code for code in codes if status_of[code] == status]
+                documented = _problem_response(names, status)
+                if status in LIMITED:
+                    documented["headers"] = {**RETRY_AFTER, **RATE_LIMIT_HEADERS}
+                view = self.alt_response(status, content_type=PROBLEM_TYPE, **documented)(view)
+            return view
+
+        return decorate
+
+
+def _document_only(decorator: Callable[[V], Any]) -> Callable[[V], V]:
+    """Keep the documentation of a smorest decorator, without the function that it wraps around the view.
+
+    A view with ten documented responses would be called through ten functions, each of which checks whether the next is a
+    coroutine: a third of the time of a cache hit.
+    """
+
+    def decorate(view: V) -> V:
+        view._apidoc = decorator(view)._apidoc  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
+def _load(schema: ma.Schema, values: Any) -> Any:
+    try:
+        return schema.load(values)
+    except ma.ValidationError as error:
+        raise InvalidInput.of(fields_of(error.messages)) from error
+
+
+def _check_request() -> None:
+    """Before each API request: refuse undeclared query arguments and media types that no operation returns."""
+    if request.environ.get("QUERY_STRING"):
+        view = current_app.view_functions.get(request.endpoint or "")
+        # Declared arguments are checked by their schema.
+        reject_unknown_args(None if view is None or getattr(view, "declares_query_args", False) else ())
+    if request.environ.get("HTTP_ACCEPT", "*/*") == "*/*":
+        return
+    accept = request.accept_mimetypes
+    if accept and not accept.best_match(["application/json", PROBLEM_TYPE, "text/plain", "text/event-stream"]):
+        raise NotAcceptable("The response is application/json, which the Accept header excludes.")
+
+
+def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A finished response, which smorest does not serialize a second time."""
+    return Response(json.dumps(body, ensure_ascii=False), status, headers, content_type="application/json")
+
+
+def _problem_response(codes: list[str], status: int) -> dict[str, Any]:
+    listed = "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in codes)
+    examples = {
+        code: {
+            "value": {
+                "type": f"/problems/{code}",
+                "title": PROBLEMS[code].title,
+                "status": status,
+                "detail": PROBLEMS[code].meaning,
+                "instance": "/api/v1/generate",
+                "error": code,
+                "request_id": UUID_EXAMPLE,
+            }
+        }
+        for code in codes
+    }
+    return {"schema": ProblemSchema, "description": listed, "examples": examples}
