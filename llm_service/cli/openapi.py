@@ -6,7 +6,7 @@ from flask.cli import AppGroup
 
 from llm_service.bootstrap.build import build_models
 from llm_service.bootstrap.resources import load_templates
-from llm_service.web.api.docs import EXTENSION
+from llm_service.web.api.docs import OPENAPI_EXTENSION
 
 from .context import current_settings
 from .errors import cli_errors
