@@ -20,4 +20,4 @@ def print_openapi() -> None:
     settings = current_settings()
     with cli_errors():
         templates = load_templates(settings).current
-    click.echo(current_app.extensions[EXTENSION].text(templates, build_models(settings)))
+    click.echo(current_app.extensions[OPENAPI_EXTENSION].text(templates, build_models(settings)))
