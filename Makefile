@@ -4,6 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Twice as many workers as most machines have cores to spare: many tests wait. A file's tests share what they start.
+TOGETHER := -n 4 --dist loadgroup --no-loadscope-reorder
+# The core, what adapters promise, and the API. Who asks the test provider is marked `slow` (tests/conftest.py).
+QUICK := tests/core tests/contracts tests/api $(wildcard tests/test_*.py)
+
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -15,7 +20,11 @@ run: $(VENV)/.runtime ## Serve the page and the API on http://127.0.0.1:8000 (HO
 test: $(VENV)/.dev ## Run every check and every test
 	@sh tests/system_packages.sh
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest $(TOGETHER)
+
+test-quick: $(VENV)/.dev ## While you work: every check, and the tests that wait for nothing, in a minute or so
+	$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest $(TOGETHER) -m "not slow" $(QUICK)
 
 check: $(VENV)/.dev ## Lint, format, types, import contracts (no tests)
 	$(BIN)/ruff check .
@@ -57,4 +66,4 @@ $(VENV)/.dev: requirements-dev.lock | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help run test check fuzz docs audit bench lock clean
+.PHONY: help run test test-quick check fuzz docs audit bench lock clean

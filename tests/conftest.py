@@ -22,12 +22,17 @@ FOLDERS = ("system", "browser", "cli", "adapters", "api", "pages")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, and the tests of a file in one worker: what they share is made once."""
+    """The longest first, and the tests of a file in one worker: what they share is made once.
+
+    Who asks the test provider waits for it: these tests are `slow`, and not part of `make test-quick`.
+    """
     items.sort(key=lambda item: _turn(item.path))
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             group = "browser" if item.path.parent.name == "browser" else str(item.path.relative_to(ROOT))
             item.add_marker(pytest.mark.xdist_group(group))
+        if "upstream" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
 
 
 def _turn(path: Path) -> tuple[bool, int, int]:
@@ -74,10 +79,21 @@ def _make_app(tmp_path: Path, empty_database: Path) -> Iterator[Callable[..., Fl
         services_of(app).close()
 
 
+@pytest.fixture(scope="module", name="shared_app")
+def _shared_app(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Flask]:
+    path = tmp_path_factory.mktemp("shared") / "test.db"
+    shutil.copyfile(empty_database, path)
+    app = create_app(Settings.from_env({"DATABASE_URL": f"sqlite:///{path}", "APP_PROMPTS_DIR": str(ROOT / "prompts")}))
+    yield app
+    services_of(app).close()
+
+
 @pytest.fixture(name="app")
-def _app(make_app: Callable[..., Flask]) -> Flask:
-    """With the echo provider."""
-    return make_app()
+def _app(request: pytest.FixtureRequest) -> Flask:
+    """With the echo provider. A test marked `shared_app` gets the one of its module, with what others left there."""
+    if request.node.get_closest_marker("shared_app"):
+        return request.getfixturevalue("shared_app")  # type: ignore[no-any-return]
+    return request.getfixturevalue("make_app")()  # type: ignore[no-any-return]
 
 
 @pytest.fixture(name="client")

@@ -28,6 +28,7 @@ CLOSED = [
 ]
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize("path", CLOSED)
 @pytest.mark.parametrize(
     "headers",
@@ -47,17 +48,20 @@ def test_whoever_is_not_local_is_refused(client: FlaskClient, path: str, headers
     assert get(client, path, **headers)[0] == (302 if is_page else 401)
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize("path", OPEN)
 def test_what_is_open_to_everyone(client: FlaskClient, path: str) -> None:
     assert get(client, path, peer="192.168.1.7")[0] == 200
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST"])
 def test_local_clients_are_let_in(client: FlaskClient, peer: str, host: str) -> None:
     assert get(client, STATUS, peer=peer, Host=host)[0] == 200
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize(
     ("listening", "status"),
     [
@@ -76,6 +80,7 @@ def test_where_the_server_listens_counts_too(client: FlaskClient, listening: str
     assert answer.status_code == status
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.com", "a@localhost", "127.0.0.1.nip.io", "x:y:z"])
 def test_a_foreign_host_is_refused_everywhere(client: FlaskClient, host: str) -> None:
     assert get(client, "/api/v1/health", Host=host) == (400, "untrusted-host")
@@ -125,6 +130,7 @@ def test_a_trusted_name_that_is_not_loopback_needs_more_than_a_name(make_app: Ca
     assert get(client, STATUS, Host="llm.example.org") == (401, "not-authenticated")
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize(
     ("headers", "page", "api"),
     [
@@ -186,6 +192,7 @@ def test_a_static_file_with_its_hash_may_be_kept(client: FlaskClient) -> None:
         assert "immutable" in response.headers["Cache-Control"]
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize(("own", "kept"), [("abc.DEF-1_2", True), ("a" * 64, True), ("a" * 65, False), ("a b", False), ("", False), ("a\x1b[2J", False)])  # fmt: skip
 def test_request_id(client: FlaskClient, own: str, kept: bool) -> None:
     shown = client.get("/api/v1/health", headers={"X-Request-ID": own}).headers["X-Request-ID"]

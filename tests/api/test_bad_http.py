@@ -65,6 +65,7 @@ def test_redirects_stay_here(client: FlaskClient, address: str) -> None:
         assert answer.headers.get("Location") in (None, "/login")
 
 
+@pytest.mark.slow
 def test_paths_that_are_not_there_are_not_remembered(client: FlaskClient) -> None:
     """Row 91."""
 

@@ -71,6 +71,7 @@ def with_(**changes: Any) -> dict[str, Any]:
     return {**BODY, **changes}
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize(
     ("body", "error", "field"),
     [
@@ -124,6 +125,7 @@ def test_bad_values(client: FlaskClient, body: Any, error: str, field: str) -> N
 DEEP = b'{"template_id": "basic_chat_v1", "input": "x", "parameters": {"a": %s}}'
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize(
     ("body", "error"),
     [

@@ -37,6 +37,7 @@ def test_a_list_shows_no_texts(client: FlaskClient) -> None:
     assert not {"output", "input", "system_prompt", "user_prompt"} & item.keys()
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize(
     "query",
     ["limit=0", "limit=-1", "limit=201", "limit=1e9", "limit=NaN", "limit=", "limit=1&limit=2", "cursor=x", "cursor=",
@@ -65,6 +66,7 @@ def test_one_entry_whole(client: FlaskClient) -> None:
     assert (entry["input"], entry["parameters"], entry["error"]) == ("Hello", {"tone": "simple"}, None)
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize("path", [MISSING, "0", "-1", "x" * 3000, "%00", "' OR 1=1", f"{MISSING}/output.txt"])
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_missing(client: FlaskClient, path: str, method: str) -> None:
@@ -115,6 +117,7 @@ def test_filters_and_search(client: FlaskClient) -> None:
     assert client.get(URL).get_json()["items"][0]["match"] is None
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize(
     ("query", "field"),
     [("q=" + "a" * 501, "q"), ("status=done", "status"), ("cached=yes", "cached"), ("since=yesterday", "since"), ("until=2026-02-30", "until"),
@@ -128,6 +131,7 @@ def test_bad_filters_are_named(client: FlaskClient, path: str, query: str, field
     assert [error["field"] for error in response.get_json()["errors"]] == [field]
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize("text", [text for text in NASTY if len(text) <= 500 and "\ud800" not in text])
 def test_no_search_breaks_it(client: FlaskClient, text: str) -> None:
     ask(client)
@@ -204,6 +208,7 @@ def test_a_csv_is_rfc_4180(client: FlaskClient) -> None:
     )
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize("path", ["", "/export", f"/{MISSING}", f"/{MISSING}/output.txt"])
 def test_wrong_method(client: FlaskClient, path: str) -> None:
     response = client.post(URL + path)

@@ -105,6 +105,7 @@ NAMES = ["a" * 10_000, "t\u0456cket_v1", "TICKET_V1"]
 MAGIC = ["__class__", "keys", "constructor", "__proto__"]
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize("name", [*PATHS, "..%2f..%2fetc%2fpasswd", "%2e%2e/etc/passwd"])
 def test_an_id_is_never_a_path(client: FlaskClient, name: str) -> None:
     assert ask(client, template_id=name).get_json()["error"] in (

@@ -65,6 +65,7 @@ def test_what_it_can_cost_at_most(make_app: Any, upstream: Any) -> None:
     assert seen["cache_key_parts"]["output"]["name"] == "ticket_v1"
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize(
     ("body", "status", "error"),
     [

@@ -24,6 +24,7 @@ def test_one(client: FlaskClient, name: str) -> None:
     assert template["source"].startswith("---\nname: Basic chat")
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize("name", ["nope", "..%2f..%2fetc%2fpasswd", "CON", "A" * 5000, "basic_chat_v1%00", "__class__"])
 def test_missing(client: FlaskClient, name: str) -> None:
     response = client.get(f"{URL}/{name}")

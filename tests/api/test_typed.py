@@ -169,6 +169,7 @@ def test_the_schema_says_all_that_the_file_says(ticket: FlaskClient) -> None:
     assert schemas["TicketV1Output"]["properties"]["due"]["type"] == ["string", "null"]
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize("name", ["nope", "..%2f..%2fetc%2fpasswd", "__class__", "BASIC_CHAT_V1", "x" * 10_000])
 @pytest.mark.parametrize("what", ["generate", "preview"])
 def test_an_unknown_template_in_the_path_is_not_there(client: FlaskClient, name: str, what: str) -> None:

@@ -69,6 +69,7 @@ def test_within_a_time(client: FlaskClient) -> None:
     assert client.get(f"{URL}?since=2026-01-01").get_json()["total"]["requests"] == 1
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize(
     ("query", "field"),
     [

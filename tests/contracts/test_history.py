@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -261,13 +262,19 @@ class NoCache:
 
     def put(self, key: str, answer: CachedAnswer) -> None: ...
 
-    def joined(self) -> None: ...
+    def count_coalesced(self) -> None: ...
+
+    def health_error(self) -> str | None:
+        return None
 
     def discard(self, key: str) -> None:
         self.discarded.append(key)
 
     def discard_owner(self, owner: str) -> None:
         self.discarded.append(f"owner {owner}")
+
+    def clear(self) -> int:
+        return 0
 
     def stats(self) -> CacheStats:
         return CacheStats("none", 0, 0, 0, 0, 0)
@@ -402,7 +409,7 @@ def ids(store: Stores, owner: str = "alice", limit: int = 100, **filters: object
     return [row.request_id for _, row in store.newest(owner, limit, filters=Filters(**filters))]  # type: ignore[arg-type]
 
 
-def said(store: Stores, number: int, text: str, answer: str | None = "out", **more: object) -> Generation:
+def said(store: Stores, number: int, text: str, answer: str | None = "out", **more: Any) -> Generation:
     made = generation(number, input=text, **more)
     store.start(made)
     done = completed(made, output=answer)
@@ -538,19 +545,20 @@ def test_filters(store: Stores) -> None:
     store.record_joined(hit_of(first, 3))
     store.start(generation(4))
     begin = 1_700_000_000_000
-    for filters, found in [
+    cases: list[tuple[dict[str, Any], list[int]]] = [
         ({"template_id": "summarize_v1"}, [1]), ({"model": "other"}, [3, 2]), ({"status": Status.RUNNING}, [4]),
         ({"cached": True}, [3]), ({"cached": False}, [4, 2, 1]), ({"since_ms": begin + 3}, [4, 3]),
         ({"until_ms": begin + 2}, [1]), ({"since_ms": begin + 2, "until_ms": begin + 3}, [2]), ({"q": "two", "cached": False}, [2]),
         ({"q": "two", "since_ms": begin + 3}, [3]), ({"template_id": "nope"}, []), ({"q": "one", "model": "other"}, []),
-    ]:  # fmt: skip
+    ]  # fmt: skip
+    for filters, found in cases:
         expected = [f"id-{number}" for number in found]
         assert ids(store, **filters) == expected, filters
         exported = (
             Filters(**{"search": parse_search(str(filters["q"]))} | {k: v for k, v in filters.items() if k != "q"})
             if "q" in filters
             else Filters(**filters)
-        )  # type: ignore[arg-type]
+        )
         assert [one.request_id for one in store.export("alice", exported)] == expected
 
 

@@ -5,13 +5,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance
+from llm_service.core.clock import DAY_MS
 from llm_service.core.generation.model import Generation, Status
-from llm_service.core.limits.rules import DAY_MS, EVERYONE, Account, Amount, Demand, Reservation, ReservationResult
+from llm_service.core.limits.rules import EVERYONE, Account, Amount, Demand, Reservation, ReservationResult
 from llm_service.core.limits.status import LimitKind, LimitStatus
 from llm_service.core.usage.tokens import Usage
 from tests.support.builders import completed, generation
@@ -89,7 +91,7 @@ def test_what_a_call_did_not_need_is_given_back_with_its_outcome(stores: Stores)
 @pytest.mark.parametrize("unreported", [None, 1])
 def test_what_nobody_reported_is_charged_in_full(stores: Stores, unreported: int | None) -> None:
     begin(stores)
-    nothing = {"billed": Usage(), "cost_usd": None, "status": Status.CANCELLED}
+    nothing: dict[str, Any] = {"billed": Usage(), "cost_usd": None, "status": Status.CANCELLED}
     stores.finish(over(**nothing, unreported=unreported))
     assert used(stores) == (1000, 0)
     assert limit(stores, LimitKind.USD).used == Decimal("0.5")

@@ -64,7 +64,9 @@ def test_many_wrong_fields_are_counted_and_some_are_named() -> None:
     error = InvalidInput.of([FieldError(f"f{number}", "is wrong") for number in range(MAX_FIELDS + 3)])
     assert len(error.fields) == MAX_FIELDS
     assert error.detail.endswith(f"f{MAX_FIELDS - 1} and 3 more.")
-    assert InvalidInput.of([FieldError("a", "x"), FieldError("a", "y")]).detail == "Check: a.", "a field is named once"
+    assert InvalidInput.of([FieldError("a", "x"), FieldError("a", "y")]).detail == "Invalid field: a.", (
+        "a field is named once"
+    )
 
 
 def test_a_long_id_is_shown_in_part() -> None:
@@ -75,7 +77,7 @@ def test_a_long_id_is_shown_in_part() -> None:
 
 @pytest.mark.parametrize(
     ("allowed", "words"),
-    [(["a", "b"], "must be one of: a, b"), ([], "none that this key opens"), (None, "not known to the model provider")],
+    [(["a", "b"], "must be one of: a, b"), ([], "this API key allows none"), (None, "unknown to the model provider")],
 )
 def test_an_unknown_model_says_which_there_are(allowed: list[str] | None, words: str) -> None:
     error = UnknownModel("m" * 999, allowed)

@@ -13,11 +13,11 @@ def test_what_every_store_can_keep_is_left_alone(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a\x00b", "holds NUL at character 2"),
-        ("é\x00", "holds NUL at character 2"),
-        ("\ud800", "holds half of a surrogate pair at character 1"),
-        ("ab\udfff\x00", "holds half of a surrogate pair at character 3"),
-        ("x" * 100_000 + "\x00", "holds NUL at character 100001"),
+        ("a\x00b", "contains NUL at character 2"),
+        ("é\x00", "contains NUL at character 2"),
+        ("\ud800", "contains half of a surrogate pair at character 1"),
+        ("ab\udfff\x00", "contains half of a surrogate pair at character 3"),
+        ("x" * 100_000 + "\x00", "contains NUL at character 100001"),
     ],
 )
 def test_the_rest_is_refused_by_its_place(text: str, words: str) -> None:

@@ -92,8 +92,8 @@ class World:
         self.preparer = RequestPreparer(
             library_of(folder),
             AllowedModels("m1", ("m1", "m2")),
-            OneProvider(provider),
-            bounds,  # type: ignore[arg-type]
+            OneProvider(provider),  # type: ignore[arg-type]  # it has its bulkhead from above
+            bounds,
         )
         self.service = GenerationService(
             preparer=self.preparer,

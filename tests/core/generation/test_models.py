@@ -43,7 +43,7 @@ def test_a_key_opens_only_its_models() -> None:
         narrow.choose(None, PLAIN)
     with pytest.raises(UnknownModel):
         narrow.choose(None, OWN)
-    with pytest.raises(UnknownModel, match="none that this key opens"):
+    with pytest.raises(UnknownModel, match="this API key allows none"):
         MODELS.of(replace(LOCAL, models=frozenset({"m7"}))).choose("m1", PLAIN)
 
 
