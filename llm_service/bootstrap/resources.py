@@ -131,64 +131,43 @@ def open_database(settings: Settings) -> Database:
 
 
 @contextmanager
-def open_history_queries(settings: Settings) -> Iterator[HistoryQueries | None]:
-    """Lists and exports alone, for a command; None where no history is kept.
-
-    Raises `StartError`.
-    """
+def _opened_database(settings: Settings) -> Iterator[Database]:
     database = open_database(settings)
     try:
-        yield history_stores(database, settings.history).queries
+        yield database
     finally:
         database.close()
+
+
+@contextmanager
+def open_history_queries(settings: Settings) -> Iterator[HistoryQueries | None]:
+    """Only lists and exports; None if no history is kept."""
+    with _opened_database(settings) as database:
+        yield history_stores(database, settings.history).queries
 
 
 @contextmanager
 def open_retention(settings: Settings) -> Iterator[Retention]:
-    """Deletion alone, for a command.
-
-    Raises `StartError`.
-    """
-    database = open_database(settings)
-    try:
+    """Only deletion."""
+    with _opened_database(settings) as database:
         yield SqlRetention(database)
-    finally:
-        database.close()
 
 
 @contextmanager
 def open_keyring(settings: Settings) -> Iterator[Keyring]:
-    """Only the API keys, for a command.
-
-    Raises `StartError`.
-    """
-    database = open_database(settings)
-    try:
+    """Only the API keys."""
+    with _opened_database(settings) as database:
         yield Keyring(SqlKeys(database), SystemClock(), secrets.token_bytes)
-    finally:
-        database.close()
 
 
 @contextmanager
 def open_usage_reports(settings: Settings) -> Iterator[UsageReports]:
-    """Only the usage reports, for a command.
-
-    Raises `StartError`.
-    """
-    database = open_database(settings)
-    try:
+    """Only the usage reports."""
+    with _opened_database(settings) as database:
         yield UsageReports(SqlUsage(database))
-    finally:
-        database.close()
 
 
 def invalidate_caches(settings: Settings) -> None:
-    """Tell every process to empty its cache; they do within a second.
-
-    Raises `StartError`.
-    """
-    database = open_database(settings)
-    try:
+    """Tell every process to empty its cache; they do within a second."""
+    with _opened_database(settings) as database:
         SqlEpochs(database).advance(CACHE_EPOCH)
-    finally:
-        database.close()

@@ -36,6 +36,22 @@ class Message:
 Messages = tuple[Message, ...]
 
 
+class HasMessages:
+    """Something with messages: the two prompts that the API and the pages show."""
+
+    __slots__ = ()
+    messages: Messages
+
+    @property
+    def system_prompt(self) -> str:
+        """Empty where there is no system message."""
+        return text_of(self.messages, Role.SYSTEM)
+
+    @property
+    def user_prompt(self) -> str:
+        return text_of(self.messages, Role.USER)
+
+
 def text_of(messages: Messages, role: Role) -> str:
     """All text of one role; empty where there is no such message."""
     return "\n\n".join(message.text for message in messages if message.role is role)

@@ -14,7 +14,7 @@ from llm_service.app import services_of
 from llm_service.core.errors import Cancelled, ServiceError
 from llm_service.core.generation.model import Delta
 from llm_service.web.api.events import MAX_START_DELAY_S
-from llm_service.web.http.sse import POLL_S, subscription_events
+from llm_service.web.http.sse import DISCONNECT_CHECK_S, subscription_events
 from tests.support.clocks import until
 from tests.support.constants import KEY_CANARY
 from tests.support.upstream import Upstream
@@ -298,7 +298,7 @@ class Scripted:
 
 
 def test_a_silent_stream_pings_within_ten_seconds() -> None:
-    silence = [None] * round(10 / POLL_S)
+    silence = [None] * round(10 / DISCONNECT_CHECK_S)
     heard = list(subscription_events(Scripted(*silence, Delta("a"), Cancelled("stopped")), lambda: False))  # type: ignore[arg-type]
     assert heard[0] is None
     assert heard[1] == Delta("a")

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from ..errors import Failure
-from ..messages import Messages, Role, text_of
+from ..messages import HasMessages, Messages
 from ..templates.outputs import OutputFormat
 from ..usage.tokens import NOT_REPORTED, Usage
 
@@ -45,7 +45,7 @@ class GenerateRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderCall:
+class ProviderCall(HasMessages):
     """Exactly what goes to the provider. `output` None = the answer is plain text.
 
     `options` have neutral names (`temperature`, `top_p`, `max_output_tokens`); the provider's adapter translates them.
@@ -55,15 +55,6 @@ class ProviderCall:
     messages: Messages
     options: Mapping[str, Any]
     output: OutputFormat | None = None
-
-    @property
-    def system_prompt(self) -> str:
-        """Empty where the template has no system message."""
-        return text_of(self.messages, Role.SYSTEM)
-
-    @property
-    def user_prompt(self) -> str:
-        return text_of(self.messages, Role.USER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +166,7 @@ class GenerationSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generation(GenerationSummary):
+class Generation(GenerationSummary, HasMessages):
     """One request and its answer, whole: a row of the history and the body of a response.
 
     `answer_id` names the generation whose texts this one shares (its own id unless it was served from the cache).
@@ -201,15 +192,6 @@ class Generation(GenerationSummary):
     unreported: int | None = None
     upstream_request_id: str | None = None
     finished_ms: int | None = None
-
-    @property
-    def system_prompt(self) -> str:
-        """Empty where the template has no system message."""
-        return text_of(self.messages, Role.SYSTEM)
-
-    @property
-    def user_prompt(self) -> str:
-        return text_of(self.messages, Role.USER)
 
     @property
     def has_texts(self) -> bool:

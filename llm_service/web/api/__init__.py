@@ -3,7 +3,7 @@
 from flask import Flask
 
 from . import cache, generate, health, history, limits, templates, usage
-from .docs import EXTENSION, OpenApi, docs
+from .docs import OPENAPI_EXTENSION, OpenApi, docs
 from .openapi import make_api, with_scopes
 
 
@@ -11,5 +11,5 @@ def register(app: Flask) -> None:
     api = make_api(app)
     for module in (generate, templates, history, usage, limits, cache, health):
         api.register_blueprint(module.blp)
-    app.extensions[EXTENSION] = OpenApi(lambda: with_scopes(api.spec.to_dict(), app))
+    app.extensions[OPENAPI_EXTENSION] = OpenApi(lambda: with_scopes(api.spec.to_dict(), app))
     app.register_blueprint(docs)

@@ -13,7 +13,7 @@ from ..context import services
 from .template_operations import with_templates
 
 docs = Blueprint("docs", __name__)
-EXTENSION = "openapi"
+OPENAPI_EXTENSION = "openapi"
 
 
 class OpenApi:
@@ -34,7 +34,7 @@ class OpenApi:
 
 @docs.route("/openapi.json")
 def document() -> Response:
-    openapi: OpenApi = current_app.extensions[EXTENSION]
+    openapi: OpenApi = current_app.extensions[OPENAPI_EXTENSION]
     has = services()
     return Response(openapi.text(has.templates, has.models), mimetype="application/json")
 

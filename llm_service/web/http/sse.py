@@ -19,10 +19,10 @@ from .errors import log_error
 log = structlog.get_logger("llm_service")
 
 # How often a silent stream checks that its caller is still connected, and the silence after which it sends a ping.
-POLL_S = 2.0
+DISCONNECT_CHECK_S = 2.0
 PING_AFTER_S = 8.0
 PING = ": ping\n\n"
-HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transform"}
+STREAM_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transform"}
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -45,7 +45,7 @@ def subscription_events(
             silent_s = 0.0
             yield None
         try:
-            event = subscription.next(POLL_S)
+            event = subscription.next(DISCONNECT_CHECK_S)
         except ServiceError as error:
             log_error(error)
             yield error
@@ -55,7 +55,7 @@ def subscription_events(
             yield ServiceError("An unexpected error occurred.")
             return
         if event is None:
-            silent_s += POLL_S
+            silent_s += DISCONNECT_CHECK_S
             if is_disconnected():
                 return
     yield event
@@ -64,7 +64,7 @@ def subscription_events(
 def sse_response(subscription: Subscription, events: Iterator[str], headers: dict[str, str] | None = None) -> Response:
     """The streamed response. It closes the subscription when it ends, for whatever reason."""
     set_write_timeout()
-    response = Response(events, headers={**HEADERS, **(headers or {})}, content_type="text/event-stream")
+    response = Response(events, headers={**STREAM_HEADERS, **(headers or {})}, content_type="text/event-stream")
     response.call_on_close(subscription.close)
     return response
 
