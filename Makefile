@@ -4,9 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Twice as many workers as most machines have cores to spare: many tests wait. A file's tests share what they start.
+# Four workers, also on two cores, because many tests wait. The tests of a file share what they start: one worker runs them.
 TOGETHER := -n 4 --dist loadgroup --no-loadscope-reorder
-# The core, what adapters promise, and the API. Who asks the test provider is marked `slow` (tests/conftest.py).
+# The core, what adapters promise, and the API. tests/conftest.py marks as `slow` what asks the test provider.
 QUICK := tests/core tests/contracts tests/api $(wildcard tests/test_*.py)
 
 .DEFAULT_GOAL := help
@@ -22,7 +22,7 @@ test: $(VENV)/.dev ## Run every check and every test
 	$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest $(TOGETHER)
 
-test-quick: $(VENV)/.dev ## While you work: every check, and the tests that wait for nothing, in a minute or so
+test-quick: $(VENV)/.dev ## While you work: every check, and the fast tests, in a minute or so
 	$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest $(TOGETHER) -m "not slow" $(QUICK)
 

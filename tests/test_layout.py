@@ -33,6 +33,19 @@ def test_no_module_imports_a_test_module(path: Path) -> None:
     assert [name for name in imported_names(path) if of_a_test(name)] == []
 
 
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))
+def test_nothing_is_patched(path: Path) -> None:
+    """What a test needs otherwise, it passes in: a fake, a subclass, a setting."""
+    tree = ast.parse(path.read_text())
+    called = {
+        getattr(node.func, "attr", getattr(node.func, "id", ""))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+    }
+    assert called & {"setattr", "setitem", "setenv", "delattr", "delenv"} == set()
+    assert [name for name in imported_names(path) if "mock" in name.split(".")] == []
+
+
 CORE = ROOT / "llm_service" / "core"
 # Modules that need none, and why.
 WITHOUT_TESTS = {

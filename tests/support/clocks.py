@@ -45,7 +45,7 @@ class HandTimer:
         return self.now
 
 
-def until(condition: Callable[[], object], within_s: float = 30) -> None:
+def until(condition: Callable[[], object], within_s: float = 60) -> None:
     """Wait for a condition. The bound is far beyond what any machine needs: it only ends a test that would hang."""
     end = time.monotonic() + within_s
     while not condition():

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -81,9 +82,13 @@ def _place(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iter
 def test_nothing_leaks(place: tuple[Server, str]) -> None:
     server, key = place
     outside = Outside(server.base_url, key)
-    for model in FAULT_MODELS:
-        outside.generate(model=model)
-        outside.generate(model=model, stream=True)
+    with ThreadPoolExecutor(4) as pool:
+        calls = [
+            pool.submit(outside.generate, model=model, stream=stream)
+            for model in FAULT_MODELS
+            for stream in (False, True)
+        ]
+    assert [call.exception() for call in calls if call.exception()] == []
     _ask_badly(outside)
     _use_the_pages(outside)
     outside.ask("/login", urllib.parse.urlencode({"key": key}).encode(), "application/x-www-form-urlencoded")
