@@ -1,4 +1,7 @@
-"""What generations need from the world, in the core's words."""
+"""What generations need from the world, in the core's words.
+
+Longer than other modules: most of it is what the ports promise.
+"""
 
 from collections.abc import Callable, Generator, Sequence, Set
 from typing import Protocol, TypeVar

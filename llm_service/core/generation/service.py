@@ -2,14 +2,16 @@
 
 There is one path. `begin` gives a subscription to a generation that runs in the background; `run` is that subscription,
 waited for. A generation is stored as `running` before the provider is called and with its outcome before anyone gets
-it: whatever was answered is in the history.
+it: every answer is in the history.
+
+Longer than other modules: the way of a request is one text.
 """
 
 import hashlib
 import json
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -54,6 +56,17 @@ from .upstream import UpstreamCall, UpstreamCaller
 
 # How often a plain request's caller is checked while the answer is awaited.
 CALLER_CHECK_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A prepared request that is about to begin; `detached` and `shown` as in `GenerationService.begin`."""
+
+    prepared: PreparedRequest
+    request_id: str
+    stopwatch: Stopwatch
+    detached: bool
+    shown: bool
 
 
 class GenerationService:
@@ -128,8 +141,9 @@ class GenerationService:
         stopwatch.lap("render")
         if self._registry.closing:
             raise ShuttingDown("The service is stopping and accepts no new requests.", retry_after_s=5)
+        start = _Start(prepared, request_id, stopwatch, detached or key is not None, shown)
         if key is None:
-            return self._begin(prepared, request_id, stopwatch, detached, shown)
+            return self._begin(start)
         idempotency = self._idempotency
         if idempotency is None:
             message = "is not supported here: this service keeps no answers that it could repeat. Leave it out"
@@ -137,7 +151,7 @@ class GenerationService:
         if (replay := self._claim(idempotency, caller.owner, key, request_id)) is not None:
             return replay
         try:
-            return self._begin(prepared, request_id, stopwatch, detached=True, shown=shown)
+            return self._begin(start)
         except ServiceError:
             idempotency.release(caller.owner, key, request_id)
             raise
@@ -158,56 +172,51 @@ class GenerationService:
             raise IdempotencyConflict("A request with this Idempotency-Key is under way.", retry_after_s=1)
         return ReplaySubscription(GenerationResult(generation, {}, replayed=True))
 
-    def _begin(
-        self, prepared: PreparedRequest, request_id: str, stopwatch: Stopwatch, detached: bool, shown: bool
-    ) -> Subscription:
-        limits = self._limiter.admit(prepared.caller, request_id)
-        subscription = self._subscribe(prepared, request_id, stopwatch, detached, shown)
+    def _begin(self, start: _Start) -> Subscription:
+        limits = self._limiter.admit(start.prepared.caller, start.request_id)
+        subscription = self._subscribe(start)
         subscription.limits = subscription.limits or limits
         return subscription
 
-    def _subscribe(
-        self, prepared: PreparedRequest, request_id: str, stopwatch: Stopwatch, detached: bool, shown: bool
-    ) -> Subscription:
+    def _subscribe(self, start: _Start) -> Subscription:
         """From the cache, from a call under way, or from a new one."""
+        prepared, request_id = start.prepared, start.request_id
         shareable = prepared.request.cache_mode is CacheMode.DEFAULT
         answer = self._cache.get(prepared.cache_key) if shareable else None
-        stopwatch.lap("cache")
-        if answer is not None and (replay := self._replay(prepared, request_id, answer, stopwatch)) is not None:
+        start.stopwatch.lap("cache")
+        if answer is not None and (replay := self._replay(start, answer)) is not None:
             return replay
         call = self._single_flight.join(prepared.cache_key if shareable else None, request_id, _fingerprint(prepared))
-        if shown:
+        if start.shown:
             call.mark_shown()
         if call.call_id != request_id:
-            return self._join(prepared, request_id, call, stopwatch, detached)
+            return self._join(start, call)
         try:
             if shareable and (answer := self._cache.get(prepared.cache_key, counted=False)) is not None:
                 # It was cached between the lookup and the join.
-                replay = self._replay(prepared, request_id, answer, stopwatch)
+                replay = self._replay(start, answer)
                 if replay is not None:
-                    # Whoever has joined since gets the same.
+                    # Requests that have joined since get the same.
                     _complete_at_once(call, answer)
                     return replay
-            return self._lead(prepared, request_id, call, stopwatch, detached)
+            return self._lead(start, call)
         except Exception as error:
             call.complete(CallResult(failure=Failure.of(_for_others(error))))
             raise
 
-    def _replay(
-        self, prepared: PreparedRequest, request_id: str, answer: CachedAnswer, stopwatch: Stopwatch
-    ) -> Subscription | None:
+    def _replay(self, start: _Start, answer: CachedAnswer) -> Subscription | None:
         """Serve a stored answer. It costs nothing; its token counts are those of the answer, whose cost is saved.
 
         None: it was deleted, and this process's cache did not know.
         """
         # Equal messages can come from other values: then the history keeps what was typed this time. And texts have one
         # owner, whoever shares the cache: each deletes and searches their own.
-        asked = (prepared.caller.owner, prepared.request.input, prepared.request.parameters)
+        caller, request = start.prepared.caller, start.prepared.request
+        asked = (caller.owner, request.input, request.parameters)
         same = (answer.owner, answer.input, answer.parameters) == asked
         generation = self._generation(
-            prepared,
-            request_id,
-            answer_id=answer.answer_id if same else request_id,
+            start,
+            answer_id=answer.answer_id if same else start.request_id,
             status=Status.COMPLETED,
             cached=True,
             output=answer.output,
@@ -216,30 +225,28 @@ class GenerationService:
             cost_usd=NO_BILL.cost_usd,
             saved_usd=answer.cost_usd,
             price_version=answer.price_version,
-            latency_ms=round(stopwatch.total_ms()),
+            latency_ms=round(start.stopwatch.total_ms()),
             finished_ms=self._clock.now_ms(),
         )
         if not self._store.record_hit(generation, answer.answer_id):
-            self._cache.discard(prepared.cache_key)
+            self._cache.discard(generation.cache_key)
             return None
-        stopwatch.lap("store")
-        return ReplaySubscription(GenerationResult(generation, stopwatch.laps_ms))
+        start.stopwatch.lap("store")
+        return ReplaySubscription(GenerationResult(generation, start.stopwatch.laps_ms))
 
-    def _lead(
-        self, prepared: PreparedRequest, request_id: str, call: SharedCall, stopwatch: Stopwatch, detached: bool
-    ) -> Subscription:
+    def _lead(self, start: _Start, call: SharedCall) -> Subscription:
+        prepared, model = start.prepared, start.prepared.call.model
         prepared.provider.bulkhead.acquire()
         try:
-            running = self._generation(prepared, request_id, status=Status.RUNNING, attempts=1)
-            reservation = self._limiter.for_call(
-                prepared.caller, request_id, prepared.call.model, partial(most_tokens, prepared.call)
-            )
+            running = self._generation(start, status=Status.RUNNING, attempts=1)
+            most = partial(most_tokens, prepared.call)
+            reservation = self._limiter.for_call(prepared.caller, start.request_id, model, most)
             limits = self._store_running(running, reservation)
         except BaseException:
             prepared.provider.bulkhead.release()
             raise
-        stopwatch.lap("store")
-        in_flight = self._in_flight(prepared, running, call, stopwatch, detached)
+        start.stopwatch.lap("store")
+        in_flight = self._in_flight(start, running, call)
         subscription = LocalSubscription(in_flight, self._clock)
         subscription.limits = limits
         may_retry = partial(self._limiter.reserve_retry, reservation)
@@ -261,50 +268,49 @@ class GenerationService:
         result = self._store.transaction(work)
         return self._limiter.check(result, reservation) if result and reservation else ()
 
-    def _join(
-        self, prepared: PreparedRequest, request_id: str, call: SharedCall, stopwatch: Stopwatch, detached: bool
-    ) -> Subscription:
+    def _join(self, start: _Start, call: SharedCall) -> Subscription:
         """Share a call that is under way. It costs nothing; the generation that began it pays."""
-        answer_id = call.call_id if call.fingerprint == _fingerprint(prepared) else request_id
+        same = call.fingerprint == _fingerprint(start.prepared)
+        answer_id = call.call_id if same else start.request_id
         try:
-            running = self._generation(prepared, request_id, status=Status.RUNNING, answer_id=answer_id)
+            running = self._generation(start, status=Status.RUNNING, answer_id=answer_id)
             running = self._store.record_joined(running)
         except BaseException:
-            call.leave(request_id)
+            call.leave(start.request_id)
             raise
         self._cache.count_coalesced()
-        stopwatch.lap("store")
-        in_flight = self._in_flight(prepared, running, call, stopwatch, detached)
+        start.stopwatch.lap("store")
+        in_flight = self._in_flight(start, running, call)
         subscription = LocalSubscription(in_flight, self._clock)
         self._upstream.follow(in_flight, self._deadline())
         return subscription
 
-    def _in_flight(
-        self, prepared: PreparedRequest, running: Generation, call: SharedCall, stopwatch: Stopwatch, detached: bool
-    ) -> InFlightGeneration:
+    def _in_flight(self, start: _Start, running: Generation, call: SharedCall) -> InFlightGeneration:
+        request = start.prepared.request
         traits = Traits(
-            detached=detached,
-            cacheable=prepared.request.cache_mode is not CacheMode.NO_STORE,
-            outputs=prepared.template.outputs,
-            model_chosen=prepared.request.model and running.model,
+            detached=start.detached,
+            cacheable=request.cache_mode is not CacheMode.NO_STORE,
+            outputs=start.prepared.template.outputs,
+            model_chosen=request.model and running.model,
         )
-        return InFlightGeneration(running, call, stopwatch, traits, self._uses)
+        return InFlightGeneration(running, call, start.stopwatch, traits, self._uses)
 
     def _deadline(self) -> float:
         return self._clock.monotonic() + self._settings.deadline_s
 
-    def _generation(self, prepared: PreparedRequest, request_id: str, **known: Any) -> Generation:
-        """The generation of a prepared request; `known` is what is known of its outcome already."""
+    def _generation(self, start: _Start, **known: Any) -> Generation:
+        """The generation that begins; `known` is what is known of its outcome already."""
         outcome: dict[str, Any] = {
-            "answer_id": request_id,
+            "answer_id": start.request_id,
             "cached": False,
             "usage": Usage(),
             "cost_usd": None,
             "saved_usd": None,
             "latency_ms": None,
         }
+        prepared = start.prepared
         return Generation(
-            request_id=request_id,
+            request_id=start.request_id,
             owner=prepared.caller.owner,
             template_id=prepared.template.template_id,
             template_revision=prepared.template.revision,
