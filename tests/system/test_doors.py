@@ -66,8 +66,8 @@ def test_two_workers_feel_a_revocation_within_a_second(tmp_path: Path) -> None:
 def test_wrong_keys_are_counted_by_all_workers_together(tmp_path: Path) -> None:
     make_key(tmp_path)
     with serving(tmp_path, APP_AUTH="required", WEB_CONCURRENCY="2") as server:
-        cli_errors = [ask(server, "/api/v1/status", "nonsense") for _ in range(40)]
-    assert Counter(cli_errors) == {401: 5, 429: 35}
+        statuses = [ask(server, "/api/v1/status", "nonsense") for _ in range(40)]
+    assert Counter(statuses) == {401: 5, 429: 35}
 
 
 def test_a_cache_cleared_on_the_command_line_is_empty_in_every_worker(tmp_path: Path) -> None:
