@@ -125,7 +125,7 @@ def hits_with_and_without() -> None:
     middle = {name: median(found) for name, found in loads.items()}
     for name, load in middle.items():
         print(f"history {name:5} {load.rps:7.0f} hits/s  p99 {load.p99_ms:6.1f} ms  errors {load.errors}")
-    ratios = [one.rps / other.rps for one, other in zip(loads["full"], loads["off"], strict=True)]
+    ratios = [full.rps / off.rps for full, off in zip(loads["full"], loads["off"], strict=True)]
     print(f"ratio {statistics.median(ratios):.2f} (of pairs: {', '.join(f'{ratio:.2f}' for ratio in ratios)})")
 
 

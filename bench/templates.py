@@ -52,8 +52,8 @@ def rendering(folder: Path) -> None:
     (folder / "wide_v1.prompty").write_text(WIDE)
     templates = prompts(folder).load()
     wide = templates.get("wide_v1")
-    values: dict[str, object] = {one.name: one.default for one in wide.parameters}
-    chat = next(one for one in templates if one.template_id.startswith("basic_chat"))
+    values: dict[str, object] = {parameter.name: parameter.default for parameter in wide.parameters}
+    chat = next(template for template in templates if template.template_id.startswith("basic_chat"))
     for name, template, text, parameters in (
         ("basic_chat, 300 characters", chat, "word " * 60, {"tone": "simple"}),
         ("50 inputs, 300 characters", wide, "word " * 60, values),

@@ -45,7 +45,7 @@ def test_migrations_lead_to_the_tables(url: str) -> None:
 def test_the_list_of_revisions_is_alembics() -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    assert [one.revision for one in ScriptDirectory.from_config(config).walk_revisions()][::-1] == list(REVISIONS)
+    assert [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()][::-1] == list(REVISIONS)
 
 
 def test_many_processes_may_migrate_at_once(url: str) -> None:

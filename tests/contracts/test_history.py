@@ -95,7 +95,7 @@ def test_every_owner_is_alone(store: Stores) -> None:
     stored(store, 2, "bob")
     assert store.get("bob", "id-1") is None
     assert [row.request_id for _, row in store.newest("bob", 10)] == ["id-2"]
-    assert [one.request_id for one in store.export("bob")] == ["id-2"]
+    assert [row.request_id for row in store.export("bob")] == ["id-2"]
     assert store.delete("bob", "id-1") is None
     assert store.finish(replace(done, owner="bob", output="stolen")) is False
     assert store.delete_all("bob") == 1
@@ -122,7 +122,7 @@ def test_pages_lead_through_all_rows_both_ways(store: Stores) -> None:
     first = history.page("alice", limit=3)
     second = history.page("alice", first.next, 3)
     third = history.page("alice", second.next, 3)
-    assert [[one.request_id for one in page.items] for page in (first, second, third)] == [
+    assert [[row.request_id for row in page.items] for page in (first, second, third)] == [
         ["id-7", "id-6", "id-5"], ["id-4", "id-3", "id-2"], ["id-1"],
     ]  # fmt: skip
     assert (first.prev, third.next) == (None, None)
@@ -130,7 +130,7 @@ def test_pages_lead_through_all_rows_both_ways(store: Stores) -> None:
     back = history.page("alice", second.prev, 3)
     assert (back.items, back.prev, back.next) == (first.items, None, first.next)
     stored(store, 8)
-    assert [one.request_id for one in history.page("alice", second.prev, 3).items] == ["id-7", "id-6", "id-5"]
+    assert [row.request_id for row in history.page("alice", second.prev, 3).items] == ["id-7", "id-6", "id-5"]
     assert history.page("alice", second.prev, 3).prev is not None, "there is a newer one now"
 
 
@@ -146,7 +146,7 @@ def test_a_cursor_whose_rows_are_gone_leads_back(store: Stores) -> None:
     newer = history.page("alice", middle.prev, 2)
     assert (list(older.items), older.next, list(newer.items), newer.prev) == ([], None, [], None)
     for cursor in (older.prev, newer.next):
-        assert {one.request_id for one in history.page("alice", cursor, 2).items} == {"id-3", "id-2"}
+        assert {row.request_id for row in history.page("alice", cursor, 2).items} == {"id-3", "id-2"}
     store.delete_all("alice")
     gone = history.page("alice", middle.next, 2)
     assert (list(gone.items), gone.next, gone.prev) == ([], None, None)
@@ -179,7 +179,7 @@ def test_a_list_reads_no_texts(store: Stores) -> None:
 def test_export_has_every_row_newest_first(store: Stores) -> None:
     for number in range(450):
         store.start(generation(number))
-    assert [one.request_id for one in store.export("alice")] == [f"id-{number}" for number in reversed(range(450))]
+    assert [row.request_id for row in store.export("alice")] == [f"id-{number}" for number in reversed(range(450))]
 
 
 def hit_of(first: Generation, number: int) -> Generation:
@@ -384,7 +384,7 @@ def test_texts_that_come_to_an_end_twice_can_be_deleted(tmp_path: Path) -> None:
 def test_the_last_who_ends_apart_leaves_nothing_behind(store: Stores) -> None:
     store.start(generation(1))
     store.finish_with_own_answer(replace(generation(1), status=Status.CANCELLED, output="a"), "texts-1")
-    assert [one.answer_id for one in store.export("alice")] == ["texts-1"]
+    assert [row.answer_id for row in store.export("alice")] == ["texts-1"]
     store.start(generation(3, answer_id="id-1"))  # the id is free: the old texts are gone
 
 
@@ -559,7 +559,7 @@ def test_filters(store: Stores) -> None:
             if "q" in filters
             else Filters(**filters)
         )
-        assert [one.request_id for one in store.export("alice", exported)] == expected
+        assert [row.request_id for row in store.export("alice", exported)] == expected
 
 
 def test_any_search_agrees_with_reading_everything_page_by_page_both_ways(store: Stores) -> None:
@@ -572,23 +572,23 @@ def test_any_search_agrees_with_reading_everything_page_by_page_both_ways(store:
             made.append(store.record_joined(hit_of(dice.choice(made), number)))
         else:
             made.append(said(store, number, text, model=dice.choice(["m1", "m2"])))
-    for one in dice.sample(made, 15):
-        store.delete("alice", one.request_id)
+    for row in dice.sample(made, 15):
+        store.delete("alice", row.request_id)
     history = history_of(store, NoCache())
     for text in ("common", "frequent -seldom", "rare", '"common frequent"', "sel*", "-common"):
         for model in (None, "m1"):
             filters = Filters(search=parse_search(text), model=model)
-            everything = [one for one in store.export("alice") if model in (None, one.model) and matches(text, one)]
-            expected = [one.request_id for one in everything]
-            assert [one.request_id for one in store.export("alice", filters)] == expected
+            everything = [row for row in store.export("alice") if model in (None, row.model) and matches(text, row)]
+            expected = [row.request_id for row in everything]
+            assert [row.request_id for row in store.export("alice", filters)] == expected
             assert both_ways(history, filters) == (expected, expected), (text, model)
 
 
-def matches(text: str, one: Generation) -> bool:
-    words = f"{one.input} {one.output}".split()
+def matches(text: str, row: Generation) -> bool:
+    words = f"{row.input} {row.output}".split()
     has = {
         "common": "common" in words, "frequent -seldom": "frequent" in words and "seldom" not in words,
-        "rare": "rare" in words, '"common frequent"': "common frequent" in one.input, "sel*": "seldom" in words,
+        "rare": "rare" in words, '"common frequent"': "common frequent" in row.input, "sel*": "seldom" in words,
         "-common": "common" not in words,
     }  # fmt: skip
     return has[text]
@@ -597,12 +597,12 @@ def matches(text: str, one: Generation) -> bool:
 def both_ways(history: HistoryService, filters: Filters) -> tuple[list[str], list[str]]:
     """All pages there, and all pages back."""
     page = history.page("alice", None, 7, filters)
-    there = [one.request_id for one in page.items]
+    there = [row.request_id for row in page.items]
     while page.next:
         page = history.page("alice", page.next, 7, filters)
-        there += [one.request_id for one in page.items]
-    back = [one.request_id for one in page.items]
+        there += [row.request_id for row in page.items]
+    back = [row.request_id for row in page.items]
     while page.prev:
         page = history.page("alice", page.prev, 7, filters)
-        back = [one.request_id for one in page.items] + back
+        back = [row.request_id for row in page.items] + back
     return there, back

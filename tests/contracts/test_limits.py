@@ -55,7 +55,7 @@ def over(number: int = 1, **more: object) -> Generation:
 def limit(
     stores: Stores, kind: LimitKind = LimitKind.TOKENS, account: Account = BUDGET, now_ms: int = NOON_MS
 ) -> LimitStatus:
-    (found,) = [one for one in stores.limits.statuses([account], now_ms) if one.kind is kind]
+    (found,) = [status for status in stores.limits.statuses([account], now_ms) if status.kind is kind]
     return found
 
 
@@ -65,7 +65,7 @@ def used(stores: Stores) -> tuple[Decimal, Decimal]:
 
 
 def test_nothing_is_used_at_first(stores: Stores) -> None:
-    kinds = [(one.kind, one.used, one.reserved) for one in stores.limits.statuses([BUDGET, RATE], NOON_MS)]
+    kinds = [(status.kind, status.used, status.reserved) for status in stores.limits.statuses([BUDGET, RATE], NOON_MS)]
     assert kinds == [(kind, 0, 0) for kind in (LimitKind.CALLS, LimitKind.TOKENS, LimitKind.USD, LimitKind.GENERATIONS)]
     assert stores.limits.statuses([], NOON_MS) == ()
 
@@ -231,7 +231,7 @@ def test_pruning_forgets_what_no_limit_looks_at(stores: Stores) -> None:
 
 
 def in_threads(number: int, work: object) -> None:
-    threads = [threading.Thread(target=work, args=[one]) for one in range(number)]  # type: ignore[arg-type]
+    threads = [threading.Thread(target=work, args=[thread_number]) for thread_number in range(number)]  # type: ignore[arg-type]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -250,4 +250,4 @@ def test_two_hundred_calls_at_once_cannot_overspend(stores: Stores) -> None:
     assert len(through) == 25
     in_threads(25, lambda number: stores.finish(over(through[number])))
     now: Sequence[LimitStatus] = stores.limits.statuses([account], NOON_MS)
-    assert [(one.used, one.reserved) for one in now] == [(25 * 42, 0)]
+    assert [(status.used, status.reserved) for status in now] == [(25 * 42, 0)]

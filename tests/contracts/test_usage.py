@@ -27,12 +27,12 @@ def _stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
 
 def store(stores: Stores, *outcomes: Generation) -> None:
     """Each as the service does it: hits at once, others when they are over."""
-    for one in outcomes:
-        if one.cached:
-            stores.record_joined(one)
+    for outcome in outcomes:
+        if outcome.cached:
+            stores.record_joined(outcome)
         else:
-            stores.start(replace(one, status=Status.RUNNING, finished_ms=None, latency_ms=None))
-            stores.finish(one)
+            stores.start(replace(outcome, status=Status.RUNNING, finished_ms=None, latency_ms=None))
+            stores.finish(outcome)
 
 
 def total(stores: Stores, owner: str | None = "alice") -> UsageSums:

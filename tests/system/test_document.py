@@ -28,7 +28,7 @@ def document_of(server: Server, folder: Path, key: str) -> Path:
         document = json.load(response)
     if not key:
         del document["components"]["securitySchemes"]
-        for operation in (one for path in document["paths"].values() for one in path.values() if "responses" in one):
+        for operation in (item for path in document["paths"].values() for item in path.values() if "responses" in item):
             operation.pop("security", None)
     (folder / "openapi.json").write_text(json.dumps(document))
     return folder / "openapi.json"

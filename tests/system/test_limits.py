@@ -49,10 +49,10 @@ def at_once(threads: int, each: int, work: Callable[[int], tuple[int, dict[str, 
             statuses[status] += 1
 
     clients = [threading.Thread(target=client, args=[number]) for number in range(threads)]
-    for one in clients:
-        one.start()
-    for one in clients:
-        one.join()
+    for thread in clients:
+        thread.start()
+    for thread in clients:
+        thread.join()
     return statuses
 
 
@@ -146,16 +146,16 @@ def test_slots_are_shared_and_a_killed_worker_leaks_none(tmp_path: Path, upstrea
     )
     with serving(tmp_path, **settings) as server:
         hanging = [threading.Thread(target=_hang, args=[server, number]) for number in range(2)]
-        for one in hanging:
-            one.start()
+        for thread in hanging:
+            thread.start()
         until(lambda: limit(server, "concurrent-calls")["used"] == "2")
         began = time.monotonic()
         assert [ask(server, input=f"More {number}")[0] for number in range(4)] == [429] * 4
         held = int(limit(server, "tokens-per-day")["reserved"])
         for pid in [server.process.pid, *server.workers()]:
             os.kill(pid, signal.SIGKILL)
-        for one in hanging:
-            one.join()
+        for thread in hanging:
+            thread.join()
         server.process.wait()
     time.sleep(max(0.0, began + 3 + LAPSE_S - time.monotonic()))
     with serving(tmp_path, **settings) as server:

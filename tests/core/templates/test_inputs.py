@@ -12,7 +12,7 @@ LINES = Property("lines", PropertyKind.INTEGER, required=False, default=3, minim
 def test_a_blank_main_text_is_none() -> None:
     with pytest.raises(InvalidInput) as raised:
         check_values([MAIN], " \n\t", {})
-    assert [(one.field, one.message) for one in raised.value.fields] == [("input", "must not be empty")]
+    assert [(error.field, error.message) for error in raised.value.fields] == [("input", "must not be empty")]
 
 
 def test_defaults_fill_in() -> None:
@@ -23,7 +23,7 @@ def test_every_fault_is_named_at_once() -> None:
     needed = Property("needed", PropertyKind.STRING)
     with pytest.raises(InvalidInput) as raised:
         check_values([MAIN, TONE, LINES, needed], "x" * 11, {"tone": "loud", "nope": 1, "input": "y"})
-    assert {one.field for one in raised.value.fields} == {
+    assert {error.field for error in raised.value.fields} == {
         "input", "parameters.tone", "parameters.nope", "parameters.needed", "parameters.input",
     }  # fmt: skip
 

@@ -52,7 +52,7 @@ def test_the_sample_is_good() -> None:
 def test_a_bad_answer_says_where(text: str, fields: list[str]) -> None:
     with pytest.raises(InvalidOutput) as raised:
         OUTPUTS.parse(text)
-    assert [one.field for one in raised.value.fields] == fields
+    assert [error.field for error in raised.value.fields] == fields
 
 
 def test_the_faults_of_a_hopeless_answer_are_not_all_told() -> None:

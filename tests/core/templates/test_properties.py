@@ -15,12 +15,12 @@ LABELS = Property(
 )
 
 
-def faults(one: Property, value: object) -> list[FieldError]:
-    return list(one.check(value, "parameters.a"))
+def faults(prop: Property, value: object) -> list[FieldError]:
+    return list(prop.check(value, "parameters.a"))
 
 
 @pytest.mark.parametrize(
-    ("one", "value"),
+    ("prop", "value"),
     [
         (Property("a", PropertyKind.STRING, min_length=2, max_length=3), "ab"),
         (Property("a", PropertyKind.STRING, max_length=2), "😀😀"),
@@ -39,12 +39,12 @@ def faults(one: Property, value: object) -> list[FieldError]:
         (Property("a", PropertyKind.ARRAY), ["\\u0000"]),
     ],
 )
-def test_good_values(one: Property, value: object) -> None:
-    assert faults(one, value) == []
+def test_good_values(prop: Property, value: object) -> None:
+    assert faults(prop, value) == []
 
 
 @pytest.mark.parametrize(
-    ("one", "value", "words"),
+    ("prop", "value", "words"),
     [
         (Property("a", PropertyKind.STRING), 1, "string"),
         (Property("a", PropertyKind.STRING), None, "string"),
@@ -74,8 +74,8 @@ def test_good_values(one: Property, value: object) -> None:
         (Property("a", PropertyKind.FLOAT), 10**400, "finite"),
     ],
 )
-def test_bad_values(one: Property, value: object, words: str) -> None:
-    (fault,) = faults(one, value)
+def test_bad_values(prop: Property, value: object, words: str) -> None:
+    (fault,) = faults(prop, value)
     assert fault.field == "parameters.a"
     assert words in fault.message
 
@@ -90,7 +90,7 @@ def test_text_that_cannot_be_stored(kind: PropertyKind, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "value", "field", "words"),
+    ("prop", "value", "field", "words"),
     [
         (LABELS, ["b", "long"], "parameters.a.1", "at most 3"),
         (Property("a", PropertyKind.ARRAY, items=ITEM), [{"task": 3, "due": None}], "parameters.a.0.task", "string"),
@@ -98,8 +98,8 @@ def test_text_that_cannot_be_stored(kind: PropertyKind, value: str) -> None:
         (ITEM, {"task": "x", "due": None, "who": 1}, "parameters.a.who", "is not an allowed key"),
     ],
 )
-def test_what_is_wrong_inside_is_named_by_its_path(one: Property, value: object, field: str, words: str) -> None:
-    (fault,) = faults(one, value)
+def test_what_is_wrong_inside_is_named_by_its_path(prop: Property, value: object, field: str, words: str) -> None:
+    (fault,) = faults(prop, value)
     assert (fault.field, words in fault.message) == (field, True)
 
 
@@ -122,7 +122,7 @@ def test_nested_json_schema() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "value"),
+    ("prop", "value"),
     [
         (Property("a", PropertyKind.STRING, example="x"), "x"),
         (Property("a", PropertyKind.STRING, default="d", required=False), "d"),
@@ -137,9 +137,9 @@ def test_nested_json_schema() -> None:
         (Property("a", PropertyKind.ARRAY, items=ITEM, min_items=2), [{"task": "text", "due": "text"}] * 2),
     ],
 )
-def test_samples_are_allowed_values(one: Property, value: object) -> None:
-    assert sample_value(one) == value
-    assert faults(one, value) == []
+def test_samples_are_allowed_values(prop: Property, value: object) -> None:
+    assert sample_value(prop) == value
+    assert faults(prop, value) == []
 
 
 def test_a_whole_number_may_be_written_with_a_point() -> None:

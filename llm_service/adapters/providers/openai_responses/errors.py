@@ -48,24 +48,24 @@ def from_exception(error: Exception) -> errors.ServiceError:
         refused.may_be_billed = error.status_code in _MAYBE_ANSWERED
         return refused
     mapped = _from_chain(list(_chain(error)))
-    mapped.may_be_billed = mapped.may_be_billed and not any(isinstance(one, _NEVER_SENT) for one in _chain(error))
+    mapped.may_be_billed = mapped.may_be_billed and not any(isinstance(cause, _NEVER_SENT) for cause in _chain(error))
     return mapped
 
 
 def _from_chain(chain: list[BaseException]) -> errors.ServiceError:
-    if any(isinstance(one, EventTooLarge) for one in chain):
+    if any(isinstance(cause, EventTooLarge) for cause in chain):
         return errors.OutputTooLarge("The model provider sent an event larger than 1 MiB.")
-    if any(isinstance(one, ssl.SSLError) and not isinstance(one, TimeoutError) for one in chain):
+    if any(isinstance(cause, ssl.SSLError) and not isinstance(cause, TimeoutError) for cause in chain):
         return errors.UpstreamTls("The model provider's TLS certificate or handshake is not valid. Tell the operator.")
-    if any(isinstance(one, httpx2.TimeoutException | httpcore2.TimeoutException | TimeoutError) for one in chain):
+    if any(isinstance(cause, httpx2.TimeoutException | httpcore2.TimeoutException | TimeoutError) for cause in chain):
         return errors.UpstreamTimeout("The model provider did not answer in time.")
-    if any(isinstance(one, socket.gaierror) for one in chain):
+    if any(isinstance(cause, socket.gaierror) for cause in chain):
         unresolved = errors.UpstreamUnreachable("The model provider's name cannot be resolved (dns).")
         unresolved.max_attempts = 2
         return unresolved
     if any(
-        isinstance(one, httpcore2.NetworkError | httpcore2.ProtocolError | httpx2.RequestError | OSError)
-        for one in chain
+        isinstance(cause, httpcore2.NetworkError | httpcore2.ProtocolError | httpx2.RequestError | OSError)
+        for cause in chain
     ):
         return errors.UpstreamUnreachable("The model provider cannot be reached.")
     # Broken JSON, wrong types and shapes: the SDK raises bare ValueError and TypeError for these.

@@ -56,7 +56,7 @@ def type_at(path: Path, mounts: str) -> str | None:
 
 def owners(path: Path) -> str:
     """Whose the file is, or the nearest folder that exists, and who asks."""
-    there = next(one for one in (path, *path.parents) if one.exists())
+    there = next(place for place in (path, *path.parents) if place.exists())
     return f"{there} belongs to {_name(there.stat().st_uid)}, and this process is {_name(os.geteuid())}."
 
 
