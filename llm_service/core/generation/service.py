@@ -331,7 +331,7 @@ def _fingerprint(prepared: PreparedRequest) -> str:
 def _for_others(error: Exception) -> Exception:
     """The error for those who wanted to share a call that a limit refused: the limit was not theirs."""
     if isinstance(error, LimitError | UnpricedModel):
-        return Overloaded("The request whose call this one shared was refused. Try again.", retry_after_s=1)
+        return Overloaded("The request whose call this one shared was refused.", retry_after_s=1)
     return error
 
 
