@@ -1,4 +1,4 @@
-"""Many slow calls at once, plain: 500 and 1,000 calls of 5 s, also as the first thing after a start.
+"""Many slow calls at once: 500 and 1,000 calls of 5 s, also right after a start.
 
 .venv/bin/python -m bench.bursts
 """

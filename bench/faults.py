@@ -1,9 +1,9 @@
-"""An upstream in trouble, and callers who leave.
+"""A failing upstream, and clients that disconnect.
 
     .venv/bin/python -m bench.faults
 
-200 identical calls at once, 20 rounds; cache hits while 200 calls hang, and what is above the slots; an upstream that
-only answers 503; 100 clients that hang up after the third event.
+200 identical calls at once, 20 rounds; cache hits while 200 calls hang, and requests above the slots; an upstream
+that only answers 503; 100 clients that disconnect after the third event.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ def leave(base: str, upstream: Upstream) -> None:
     status = get(base, "status")
     rows = [row["status"] for row in get(base, "history?limit=100")["items"]]
     print(f"100 clients left after the third event: upstream connections closed {closed_s:.1f} s after the last had left "
-          f"(grace 5 s), rows {({status_name: rows.count(status_name) for status_name in set(rows)})}, slots in use {status['upstream']['in_flight']}")  # fmt: skip
+          f"(grace 5 s), rows {({state: rows.count(state) for state in set(rows)})}, slots in use {status['upstream']['in_flight']}")  # fmt: skip
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""From the command to the first 200 on /health and on /ready, and the memory of the idle process tree.
+"""Time from the command to the first 200 on /health and on /ready, and the memory of the idle process tree.
 
-With the OpenAI adapter, whose SDK is loaded after the server listens. The first start also makes the database; the figures
-are those of the later ones.
+With the OpenAI adapter, whose SDK is loaded after the server listens. The first start also creates the database and is
+not measured.
 
     .venv/bin/python -m bench.start [RUNS]
 """

@@ -1,4 +1,4 @@
-"""Streams: 500 of 50 tokens at 20 tokens a second, and the time to the first token, against the upstream alone.
+"""Streams: 500 of 50 tokens at 20 tokens a second, and the time to the first token, compared with the upstream alone.
 
 .venv/bin/python -m bench.streams
 """

@@ -7,7 +7,7 @@ from llm_service.core.generation.ports import Reporter, Spawn
 
 
 def make_spawn() -> Spawn:
-    """A function that runs another in the background. Under gevent a greenlet, at a third of a patched thread's cost."""
+    """A function that runs another in the background. Under gevent a greenlet: a third of a patched thread's cost."""
     try:
         import gevent
         from gevent import monkey

@@ -58,7 +58,7 @@ def unindex(connection: Connection, owner: str, answer_id: str) -> int | None:
 
 
 def delete_rows(connection: Connection, doomed: Select[Any]) -> Sequence[Row[Any]]:
-    """Delete the rows that `doomed` (of `DELETED`) finds, their idempotency keys, and texts that no row shares any more."""
+    """Delete the rows that `doomed` (of `DELETED`) finds, with their idempotency keys and texts without other rows."""
     rows = connection.execute(doomed).all()
     ids = [row.request_id for row in rows]
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.request_id.in_(ids)))

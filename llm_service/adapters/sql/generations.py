@@ -108,8 +108,8 @@ class SqlGenerationWriter:
     def _store_outcome(self, generation: Generation) -> bool:
         """Store it and add it to the usage sums; False: the row is gone.
 
-        A row that another process gave up was counted then; the sums are corrected. A row that was deleted while it ran is
-        counted here.
+        A row that another process gave up was counted then; the sums are corrected. A row that was deleted while it ran
+        is counted here.
         """
         mine = {"id": generation.request_id, "of": generation.owner}
         over = self._connection.execute(_OVER, mine).one_or_none()

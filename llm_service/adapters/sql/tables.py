@@ -41,7 +41,7 @@ answers = Table(
     Column("answer_id", String(36), primary_key=True, comment="request_id of the generation that made it"),
     Column("input", Text, nullable=False),
     Column("parameters", Text, nullable=False, comment="JSON object, as the caller gave it"),
-    Column("output", Text, comment="NULL while it runs and where nothing came"),
+    Column("output", Text, comment="NULL while it runs and if there was no output"),
     Column("structured", Boolean, nullable=False, server_default=false(), comment="whether the output is to be JSON"),
     Column("document", BigInteger, comment="of the search index; NULL while it runs"),
     Column("messages", Text, nullable=False, server_default="[]", comment="JSON list of roles with their parts"),
@@ -193,7 +193,7 @@ limit_reservations = Table(
     Column("attempts", Integer, nullable=False, comment="that are reserved for"),
     Column("tokens", BigInteger, nullable=False, comment="the most that one attempt can use"),
     Column("picousd", BigInteger, nullable=False),
-    Column("spent_tokens", BigInteger, comment="what it used; NULL while the call is under way"),
+    Column("spent_tokens", BigInteger, comment="what it used; NULL while the call is in progress"),
     Column("spent_picousd", BigInteger),
     Column("expires_ms", BigInteger, nullable=False, index=True, comment="Unix time when the call is surely over"),
 )

@@ -84,7 +84,7 @@ class GroupWriter:
         return cast(T, job.result)
 
     def close(self) -> None:
-        """Wait for the commit under way and close the connection."""
+        """Wait for the current commit and close the connection."""
         self._native.run(self._connection.close)
         self._native.close()
 
