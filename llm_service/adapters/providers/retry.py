@@ -124,22 +124,22 @@ class ResilientProvider:
 
     def _attempt(self, call: ProviderCall, context: CallContext) -> Generator[ProviderEvent, None, None]:
         """One attempt. Raises `_Failed` with the error and whether text was received."""
-        probe, began, recorded = self.breaker.admit(), False, False
+        probe, began, told = self.breaker.admit(), False, False
         try:
             with closing(self._provider.stream(call, context)) as events:
                 for event in events:
                     if isinstance(event, Done):
-                        recorded = True
+                        told = True
                         self.breaker.record(failed=False, probe=probe)
                     began |= isinstance(event, Delta)
                     yield event
         except ServiceError as error:
             if not context.stopped:
-                recorded = True
+                told = True
                 self.breaker.record(failed=_counts(error), probe=probe)
             raise _Failed(error, began) from error
         finally:
-            if not recorded:
+            if not told:
                 self.breaker.forget(probe=probe)
 
     def _pause_s(self, error: ServiceError, attempt: int, began: bool, context: CallContext) -> float | None:

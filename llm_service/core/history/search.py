@@ -2,7 +2,7 @@
 
 A search is a list of terms. A text must have all of them, in any order: a word, a "phrase in quotes", or a prefix* of
 at least three characters. A - before a term excludes texts that have it. There is no other syntax, and every text is a
-valid search: an unclosed quote ends at the end, and anything that is not a word is ignored.
+valid search: an unclosed quote ends with the search, and anything that is not a word is ignored.
 
 A word is a run of letters and digits; all other characters separate words. Case, accents and compatibility forms are
 ignored (`Ärger`, `arger` and `ARGER` are the same word). Each Chinese or Japanese character is a word. A term of several
