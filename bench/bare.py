@@ -1,4 +1,4 @@
-"""The limit that hits are compared with: one flask-smorest view that checks its input and answers a fixed value."""
+"""The baseline for hits: one flask-smorest view that validates its input and returns a fixed value."""
 
 import marshmallow as ma
 from flask import Flask

@@ -1,4 +1,4 @@
-"""Many slow calls at once, plain: 500 and 1,000 calls of 5 s, also as the first thing after a start.
+"""Many slow calls at once: 500 and 1,000 calls of 5 s, also right after a start.
 
 .venv/bin/python -m bench.bursts
 """
@@ -19,8 +19,8 @@ async def burst(url: str, calls: int, mark: str) -> tuple[float, list[float], in
         for number in range(calls)
     ]
     done, wall_s = await all_at_once(asyncio.ensure_future(exchange(url, body)) for body in bodies)
-    good = sum(one.status == 200 and json.loads(one.body)["status"] == "completed" for one in done)
-    return wall_s, [one.total_s for one in done], good
+    good = sum(reply.status == 200 and json.loads(reply.body)["status"] == "completed" for reply in done)
+    return wall_s, [reply.total_s for reply in done], good
 
 
 def measure(provider: str, *sizes: int) -> None:

@@ -1,9 +1,9 @@
-"""An upstream in trouble, and callers who leave.
+"""A failing upstream, and clients that disconnect.
 
     .venv/bin/python -m bench.faults
 
-200 identical calls at once, 20 rounds; cache hits while 200 calls hang, and what is above the slots; an upstream that
-only answers 503; 100 clients that hang up after the third event.
+200 identical calls at once, 20 rounds; cache hits while 200 calls hang, and requests above the slots; an upstream
+that only answers 503; 100 clients that disconnect after the third event.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ def get(base: str, path: str) -> Any:
 
 def gather(url: str, bodies: list[dict[str, Any]], **more: Any) -> tuple[list[Exchange], float]:
     async def run() -> tuple[list[Exchange], float]:
-        return await all_at_once(asyncio.ensure_future(exchange(url, one, **more)) for one in bodies)
+        return await all_at_once(asyncio.ensure_future(exchange(url, request_body, **more)) for request_body in bodies)
 
     return asyncio.run(run())
 
@@ -41,7 +41,7 @@ def identical(base: str, upstream: Upstream) -> None:
     for number in range(20):
         before = len(upstream.calls)
         done, _ = gather(f"{base}/api/v1/generate", [body(f"Same {number}", "slow-2")] * 200)
-        rounds.append((len(upstream.calls) - before, sum(one.status == 200 for one in done)))
+        rounds.append((len(upstream.calls) - before, sum(reply.status == 200 for reply in done)))
     print(f"200 identical calls, 20 rounds: upstream calls {sorted({calls for calls, _ in rounds})} a round, "
           f"answered {sorted({good for _, good in rounds})} of 200")  # fmt: skip
 
@@ -56,8 +56,8 @@ async def hits_meanwhile(url: str) -> tuple[list[Exchange], list[Exchange]]:
         if number % 40 == 0:
             excess.append(asyncio.ensure_future(exchange(url, body(f"Too many {number}"))))
     done = await asyncio.gather(*hits), await asyncio.gather(*excess)
-    for one in hanging:
-        one.cancel()
+    for call in hanging:
+        call.cancel()
     return list(done[0]), list(done[1])
 
 
@@ -65,18 +65,18 @@ def hang(base: str) -> None:
     url = f"{base}/api/v1/generate"
     gather(url, [body("Hit")])
     hits, excess = asyncio.run(hits_meanwhile(url))
-    times = [one.total_s * 1000 for one in hits]
+    times = [reply.total_s * 1000 for reply in hits]
     print(f"{HANGING} calls hang, {HITS} hits at {HITS_PER_S}/s: p50 {percentile(times, 50):.1f} ms, p99 {percentile(times, 99):.1f} ms, "
-          f"errors {sum(one.status != 200 for one in hits)}; above the slots: {sum(one.status == 503 for one in excess)} of {len(excess)} "
-          f"got 503, slowest {max(one.total_s for one in excess) * 1000:.1f} ms")  # fmt: skip
+          f"errors {sum(reply.status != 200 for reply in hits)}; above the slots: {sum(reply.status == 503 for reply in excess)} of {len(excess)} "
+          f"got 503, slowest {max(reply.total_s for reply in excess) * 1000:.1f} ms")  # fmt: skip
 
 
 def down(base: str, upstream: Upstream) -> None:
     before, statuses = len(upstream.calls), dict[int, int]()
     for start in range(0, 1000, 50):
         done, _ = gather(f"{base}/api/v1/generate", [body(f"Down {n}", "fault-503") for n in range(start, start + 50)])
-        for one in done:
-            statuses[one.status] = statuses.get(one.status, 0) + 1
+        for reply in done:
+            statuses[reply.status] = statuses.get(reply.status, 0) + 1
     print(f"upstream only 503: 1,000 requests, {len(upstream.calls) - before} upstream calls, answers {statuses}")
 
 
@@ -92,7 +92,7 @@ def leave(base: str, upstream: Upstream) -> None:
     status = get(base, "status")
     rows = [row["status"] for row in get(base, "history?limit=100")["items"]]
     print(f"100 clients left after the third event: upstream connections closed {closed_s:.1f} s after the last had left "
-          f"(grace 5 s), rows {({one: rows.count(one) for one in set(rows)})}, slots in use {status['upstream']['in_flight']}")  # fmt: skip
+          f"(grace 5 s), rows {({state: rows.count(state) for state in set(rows)})}, slots in use {status['upstream']['in_flight']}")  # fmt: skip
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""The history at its size, over the API: pages, filters, searches, an export beside other requests; hits with and without it.
+"""A large history, over the API: pages, filters, searches, an export beside other requests; hits without it.
 
-.venv/bin/python -m bench.history PATH...    databases that bench.seed made
+.venv/bin/python -m bench.history PATH...    databases from bench.seed
 .venv/bin/python -m bench.history hits       hits per second, APP_HISTORY full against off
 """
 
@@ -25,7 +25,7 @@ BODY = json.dumps({"template_id": "basic_chat_v1", "input": "asked again and aga
 
 
 class Client:
-    """One connection that is kept."""
+    """One persistent connection."""
 
     def __init__(self, base: str) -> None:
         self.connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=600)
@@ -86,7 +86,7 @@ def show(rows: int, name: str, found: str, times: list[float]) -> None:
 
 
 def export(base: str, rows: int, master: int) -> None:
-    """One client reads the whole export as fast as it comes; another asks for cache hits meanwhile."""
+    """One client reads the whole export at full speed; another requests cache hits meanwhile."""
     hits = Client(base)
     hits.hit_ms()
     quiet = [hits.hit_ms() for _ in range(300)]
@@ -125,7 +125,7 @@ def hits_with_and_without() -> None:
     middle = {name: median(found) for name, found in loads.items()}
     for name, load in middle.items():
         print(f"history {name:5} {load.rps:7.0f} hits/s  p99 {load.p99_ms:6.1f} ms  errors {load.errors}")
-    ratios = [one.rps / other.rps for one, other in zip(loads["full"], loads["off"], strict=True)]
+    ratios = [full.rps / off.rps for full, off in zip(loads["full"], loads["off"], strict=True)]
     print(f"ratio {statistics.median(ratios):.2f} (of pairs: {', '.join(f'{ratio:.2f}' for ratio in ratios)})")
 
 

@@ -1,4 +1,4 @@
-"""Cache hits with the history on, side by side with a bare flask-smorest view on the same worker class.
+"""Cache hits with the history on, compared with a bare flask-smorest view on the same worker class.
 
 .venv/bin/python -m bench.hits [ROUNDS] [SECONDS]
 """

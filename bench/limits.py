@@ -1,4 +1,4 @@
-"""Cache hits where nothing is limited, under a limit of generations, and under a budget, in turn.
+"""Cache hits without limits, with a rate limit, and with a budget, in turn.
 
 .venv/bin/python -m bench.limits [ROUNDS] [SECONDS]
 """

@@ -1,4 +1,4 @@
-"""Many exchanges at once, cheaply: a plain asyncio protocol, so that the load generator leaves the cores to the others."""
+"""Many concurrent exchanges with a plain asyncio protocol, so the load generator leaves the cores to the servers."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Exchange:
-    """What one request came to. Times are seconds since it was sent; `first_s` is the first piece of text."""
+    """The result of one request. Times are seconds since it was sent; `first_s` is the first piece of text."""
 
     status: int = 0
     total_s: float = 0.0
@@ -60,7 +60,7 @@ class _Client(asyncio.Protocol):
 
 
 async def exchange(url: str, body: object, *, leave_after: int | None = None, **headers: str) -> Exchange:
-    """POST `body` as JSON. `leave_after` deltas the client hangs up."""
+    """POST `body` as JSON. The client hangs up after `leave_after` deltas."""
     address = urlsplit(url)
     assert address.hostname
     assert address.port
@@ -75,7 +75,7 @@ async def exchange(url: str, body: object, *, leave_after: int | None = None, **
 
 
 async def all_at_once(exchanges: Iterable["asyncio.Future[Exchange]"]) -> tuple[list[Exchange], float]:
-    """The exchanges' results, and the seconds until the last was over."""
+    """The exchanges' results, and the seconds until the last one ended."""
     started = time.perf_counter()
     results = await asyncio.gather(*exchanges)
     return list(results), time.perf_counter() - started

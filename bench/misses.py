@@ -1,6 +1,6 @@
-"""Misses in front of an upstream that answers at once, against the same calls straight at the upstream.
+"""Misses in front of an upstream that answers at once, against the same calls directly to the upstream.
 
-Every request has another input, so that each is rendered, stored as running, asked, and stored with its answer.
+Every request has a different input, so each is rendered, stored as running, sent, and stored with its answer.
 
     .venv/bin/python -m bench.misses [SECONDS]
 """

@@ -1,4 +1,4 @@
-"""What the measuring programs share: the machine's size, servers on free ports, wrk, and medians."""
+"""Shared by the programs: the machine's size, servers on free ports, wrk, and medians."""
 
 import os
 import platform
@@ -37,7 +37,7 @@ def free_port() -> int:
 
 @contextmanager
 def process(command: Sequence[str], env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Ended by pid whatever happens."""
+    """Always ended, by pid."""
     base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     running = subprocess.Popen(
         command, cwd=ROOT, env={**base, **(env or {})}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
@@ -55,7 +55,7 @@ def process(command: Sequence[str], env: Mapping[str, str] | None = None) -> Ite
 
 @contextmanager
 def ours(**environ: str) -> Iterator[tuple[str, int]]:
-    """The service with a fresh database, as `make run` starts it; its address and its master's pid."""
+    """The service with a fresh database, started as by `make run`; yields its URL and the master's pid."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         env = {"PORT": str(port), "DATABASE_URL": f"sqlite:///{folder}/bench.db", **environ}
@@ -78,7 +78,7 @@ def bare() -> Iterator[str]:
 
 @contextmanager
 def upstream() -> Iterator[str]:
-    """The test provider in a process of its own; its base URL."""
+    """The test provider in its own process; yields its base URL."""
     port = free_port()
     with process([sys.executable, "-m", "tests.support.upstream", "--port", str(port)]):
         wait_for(f"http://127.0.0.1:{port}/", any_answer=True)

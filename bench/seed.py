@@ -1,4 +1,4 @@
-"""Fills a database with generations of 2 kB each, as a month of work would: some words everywhere, one hardly anywhere.
+"""Fills a database with a month of generations of 2 kB each, with common words and a rare one.
 
 .venv/bin/python -m bench.seed PATH ROWS
 """
@@ -41,7 +41,7 @@ TARGETS = {
 
 
 class Month:
-    """Rows for the three tables, always the same ones but for their ids and times."""
+    """Rows for the three tables, the same on every run except for ids and times."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -86,7 +86,7 @@ class Month:
         return self.dice.choices([name for name, _ in shares], [share for _, share in shares])[0]
 
     def _phrases(self) -> list[str]:
-        """Ten words each, out of 30,000 that are as unequally common as those of a language (Zipf)."""
+        """Ten words each, from 30,000 whose frequencies follow Zipf's law, as in a language."""
         letters = "etaoinshrdlu"
         words = ["".join(self.dice.choices(letters, k=self.dice.randint(2, 11))) for _ in range(30_000)]
         weights = list(accumulate(1 / rank for rank in range(1, len(words) + 1)))
@@ -94,7 +94,7 @@ class Month:
 
 
 def seed(path: Path, count: int) -> None:
-    """Makes the file; a killed run leaves nothing of use."""
+    """Creates the file. If it is killed, the file is unusable."""
     migrate(f"sqlite:///{path}")
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA synchronous=OFF")
@@ -114,7 +114,7 @@ def seed(path: Path, count: int) -> None:
 
 
 def sum_usage(url: str) -> None:
-    """As the migration does that brings the sums to a history which is there already."""
+    """As the migration that adds the sums to an existing history."""
     migration = importlib.import_module("llm_service.adapters.sql.migrations.versions.0004_usage")
     database = Database(url)
     database.write(lambda connection: migration.sum_what_is_there(connection, usage_hours, usage_latencies))

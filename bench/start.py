@@ -1,7 +1,7 @@
-"""From the command to the first 200 on /health and on /ready, and the memory of the idle process tree.
+"""Time from the command to the first 200 on /health and on /ready, and the memory of the idle process tree.
 
-With the OpenAI adapter, whose SDK is loaded after the server listens. The first start also makes the database; the figures
-are those of the later ones.
+With the OpenAI adapter, whose SDK is loaded after the server listens. The first start also creates the database and is
+not measured.
 
     .venv/bin/python -m bench.start [RUNS]
 """
@@ -19,8 +19,8 @@ def memory_mb(pid: int) -> tuple[float, float]:
     """RSS and PSS of a process and its children, in MB."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     rss = pss = 0
-    for one in [str(pid), *children]:
-        for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
+    for member in [str(pid), *children]:
+        for line in Path(f"/proc/{member}/smaps_rollup").read_text().splitlines():
             name, _, rest = line.partition(":")
             rss += int(rest.split()[0]) if name == "Rss" else 0
             pss += int(rest.split()[0]) if name == "Pss" else 0

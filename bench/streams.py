@@ -1,4 +1,4 @@
-"""Streams: 500 of 50 tokens at 20 tokens a second, and the time to the first token, against the upstream alone.
+"""Streams: 500 of 50 tokens at 20 tokens a second, and the time to the first token, compared with the upstream alone.
 
 .venv/bin/python -m bench.streams
 """
@@ -32,8 +32,8 @@ async def first_tokens(url: str, bodies: list[dict[str, object]]) -> list[float]
 
 
 def show(name: str, done: list[Exchange], wall_s: float) -> None:
-    first = [one.first_s or 0.0 for one in done]
-    whole = sum(one.whole and one.status == 200 for one in done)
+    first = [reply.first_s or 0.0 for reply in done]
+    whole = sum(reply.whole and reply.status == 200 for reply in done)
     print(
         f"{name:9} {len(done)} streams: wall {wall_s:5.2f} s, first token p50 {percentile(first, 50):.2f} s "
         f"p99 {percentile(first, 99):.2f} s, whole {whole}"

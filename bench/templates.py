@@ -1,4 +1,4 @@
-"""Loading many templates, rendering large ones, and how long an edit takes to arrive. No server for the first two.
+"""Loading many templates, rendering large ones, and the delay of an edit. The first two need no server.
 
 .venv/bin/python -m bench.templates
 """
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def loading(folder: Path) -> None:
-    """The shelf over and over, with its tests."""
+    """The shipped templates repeatedly, with their tests."""
     for number in range(200):
         source = SHELF[number % len(SHELF)]
         (folder / f"{source.stem.rpartition('_v')[0]}_{number}_v1.prompty").write_bytes(source.read_bytes())
@@ -52,8 +52,8 @@ def rendering(folder: Path) -> None:
     (folder / "wide_v1.prompty").write_text(WIDE)
     templates = prompts(folder).load()
     wide = templates.get("wide_v1")
-    values: dict[str, object] = {one.name: one.default for one in wide.parameters}
-    chat = next(one for one in templates if one.template_id.startswith("basic_chat"))
+    values: dict[str, object] = {parameter.name: parameter.default for parameter in wide.parameters}
+    chat = next(template for template in templates if template.template_id.startswith("basic_chat"))
     for name, template, text, parameters in (
         ("basic_chat, 300 characters", chat, "word " * 60, {"tone": "simple"}),
         ("50 inputs, 300 characters", wide, "word " * 60, values),
@@ -63,7 +63,7 @@ def rendering(folder: Path) -> None:
 
 
 def arriving(folder: Path) -> None:
-    """From the save of a file to the first answer with it, over HTTP."""
+    """From saving a file to the first response with it, over HTTP."""
     source = (ROOT / "prompts" / "summarize_v1.prompty").read_text()
     file = folder / "summarize_v1.prompty"
     file.write_text(source)

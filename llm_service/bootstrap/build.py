@@ -1,4 +1,4 @@
-"""The one place that chooses adapters, and that closes them."""
+"""The only place that chooses adapters and closes them."""
 
 import secrets
 
@@ -53,7 +53,7 @@ from llm_service.core.usage.reports import UsageReports
 make_id: MakeId = uuid7
 # Before the grace ends: time for the last events and rows.
 LAST_EVENTS_S = 2
-# After the generations were interrupted: for their upstream calls to end.
+# After the generations were interrupted: time for their upstream calls to end.
 HANG_UP_S = 1
 
 
@@ -72,7 +72,7 @@ def build_services(settings: Settings) -> Services:
         SqlLimits(database),
         SqlRetention(database),
     )
-    # No text outlives in the cache what the history may keep.
+    # The cache keeps no text longer than the history.
     ttl_s = min(settings.cache_ttl_s, settings.history_days * DAY_S)
     cache = MemoryCache(ttl_s=ttl_s, max_entries=settings.cache_max_entries, epochs=SqlEpochs(database))
     registry = InFlightRegistry(clock, reporter, stores.remote, abandon_grace_s=settings.abandon_grace_s)
@@ -164,7 +164,7 @@ def _generation_settings(settings: Settings) -> GenerationSettings:
 
 
 def allowance_of_everyone(settings: Settings) -> Allowance:
-    """What all callers together may; 0 in a setting = no limit."""
+    """The limits of all callers together; 0 in a setting = no limit."""
     return Allowance(
         generations_per_minute=settings.limit_rpm or None,
         concurrent=settings.limit_concurrent or None,
@@ -179,7 +179,7 @@ def build_models(settings: Settings) -> AllowedModels:
 
 
 def build_provider(settings: Settings) -> Provider:
-    """Raises `StartError` where no provider is configured."""
+    """Raises `StartError` if no provider is configured."""
     if settings.chosen_provider == "openai":
         key = settings.openai_api_key
         return OpenAIProvider(

@@ -2,7 +2,7 @@
 
 
 class StartError(Exception):
-    """The service must not start; `lines` say why, `exit_code` is the process's."""
+    """The service must not start. `lines`: the reasons. `exit_code`: that of the process."""
 
     def __init__(self, lines: list[str], exit_code: int) -> None:
         super().__init__("\n".join(lines))

@@ -1,4 +1,4 @@
-"""What a process does now and then, whoever calls."""
+"""Periodic work of each process."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,13 +18,13 @@ from llm_service.core.history.ports import Retention
 from llm_service.core.limits.ports import LimitStore
 from llm_service.core.templates.registry import TemplateRegistry
 
-# Between a generation's deadline and the moment when no process can be running it.
+# After a generation's deadline plus this, no process can still run it.
 INTERRUPT_MARGIN_S = 10
 TICK_S = 0.5
 SWEEP_S = 20
 PRUNE_S = 600
 REPLAY_S = 2
-# Edited prompt files are in use within two seconds, also on a busy machine.
+# Edited prompt files are used within two seconds, even on a busy machine.
 TEMPLATES_S = 0.5
 # A cache is empty everywhere within a second, and a key's last use is known to the minute.
 CACHE_POLL_S = 0.8
@@ -34,7 +34,7 @@ DAY_S = 24 * 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Housekeeping:
-    """`expire_s` after its beginning no process can be running a generation."""
+    """`expire_s`: seconds after which no process can still run a generation."""
 
     templates: TemplateRegistry
     registry: InFlightRegistry
@@ -52,7 +52,7 @@ class Housekeeping:
     expire_s: float
 
     def start(self, ticker: Ticker) -> None:
-        # First what was paid for: the sweep would take it for interrupted.
+        # Spooled outcomes first: the sweep would mark them as interrupted.
         self.replay()
         self.sweep()
         ticker.every(TICK_S, self.registry.tick)
@@ -66,17 +66,17 @@ class Housekeeping:
         ticker.every(PRUNE_S, skip_if_storage_down(self.failed_logins.prune))
 
     def replay(self) -> None:
-        """Store the outcomes that were spooled."""
-        # A database that is still down was reported by those who needed it.
+        """Store the spooled outcomes."""
+        # Requests that need the database report that it is down.
         try:
             with suppress(StorageError):
                 self.recorder.replay()
         except OSError as error:
-            # A file that cannot be read does not keep the service from starting.
+            # An unreadable file must not keep the service from starting.
             self.reporter.unexpected_error(error)
 
     def sweep(self) -> None:
-        """End what dead processes left behind."""
+        """End the generations of dead processes."""
         now_ms = self.clock.now_ms()
         self.recorder.interrupt_older_than(now_ms - round(self.expire_s * 1000))
         # Reservations whose generation has no row.
@@ -90,12 +90,12 @@ class Housekeeping:
 
 
 def prune_before_ms(history_days: int, now_ms: int) -> int:
-    """Generations that began before are deleted."""
+    """Generations that began earlier are deleted."""
     return now_ms - history_days * DAY_S * 1000
 
 
 def skip_if_storage_down(work: Callable[[], None]) -> Callable[[], None]:
-    """For work that can wait for the next time: those who need the database now report that it is down."""
+    """For work that can wait until the next time. Requests that need the database report that it is down."""
 
     def quietly() -> None:
         with suppress(StorageError):

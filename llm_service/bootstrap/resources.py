@@ -1,4 +1,4 @@
-"""The parts of the service that start checks and commands also open by themselves."""
+"""Parts of the service that start checks and commands also open on their own."""
 
 import os
 import secrets
@@ -37,7 +37,7 @@ SIGNING_FILE = "secret_key"
 def load_templates(settings: Settings, *, run_tests: bool = True, kept: Path | None = None) -> TemplateRegistry:
     """`kept`: the file with the last good set, used if a prompt file is invalid.
 
-    Raises `StartError` with file, line and fault of each invalid file and each failed test.
+    Raises `StartError` with the file, line and error of each invalid file and each failed test.
     """
     folder = PromptFolder(
         settings.prompts_dir, default_max_chars=settings.input_max_chars, run_tests=run_tests, kept=kept
@@ -55,12 +55,12 @@ def load_prices(settings: Settings) -> ModelPrices:
         own = read_prices(path) if path else {}
     except PricesFileError as error:
         raise StartError([f"APP_PRICES_FILE: {error}"], EXIT_CONFIG) from error
-    # Nobody publishes prices for the echo.
+    # There are no public prices for the echo.
     return ModelPrices(own, public=settings.chosen_provider != ECHO)
 
 
 def signing_secret(settings: Settings) -> bytes:
-    """`SECRET_KEY`, or the content of a file in the data folder, which is made on first start.
+    """`SECRET_KEY`, or the content of a file in the data folder, which is created on first start.
 
     Raises `StartError`.
     """
@@ -75,7 +75,7 @@ def signing_secret(settings: Settings) -> bytes:
 def open_data_folder(settings: Settings) -> Path:
     """The data folder, created if needed.
 
-    Raises `StartError`, also where nothing can be written: a paid answer that the database does not take goes there.
+    Raises `StartError`, also if it is not writable: paid answers that the database cannot take are stored there.
     """
     folder = settings.data_folder
     try:
@@ -88,7 +88,7 @@ def open_data_folder(settings: Settings) -> Path:
 
 
 def open_spool(settings: Settings) -> FileSpool:
-    """The spool of this database alone."""
+    """The spool of this database."""
     path = open_data_folder(settings) / f"{_database_name(settings)}.spool"
     return FileSpool(path, keeps_texts=settings.history == "full")
 
@@ -168,6 +168,6 @@ def open_usage_reports(settings: Settings) -> Iterator[UsageReports]:
 
 
 def invalidate_caches(settings: Settings) -> None:
-    """Tell every process to empty its cache; they do within a second."""
+    """Make every process empty its cache within a second."""
     with _opened_database(settings) as database:
         SqlEpochs(database).advance(CACHE_EPOCH)

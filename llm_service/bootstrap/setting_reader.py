@@ -1,6 +1,6 @@
-"""Settings that are declared once, as fields of a dataclass, and read from the environment and `.env`.
+"""Reads settings, declared as fields of a dataclass, from the environment and `.env`.
 
-From a declaration come the reader here, the known names, and what `make docs` writes.
+The known names and the tables of `make docs` come from the same declarations.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """`shown`: the default in words, where its value says too little. `example`: what `.env.example` shows instead."""
+    """`shown`: the default in words, if its value is unclear. `example`: the value in `.env.example`."""
 
     section: str
     name: str
@@ -46,12 +46,12 @@ def setting(
 
 
 def declared(settings: type) -> dict[str, Setting]:
-    """The settings of a dataclass by field, in their order."""
+    """The settings of a dataclass by field, in order."""
     return {item.name: item.metadata["setting"] for item in fields(settings) if "setting" in item.metadata}
 
 
 class Reader:
-    """Reads every declared setting and collects what is wrong."""
+    """Reads every declared setting and collects the errors."""
 
     def __init__(self, settings: type, environ: Mapping[str, str], in_file: Mapping[str, str]) -> None:
         self._declared = declared(settings)
@@ -62,7 +62,7 @@ class Reader:
         self.warnings = [f"{name}: {unknown}" for name in _unknown(environ, known)]
 
     def values(self) -> dict[str, Any]:
-        """By field; the default where a setting is not given or wrong."""
+        """The values by field; the default if a setting is missing or invalid."""
         return {attribute: self._value(item) for attribute, item in self._declared.items()}
 
     def is_given(self, name: str) -> bool:
@@ -104,5 +104,5 @@ class Reader:
 
 
 def _unknown(given: Mapping[str, str], known: set[str]) -> Iterator[str]:
-    """Names of our own; others belong to other programs."""
+    """Unknown names with our prefix; others belong to other programs."""
     return (name for name in sorted(given) if name.startswith("APP_") and name not in known)

@@ -1,6 +1,6 @@
-"""What a setting's text may be, and how it becomes a value.
+"""The types of settings.
 
-A `SettingType` parses text or raises `ValueError`, whose message follows the setting's name in the fault.
+A `SettingType` parses text or raises `ValueError`; its message follows the setting's name in the error.
 """
 
 import re
@@ -16,7 +16,7 @@ from llm_service.core.access.caller import MAX_BUDGET_USD
 T_co = TypeVar("T_co", covariant=True)
 SQLITE = "sqlite:///"
 MIN_SECRET_CHARS = 32
-# What manuals and examples show for a secret, whatever surrounds it.
+# Words of secrets in manuals and examples.
 PLACEHOLDERS = (
     "change", "secret", "example", "placeholder", "default", "password", "your", "todo", "xxxx", "1234567890",
 )  # fmt: skip
@@ -25,7 +25,7 @@ _USD = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A value that no log, page or traceback shows."""
+    """A value that logs, pages and tracebacks never show."""
 
     value: str
 
@@ -56,7 +56,7 @@ def path() -> SettingType[Path]:
 
 
 def names() -> SettingType[tuple[str, ...]]:
-    """Separated by commas, each once."""
+    """Separated by commas; repeated names count once."""
 
     def parse(raw: str) -> tuple[str, ...]:
         found = tuple(dict.fromkeys(part.strip() for part in raw.split(",") if part.strip()))
@@ -68,7 +68,7 @@ def names() -> SettingType[tuple[str, ...]]:
 
 
 def choice(*allowed: str, upper: bool = False) -> SettingType[str]:
-    """`upper`: small letters are accepted too."""
+    """`upper`: lowercase is accepted too."""
 
     def parse(raw: str) -> str:
         value = raw.upper() if upper else raw
@@ -114,7 +114,7 @@ def us_dollars() -> SettingType[Decimal]:
 
 
 def secret() -> SettingType[Secret]:
-    """Its faults never quote the value."""
+    """Its errors never quote the value."""
 
     def parse(raw: str) -> Secret:
         if not raw.isascii() or not raw.isprintable():
@@ -125,7 +125,7 @@ def secret() -> SettingType[Secret]:
 
 
 def signing_secret() -> SettingType[Secret]:
-    """A secret of our own: anyone who guesses it can forge what it signs."""
+    """Our own secret: anyone who guesses it can forge signatures."""
 
     def parse(raw: str) -> Secret:
         value = raw.lower()
@@ -169,7 +169,7 @@ def sqlite_url() -> SettingType[str]:
 
 
 def data_path() -> SettingType[Path]:
-    """A folder that may hold the SQLite file: its path becomes part of a URL as it is."""
+    """A folder that may hold the SQLite file: its path becomes part of a URL unescaped."""
 
     def parse(raw: str) -> Path:
         if set(raw) & set("?#%"):
@@ -180,7 +180,7 @@ def data_path() -> SettingType[Path]:
 
 
 def unsupported() -> SettingType[None]:
-    """A name that is reserved: refused with any value, so nobody relies on a function that is missing."""
+    """A reserved name: any value is refused, so nobody relies on a missing function."""
 
     def parse(raw: str) -> NoReturn:
         raise ValueError("this version does not support it; leave it out")

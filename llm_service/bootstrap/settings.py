@@ -1,4 +1,4 @@
-"""The settings: environment variables and `.env`, read once, all faults reported at once.
+"""The settings: environment variables and `.env`, read once. All errors are reported together.
 
 Each is declared here and nowhere else. `make docs` writes `.env.example` and the tables of `docs/configuration.md`.
 """
@@ -49,7 +49,7 @@ SECTIONS = PROVIDER, LIMITS, SERVER, STORAGE, RESERVED = (
 
 
 class SettingsError(Exception):
-    """`faults`: one line each, naming the setting, what is wrong with it and what is allowed."""
+    """`faults`: one line each, with the setting, the error and the allowed values."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
@@ -58,7 +58,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every setting with its default; a name ends in its unit. Read it with `from_env` or `load`."""
+    """Every setting with its default; names end in the unit. Read them with `from_env` or `load`."""
 
     # fmt: off
     openai_api_key: Secret | None = setting(PROVIDER, "OPENAI_API_KEY", secret(), None,
@@ -162,22 +162,22 @@ class Settings:
     def load(cls, environ: Mapping[str, str], dotenv: Path = Path(".env")) -> "Settings":
         """From the environment and a `.env` file; the environment wins.
 
-        Raises `SettingsError` with every fault of both.
+        Raises `SettingsError` with every error in both.
         """
         in_file = {key: value or "" for key, value in dotenv_values(dotenv).items()} if dotenv.is_file() else {}
         return cls._read(environ, in_file)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
-        """From a mapping alone.
+        """From a mapping.
 
-        Raises `SettingsError` with every fault.
+        Raises `SettingsError` with every error.
         """
         return cls._read(environ, {})
 
     @classmethod
     def load_or_exit(cls, environ: Mapping[str, str]) -> "Settings":
-        """`load` for a process: it prints the faults and exits with code 78."""
+        """`load` for a process: prints the errors and exits with code 78."""
         try:
             return cls.load(environ)
         except SettingsError as error:
@@ -231,7 +231,7 @@ class Settings:
         return None if is_loopback(self.host) else needs_key_at(f"HOST: {self.host}")
 
     def refusals(self) -> list[str]:
-        """Why a server must not start with these settings, one line each; commands work all the same."""
+        """Why a server must not start with these settings, one line each. Commands still work."""
         refusals = []
         if self.chosen_provider is None:
             refusals.append("OPENAI_API_KEY: is not set, and APP_ENV=prod never uses the echo provider by itself.")
@@ -243,7 +243,7 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own: `localhost`, 127.0.0.0/8 or ::1."""
+    """Whether a host name or address is loopback: `localhost`, 127.0.0.0/8 or ::1."""
     if host.lower() in ("localhost", "localhost."):
         return True
     try:

@@ -1,4 +1,4 @@
-"""What is checked before the server starts. A command builds what it needs without these checks."""
+"""Checks before the server starts. Commands open what they need without these checks."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ CREATE_A_KEY = "Create one: flask keys create NAME --scope generate,history,usag
 
 
 def check_start(settings: Settings, needs_key: str | None = None) -> None:
-    """Check everything that a worker needs, and migrate the database.
+    """Check everything that a worker needs and migrate the database.
 
     `needs_key`: why callers need a key, if it is not in the settings (an address from the command line).
     Raises `StartError`.

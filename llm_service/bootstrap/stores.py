@@ -1,4 +1,4 @@
-"""The stores over one database, as much of them as the settings want."""
+"""The stores on one database, depending on the settings."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from llm_service.core.history.ports import HistoryQueries
 
 @dataclass(frozen=True, slots=True)
 class HistoryStores:
-    """`remote`, `queries` and `idempotency` None = no rows are kept for it (`APP_HISTORY`)."""
+    """`remote`, `queries` and `idempotency` None = the history keeps no rows for it (`APP_HISTORY`)."""
 
     generations: GenerationStore
     remote: RemoteControl | None

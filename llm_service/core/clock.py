@@ -1,4 +1,4 @@
-"""Time and waiting, as the core needs them. No other module of the core sleeps or looks at a clock."""
+"""Time and waiting for the core. No other module of the core sleeps or reads a clock."""
 
 from typing import Protocol
 
@@ -8,13 +8,13 @@ DAY_MS = 24 * HOUR_MS
 
 
 class Waker(Protocol):
-    """Wakes whoever waits; `threading.Event` is one."""
+    """Wakes a waiting thread or greenlet; `threading.Event` satisfies it."""
 
     def set(self) -> None: ...
 
 
 class Event(Waker, Protocol):
-    """What a clock can wait for; `threading.Event` is one."""
+    """A clock can wait for it; `threading.Event` satisfies it."""
 
     def is_set(self) -> bool: ...
 
@@ -22,7 +22,7 @@ class Event(Waker, Protocol):
 
 
 class Clock(Protocol):
-    """Wall time for what people read, monotonic time for every duration and deadline."""
+    """Wall time for people, monotonic time for durations and deadlines."""
 
     def now_ms(self) -> int: ...
 
@@ -31,5 +31,5 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None: ...
 
     def wait(self, event: Event, timeout_s: float) -> bool:
-        """Wait until the event is set, but no longer than this; whether it is set."""
+        """Wait until the event is set, at most this long. Returns whether it is set."""
         ...

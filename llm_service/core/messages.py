@@ -19,7 +19,7 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`parts` in order; the only kind so far is text."""
+    """`parts` are in order; text is the only kind so far."""
 
     role: Role
     parts: tuple[TextPart, ...]
@@ -37,14 +37,14 @@ Messages = tuple[Message, ...]
 
 
 class HasMessages:
-    """Something with messages: the two prompts that the API and the pages show."""
+    """Gives the two prompts that the API and the pages show."""
 
     __slots__ = ()
     messages: Messages
 
     @property
     def system_prompt(self) -> str:
-        """Empty where there is no system message."""
+        """Empty if there is no system message."""
         return text_of(self.messages, Role.SYSTEM)
 
     @property
@@ -53,7 +53,7 @@ class HasMessages:
 
 
 def text_of(messages: Messages, role: Role) -> str:
-    """All text of one role; empty where there is no such message."""
+    """All text of one role; empty if it has no message."""
     return "\n\n".join(message.text for message in messages if message.role is role)
 
 

@@ -1,4 +1,4 @@
-"""What the edges may use, as one value. `bootstrap.build.build_services` makes it; tests make their own."""
+"""Everything that the web and the commands may use, as one value. `bootstrap.build.build_services` makes it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ from .usage.reports import UsageReports
 
 @dataclass(frozen=True)
 class Services:
-    """`warm` pays what the first call to a model would pay; call it in the background, as imports hold everything up.
+    """`warm` does the slow imports of the first model call. Call it in the background, because imports block.
 
-    `shut_down` announces the end: nothing new begins, and what runs has the grace to finish. It returns at once.
+    `shut_down` announces the end and returns at once: no generation starts, and running ones have the grace to finish.
 
-    `close` waits for that, interrupts the rest, and ends what was opened; without an announcement there is no grace.
+    `close` waits for them, interrupts the rest, and closes everything. Without `shut_down` there is no grace.
     """
 
     template_registry: TemplateRegistry
@@ -54,5 +54,5 @@ class Services:
 
     @property
     def templates(self) -> TemplateSet:
-        """The set in use; it may be another one at the next look."""
+        """The current set; it may change at any time."""
         return self.template_registry.current

@@ -39,7 +39,7 @@ def _name(field: str, given: Mapping[str, str]) -> str | None:
         return None
     refuse_forbidden(field, text)
     if len(text) > MAX_NAME_CHARS:
-        raise InvalidInput.of([FieldError(field, f"must have at most {MAX_NAME_CHARS} characters")])
+        raise InvalidInput.of([FieldError(field, f"must be at most {MAX_NAME_CHARS} characters")])
     return text
 
 

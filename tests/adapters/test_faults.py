@@ -114,7 +114,7 @@ def test_a_damaged_file_is_kept_and_the_way_back_is_said(tmp_path: Path, damage:
         path.write_bytes(b"my notes " * 1000)
     before = path.read_bytes()
     done = flask(tmp_path, "db", "upgrade", DATABASE_URL=f"sqlite:///{path}")
-    assert (done.returncode, f"cp BACKUP {path}" in done.stderr, "left as it is" in done.stderr) == (1, True, True)
+    assert (done.returncode, f"cp BACKUP {path}" in done.stderr, "not changed" in done.stderr) == (1, True, True)
     assert "Traceback" not in done.stderr
     assert path.read_bytes() == before
 
@@ -197,23 +197,23 @@ def test_a_paid_answer_is_kept_aside_and_comes_into_the_history(
     with serving(tmp_path, **settings) as server:
         entry = get(server, f"history/{request_id}")
         assert (entry["status"], entry["output"]) == ("completed", "Answer to: Paid for")
-        assert [row["request_id"] for row in get(server, "history?q=paid")["items"]] == [request_id]
+        assert [item["request_id"] for item in get(server, "history?q=paid")["items"]] == [request_id]
     assert spool.read_bytes() == b""
 
 
 def test_what_is_kept_aside_comes_back_as_it_was(tmp_path: Path) -> None:
     spool = FileSpool(tmp_path / "h.spool")
     kept = [completed(generation(number, input="é\n\u2028😀"), output="x\ny") for number in range(3)]
-    for row in kept:
-        spool.add(row)
+    for outcome in kept:
+        spool.add(outcome)
     with (tmp_path / "h.spool").open("ab") as file:
         file.write(b'{"request_id": "half a li')
     found: list[Generation] = []
 
-    def failing(row: Generation) -> None:
+    def failing(outcome: Generation) -> None:
         if len(found) == 1:
             raise StorageBusy("away")
-        found.append(row)
+        found.append(outcome)
 
     with pytest.raises(StorageBusy):
         spool.replay(failing)
@@ -230,8 +230,8 @@ def test_what_cannot_be_read_is_put_away_and_holds_nothing_up(tmp_path: Path) ->
     path.write_bytes(b'{"request_id": "from another version"}\nhalf a li')
     spool = FileSpool(path)
     kept = [completed(generation(number)) for number in range(2)]
-    for row in kept:
-        spool.add(row)
+    for outcome in kept:
+        spool.add(outcome)
     found: list[Generation] = []
     assert [type(fault).__name__ for fault in spool.replay(found.append)] == ["KeyError", "JSONDecodeError"]
     assert (found, path.read_bytes()) == (kept, b"")

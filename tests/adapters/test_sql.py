@@ -86,7 +86,7 @@ def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "notes.db"
     path.write_bytes(b"these are my notes, not a database at all\n" * 50)
     before = path.read_bytes()
-    with pytest.raises(DatabaseFault, match="left as it is"):
+    with pytest.raises(DatabaseFault, match="not changed"):
         Database(f"sqlite:///{path}")
     assert path.read_bytes() == before
 

@@ -36,18 +36,18 @@ OUTCOMES = [
 ]
 
 
-def row_of(outcome: Generation) -> dict[str, Any]:
+def row_of(generation: Generation) -> dict[str, Any]:
     names = (
         "request_id", "owner", "answer_id", "template_id", "template_revision", "model", "provider", "cached", "snippet",
         "cache_key", "error", "incomplete_reason", "attempts", "latency_ms", "created_ms", "finished_ms",
     )  # fmt: skip
     counts = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "reasoning_tokens")
     return {
-        **{name: getattr(outcome, name) for name in names},
-        **{name: getattr(outcome.usage, name) for name in counts},
-        "status": outcome.status.value,
-        "cost_picousd": to_pico(outcome.cost_usd),
-        "saved_picousd": to_pico(outcome.saved_usd),
+        **{name: getattr(generation, name) for name in names},
+        **{name: getattr(generation.usage, name) for name in counts},
+        "status": generation.status.value,
+        "cost_picousd": to_pico(generation.cost_usd),
+        "saved_picousd": to_pico(generation.saved_usd),
     }
 
 
@@ -60,10 +60,10 @@ def old_database(url: str) -> None:
         connection.execute(text("DELETE FROM generations"))
         answers = Table("answers", MetaData(), autoload_with=connection)
         generations = Table("generations", MetaData(), autoload_with=connection)
-        for outcome in OUTCOMES:
+        for generation in OUTCOMES:
             texts = {"input": "x", "parameters": "{}", "system_prompt": "", "user_prompt": "x"}
-            connection.execute(insert(answers), {"answer_id": outcome.answer_id, **texts})
-            connection.execute(insert(generations), row_of(outcome))
+            connection.execute(insert(answers), {"answer_id": generation.answer_id, **texts})
+            connection.execute(insert(generations), row_of(generation))
         connection.commit()
 
 
@@ -72,14 +72,14 @@ def test_what_is_there_is_summed_as_it_would_have_been_counted(tmp_path: Path) -
     old_database(url)
     database = Database(url)
     lines = SqlUsage(database).lines(None, GroupBy.HOUR, None, None)
-    expected = total_of(sums_of(outcome) for outcome in OUTCOMES if outcome.finished_ms is not None)
+    expected = total_of(sums_of(generation) for generation in OUTCOMES if generation.finished_ms is not None)
     assert total_of(line.sums for line in lines) == expected
     assert len(lines) == 2
     bob = SqlUsage(database).lines("bob", GroupBy.MODEL, None, None)
     assert [(line.key, line.sums) for line in bob] == [(("other",), sums_of(OUTCOMES[6]))]
     history = Stores(database)
-    for outcome in OUTCOMES:
-        found = history.get(outcome.owner, outcome.request_id)
+    for generation in OUTCOMES:
+        found = history.get(generation.owner, generation.request_id)
         assert found is not None
-        assert found.billed == replace(outcome.billed, total_tokens=None)
+        assert found.billed == replace(generation.billed, total_tokens=None)
     database.close()

@@ -231,7 +231,7 @@ def test_pruning_forgets_what_no_limit_looks_at(stores: Stores) -> None:
 
 
 def in_threads(number: int, work: object) -> None:
-    threads = [threading.Thread(target=work, args=[part]) for part in range(number)]  # type: ignore[arg-type]
+    threads = [threading.Thread(target=work, args=[index]) for index in range(number)]  # type: ignore[arg-type]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -32,9 +32,9 @@ CALL = ProviderCall("normal", messages_of("Be brief.", "Hello there,\nworld 😀
 def test_deltas_and_then_exactly_one_done(provider: Provider) -> None:
     *deltas, done = provider.stream(CALL, CallContext(time.monotonic() + 5, SystemClock()))
     assert isinstance(done, Done)
-    assert all(isinstance(event, Delta) for event in deltas)
+    assert all(isinstance(delta, Delta) for delta in deltas)
     assert len(deltas) > 2
-    assert "".join(event.text for event in deltas if isinstance(event, Delta)) == done.text
+    assert "".join(delta.text for delta in deltas if isinstance(delta, Delta)) == done.text
     assert done.text.endswith("Hello there,\nworld 😀")
     assert done.status is Status.COMPLETED
     assert (done.usage.input_tokens or 0) > 0

@@ -154,4 +154,4 @@ def test_the_signing_secret_is_made_once_for_all_workers(tmp_path: Path) -> None
     process = gunicorn(tmp_path)
     assert process.wait(60) == 78
     assert "SECRET_KEY" in (tmp_path / "server.log").read_text()
-    assert [left.name for left in tmp_path.glob(".secret_key*")] == []
+    assert [path.name for path in tmp_path.glob(".secret_key*")] == []

@@ -47,10 +47,10 @@ def at_once(threads: int, each: int, work: Callable[[int], tuple[int, dict[str, 
             statuses[status] += 1
 
     clients = [threading.Thread(target=client, args=[number]) for number in range(threads)]
-    for caller in clients:
-        caller.start()
-    for caller in clients:
-        caller.join()
+    for thread in clients:
+        thread.start()
+    for thread in clients:
+        thread.join()
     return statuses
 
 
@@ -144,15 +144,15 @@ def test_slots_are_shared_and_a_killed_worker_leaks_none(tmp_path: Path, upstrea
     )
     with serving(tmp_path, **settings) as server:
         hanging = [threading.Thread(target=_hang, args=[server, number]) for number in range(2)]
-        for caller in hanging:
-            caller.start()
+        for thread in hanging:
+            thread.start()
         until(lambda: limit(server, "concurrent-calls")["used"] == "2")
         assert [ask(server, input=f"More {number}")[0] for number in range(4)] == [429] * 4
         held = int(limit(server, "tokens-per-day")["reserved"])
         for pid in [server.process.pid, *server.workers()]:
             os.kill(pid, signal.SIGKILL)
-        for caller in hanging:
-            caller.join()
+        for thread in hanging:
+            thread.join()
         server.process.wait()
     # Long ago by the clock of the rows, so that the next start need not wait for their deadline.
     with sqlite3.connect(tmp_path / "service.db") as database:

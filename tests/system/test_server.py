@@ -222,7 +222,7 @@ def test_what_it_refuses_to_start_with(tmp_path: Path, environ: dict[str, str], 
     process = gunicorn(tmp_path, **environ)
     assert process.wait(60) == code
     log = (tmp_path / "server.log").read_text()
-    assert [line for line in words if line not in log] == []
+    assert [word for word in words if word not in log] == []
     assert "Traceback" not in log
 
 

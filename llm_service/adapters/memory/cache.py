@@ -9,25 +9,25 @@ from cachetools import TTLCache
 
 from llm_service.core.generation.model import CachedAnswer, CacheStats
 
-# Grows when the caches of all processes are to be emptied.
+# Incremented to make all processes empty their caches.
 CACHE_EPOCH = "cache-cleared"
 
 
 class EpochStore(Protocol):
-    """Counters that all processes see, each under a name; 0 at first. All methods raise `StorageError`."""
+    """Named counters that all processes share; each starts at 0. All methods raise `StorageError`."""
 
     def get(self, name: str) -> int: ...
 
     def advance(self, name: str) -> int:
-        """One more; the new value."""
+        """Add one and return the new value."""
         ...
 
 
 class MemoryCache:
-    """Each process has its own; `epochs` tells it when another was told to clear all of them (`poll`).
+    """Each process has its own; `epochs` tells it (`poll`) that another process cleared all of them.
 
-    `max_entries` 0 keeps nothing. `timer` is monotonic seconds. No method yields to another greenlet while it holds the
-    lock: it is safe for both kinds of worker.
+    `max_entries` 0 keeps nothing. `timer` returns monotonic seconds. No method yields to another greenlet while it
+    holds the lock, so it is safe for both kinds of worker.
     """
 
     def __init__(
@@ -82,14 +82,14 @@ class MemoryCache:
         return self._forget()
 
     def poll(self) -> None:
-        """Empty it where another process was told to; wants to be called about once a second. Raises `StorageError`."""
+        """Empty it if another process cleared the caches. Call it about once a second. Raises `StorageError`."""
         epoch = self._epochs.get(CACHE_EPOCH) if self._epochs else 0
         if epoch != self._epoch:
             self._epoch = epoch
             self._forget()
 
     def health_error(self) -> str | None:
-        """The memory of the process is always there."""
+        """None: memory is always available."""
         return None
 
     def stats(self) -> CacheStats:

@@ -40,7 +40,7 @@ class MemorySingleFlight:
 
 
 class MemorySharedCall:
-    """Satisfies `SharedCall`. Readers take no lock: a log is only added to, and its ends last."""
+    """Satisfies `SharedCall`. Readers take no lock: a log only grows, and `ends` is updated last."""
 
     def __init__(self, single_flight: MemorySingleFlight, key: str | None, call_id: str, fingerprint: str) -> None:
         self._single_flight = single_flight
@@ -51,7 +51,7 @@ class MemorySharedCall:
         self.result: CallResult | None = None
         self.shown = False
         self.restarts = 0
-        # Pieces of text, and behind each how many code points there are up to its end.
+        # Pieces of text, and for each the number of code points up to its end.
         self._log: tuple[list[str], list[int]] = ([], [])
         self._wakers: set[Waker] = set()
         self._completed = threading.Event()

@@ -1,1 +1,1 @@
-"""Models, and what stands between them and the service."""
+"""Model providers, with retries, a circuit breaker and prices."""

@@ -1,7 +1,7 @@
-"""A circuit breaker: an upstream that fails nearly always is left alone for a while.
+"""A circuit breaker: an upstream that fails almost always is not called for a while.
 
-Of our own because the rule is a share of the attempts within a time: the well-kept libraries count failures in a row
-(see docs/decisions).
+Our own, because it uses the share of failed attempts within a time window; maintained libraries count consecutive
+failures (see docs/decisions).
 """
 
 import threading
@@ -18,10 +18,10 @@ OPEN_S = 30.0
 
 
 class CircuitBreaker:
-    """Ask `admit` before each attempt, and tell how it went with `record` or, if it says nothing, `forget`.
+    """Call `admit` before each attempt, and afterwards `record`, or `forget` if the result says nothing.
 
-    Closed, it lets everything through. It opens when at least `FAILED_SHARE` of at least `MIN_ATTEMPTS` attempts
-    within `WINDOW_S` failed; after `OPEN_S` it lets one attempt through, which closes it or opens it again.
+    A closed breaker admits every attempt. It opens when at least `FAILED_SHARE` of at least `MIN_ATTEMPTS` attempts
+    within `WINDOW_S` failed. After `OPEN_S` it admits one attempt, which closes it or opens it again.
     """
 
     def __init__(self, timer: Callable[[], float]) -> None:
@@ -38,7 +38,7 @@ class CircuitBreaker:
         return "half-open" if self._timer() >= self._open_until else "open"
 
     def admit(self) -> bool:
-        """Whether this attempt is the probe of a half-open breaker: give that to `record` or `forget`.
+        """Whether this attempt is the probe of a half-open breaker; pass that to `record` or `forget`.
 
         Raises `UpstreamUnavailable` while it is open.
         """
@@ -50,7 +50,7 @@ class CircuitBreaker:
                 self._probing = True
                 return True
         raise UpstreamUnavailable(
-            "The model provider failed too often and is left alone for a moment.", retry_after_s=max(1.0, left_s)
+            "The model provider failed too often and is not called for a moment.", retry_after_s=max(1.0, left_s)
         )
 
     def record(self, *, failed: bool, probe: bool) -> None:
@@ -65,7 +65,7 @@ class CircuitBreaker:
                     self._open_until = self._timer() + OPEN_S
 
     def forget(self, *, probe: bool) -> None:
-        """The attempt was called off: it says nothing about the upstream."""
+        """The attempt was stopped: it says nothing about the upstream."""
         if probe:
             with self._lock:
                 self._probing = False

@@ -1,7 +1,7 @@
-"""A provider that is no model: it answers with what it was asked, word by word.
+"""A provider without a model: it repeats the prompt, word by word.
 
-It lets anyone try the whole service without a key, and is what tests and screenshots use. Deterministic; counts words
-as tokens. Where JSON is asked for, it answers with the template's own sample.
+For trying the whole service without a key, for tests and for screenshots. It is deterministic and counts words as
+tokens. If the template declares outputs, it answers with their JSON sample.
 """
 
 import json
@@ -19,7 +19,7 @@ PREFACE = "Echo (no model was asked): "
 
 
 class EchoProvider:
-    """`delay_s` is the pause before each word, for trying out how waiting looks."""
+    """`delay_s`: pause before each word, to show how waiting looks."""
 
     name = NAME
     identity = "echo:1"

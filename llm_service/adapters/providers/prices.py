@@ -1,7 +1,7 @@
-"""Prices of models: an operator's own file first, then the public ones of `genai-prices`, from the data it ships.
+"""Prices of models: from the operator's file, else the public prices in the data of the `genai-prices` package.
 
-Nothing is fetched. `genai_prices` takes up to 0.3 s to import, so that it is loaded with the first model that the file
-does not have (`warm`).
+Nothing is fetched. Importing `genai_prices` takes up to 0.3 s, so it is imported for the first model that is not in the
+file (`warm`).
 """
 
 import hashlib
@@ -17,16 +17,16 @@ from ..strict_yaml import FileFormatError, Node, read_yaml
 KEYS = ("input", "cached_input", "output")
 MAX_FILE_BYTES = 1024 * 1024
 MAX_USD_PER_MILLION = 10_000
-# Six decimals: a single token's price is then exact in trillionths of a dollar.
+# With six decimals the price of one token is exact in trillionths of a dollar.
 _AMOUNT = re.compile(r"[0-9]{1,5}(\.[0-9]{1,6})?", re.ASCII)
 
 
 class PricesFileError(Exception):
-    """The file of prices cannot be used; the message names file, line and fault."""
+    """The price file cannot be used; the message names the file, the line and the error."""
 
 
 class ModelPrices:
-    """Satisfies `Prices`. `own` is what `read_prices` gave; `public`: models that are not in it are looked up."""
+    """Satisfies `Prices`. `own`: the result of `read_prices`. `public`: look up models that are not in it."""
 
     def __init__(self, own: Mapping[str, Price], *, public: bool) -> None:
         self._prices: dict[str, Price | None] = dict(own)
@@ -38,7 +38,7 @@ class ModelPrices:
         return self._prices[model]
 
     def warm(self) -> None:
-        """Pay the import before a request has to."""
+        """Import `genai_prices` before a request needs it."""
         if self._public:
             _public_price("")
 
@@ -46,7 +46,7 @@ class ModelPrices:
 def read_prices(path: Path) -> dict[str, Price]:
     """The prices of a YAML or JSON file by model.
 
-    Raises `PricesFileError` for the first fault.
+    Raises `PricesFileError` for the first error.
     """
     try:
         data = path.read_bytes()
@@ -78,7 +78,7 @@ def _own_price(model: str, node: Node, version: str) -> Price:
 
 def _amount(where: str, node: Node) -> Decimal:
     value = node.content
-    # A number is what was written, not the binary fraction next to it: `repr` gives its digits back.
+    # `repr` gives the digits as written, not the nearest binary fraction.
     text = f"{Decimal(repr(value)):f}" if type(value) in (int, float) else value
     if not isinstance(text, str) or not _AMOUNT.fullmatch(text) or Decimal(text) > MAX_USD_PER_MILLION:
         raise FileFormatError(

@@ -1,11 +1,11 @@
-"""Counting over the last seconds."""
+"""Counts events of the last seconds."""
 
 from collections import deque
 from collections.abc import Callable
 
 
 class Window:
-    """How many of what happened within the last `seconds`, counted per second. `timer` is monotonic seconds."""
+    """Event counts of the last `seconds`, by name, in one-second buckets. `timer` returns monotonic seconds."""
 
     def __init__(self, seconds: int, timer: Callable[[], float]) -> None:
         self._seconds = seconds

@@ -10,7 +10,7 @@ _WORST_FIRST = ("open", "half-open", "closed")
 
 
 class ProviderRegistry:
-    """Satisfies `ProviderResolver`. Models that are not in `by_model` are the default provider's."""
+    """Satisfies `ProviderResolver`. The default provider answers models that are not in `by_model`."""
 
     def __init__(self, default: ResilientProvider, by_model: Mapping[str, ResilientProvider] | None = None) -> None:
         self._default = default

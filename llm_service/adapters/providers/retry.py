@@ -1,8 +1,8 @@
-"""The one retry loop, around any provider.
+"""The only retry loop, around any provider.
 
-At most three attempts within the deadline (fewer where the error says so), with full jitter, after the time that the
-provider asks for, and out of a budget, so that retries cannot multiply the load of a provider that is down. A circuit
-breaker in front spares it, and the callers' time, altogether.
+It makes at most three attempts within the deadline (fewer if the error says so), with full jitter, or after the time
+that the provider named. A budget keeps retries from multiplying the load of a provider that is down. A circuit breaker
+in front avoids hopeless attempts, which spares the provider and the callers' time.
 """
 
 import random
@@ -29,7 +29,7 @@ from .rate_window import Window
 
 BASE_S = 0.5
 CAP_S = 8.0
-# Added to a time that the provider named, so that not everybody comes back at the same moment.
+# Added at random to a time that the provider named: not every caller retries at the same moment.
 SPREAD_S = 0.5
 BUDGET_WINDOW_S = 60
 BUDGET_SHARE = 0.1
@@ -39,7 +39,7 @@ Jitter = Callable[[float, float], float]
 
 
 class RetryBudget:
-    """Retries may be a tenth of the requests, and ten, within a minute."""
+    """Allows ten retries plus a tenth of the requests within a minute."""
 
     def __init__(self, timer: Callable[[], float]) -> None:
         self._lock = threading.Lock()
@@ -65,7 +65,7 @@ class RetryBudget:
 
 
 class ResilientProvider:
-    """Satisfies `ManagedProvider`: slots, a retry budget and a circuit breaker of its own around a provider."""
+    """Satisfies `ManagedProvider`: a provider with its own slots, retry budget and circuit breaker."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class ResilientProvider:
         timer: Callable[[], float] = time.monotonic,
         jitter: Jitter = random.uniform,
     ) -> None:
-        """`slots`: calls to the provider that this process makes at once."""
+        """`slots`: concurrent calls of this process to the provider."""
         self._provider = provider
         self._timer = timer
         self._jitter = jitter
@@ -123,7 +123,7 @@ class ResilientProvider:
         self._provider.close()
 
     def _attempt(self, call: ProviderCall, context: CallContext) -> Generator[ProviderEvent, None, None]:
-        """One attempt. Raises `_Failed` with the error and whether any text came."""
+        """One attempt. Raises `_Failed` with the error and whether text was received."""
         probe, began, told = self.breaker.admit(), False, False
         try:
             with closing(self._provider.stream(call, context)) as events:
@@ -143,7 +143,7 @@ class ResilientProvider:
                 self.breaker.forget(probe=probe)
 
     def _pause_s(self, error: ServiceError, attempt: int, began: bool, context: CallContext) -> float | None:
-        """How long to wait before the next attempt; None = there is none."""
+        """Seconds until the next attempt; None = no further attempt."""
         if context.stopped or attempt >= error.max_attempts:
             return None
         if began and (isinstance(error, UpstreamTimeout) or not context.may_restart()):
@@ -158,7 +158,7 @@ class ResilientProvider:
 
 
 class _Failed(Exception):
-    """An attempt's error; it is no error of the call while there may be another attempt."""
+    """An attempt's error. It is not the call's error while another attempt may follow."""
 
     def __init__(self, error: ServiceError, began: bool) -> None:
         self.error = error
@@ -166,7 +166,7 @@ class _Failed(Exception):
 
 
 def _counts(error: ServiceError) -> bool:
-    """Refused connections, timeouts and 5xx speak of the upstream's health; 4xx, limits and bad answers do not."""
+    """Refused connections, timeouts and 5xx count against the upstream's health; 4xx, limits and bad answers do not."""
     return type(error) is UpstreamError or isinstance(
         error, UpstreamUnreachable | UpstreamTimeout | UpstreamUnavailable
     )

@@ -1,4 +1,4 @@
-"""Server-sent events from bytes, as they come (WHATWG HTML, section 9.2)."""
+"""Parses server-sent events from a stream of bytes (WHATWG HTML, section 9.2)."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ MAX_EVENT_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """`name` is empty where the server gave none."""
+    """`name` is empty if the server sent none."""
 
     name: str
     data: str
@@ -19,7 +19,7 @@ class EventTooLarge(Exception):
 
 
 def parse_events(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
-    """Each event as soon as its blank line is there; what follows the last blank line is no event.
+    """Yield each event when its blank line arrives. Text after the last blank line is dropped.
 
     Raises `EventTooLarge`, and `UnicodeDecodeError` for text that is not UTF-8.
     """
@@ -48,7 +48,7 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
         buffer += chunk
         if len(buffer) > MAX_EVENT_BYTES + len(chunk):
             raise EventTooLarge
-        # A CR at the very end may be half of a CR LF: it waits for the next chunk.
+        # A final CR may be half of a CR LF: it stays for the next chunk.
         end = max(buffer.rfind(b"\n"), buffer.rfind(b"\r", 0, -1)) + 1
         if end:
             complete, buffer = buffer[:end], buffer[end:]

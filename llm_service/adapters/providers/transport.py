@@ -1,13 +1,13 @@
-"""HTTP to the model provider under a wall clock.
+"""HTTP to the model provider with a deadline for the whole exchange.
 
-httpx's timeouts are per read, so that an answer that drips one byte a second never times out. Here every read and
-write may take at most what is left until the exchange's deadline. Connections are kept and used again, the last one
-first, without the scan over all connections that httpcore's pool makes for each request.
+httpx's timeouts are per read, so an answer that sends one byte a second never times out. Here every read and write may
+take at most the time until the exchange's deadline. Connections are reused, the last one first, without the scan over
+all connections that httpcore's pool makes for each request.
 
-An exchange can be ended from outside (`stopped_by`): its socket is shut down, which wakes who reads it in whatever
-thread or greenlet, in the middle of a TLS record too.
+An exchange can be stopped from outside (`stopped_by`): shutting down its socket wakes the reader in any thread or
+greenlet, even in the middle of a TLS record.
 
-The transport goes to the provider directly: proxy variables of the environment are not read.
+The transport connects directly: proxy variables of the environment are not read.
 """
 
 import socket
@@ -31,13 +31,13 @@ KEEPALIVE_S = 30.0
 MAX_ERROR_BODY_BYTES = 64 * 1024
 
 
-# The SDK takes nothing along to the transport but a timeout.
+# The SDK passes only a timeout to the transport.
 _context: ContextVar[CallContext | None] = ContextVar("context", default=None)
 
 
 @contextmanager
 def stopped_by(context: CallContext) -> Iterator[None]:
-    """Requests that are sent inside end, with their answers, when the call is stopped."""
+    """When the call is stopped, requests sent inside, and their responses, end."""
     token = _context.set(context)
     try:
         yield
@@ -46,7 +46,7 @@ def stopped_by(context: CallContext) -> Iterator[None]:
 
 
 class Limit:
-    """When an exchange must be over. `idle_s` bounds each single wait as well, once it is set."""
+    """When an exchange must be over. `idle_s`, if set, also limits each wait."""
 
     __slots__ = ("deadline", "idle_s")
 
@@ -55,9 +55,9 @@ class Limit:
         self.idle_s: float | None = None
 
     def wait_s(self) -> float:
-        """How long the next wait may be.
+        """Seconds that the next wait may take.
 
-        Raises `httpcore2.ReadTimeout` when the time is up.
+        Raises `httpcore2.ReadTimeout` at the deadline.
         """
         left = self.deadline - time.monotonic()
         if left <= 0:
@@ -66,9 +66,9 @@ class Limit:
 
 
 class DeadlineTransport(httpx2.BaseTransport):
-    """A request's timeout is read as the seconds that the whole exchange may take.
+    """A request's timeout is the seconds that the whole exchange may take.
 
-    The response carries its `Limit` as `extensions["limit"]`.
+    The response has its `Limit` as `extensions["limit"]`.
     """
 
     def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
@@ -122,7 +122,7 @@ class DeadlineTransport(httpx2.BaseTransport):
 
 
 class _Connection:
-    """One connection; used by one exchange at a time, whose limit all of its reads and writes obey."""
+    """One connection, used by one exchange at a time. That exchange's limit applies to all reads and writes."""
 
     def __init__(self, origin: httpcore2.Origin, ssl_context: ssl.SSLContext | None) -> None:
         self._backend = _LimitedBackend()
@@ -146,7 +146,7 @@ class _Connection:
         )
 
     def release(self) -> None:
-        """The exchange is over: who stops its call must not meet the next one's."""
+        """The exchange is over: stopping its call must not stop the next exchange."""
         if self.context is not None:
             self.context.on_stop(None)
             self.context = None
@@ -157,7 +157,7 @@ class _Connection:
 
 
 class _Body(httpx2.SyncByteStream):
-    """A response's bytes; closing it gives the connection back, or closes it where the answer was not read to its end."""
+    """A response's bytes. Closing it returns the connection, or closes it if the response was not read to its end."""
 
     def __init__(self, response: httpcore2.Response, connection: _Connection, give_back: Any) -> None:
         self._response = response
@@ -207,7 +207,7 @@ class _LimitedBackend(httpcore2.NetworkBackend):
         return _LimitedStream(stream, self)
 
     def use(self, stream: httpcore2.NetworkStream) -> None:
-        """The socket to shut down; while one connects or shakes hands there is none, and nothing was sent yet."""
+        """Set the socket to shut down. While it connects there is none, and nothing was sent."""
         self._socket = stream.get_extra_info("socket")
         if self._aborted:
             stream.close()
@@ -246,6 +246,6 @@ def _origin(url: httpx2.URL) -> httpcore2.Origin:
 
 
 def _shut_down(connected: Any) -> None:
-    """As the system call, for TLS sockets too: their own `shutdown` would drop the TLS layer under who reads."""
+    """The plain system call, also for TLS sockets: their own `shutdown` would remove the TLS layer under a reader."""
     with suppress(OSError):
         socket.socket.shutdown(connected, socket.SHUT_RDWR)

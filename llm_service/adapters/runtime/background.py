@@ -7,7 +7,7 @@ from llm_service.core.generation.ports import Reporter, Spawn
 
 
 def make_spawn() -> Spawn:
-    """What runs a function in the background. Under gevent a greenlet directly: a third of a patched thread's cost."""
+    """A function that runs another in the background. Under gevent a greenlet: a third of a patched thread's cost."""
     try:
         import gevent
         from gevent import monkey
@@ -21,7 +21,7 @@ def _spawn_thread(function: Callable[[], None]) -> None:
 
 
 class Ticker:
-    """Calls functions again and again until it is closed. What they raise is reported, and they are called again."""
+    """Calls functions repeatedly until it is closed. Their errors are reported, and the calls continue."""
 
     def __init__(self, spawn: Spawn, reporter: Reporter) -> None:
         self._spawn = spawn

@@ -1,4 +1,4 @@
-"""The system's clock and the maker of ids."""
+"""The system clock and request ids."""
 
 import time
 
@@ -24,5 +24,5 @@ class SystemClock:
 
 
 def uuid7() -> str:
-    """A new id that begins with its time (RFC 9562, version 7)."""
+    """A new id that starts with the current time (RFC 9562, version 7)."""
     return str(uuid_utils.uuid7())

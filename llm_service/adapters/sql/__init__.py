@@ -1,1 +1,1 @@
-"""The stores over SQLAlchemy Core. Nothing outside this folder knows which database it is."""
+"""The stores, on SQLAlchemy Core. Nothing outside this folder knows which database is used."""

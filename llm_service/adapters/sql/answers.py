@@ -1,4 +1,4 @@
-"""Texts and rows as they come and go: the search index always holds exactly the texts that are final and there."""
+"""Adds and deletes texts and rows. The search index always holds exactly the stored texts that are final."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ _INDEXED = select(answers.c.document, answers.c.input, answers.c.output).where(a
 
 
 def index(connection: Connection, generation: Generation, document: int | None = None) -> None:
-    """Make texts that are final findable, as a new document or again as one that there was."""
+    """Index final texts, as a new document or under the number of an earlier one."""
     if not generation.has_texts:
         return
     if document is None:
@@ -28,7 +28,7 @@ def index(connection: Connection, generation: Generation, document: int | None =
 
 
 def index_once(connection: Connection, generation: Generation) -> None:
-    """Make texts findable unless they are, of a generation that nobody will complete."""
+    """Index the texts of a generation that nobody will complete, unless they are indexed."""
     indexed = select(answers.c.answer_id).where(answers.c.answer_id == generation.answer_id)
     if connection.execute(indexed.where(answers.c.document.is_not(None))).one_or_none() is None:
         index(connection, generation)
@@ -47,7 +47,7 @@ def lack_output(connection: Connection, answer_id: str) -> bool:
 
 
 def unindex(connection: Connection, owner: str, answer_id: str) -> int | None:
-    """Take texts out of the index that are about to change; the number of their document, if they have one."""
+    """Remove texts that are about to change from the index. Returns the number of their document, if they have one."""
     row = connection.execute(_INDEXED.where(answers.c.answer_id == answer_id)).one_or_none()
     if row is None:
         return None
@@ -58,7 +58,7 @@ def unindex(connection: Connection, owner: str, answer_id: str) -> int | None:
 
 
 def delete_rows(connection: Connection, doomed: Select[Any]) -> Sequence[Row[Any]]:
-    """Delete the rows that `doomed` (of `DELETED`) finds, with their keys, and the texts that nobody else shares."""
+    """Delete the rows that `doomed` (of `DELETED`) finds, with their idempotency keys and texts without other rows."""
     rows = connection.execute(doomed).all()
     ids = [row.request_id for row in rows]
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.request_id.in_(ids)))
@@ -69,7 +69,7 @@ def delete_rows(connection: Connection, doomed: Select[Any]) -> Sequence[Row[Any
 
 
 def delete_unshared(connection: Connection, owner: str, answer_ids: Sequence[str]) -> None:
-    """Texts that no row points to any more, from the index too."""
+    """Delete texts that no row refers to, also from the index."""
     unshared = and_(
         answers.c.answer_id.in_(answer_ids), ~exists().where(generations.c.answer_id == answers.c.answer_id)
     )

@@ -1,4 +1,4 @@
-"""Counters that all processes see, in SQL."""
+"""Counters that all processes share, in SQL."""
 
 from sqlalchemy import Connection, insert, select, update
 

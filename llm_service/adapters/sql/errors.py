@@ -1,4 +1,4 @@
-"""Database errors as the core's, mapped once."""
+"""Maps database errors to the core's errors."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ RETRY_S = 1.0
 
 
 class DatabaseFault(Exception):
-    """The database cannot be used at all; the message is for the operator and says what to do."""
+    """The database cannot be used; the message tells the operator what to do."""
 
 
 @contextmanager
 def mapped() -> Iterator[None]:
-    """Raise a `StorageError` for whatever the database raises, but for a broken rule (`IntegrityError`)."""
+    """Raise a `StorageError` for every database error except `IntegrityError`."""
     try:
         yield
     except IntegrityError:
@@ -29,14 +29,14 @@ def mapped() -> Iterator[None]:
 def storage_error(error: SQLAlchemyError) -> StorageError:
     code = sqlite_code(error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StorageBusy("The database is busy. Try again in a second.", retry_after_s=RETRY_S)
+        return StorageBusy("The database is busy.", retry_after_s=RETRY_S)
     if code == sqlite3.SQLITE_FULL:
-        return StorageFull("The disk of the database is full. Tell the operator.", retry_after_s=60)
-    return StorageUnavailable("The database cannot be used right now. Try again shortly.", retry_after_s=RETRY_S)
+        return StorageFull("The disk of the database is full.", retry_after_s=60)
+    return StorageUnavailable("The database cannot be used right now.", retry_after_s=RETRY_S)
 
 
 def sqlite_code(error: BaseException) -> int | None:
-    """SQLite's primary result code, if SQLite said one."""
+    """SQLite's primary result code, if there is one."""
     orig = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(orig, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF

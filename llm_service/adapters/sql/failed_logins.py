@@ -20,7 +20,7 @@ class SqlFailedLogins:
             if row is None:
                 connection.execute(insert(failed_logins), {"address": address, "since_ms": now_ms, "wrong": 1})
                 return now_ms, 1
-            # A clock that was set back must not keep a window open for good.
+            # A clock that was set back must not keep a window open forever.
             fresh = not 0 <= now_ms - row.since_ms < window_ms
             since_ms, wrong = (now_ms, 1) if fresh else (row.since_ms, row.wrong + 1)
             connection.execute(update(failed_logins).where(here).values(since_ms=since_ms, wrong=wrong))

@@ -1,6 +1,6 @@
 """The write side of the history in SQL: generations, their texts and their outcomes.
 
-`SqlUnitOfWork` is what the core composes a transaction from: a generation's row and its reservation commit together.
+The core composes transactions with `SqlUnitOfWork`: a generation's row and its reservation commit together.
 """
 
 from collections.abc import Callable, Sequence, Set
@@ -24,10 +24,10 @@ from .usage_ledger import count
 
 T = TypeVar("T")
 KeptTexts = Callable[[Generation], Generation]
-"""What of a generation is stored: all of it, or all but its texts."""
+"""The part of a generation that is stored: all of it, or all except its texts."""
 
 _INSERT_ANSWER = insert(answers)
-# A row that shares texts which are indexed already is found with them.
+# A row that shares indexed texts gets their document, so searches find it too.
 _others = generations.alias()
 _INSERT_GENERATION = insert(generations).values(
     document=select(_others.c.document).where(_others.c.answer_id == bindparam("shares")).limit(1).scalar_subquery()
@@ -70,7 +70,7 @@ class SqlGenerationWriter:
         connection, answer_id = self._connection, kept.answer_id
         if not self._store_outcome(kept):
             return False
-        # Texts that others share have the whole answer or none.
+        # Shared texts have the whole answer or none.
         owns = answer_id == kept.request_id
         if owns or (kept.status in _ANSWERED and texts.lack_output(connection, answer_id)):
             document = texts.unindex(connection, kept.owner, answer_id)
@@ -96,7 +96,7 @@ class SqlGenerationWriter:
     def interrupt_older_than(self, created_ms: int, now_ms: int) -> Sequence[Generation]:
         interrupted = []
         for row in map(generation_of, self._connection.execute(_LEFT_RUNNING, {"before": created_ms}).all()):
-            # A process that was asked to cancel it may have died before it did.
+            # The process may have died after it was asked to cancel and before it did.
             status = Status.INTERRUPTED if row.status is Status.RUNNING else row.status
             over = replace(row, status=status, error=status.value, finished_ms=now_ms)
             self._connection.execute(_FINISH, outcome_row(over))
@@ -106,10 +106,10 @@ class SqlGenerationWriter:
         return interrupted
 
     def _store_outcome(self, generation: Generation) -> bool:
-        """Add it to the sums of usage, and store it; False: the row is gone.
+        """Store it and add it to the usage sums; False: the row is gone.
 
-        A row that was over before, as another process gave it up, was counted then. One that is gone is counted here: it
-        was deleted while it ran.
+        A row that another process gave up was counted then; the sums are corrected. A row that was deleted while it ran
+        is counted here.
         """
         mine = {"id": generation.request_id, "of": generation.owner}
         over = self._connection.execute(_OVER, mine).one_or_none()
@@ -143,7 +143,7 @@ class SqlGenerations:
         if generation.answer_id != generation.request_id:
             if self._insert_sharing(generation):
                 return generation
-            # The shared texts were deleted while this answer was on its way.
+            # The shared texts were deleted in the meantime.
             generation = replace(generation, answer_id=generation.request_id)
         self.transaction(lambda unit: unit.generations.start(generation))
         return generation
@@ -170,7 +170,7 @@ class SqlGenerations:
         return self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
     def _insert_sharing(self, generation: Generation) -> bool:
-        """A row that shares texts; False: they are gone. Many at once are one statement."""
+        """Insert a row that shares texts; False: they are gone. Concurrent inserts become one statement."""
         row: dict[str, Any] = generation_row(self._kept_texts(generation))
         try:
             self._database.write(InsertRow(_INSERT_GENERATION, row, partial(count, generation=generation)))

@@ -1,6 +1,6 @@
-"""Idempotency keys: each belongs to one request, and so to its answer.
+"""Idempotency keys. Each belongs to one request and its answer.
 
-The answer itself is the generation's row: nothing is kept twice, and deletion is complete.
+The answer is the generation's row: nothing is stored twice, and deletion is complete.
 """
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
@@ -11,9 +11,9 @@ from .sqlite.database import Database
 from .tables import generations, idempotency_keys
 
 LIFETIME_MS = 24 * 3600 * 1000
-# A key whose generation was never stored: its process died between the two commits.
+# After this, a key without a generation is free: its process died between the two commits.
 ORPHAN_MS = 60 * 1000
-# A failed request may be made again under its key.
+# A failed request may be repeated with its key.
 _FREE_AGAIN = {Status.FAILED.value, Status.CANCELLED.value, Status.INTERRUPTED.value}
 
 _keys = idempotency_keys.c
@@ -47,7 +47,7 @@ class SqlIdempotency:
         return self._database.write(work)
 
     def release(self, owner: str, key: IdempotencyKey, request_id: str) -> None:
-        # Nothing happens if another request has it by now.
+        # Nothing happens if another request has the key now.
         mine = and_(_is(owner, key), _keys.request_id == request_id)
         self._database.write(lambda connection: connection.execute(delete(idempotency_keys).where(mine)))
 

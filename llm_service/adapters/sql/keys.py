@@ -1,4 +1,4 @@
-"""Keys and the sessions that were begun with them. Whatever comes from a caller is a bound parameter."""
+"""API keys and their sessions. Values from callers are always bound parameters."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is counted against limits, in SQL: one count for every process that opens the database."""
+"""Counts for limits, in SQL: shared by all processes that use the database."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -13,7 +13,7 @@ from . import reservations
 from .sqlite.database import Database
 from .tables import limit_days, limit_reservations, limit_seconds
 
-# A settled reservation may still be corrected by a bill that comes late.
+# A late bill may still correct a settled reservation.
 KEPT_RESERVATIONS_MS = DAY_MS
 KEPT_DAYS = 40
 

@@ -1,4 +1,4 @@
-"""Money in columns: whole trillionths of a US dollar, which sums exactly in any database."""
+"""Money in columns: integers in trillionths of a US dollar, which any database adds exactly."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Generations of a service that keeps none (`APP_HISTORY=off`). Their usage and limits are counted all the same."""
+"""Generations with `APP_HISTORY=off`: no rows, but usage and limits are counted."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class NullGenerations:
-    """Satisfies `GenerationStore` with no rows: it knows what runs in this process, and forgets it at its end."""
+    """Satisfies `GenerationStore` without rows: it keeps only the running generations of this process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,7 +32,7 @@ class NullGenerations:
             return work(unit)
 
         result = self._database.write(in_transaction)
-        # The work may run twice: what it did to the memory counts once it is committed.
+        # The work may run twice, so memory changes only after the commit.
         assert unit is not None
         self.running |= unit.generations.started
         for request_id in unit.generations.finished:
@@ -59,7 +59,7 @@ class _NullUnitOfWork:
 
 
 class _NullWriter:
-    """`started` and `finished` are what the transaction did."""
+    """`started` and `finished`: what the transaction did."""
 
     def __init__(self, connection: Connection, running: dict[str, Generation]) -> None:
         self._connection = connection
@@ -85,5 +85,5 @@ class _NullWriter:
         count(self._connection, now, instead_of=was)
 
     def interrupt_older_than(self, created_ms: int, now_ms: int) -> Sequence[Generation]:
-        """Rows from before the history was switched off."""
+        """For rows from before the history was switched off."""
         return SqlGenerationWriter(self._connection, Generation.without_texts).interrupt_older_than(created_ms, now_ms)

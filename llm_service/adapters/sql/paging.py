@@ -1,4 +1,4 @@
-"""Pages of the history: which rows, in which order, and the words around what a search found."""
+"""Pages of the history: the rows, their order, and the texts for search excerpts."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from llm_service.core.history.model import Filters
 from .sqlite import full_text as search
 from .tables import answers, generations
 
-# As much of a text is looked through for the words around a match.
+# Excerpts are searched for in this much of a text.
 EXCERPTED_CHARS = 20_000
 
 
@@ -26,7 +26,7 @@ def rows(
     few_documents: int,
     first_window: int,
 ) -> Sequence[Row[Any]]:
-    """Newest first; with `after`, those next to it."""
+    """Newest first; with `after`, the rows next to it."""
     query = query.where(*_conditions(filters))
     if filters.search is not None:
         rows = search.matching_rows(
@@ -58,7 +58,7 @@ def _conditions(filters: Filters) -> Iterator[ColumnElement[bool]]:
 
 
 def beginnings(connection: Connection, rows: Sequence[Row[Any]]) -> dict[str, list[str]]:
-    """The texts of a page's rows, as far as they are looked through, by answer."""
+    """The texts of a page's rows by answer, cut to `EXCERPTED_CHARS`."""
     query = select(
         answers.c.answer_id,
         func.substr(answers.c.input, 1, EXCERPTED_CHARS),

@@ -24,8 +24,8 @@ class SqlHistoryQueries:
     def __init__(
         self, database: Database, *, few_documents: int = FEW_DOCUMENTS, first_window: int = FIRST_WINDOW
     ) -> None:
-        """`few_documents`: up to so many found texts are looked up one by one; more are walked through in order, in
-        windows of positions of which the first is `first_window` wide.
+        """`few_documents`: up to this many matches are looked up individually. More are scanned in order, in windows of
+        positions; the first window is `first_window` wide.
         """
         self._database = database
         self._rows = partial(paging.rows, few_documents=few_documents, first_window=first_window)
@@ -47,7 +47,7 @@ class SqlHistoryQueries:
         return [(row.position, summary_of(row, filters.search, beginnings.get(row.answer_id, ()))) for row in rows]
 
     def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:
-        # Page by page: no transaction stays open while a slow reader takes its time.
+        # Page by page: no transaction stays open for a slow reader.
         before: int | None = None
         while True:
             batch = partial(self._rows, query=WHOLE, owner=owner, filters=filters, limit=EXPORT_BATCH, before=before)

@@ -1,7 +1,6 @@
-"""Reserving, settling and expiring in SQL, inside the transaction that stores a generation or its outcome.
+"""Reserves, settles and expires in SQL, inside the transaction that stores a generation or its outcome.
 
-A reservation keeps what its call cost in the end: it can be corrected, by a bill that comes late or from a process that
-was given up.
+A reservation keeps the final cost of its call, so a late bill, or one from a process that was given up, can correct it.
 """
 
 from collections.abc import Sequence
@@ -35,7 +34,7 @@ from .upsert import add_to
 
 _seconds, _days, _reserved = limit_seconds.c, limit_days.c, limit_reservations.c
 _DAY = select(_days.tokens, _days.picousd).where(_days.account == bindparam("of"), _days.day == bindparam("on"))
-# Clocks may step back, and requests wait for their turn: a little of what is to come counts as well.
+# Clocks may step back and requests may wait, so the next minute counts as well.
 _MINUTE = select(func.coalesce(func.sum(_seconds.generations), 0), func.min(_seconds.second)).where(
     _seconds.account == bindparam("of"),
     _seconds.second.between(bindparam("now_s") - MINUTE_S, bindparam("now_s") + MINUTE_S),
@@ -99,7 +98,7 @@ def statuses(connection: Connection, accounts: Sequence[Account], now_ms: int) -
 
 
 def expire(connection: Connection, now_ms: int) -> int:
-    """Charge overdue reservations in full; how many calls."""
+    """Charge overdue reservations in full. Returns the number of calls."""
     rows = connection.execute(_OVERDUE, {"now": now_ms}).all()
     for row in rows:
         charge_row(connection, row, _each(row).times(row.attempts))
@@ -107,7 +106,7 @@ def expire(connection: Connection, now_ms: int) -> int:
 
 
 def charge_row(connection: Connection, row: Row[Any], amount: Amount) -> None:
-    """Charge an account's reservation, instead of what it was charged before."""
+    """Charge an account's reservation. Replaces an earlier charge."""
     picousd = to_pico(amount.usd) or 0
     spent = {"id": row.request_id, "of": row.account, "spent": amount.tokens, "money": picousd}
     connection.execute(_SPENT, spent)
@@ -116,12 +115,12 @@ def charge_row(connection: Connection, row: Row[Any], amount: Amount) -> None:
 
 
 def _each(row: Row[Any]) -> Amount:
-    """The most that each attempt can cost."""
+    """The maximum cost of each attempt."""
     return Amount(row.tokens, _usd(row.picousd))
 
 
 def _nothing_to_extend(connection: Connection, reservation: Reservation, before: LimitStatuses) -> LimitStatus | None:
-    """A further attempt adds to what its call has reserved; where that was settled meanwhile, nothing would be reserved."""
+    """The limit that refuses a retry whose call was settled meanwhile: nothing is left to add its attempt to."""
     if reservation.demand.call or reservation.demand.amount == FREE:
         return None
     if connection.execute(_OPEN, {"id": reservation.request_id}).first() is not None:
@@ -134,7 +133,7 @@ def _statuses(accounts: Sequence[Account], tallies: dict[Account, Tally], now_ms
 
 
 def _tally(connection: Connection, account: Account, now_ms: int) -> Tally:
-    """What the account's limits are about; the rest stays 0."""
+    """The counts that the account's limits need; the rest stays 0."""
     tally: dict[str, Any] = {}
     if account.allowance.generations_per_minute is not None:
         generations, first = connection.execute(_MINUTE, {"of": account.name, "now_s": now_ms // SECOND_MS}).one()

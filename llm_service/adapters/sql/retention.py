@@ -1,4 +1,4 @@
-"""Deleting generations in SQL, in batches, with the texts that nobody else shares."""
+"""Deletes generations in SQL, in batches, with the texts that no other row shares."""
 
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ class SqlRetention:
 
     def delete_all(self, owner: str) -> int:
         newest = select(func.max(generations.c.position)).where(generations.c.owner == owner)
-        # What begins meanwhile is not meant.
+        # Generations that start meanwhile are kept.
         last = self._database.read(lambda connection: connection.execute(newest).scalar_one())
         if last is None:
             return 0
@@ -41,14 +41,14 @@ class SqlRetention:
         return self._delete_in_batches(old.order_by(generations.c.created_ms))
 
     def scrub(self) -> None:
-        # What was deleted stays in the index's older parts until they are merged: here to the end, step by step.
+        # Deleted text stays in the index's older parts until they are merged. This merges all, in steps.
         pages = -MERGE_PAGES
         while self._database.write(partial(merge, pages=pages)):
             pages = MERGE_PAGES
         self._database.truncate_log()
 
     def _delete_in_batches(self, query: Select[Any]) -> int:
-        """Each batch is a transaction of its own: nobody waits for long."""
+        """Each batch is its own transaction, so nobody waits long."""
         deleted = 0
         while rows := self._database.write(lambda connection: texts.delete_rows(connection, query.limit(DELETE_BATCH))):
             deleted += len(rows)

@@ -1,4 +1,4 @@
-"""Generations as rows, both ways."""
+"""Converts generations to rows and back."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from .tables import answers, generations
 
 _USAGE = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "reasoning_tokens")
 _BILLED = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
-# What is known only when a generation is over.
+# Known only when a generation is over.
 OUTCOME = (
     "status", *_USAGE, *(f"billed_{name}" for name in _BILLED), "cost_picousd", "saved_picousd", "price_version", "error",
     "incomplete_reason", "attempts", "upstream_request_id", "latency_ms", "finished_ms",
@@ -25,7 +25,7 @@ _SUMMARY = (
     "request_id", "template_id", "template_revision", "model", "status", "cached", "snippet", *_USAGE,
     "cost_picousd", "saved_picousd", "latency_ms", "created_ms", "error",
 )  # fmt: skip
-# Columns that are fields of the same name and type, of all generations.
+# Columns that equal the field of the same name.
 _PLAIN = (
     "request_id", "owner", "answer_id", "template_id", "template_revision", "model", "provider", "cached", "snippet",
     "cache_key", "price_version", "error", "incomplete_reason", "attempts", "upstream_request_id", "latency_ms",
@@ -40,7 +40,7 @@ WHOLE = select(
 
 
 def answer_row(generation: Generation) -> dict[str, Any]:
-    """Its texts."""
+    """The row of its texts."""
     return {
         "answer_id": generation.answer_id,
         "input": generation.input,
@@ -52,7 +52,7 @@ def answer_row(generation: Generation) -> dict[str, Any]:
 
 
 def generation_row(generation: Generation) -> dict[str, Any]:
-    """`shares` is the answer whose document the row gets, where there is one."""
+    """`shares`: the answer whose document the row gets, if there is one."""
     return {
         **{name: getattr(generation, name) for name in _PLAIN},
         "shares": generation.answer_id,
@@ -70,7 +70,7 @@ def outcome_row(generation: Generation) -> dict[str, Any]:
 
 
 def generation_of(row: Row[Any]) -> Generation:
-    """Of a row of `WHOLE`."""
+    """From a row of `WHOLE`."""
     values = row._mapping
     return Generation(
         **_summary_values(values),
@@ -93,7 +93,7 @@ def generation_of(row: Row[Any]) -> Generation:
 
 
 def summary_of(row: Row[Any], search: Search | None, texts: Sequence[str]) -> GenerationSummary:
-    """Of a row of `SUMMARIES`, with the words around what the search finds in the texts."""
+    """From a row of `SUMMARIES`, with an excerpt around the match in the texts."""
     match = excerpt(search, texts) if search else None
     return GenerationSummary(**_summary_values(row._mapping), match=match)
 

@@ -1,4 +1,4 @@
-"""Which schema the database has, and the way to this program's."""
+"""The database's schema version, and its migration to this program's version."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from sqlalchemy import Connection, inspect, text
 from .errors import DatabaseFault
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# Oldest first; the last is this program's. Kept here so that a start with nothing to migrate need not load Alembic.
+# Oldest first; the last is this program's. With this list, a start without migrations need not load Alembic.
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 
 
 def check_schema(connection: Connection) -> bool:
-    """Migrate if the database is older; True if it was.
+    """Migrate the database if it is older; True if it was.
 
     Raises `DatabaseFault` if it is newer than this program.
     """

@@ -1,8 +1,8 @@
-"""The tables, as the newest migration leaves them (a test compares both).
+"""The tables, as after the newest migration (a test compares both).
 
-`answers` holds the texts, once; `generations` has one row per request and points to its texts, so that a cache hit
-adds a short row. Lists read `generations` only, sums `usage_hours`, which outlive what they count. `limit_` tables hold
-what is counted against limits, by account; they have rows only where something is limited.
+`answers` stores each text once. `generations` has one row per request and refers to its texts, so a cache hit adds only
+a short row. Lists read only `generations`. Sums read `usage_hours`, whose rows outlive the generations. The `limit_`
+tables hold the counts for limits by account; they have rows only if something is limited.
 """
 
 from sqlalchemy import (
@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from llm_service.core.usage.sums import COUNTS
 
-# SQLite gives its fast row ids to INTEGER only.
+# SQLite uses its fast row ids only for INTEGER.
 Position = Integer
 
 metadata = MetaData(
@@ -41,7 +41,7 @@ answers = Table(
     Column("answer_id", String(36), primary_key=True, comment="request_id of the generation that made it"),
     Column("input", Text, nullable=False),
     Column("parameters", Text, nullable=False, comment="JSON object, as the caller gave it"),
-    Column("output", Text, comment="NULL while it runs and where nothing came"),
+    Column("output", Text, comment="NULL while it runs and if there was no output"),
     Column("structured", Boolean, nullable=False, server_default=false(), comment="whether the output is to be JSON"),
     Column("document", BigInteger, comment="of the search index; NULL while it runs"),
     Column("messages", Text, nullable=False, server_default="[]", comment="JSON list of roles with their parts"),
@@ -83,9 +83,9 @@ generations = Table(
     Column("created_ms", BigInteger, nullable=False, comment="Unix time, UTC"),
     Column("finished_ms", BigInteger),
     Column("document", BigInteger, comment="that of its answer: the position of the row whose end completed the texts"),
-    sqlite_autoincrement=True,  # a deleted row's position is never given again: cursors stay right
+    sqlite_autoincrement=True,  # positions are never reused, so cursors stay valid
 )
-# Lists go through it by position and look at what filters ask for without touching the rows.
+# Lists scan it by position; filters read its columns without touching the rows.
 listed = Index(
     "ix_generations_listed",
     *(
@@ -104,7 +104,7 @@ idempotency_keys = Table(
     Column("request_id", String(36), nullable=False, index=True, comment="the generation that has the key"),
     Column("created_ms", BigInteger, nullable=False, index=True, comment="Unix time, UTC"),
 )
-# Few rows are under way at a time: finding what a dead process left behind must not scan the table.
+# Few generations run at a time. Finding those of a dead process must not scan the table.
 unfinished = Index(
     "ix_generations_unfinished",
     generations.c.created_ms,
@@ -193,11 +193,11 @@ limit_reservations = Table(
     Column("attempts", Integer, nullable=False, comment="that are reserved for"),
     Column("tokens", BigInteger, nullable=False, comment="the most that one attempt can use"),
     Column("picousd", BigInteger, nullable=False),
-    Column("spent_tokens", BigInteger, comment="what it used; NULL while the call is under way"),
+    Column("spent_tokens", BigInteger, comment="what it used; NULL while the call is in progress"),
     Column("spent_picousd", BigInteger),
     Column("expires_ms", BigInteger, nullable=False, index=True, comment="Unix time when the call is surely over"),
 )
-# The calls that are under way.
+# Calls in flight.
 open_reservations = Index(
     "ix_limit_reservations_open",
     limit_reservations.c.account,

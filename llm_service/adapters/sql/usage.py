@@ -1,4 +1,4 @@
-"""The sums of usage, read. `counting` writes them."""
+"""Reads the usage sums. `usage_ledger` writes them."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""Adding to the sums of usage: one row for each hour, owner, template, revision and model, its latencies beside it.
+"""Adds to the usage sums: one row per hour, owner, template, revision and model, with its latencies.
 
-Whatever stores an outcome calls `count` in its own transaction. A transaction runs inside `summed`, which at its end adds
-what was counted: fifty cache hits that are committed together are one change of one row.
+Code that stores an outcome calls `count` in the same transaction. Transactions run inside `summed`, which adds the
+counts at the end: fifty cache hits in one commit change one row once.
 """
 
 from collections.abc import Iterator
@@ -28,9 +28,9 @@ Key = tuple[str, int, str, str, str]
 
 
 def count(connection: Connection, generation: Generation, instead_of: Generation | None = None) -> None:
-    """Add a generation that is over; one that runs adds nothing yet.
+    """Count a generation that is over; a running one is ignored.
 
-    `instead_of` is the same generation as it was counted before.
+    `instead_of`: the same generation as counted before, which is subtracted.
     """
     if generation.finished_ms is None:
         return
@@ -42,11 +42,11 @@ def count(connection: Connection, generation: Generation, instead_of: Generation
 
 @contextmanager
 def summed(connection: Connection) -> Iterator[None]:
-    """Around the work of a transaction."""
+    """Wraps a transaction and adds its counts at the end."""
     counted: dict[Key, UsageSums] = {}
     connection.info[_COUNTED] = counted
     yield
-    # Always in the same order, so that two transactions which change the same rows cannot block each other.
+    # Sorted: transactions that change the same rows in the same order cannot deadlock.
     for key in sorted(counted):
         _add(connection, key, counted[key])
 

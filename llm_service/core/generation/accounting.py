@@ -1,4 +1,4 @@
-"""What a generation adds to the sums of usage."""
+"""What a generation adds to the usage sums."""
 
 from ..usage.pricing import ZERO_USD
 from ..usage.sums import UsageSums, bucket_of
@@ -7,7 +7,7 @@ from .model import Generation, Status
 
 
 def sums_of(generation: Generation) -> UsageSums:
-    """What one generation that is over adds to the sums."""
+    """The usage of one generation that is over."""
     status = generation.status
     called = generation.attempts > 0
     answered = status in (Status.COMPLETED, Status.INCOMPLETE)

@@ -1,4 +1,4 @@
-"""What the attempts of one generation cost."""
+"""The cost of a generation's attempts."""
 
 from ..usage.ports import Prices
 from ..usage.pricing import NO_BILL, Bill
@@ -6,10 +6,10 @@ from ..usage.tokens import Usage
 
 
 class AttemptBilling:
-    """The attempts of a generation's own call to a provider, and the bill so far; none for one that joined a call.
+    """The attempts of a generation's own provider call, and the bill so far. A generation that joined a call has none.
 
-    An attempt that ends without having reported all of its tokens may be billed all the same: it is `unreported`, and so
-    is the attempt under way until it reports.
+    An attempt that ends without reporting all of its tokens may still be billed: it is `unreported`. So is the current
+    attempt until it reports.
     """
 
     def __init__(self, model: str, prices: Prices, *, joined: bool) -> None:
@@ -24,17 +24,17 @@ class AttemptBilling:
         return self._unreported + self._under_way
 
     def retry(self, attempt: int, *, may_be_billed: bool) -> None:
-        """The attempt under way failed; the next one begins."""
+        """The current attempt failed; the next one begins."""
         self.end(may_be_billed=may_be_billed)
         self.attempts = attempt
         self._under_way = True
 
     def report(self, usage: Usage) -> None:
-        """The attempt under way said what it used, which ends it."""
+        """The current attempt reported its usage, which ends it."""
         self.bill = self.bill.plus(Bill.of(usage, self._price))
         self.end(may_be_billed=not usage.is_complete)
 
     def end(self, *, may_be_billed: bool) -> None:
-        """The attempt under way is over. Nothing happens where it had ended already."""
+        """End the current attempt, unless it has already ended."""
         self._unreported += self._under_way and may_be_billed
         self._under_way = False

@@ -1,4 +1,4 @@
-"""A bound on the calls to one provider that a process makes at once."""
+"""Limits a process's concurrent calls to a provider."""
 
 import threading
 
@@ -6,7 +6,7 @@ from ..errors import Overloaded
 
 
 class Bulkhead:
-    """`size` slots. Nobody waits for one."""
+    """`size` slots. Callers never wait for a slot."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -14,10 +14,10 @@ class Bulkhead:
         self._lock = threading.Lock()
 
     def acquire(self) -> None:
-        """Raises `Overloaded` where no slot is free."""
+        """Raises `Overloaded` if no slot is free."""
         with self._lock:
             if self.in_use >= self.size:
-                raise Overloaded("The service is making as many calls to models as it may.", retry_after_s=1)
+                raise Overloaded("The service is making as many calls to models as it is allowed to.", retry_after_s=1)
             self.in_use += 1
 
     def release(self) -> None:

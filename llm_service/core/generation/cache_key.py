@@ -1,7 +1,7 @@
-"""The key under which an answer may be used again.
+"""The cache key of an answer.
 
-It is the SHA-256 of canonical JSON of everything that would be sent, and of whom the answer is for: never a list of
-chosen parameters, so that nothing can be forgotten.
+It is the SHA-256 of canonical JSON of everything that would be sent, and of whom the answer is for. It is never a list
+of chosen parameters, which could miss one.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ KEY_VERSION = 2
 
 
 def key_parts(call: ProviderCall, *, provider: str, scope: str) -> dict[str, Any]:
-    """What the key is made of. `scope` is the owner, or `*` where answers are shared between owners."""
+    """The parts of the key. `scope` is the owner, or `*` if owners share answers."""
     return {
         "version": KEY_VERSION,
         "provider": provider,

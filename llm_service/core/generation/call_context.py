@@ -1,4 +1,4 @@
-"""The deadline of a call to a provider, and the way to stop it."""
+"""The deadline of a provider call, and how to stop it."""
 
 import threading
 from collections.abc import Callable
@@ -7,10 +7,10 @@ from ..clock import Clock
 
 
 class CallContext:
-    """When a provider call must be over, and how to end it from outside. Safe from any thread or greenlet.
+    """The deadline of a provider call, and how to stop it from outside. Safe from any thread or greenlet.
 
-    `deadline` is on the monotonic clock. `may_restart` says whether a call that brought text already may be made
-    again: nobody has seen that text. `may_retry` is asked before each further attempt, which may be billed again.
+    `deadline` is on the monotonic clock. `may_restart`: whether a call that already produced text may be repeated,
+    because nobody has seen the text. `may_retry` is called before each further attempt, which may be billed too.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class CallContext:
         return self._stopped.is_set()
 
     def stop(self) -> None:
-        """End the call: waits end at once, and so does a read that blocks in another thread."""
+        """End the call: waits end at once, also a read that blocks in another thread."""
         self._stopped.set()
         if self._abort is not None:
             self._abort()
@@ -42,7 +42,7 @@ class CallContext:
         return self._clock.wait(self._stopped, seconds)
 
     def on_stop(self, abort: Callable[[], None] | None) -> None:
-        """What ends the next wait (None = nothing does); called at once if the call is stopped already."""
+        """Set what aborts the next wait (None = nothing). It is called at once if the call is already stopped."""
         self._abort = abort
         if abort is not None and self.stopped:
             abort()

@@ -1,12 +1,12 @@
 """The life of a generation, from its `running` row to its stored outcome.
 
-    RUNNING     its call is under way: its own, or one that it joined
-      | finish(outcome): the call ended, or somebody cancelled it, its callers left, the process stops
-    FINISHING   its outcome is being stored; nothing else can end it now
+    RUNNING     its call is in progress: its own, or one that it joined
+      | finish(outcome): the call ended, it was cancelled, its callers left, or the process stops
+    FINISHING   its outcome is being stored; nothing else can end it
       |
     FINISHED    subscribers have the result
 
-The upstream call that it reads from is a `SharedCall`, which several generations may share.
+It reads from a `SharedCall`, an upstream call that several generations may share.
 """
 
 import threading
@@ -36,10 +36,10 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class GenerationResult:
-    """The last thing that a subscriber gets. `timings_ms` says where the time went, by name.
+    """What a subscriber gets last. `timings_ms`: milliseconds by step.
 
-    `collapsed`: another request's call was joined. `replayed`: it answers an Idempotency-Key that was used before.
-    `limits`: the caller's when it began.
+    `collapsed`: it joined another request's call. `replayed`: it answers an Idempotency-Key that was used before.
+    `limits`: the caller's limits when it began.
     """
 
     generation: Generation
@@ -51,18 +51,18 @@ class GenerationResult:
 
 
 class Registry(Protocol):
-    """Who keeps the generations and the upstream calls of this process."""
+    """Keeps the generations and the upstream calls of this process."""
 
     def remove(self, generation: "InFlightGeneration") -> None: ...
 
     def stop_unless_shared(self, call: SharedCall) -> None:
-        """End an upstream call of this process that nobody is left to share."""
+        """End an upstream call of this process that no generation shares any more."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Collaborators:
-    """What every generation of a process uses. `cache` gets complete answers."""
+    """Objects that all generations of a process use. `cache` gets complete answers."""
 
     registry: "Registry"
     recorder: OutcomeRecorder
@@ -75,10 +75,10 @@ class Collaborators:
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a generation's request says about it.
+    """How a generation behaves, from its request.
 
-    `detached`: it runs to its end when nobody is subscribed. `cacheable`: a complete answer of its own call goes to the
-    cache. `outputs`: what its answer must be. `model_chosen`: the model that its caller asked for.
+    `detached`: it continues when nobody is subscribed. `cacheable`: a complete answer of its own call is cached.
+    `outputs`: the outputs that its answer must match. `model_chosen`: the model that its caller asked for.
     """
 
     detached: bool = False
@@ -88,12 +88,12 @@ class Traits:
 
 
 class InFlightGeneration:
-    """One generation under way. Only `finish` ends it, and only once."""
+    """A generation in progress. Only `finish` ends it, and only once."""
 
     def __init__(
         self, running: Generation, call: SharedCall, stopwatch: Stopwatch, traits: Traits, uses: Collaborators
     ) -> None:
-        """`running` is its row."""
+        """`running`: its row."""
         self.generation = running
         self.call = call
         self.traits = traits
@@ -107,7 +107,7 @@ class InFlightGeneration:
         self._finished = threading.Event()
         self._result: GenerationResult | ServiceError | None = None
         self._stored: Generation | None = None
-        # Where its text ends although its call goes on for others.
+        # Where its text ends, although its call continues for others.
         self._cut_at: int | None = None
         self._left_call = False
 
@@ -132,9 +132,9 @@ class InFlightGeneration:
         return text if self._cut_at is None else text[: max(0, self._cut_at - position)]
 
     def finish(self, outcome: Outcome) -> Generation | None:
-        """End it: store the outcome and give it to all subscribers. Its generation as it is then; None: it had ended.
+        """End it: store the outcome and give it to all subscribers. Returns the final generation; None: it had ended.
 
-        An outcome that cannot be stored raises nothing: subscribers get that as the result.
+        If the outcome cannot be stored, nothing is raised: subscribers get that error.
         """
         with self._lock:
             if self._state is not State.RUNNING:
@@ -158,11 +158,11 @@ class InFlightGeneration:
         return generation
 
     def result_of(self, result: CallResult) -> Outcome:
-        """What the end of its call is for this generation."""
+        """The outcome for this generation of the end of its call."""
         return Outcome.of(result, self.traits.outputs, model_chosen=self.traits.model_chosen)
 
     def offer_to_cache(self, outcome: Outcome) -> bool:
-        """Cache the answer of its own call, where that may be; whether it did."""
+        """Cache the answer of its own call, if allowed. Returns whether it did."""
         done = outcome.done
         if self.collapsed or not self.traits.cacheable or not outcome.is_cacheable or done is None:
             return False
@@ -171,7 +171,7 @@ class InFlightGeneration:
         return True
 
     def amend_billing(self) -> None:
-        """After its call ended: store the whole bill, where its outcome was stored before the call told it."""
+        """After its call ended: store the whole bill if the outcome was stored before the call reported it."""
         was, bill, unreported = self._stored, self.billing.bill, self.billing.unreported
         if was is None or (not self._left_call and (was.billed, was.unreported) == (bill.usage, unreported)):
             return
@@ -181,14 +181,14 @@ class InFlightGeneration:
         self._uses.recorder.amend_billing(was, now)
 
     def _leave_call(self) -> None:
-        """Keep the text so far, and the call to those who share it."""
+        """Keep the text so far, and leave the call to those who share it."""
         self._cut_at = len(self.call.text_after(0))
         self._left_call = self.collapsed or self.call.members > 1
         self.call.leave(self.request_id)
         self._uses.registry.stop_unless_shared(self.call)
 
     def _ended(self, outcome: Outcome) -> Generation:
-        """Its generation with how it ended."""
+        """Its generation with the outcome."""
         done, bill = outcome.done, self.billing.bill
         known: dict[str, Any] = {
             "status": outcome.status,
@@ -215,7 +215,7 @@ class InFlightGeneration:
         recorder = self._uses.recorder
         if outcome.error is not None:
             self._uses.reporter.ended(generation)
-        # A process that stops has no time for a store that is busy.
+        # A process that stops cannot wait for a busy store.
         patient = outcome.status is not Status.INTERRUPTED
         if self._left_call:
             kept = recorder.finish_with_own_answer(generation, self._uses.make_id(), patient=patient)
@@ -230,7 +230,7 @@ class InFlightGeneration:
 
 
 class Subscribers:
-    """Who waits for a generation."""
+    """The wakers of those who wait for a generation."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -253,7 +253,7 @@ class Subscribers:
             waker.set()
 
     def gone_for_s(self, now: float) -> float | None:
-        """Since when the last one has left; None where there is one, or there was none yet."""
+        """Seconds since the last one left; None if there is one, or was none yet."""
         return None if self._left_at is None else now - self._left_at
 
 

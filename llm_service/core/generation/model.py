@@ -1,4 +1,4 @@
-"""Generations as frozen values: what is asked for, what is sent, what is answered and stored."""
+"""Generations as frozen values: what is requested, sent, answered and stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ class Status(StrEnum):
 
 
 class CacheMode(StrEnum):
-    """What the caller's `Cache-Control` asks: use the cache, skip the lookup, or neither look up nor store."""
+    """The caller's `Cache-Control`: use the cache, skip the lookup, or neither look up nor store."""
 
     DEFAULT = "default"
     NO_CACHE = "no-cache"
@@ -35,7 +35,7 @@ class CacheMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """What a caller asks for. `model` None = the template's own, or the default."""
+    """A caller's request. `model` None = the template's model, or the default."""
 
     template_id: str
     input: str
@@ -46,7 +46,7 @@ class GenerateRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProviderCall(HasMessages):
-    """Exactly what goes to the provider. `output` None = the answer is plain text.
+    """Exactly what is sent to the provider. `output` None = the answer is plain text.
 
     `options` have neutral names (`temperature`, `top_p`, `max_output_tokens`); the provider's adapter translates them.
     """
@@ -66,7 +66,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The provider's terminal event. `text` is the whole answer, that is, all deltas joined."""
+    """The provider's terminal event. `text` is the whole answer: all deltas joined."""
 
     status: Status
     text: str
@@ -78,9 +78,9 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """The call failed and is made again, as attempt number `attempt`; the text that came so far is void.
+    """The call failed and is repeated as attempt number `attempt`; earlier text is void.
 
-    `may_be_billed`: the attempt that failed may be on the bill although it reported no tokens.
+    `may_be_billed`: the failed attempt may be billed although it reported no tokens.
     """
 
     attempt: int
@@ -89,7 +89,7 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """An attempt failed and reported its tokens all the same: they are billed like an answer's."""
+    """A failed attempt reported its tokens: they are billed like an answer's."""
 
     usage: Usage
 
@@ -99,7 +99,7 @@ ProviderEvent = Delta | Retrying | Billed | Done
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """How a shared call ended: with `done`, or with `failure`. Plain values, as everyone who shares it gets them."""
+    """How a shared call ended: with `done` or with `failure`. Plain values, because all who share it get them."""
 
     done: Done | None = None
     failure: Failure | None = None
@@ -107,7 +107,7 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A caller's key for one request. `fingerprint` is that of the body; `route` the address it came to."""
+    """A caller's key for one request. `fingerprint` is that of the body, `route` the request's address."""
 
     route: str
     key: str
@@ -116,7 +116,7 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """The request that has a key already."""
+    """The request that already has a key."""
 
     request_id: str
     fingerprint: str
@@ -124,9 +124,9 @@ class KeyHolder:
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """A complete answer as the cache keeps it. `answer_id` is the generation whose stored texts it shares.
+    """A complete answer in the cache. `answer_id` is the generation whose stored texts it shares.
 
-    `cost_usd` is what it cost to get, and so what using it again saves; None = unknown.
+    `cost_usd` is its cost, and so the saving of each reuse; None = unknown.
     """
 
     owner: str
@@ -142,11 +142,11 @@ class CachedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class GenerationSummary:
-    """What a list shows of a generation: no texts beyond `snippet`, the first words of the input.
+    """A generation in a list: no texts except `snippet`, the first words of the input.
 
-    `usage` is that of the answer, whoever paid for it. `cost_usd` is what this request cost, `saved_usd` what it would have
-    cost without the cache and without sharing a call; None = unknown. `created_ms` is Unix time in milliseconds;
-    `latency_ms` None while it runs. `match`: the words around the place that a search found.
+    `usage` is that of the answer, no matter who paid for it. `cost_usd` is the cost of this request, `saved_usd` what
+    the cache or a shared call saved; None = unknown. `created_ms` is Unix time in milliseconds. `latency_ms` is None
+    while it runs. `match`: the words around a search's match.
     """
 
     request_id: str
@@ -167,13 +167,13 @@ class GenerationSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation(GenerationSummary, HasMessages):
-    """One request and its answer, whole: a row of the history and the body of a response.
+    """A request and its whole answer: a row of the history and the body of a response.
 
-    `answer_id` names the generation whose texts this one shares (its own id unless it was served from the cache).
-    `model` is the one asked for; `cache_key` the SHA-256 of all that was sent. `structured`: the template declares that
-    the answer is JSON, and a complete one was checked. `billed` is what the provider bills for this request, failed
-    attempts included; None in it = unknown. `price_version` names the list that priced it. `unreported` is how many of its
-    attempts may be on the bill without having reported their tokens; None = not known: it is not stored.
+    `answer_id` is the generation whose texts this one shares (its own id unless it was served from the cache). `model`
+    is the requested one, `cache_key` the SHA-256 of all that was sent. `structured`: the template declares JSON
+    outputs, and a complete answer was checked. `billed` is what the provider bills for this request, including failed
+    attempts; None in it = unknown. `price_version` names the price list. `unreported`: the number of attempts that may
+    be billed without having reported their tokens; None = unknown, because it is not stored.
     """
 
     owner: str
@@ -195,7 +195,7 @@ class Generation(GenerationSummary, HasMessages):
 
     @property
     def has_texts(self) -> bool:
-        """False where the history keeps none; no request has an empty input."""
+        """False if the history keeps none; no request has an empty input."""
         return self.input != ""
 
     def without_texts(self) -> "Generation":
@@ -214,7 +214,7 @@ class CacheStats:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamState:
-    """How the calls to the provider are doing in this process. `circuit`: `closed`, `open` or `half-open`."""
+    """The state of this process's provider calls. `circuit`: `closed`, `open` or `half-open`."""
 
     in_flight: int
     slots: int
@@ -223,5 +223,5 @@ class UpstreamState:
 
 
 def snippet_of(text: str) -> str:
-    """The first words on one line, as lists show them."""
+    """The first words on one line, for lists."""
     return " ".join(text[: SNIPPET_CHARS * 2].split())[:SNIPPET_CHARS]

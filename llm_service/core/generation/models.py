@@ -11,7 +11,7 @@ from ..templates.model import Template
 class AllowedModels:
     """`allowed` is what callers may ask for; `stand_in` answers in place of every model (the echo provider).
 
-    `only`: what is left of it for one caller; None = all.
+    `only`: the models of one caller's key; None = all.
     """
 
     default: str
@@ -20,13 +20,13 @@ class AllowedModels:
     only: frozenset[str] | None = None
 
     def of(self, caller: Caller) -> "AllowedModels":
-        """Those that the caller's key opens."""
+        """The models that the caller's key allows."""
         return self if caller.models is None else replace(self, only=caller.models)
 
     def choose(self, asked: str | None, template: Template) -> str:
         """Raises `UnknownModel` for a model outside the list; a template's own model is allowed for that template.
 
-        The one place where a model is refused: whoever asks, and for whatever reason it is this one.
+        The only place that refuses models, for every caller and every reason.
         """
         chosen = asked or self.default_for(template)
         allowed = self.allowed_for(template)
@@ -35,19 +35,19 @@ class AllowedModels:
         return self.stand_in or chosen
 
     def shown_for(self, template: Template) -> str:
-        """What stands in a page for the model of a request that names none."""
+        """The model that pages show for a request that names none."""
         return self.stand_in or self.default_for(template)
 
     def default_for(self, template: Template) -> str:
-        """The model of a request that names none; `stand_in` answers in its place too."""
+        """The model of a request that names none; `stand_in` may answer in its place."""
         return template.model or self.default
 
     def allowed_for(self, template: Template) -> frozenset[str]:
-        """What a caller of this template may ask for."""
+        """The models that a caller may request with this template."""
         allowed = frozenset((*self.allowed, self.default, *([template.model] if template.model else [])))
         return allowed if self.only is None else allowed & self.only
 
     @property
     def listed(self) -> list[str]:
-        """Those that are allowed whatever the template."""
+        """The models that are allowed for every template."""
         return [name for name in self.allowed if self.only is None or name in self.only]

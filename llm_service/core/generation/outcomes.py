@@ -1,8 +1,8 @@
-"""How a generation ends, and storing that, also when the database cannot be written just then.
+"""How a generation ends, and how that is stored, even if the database cannot be written.
 
-An answer was paid for. Where its row cannot be written it is tried again for two seconds, and then spooled to a file;
-nobody gets an answer that is not in the history, and none is lost. All outcomes are stored here: whole answers, failures,
-cancellations, and what a dead process left behind. What a call had reserved of limits is settled in the same transaction.
+An answer was paid for. If its row cannot be written, the write is retried for two seconds, then the row is spooled to a
+file. No caller gets an answer that is not in the history, and none is lost. All outcomes are stored here: answers,
+failures, cancellations, and those of dead processes. The same transaction settles the call's reservation.
 """
 
 from collections.abc import Callable
@@ -29,9 +29,9 @@ PATIENCE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a generation ends: with `done`, the provider's answer, or with `error`; with both where the answer is invalid.
+    """How a generation ends: with `done`, the provider's answer, or with `error`; with both if the answer is invalid.
 
-    `early`: before its call ended, which may go on for others.
+    `early`: before its call ended, which may continue for others.
     """
 
     status: Status
@@ -41,9 +41,9 @@ class Outcome:
 
     @classmethod
     def of(cls, result: CallResult, outputs: Outputs | None, *, model_chosen: str | None) -> "Outcome":
-        """What the result of a call is for one of the generations that share it.
+        """The outcome of a call for one of the generations that share it.
 
-        `outputs`: what its template declares. `model_chosen`: the model that its caller asked for.
+        `outputs`: those that its template declares. `model_chosen`: the model that its caller asked for.
         """
         if result.done is not None:
             error = _output_error(result.done, outputs)
@@ -56,12 +56,12 @@ class Outcome:
 
     @property
     def is_cacheable(self) -> bool:
-        """Only complete answers are used again."""
+        """Only complete answers are cached."""
         return self.status is Status.COMPLETED
 
 
 def _output_error(done: Done, outputs: Outputs | None) -> InvalidOutput | None:
-    """What is wrong with an answer that must be JSON; a refusal and a cut are reported in their own way."""
+    """The error of an answer that is not the JSON it must be. Refusals and cut answers are reported elsewhere."""
     if outputs is None or done.status is not Status.COMPLETED:
         return None
     try:
@@ -81,16 +81,16 @@ class OutcomeRecorder:
         self._reporter = reporter
 
     def finish(self, generation: Generation, *, patient: bool = True) -> bool:
-        """As `GenerationWriter.finish`, and settle what its call had reserved. `patient`: there is time to try again.
+        """As `GenerationWriter.finish`; also settles the call's reservation. `patient`: there is time to retry.
 
-        Raises `StorageUnavailable` when the outcome is only spooled: it comes into the history with `replay`.
+        Raises `StorageUnavailable` if the outcome is only spooled: `replay` adds it to the history.
         """
         return self._stored(lambda unit: _finish(unit, generation), generation, patient)
 
     def finish_with_own_answer(self, generation: Generation, answer_id: str, *, patient: bool = True) -> bool:
         """As `GenerationWriter.finish_with_own_answer`; raises as `finish` does.
 
-        Its call goes on for others: what is reserved for it is kept until `amend_billing`.
+        Its call continues for others: the reservation is kept until `amend_billing`.
         """
         return self._stored(
             lambda unit: unit.generations.finish_with_own_answer(generation, answer_id),
@@ -99,7 +99,7 @@ class OutcomeRecorder:
         )
 
     def amend_billing(self, was: Generation, now: Generation) -> None:
-        """Store a bill that came after the outcome; a store that is out of reach is reported."""
+        """Store a bill that came after the outcome. A failing store is only reported."""
 
         def work(unit: UnitOfWork) -> None:
             settle(unit, now)
@@ -111,7 +111,7 @@ class OutcomeRecorder:
             self._reporter.unexpected_error(error, was.request_id)
 
     def interrupt_older_than(self, created_ms: int) -> int:
-        """End what a dead process left running and began before; how many. What it reserved is charged in full."""
+        """End generations of dead processes that began before; how many. Their reservations are charged in full."""
         now_ms = self._clock.now_ms()
 
         def work(unit: UnitOfWork) -> int:
@@ -123,7 +123,7 @@ class OutcomeRecorder:
         return self._store.transaction(work)
 
     def replay(self) -> None:
-        """Store what was spooled, oldest first.
+        """Store the spooled outcomes, oldest first.
 
         Raises `StorageError` while the database still cannot be written.
         """
@@ -138,7 +138,7 @@ class OutcomeRecorder:
             except StorageError as error:
                 now = self._clock.monotonic()
                 gives_up_at = gives_up_at or now + PATIENCE_S
-                # The store itself may have waited long for a lock.
+                # The store may already have waited long for a lock.
                 if pause_s is None or now + pause_s > gives_up_at:
                     self._spool_it(generation, error)
                     break
@@ -174,7 +174,7 @@ def _finish(unit: UnitOfWork, generation: Generation) -> bool:
 
 
 def settle(unit: UnitOfWork, generation: Generation) -> None:
-    """Only one who made a call of its own has reserved anything."""
+    """Only a generation with its own call has a reservation."""
     if not generation.attempts:
         return
     settlement = Settlement(generation.request_id, generation.billed, generation.cost_usd, generation.unreported)

@@ -1,4 +1,4 @@
-"""What generations need from the world, in the core's words.
+"""The interfaces that generations need.
 
 Longer than other modules: most of it is what the ports promise.
 """
@@ -38,24 +38,24 @@ class Provider(Protocol):
 
     @property
     def identity(self) -> str:
-        """Names the provider in cache keys: two that may answer differently must differ here."""
+        """Identifies the provider in cache keys; different for providers that may answer differently."""
         ...
 
     def stream(self, call: ProviderCall, context: CallContext) -> Generator[ProviderEvent, None, None]:
-        """Yield `Delta`s and at the end exactly one `Done`, or raise an `UpstreamError` or `UpstreamRejected`.
+        """Yield `Delta`s and finally exactly one `Done`, or raise an `UpstreamError` or `UpstreamRejected`.
 
-        Where a call that fails reported its tokens, a `Billed` comes before the error.
+        If a failed call reported its tokens, a `Billed` comes before the error.
 
         Closing the generator closes the upstream call; so does `context.stop()`, and the generator then raises.
         """
         ...
 
     def warm(self) -> None:
-        """Pay what the first call would pay (imports, connections); safe to call twice."""
+        """Do the slow work of the first call (imports, connections); safe to call twice."""
         ...
 
     def health_error(self) -> str | None:
-        """Why answers are not to be expected now, for the readiness check; None = nothing known."""
+        """Why calls would fail now, for the readiness check; None = no known error."""
         ...
 
     @property
@@ -65,7 +65,7 @@ class Provider(Protocol):
 
 
 class ManagedProvider(Provider, Protocol):
-    """A provider with retries, a retry budget, a circuit breaker and slots of its own.
+    """A provider with retries and its own retry budget, circuit breaker and slots.
 
     It yields a `Retrying` before each further attempt.
     """
@@ -82,14 +82,14 @@ class ProviderResolver(Protocol):
         ...
 
     def state(self) -> UpstreamState:
-        """All of them together."""
+        """The state of all providers together."""
         ...
 
     def health_error(self) -> str | None: ...
 
     @property
     def warmed(self) -> bool:
-        """Whether all of them are."""
+        """Whether all providers are."""
         ...
 
     def warm(self) -> None: ...
@@ -98,16 +98,16 @@ class ProviderResolver(Protocol):
 
 
 class Cache(Protocol):
-    """Complete answers by key. Safe from threads and greenlets; never raises: without a cache the service goes on."""
+    """Complete answers by key. Safe from threads and greenlets. Never raises: the service works without a cache."""
 
     def get(self, key: str, *, counted: bool = True) -> CachedAnswer | None:
-        """`counted`: as a hit or a miss."""
+        """`counted`: count it as a hit or a miss."""
         ...
 
     def put(self, key: str, answer: CachedAnswer) -> None: ...
 
     def count_coalesced(self) -> None:
-        """Count a request that shares a call under way."""
+        """Count a request that joined a call."""
         ...
 
     def discard(self, key: str) -> None: ...
@@ -115,31 +115,31 @@ class Cache(Protocol):
     def discard_owner(self, owner: str) -> None: ...
 
     def clear(self) -> int:
-        """Empty the cache of every process; how many answers this one forgot. Raises `StorageError`."""
+        """Empty the cache of every process. Returns the number of answers this one removed. Raises `StorageError`."""
         ...
 
     def stats(self) -> CacheStats: ...
 
     def health_error(self) -> str | None:
-        """What is wrong with the cache, for the readiness check; None = nothing known."""
+        """Why the cache fails, for the readiness check; None = no known error."""
         ...
 
 
 class SharedCall(Protocol):
     """One upstream call, its text so far, and the generations that share it.
 
-    The generation that leads writes (`append`, `restart`, `complete`); everyone reads. Positions are code points of the
-    text. All values are plain: the members may be in several processes.
+    The leading generation writes (`append`, `restart`, `complete`), all read. Positions are code points of the text.
+    All values are plain, because members may be in several processes.
     """
 
     @property
     def call_id(self) -> str:
-        """The request_id of the generation that leads."""
+        """The request_id of the leading generation."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """That of the generation that leads, as `join` got it."""
+        """The leading generation's, as given to `join`."""
         ...
 
     @property
@@ -147,17 +147,17 @@ class SharedCall(Protocol):
 
     @property
     def result(self) -> CallResult | None:
-        """None while the call is under way."""
+        """None while the call is in progress."""
         ...
 
     @property
     def restarts(self) -> int:
-        """How often the text was discarded and began again."""
+        """How often the text was discarded and restarted."""
         ...
 
     @property
     def shown(self) -> bool:
-        """Whether anyone is shown the text while it grows: then it must not begin again."""
+        """Whether somebody sees the text while it grows: then it must not restart."""
         ...
 
     def append(self, text: str) -> None: ...
@@ -167,7 +167,7 @@ class SharedCall(Protocol):
         ...
 
     def complete(self, result: CallResult) -> None:
-        """The last write: nobody can join any more, and everyone who waits wakes."""
+        """The last write. Afterwards nobody can join; it wakes all who wait."""
         ...
 
     def text_after(self, position: int) -> str: ...
@@ -175,54 +175,54 @@ class SharedCall(Protocol):
     def mark_shown(self) -> None: ...
 
     def wait_completed(self, timeout_s: float) -> CallResult | None:
-        """None if it is still under way then."""
+        """None on a timeout."""
         ...
 
     def watch(self, waker: Waker) -> None:
-        """Have it set with every change, until `unwatch`."""
+        """Set the waker on every change, until `unwatch`."""
         ...
 
     def unwatch(self, waker: Waker) -> None: ...
 
     def leave(self, member: str) -> None:
-        """When the last member has left nobody can join any more; the leader's process then ends the call."""
+        """When the last member leaves, nobody can join any more, and the leader's process ends the call."""
         ...
 
 
 class SingleFlight(Protocol):
-    """Which upstream calls are under way, by cache key."""
+    """The upstream calls in progress, by cache key."""
 
     def join(self, key: str | None, member: str, fingerprint: str) -> SharedCall:
-        """The call that has this key, or a new one that `member` leads and must `complete`. None = shared with nobody.
+        """The call with this key, or a new one that `member` leads and must `complete`. `key` None = not shared.
 
-        `member` is a request_id; `fingerprint` tells apart generations with equal messages and unequal inputs.
+        `member` is a request_id; `fingerprint` distinguishes generations with equal messages but different inputs.
         """
         ...
 
 
 class Reporter(Protocol):
-    """Where background work reports what nobody else would hear of."""
+    """Receives the errors of background work."""
 
     def ended(self, generation: Generation) -> None:
         """A generation ended without an answer."""
         ...
 
     def unexpected_error(self, error: Exception, request_id: str | None = None) -> None:
-        """Something failed that should not; called while the error is handled."""
+        """An unexpected error; call it while handling the error."""
         ...
 
 
 class Spool(Protocol):
-    """Outcomes that the store could not take, until it can."""
+    """Keeps outcomes until the store can take them."""
 
     def add(self, generation: Generation) -> None:
         """When it returns, the outcome survives the process. Raises `OSError`."""
         ...
 
     def replay(self, store: Callable[[Generation], None]) -> Sequence[Exception]:
-        """Give all to `store`, oldest first, and forget them; where it raises a `StorageError`, all are kept for the next time.
+        """Pass all to `store`, oldest first, and remove them. If it raises a `StorageError`, all are kept.
 
-        What cannot be read, or stored for any other reason, is put aside; the reasons are returned.
+        Outcomes that cannot be read, or stored for another reason, are put aside; the reasons are returned.
         """
         ...
 
@@ -235,19 +235,19 @@ class GenerationWriter(Protocol):
         ...
 
     def finish(self, generation: Generation) -> bool:
-        """Store the outcome of a started generation. False: the row was deleted meanwhile."""
+        """Store the outcome of a started generation. False: the row was deleted."""
         ...
 
     def finish_with_own_answer(self, generation: Generation, answer_id: str) -> bool:
-        """As `finish`, with a copy of the texts under a new `answer_id`: its output differs from that of those who share."""
+        """As `finish`, with its own texts under a new `answer_id`, because its output differs from the shared one."""
         ...
 
     def amend_billing(self, was: Generation, now: Generation) -> None:
-        """Store a bill that came after the outcome was stored (`was`), also if the row was deleted meanwhile."""
+        """Store a bill that came after the outcome (`was`), even if the row was deleted."""
         ...
 
     def interrupt_older_than(self, created_ms: int, now_ms: int) -> Sequence[Generation]:
-        """Mark as `interrupted` what still runs and began before `created_ms`; as they were stored."""
+        """Mark running generations that began before `created_ms` as `interrupted`. Returns them as stored."""
         ...
 
 
@@ -262,40 +262,40 @@ class UnitOfWork(Protocol):
 
 
 class GenerationStore(Protocol):
-    """The write side of the history. What a method stored is durable when it returns. All raise `StorageError`."""
+    """The write side of the history. Writes are durable when a method returns. All raise `StorageError`."""
 
     def transaction(self, work: Callable[[UnitOfWork], T]) -> T:
-        """Run `work` and commit. It may be run twice, in another thread: it must do nothing but call its argument."""
+        """Run `work` and commit. It may run twice, in another thread, and must only call its argument."""
         ...
 
     def record_hit(self, generation: Generation, answer_id: str) -> bool:
-        """Store a generation that the cache answered with the answer that is stored as `answer_id`.
+        """Store a generation that the cache answered with the stored answer `answer_id`.
 
-        False, and nothing is stored: that answer was deleted meanwhile, perhaps in another process.
+        False, and nothing is stored: the answer was deleted, perhaps by another process.
         """
         ...
 
     def record_joined(self, generation: Generation) -> Generation:
-        """Store a running generation that shares the texts of `generation.answer_id`; the generation as it was stored.
+        """Store a running generation that shares the texts of `generation.answer_id`. Returns it as stored.
 
-        Where those texts are gone it stores them again, under its own id.
+        If those texts are gone, it stores them under its own id.
         """
         ...
 
     def get(self, owner: str, request_id: str) -> Generation | None:
-        """None for another owner's generation too."""
+        """None also for another owner's generation."""
         ...
 
 
 class RemoteControl(Protocol):
-    """Generations of other processes, through their rows. All methods raise `StorageError`."""
+    """Controls generations of other processes through their rows. All methods raise `StorageError`."""
 
     def request_cancel(self, owner: str, request_id: str) -> None:
-        """Mark a running generation: its process ends it when it next looks (`running_ids`)."""
+        """Mark a running generation; its process ends it at its next check (`running_ids`)."""
         ...
 
     def running_ids(self) -> Set[str]:
-        """The request_ids of everything that runs, of every owner and process."""
+        """The request_ids of all running generations, of every owner and process."""
         ...
 
 
@@ -303,13 +303,13 @@ class IdempotencyStore(Protocol):
     """Which request has an `Idempotency-Key`. All methods raise `StorageError`."""
 
     def claim(self, owner: str, key: IdempotencyKey, request_id: str, now_ms: int) -> KeyHolder | None:
-        """Give the key to a request, for 24 hours. The holder if another has it: one that runs or gave an answer."""
+        """Give the key to a request for 24 hours. Returns the holder if a running or answered request has it."""
         ...
 
     def release(self, owner: str, key: IdempotencyKey, request_id: str) -> None:
-        """Take the key back from a request that failed before it began."""
+        """Free the key of a request that failed before it began."""
         ...
 
     def prune(self, now_ms: int) -> int:
-        """Forget keys whose time is over; how many."""
+        """Delete expired keys; how many."""
         ...

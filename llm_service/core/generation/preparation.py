@@ -16,7 +16,7 @@ from .ports import ManagedProvider, ProviderResolver
 
 @dataclass(frozen=True, slots=True)
 class GenerationSettings:
-    """`deadline_s` is the wall clock of a whole generation; `max_output_tokens` 0 = the provider's own.
+    """`deadline_s` limits a whole generation; `max_output_tokens` 0 = the provider's own.
 
     `everyone`: the limits of all callers together.
     """
@@ -29,9 +29,9 @@ class GenerationSettings:
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """A checked and rendered request: all that is known before anything is paid for.
+    """A validated and rendered request, before anything is paid for.
 
-    It holds its template: a generation keeps the revision that it began with.
+    It holds its template, so a generation keeps the revision that it began with.
     """
 
     request: GenerateRequest
@@ -58,7 +58,7 @@ class RequestPreparer:
         self._settings = settings
 
     def prepare(self, request: GenerateRequest, caller: Caller) -> PreparedRequest:
-        """Raises `InputError`s that name what is wrong."""
+        """Raises an `InputError` that names the invalid fields."""
         template = self._templates.current.get(request.template_id)
         messages = template.render(request.input, request.parameters)
         model = self._models.of(caller).choose(request.model, template)
@@ -68,7 +68,7 @@ class RequestPreparer:
         return PreparedRequest(request, caller, template, provider, call, key)
 
     def key_parts(self, prepared: PreparedRequest) -> dict[str, Any]:
-        """What the cache key is the hash of."""
+        """The parts of the cache key."""
         return key_parts(prepared.call, provider=prepared.provider.identity, scope=self._scope(prepared.caller))
 
     def _scope(self, caller: Caller) -> str:
@@ -81,6 +81,6 @@ class RequestPreparer:
         return options
 
     def _budget_bound(self, caller: Caller) -> int:
-        """A budget reserves the most that an answer can cost: something must bound the answer."""
+        """A budget reserves an answer's maximum cost, so the answer needs a limit."""
         has_budget = any(account.has_budget for account in accounts_of(caller, self._settings.everyone))
         return BUDGET_OUTPUT_TOKENS if has_budget else 0

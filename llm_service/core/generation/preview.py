@@ -1,4 +1,4 @@
-"""What a request would send and could cost, before anything is paid."""
+"""What a request would send and could cost."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from .preparation import PreparedRequest, RequestPreparer
 
 # English and code have about four bytes of UTF-8 to a token, Chinese and Japanese about three.
 BYTES_PER_TOKEN = 4
-# What a provider puts around the messages, generously.
+# A generous estimate of what a provider adds around the messages.
 FRAME_TOKENS = 64
 
 
@@ -22,8 +22,8 @@ FRAME_TOKENS = 64
 class Preview:
     """`estimated_input_tokens` is an estimate: only the provider counts tokens.
 
-    `max_output_tokens` None = nothing bounds the answer. `max_cost_usd` is the most that one
-    call can cost, which a failed attempt that is billed comes on top of; None where the price or the bound is not known.
+    `max_output_tokens` None = the answer has no limit. `max_cost_usd` is the maximum cost of one attempt; billed failed
+    attempts are extra. None if the price or the limit is unknown.
     """
 
     prepared: PreparedRequest
@@ -36,7 +36,7 @@ class Preview:
 
 
 class PreviewService:
-    """Renders and looks, calls no model and stores nothing."""
+    """Renders and checks the cache; calls no model and stores nothing."""
 
     def __init__(self, preparer: RequestPreparer, cache: Cache, prices: Prices) -> None:
         self._preparer = preparer
@@ -44,7 +44,7 @@ class PreviewService:
         self._prices = prices
 
     def preview(self, request: GenerateRequest, caller: Caller) -> Preview:
-        """Raises `InputError`s that name what is wrong."""
+        """Raises an `InputError` that names the invalid fields."""
         prepared = self._preparer.prepare(request, caller)
         size = _size(prepared.call)
         most_input = size + FRAME_TOKENS
@@ -62,7 +62,7 @@ class PreviewService:
 
 
 def most_tokens(call: ProviderCall) -> tuple[int, int]:
-    """The most input and output tokens that one attempt can use: a token is at least one byte. Its output is bounded."""
+    """The maximum input and output tokens of one attempt: a token is at least one byte. The output must be limited."""
     return _size(call) + FRAME_TOKENS, int(call.options["max_output_tokens"])
 
 

@@ -1,4 +1,4 @@
-"""All generations of this process, and the upstream calls that it makes for them."""
+"""The generations of this process, and its upstream calls."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,21 +11,21 @@ from .model import Generation, Status
 from .outcomes import Outcome
 from .ports import RemoteControl, Reporter, SharedCall
 
-# A call that is still there so long after its deadline hangs in a read that ignores it.
+# A call that is still there this long after its deadline hangs in a read.
 OVERDUE_S = 1.0
-# How often `tick` asks whether another process cancelled what runs here.
+# How often `tick` checks whether another process cancelled a generation of this one.
 REMOTE_CHECK_S = 1.0
 
 
 class InFlightRegistry:
-    """All generations of this process, and its upstream calls. `tick` wants to be called about twice a second."""
+    """Keeps the generations of this process and its upstream calls. Call `tick` about twice a second."""
 
     def __init__(
         self, clock: Clock, reporter: Reporter, remote: RemoteControl | None, *, abandon_grace_s: float | None
     ) -> None:
-        """`abandon_grace_s` None = a generation whose callers left runs to its end.
+        """`abandon_grace_s` None = a generation whose callers left continues.
 
-        `remote` None = no other process can cancel what runs here.
+        `remote` None = no other process can cancel generations of this one.
         """
         self._clock = clock
         self._reporter = reporter
@@ -67,19 +67,19 @@ class InFlightRegistry:
         return [found for found in tuple(self._generations.values()) if found.generation.owner == owner]
 
     def cancel(self, generation: InFlightGeneration) -> Generation | None:
-        """End it with the text so far; returns when that is stored. The call goes on if others share it.
+        """End it with the text so far; returns when that is stored. The call continues if others share it.
 
-        None: it had ended otherwise, or is about to. Raises `StorageError` where it has ended, but could not be stored.
+        None: it had ended, or is about to. Raises `StorageError` if it ended but could not be stored.
         """
         error = Cancelled("The generation was cancelled before its answer was complete.")
         return self._end_early(generation, Status.CANCELLED, error)
 
     def shut_down(self, interrupt_at: float) -> None:
-        """No new generations from now on; what runs at `interrupt_at` (monotonic) is interrupted then."""
+        """Accept no new generations, and interrupt the running ones at `interrupt_at` (monotonic)."""
         self._interrupt_at = interrupt_at
 
     def drain(self) -> None:
-        """Wait for what runs, until the time that `shut_down` named, and interrupt the rest; at once if it named none."""
+        """Wait for running generations until the time given to `shut_down` (if none: now), and interrupt the rest."""
         if self._interrupt_at is None:
             self._interrupt_at = self._clock.monotonic()
         while self._generations and self._clock.monotonic() < self._interrupt_at:
@@ -92,7 +92,7 @@ class InFlightRegistry:
             self._guarded(partial(self._end_early, generation, Status.INTERRUPTED, error))
 
     def tick(self) -> None:
-        """End what nobody waits for, what is overdue, and what was cancelled in another process."""
+        """End generations that are abandoned, overdue, or cancelled in another process."""
         now = self._clock.monotonic()
         for generation in tuple(self._generations.values()):
             if self._abandoned(generation, now):
@@ -113,7 +113,7 @@ class InFlightRegistry:
         return gone_for_s >= self._abandon_grace_s
 
     def _cancel_what_was_cancelled_elsewhere(self, remote: RemoteControl) -> None:
-        """Another process cancelled or deleted the rows of these."""
+        """Cancel generations whose rows another process cancelled or deleted."""
         here = dict(self._generations)
         for request_id in here.keys() - remote.running_ids():
             self.cancel(here[request_id])

@@ -1,4 +1,4 @@
-"""Joining and cancelling a generation by its id, in whichever process it runs."""
+"""Joins or cancels a generation by its id, in any process."""
 
 from dataclasses import replace
 
@@ -11,12 +11,12 @@ from .ports import GenerationStore, RemoteControl
 from .registry import InFlightRegistry
 from .subscriptions import LocalSubscription, PolledSubscription, ReplaySubscription, Subscription, is_over
 
-# Longer than any process needs to see that a generation of its own was cancelled (`InFlightRegistry.tick`).
+# Longer than a process needs to notice that its generation was cancelled (`InFlightRegistry.tick`).
 REMOTE_CANCEL_S = 4.0
 
 
 class RunningGenerations:
-    """Holds no state of its own. All methods raise `NotFound`, for another owner's generation too."""
+    """Holds no state. All methods raise `NotFound`, also for another owner's generation."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class RunningGenerations:
         recorder: OutcomeRecorder,
         clock: Clock,
     ) -> None:
-        """`remote` None = the rows of other processes cannot be seen."""
+        """`remote` None = rows of other processes are not visible."""
         self._registry = registry
         self._store = store
         self._remote = remote
@@ -34,7 +34,7 @@ class RunningGenerations:
         self._clock = clock
 
     def subscribe(self, owner: str, request_id: str, after: int = 0) -> Subscription:
-        """From the position `after` on, in code points of the answer."""
+        """Subscribe from position `after`, in code points of the answer."""
         in_flight = self._registry.get(owner, request_id)
         if in_flight is not None:
             return LocalSubscription(in_flight, self._clock, after)
@@ -44,7 +44,7 @@ class RunningGenerations:
         return PolledSubscription(self._store, self._clock, generation, after)
 
     def cancel(self, owner: str, request_id: str) -> Generation:
-        """The generation as it is then; one that is over stays as it was."""
+        """Cancel it and return its final state; one that is over does not change."""
         in_flight = self._registry.get(owner, request_id)
         if in_flight is not None:
             if (ended := self._registry.cancel(in_flight)) is not None:
@@ -54,7 +54,7 @@ class RunningGenerations:
         return self._get(owner, request_id)
 
     def cancel_all(self, owner: str) -> None:
-        """What runs in this process; another notices that the rows are gone."""
+        """Cancel those of this process; other processes notice that the rows are gone."""
         for in_flight in self._registry.of_owner(owner):
             self._registry.cancel(in_flight)
 

@@ -1,8 +1,8 @@
 """The main job: template -> typed values -> messages -> cache -> shared call or a call of its own -> history.
 
-There is one path. `begin` gives a subscription to a generation that runs in the background; `run` is that subscription,
-waited for. A generation is stored as `running` before the provider is called and with its outcome before anyone gets
-it: every answer is in the history.
+There is one path. `begin` returns a subscription to a generation that runs in the background; `run` waits for that
+subscription. A generation is stored as `running` before the provider is called, and with its outcome before any caller
+gets it: every answer is in the history.
 
 Longer than other modules: the way of a request is one text.
 """
@@ -54,7 +54,7 @@ from .stopwatch import Stopwatch
 from .subscriptions import LocalSubscription, ReplaySubscription, Subscription, is_over
 from .upstream import UpstreamCall, UpstreamCaller
 
-# How often a plain request's caller is checked while the answer is awaited.
+# How often `run` checks whether the caller has left.
 CALLER_CHECK_S = 2.0
 
 
@@ -70,7 +70,7 @@ class _Start:
 
 
 class GenerationService:
-    """Built once per process and used by every request; holds no state of its own."""
+    """Built once per process, used by every request; holds no state."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class GenerationService:
         settings: GenerationSettings,
         limiter: Limiter,
     ) -> None:
-        """`idempotency` None = no answers are kept that could be repeated."""
+        """`idempotency` None = no answers are kept to repeat."""
         self._preparer = preparer
         self._single_flight = single_flight
         self._store = store
@@ -108,7 +108,7 @@ class GenerationService:
         key: IdempotencyKey | None = None,
         gone: Callable[[], bool] = lambda: False,
     ) -> GenerationResult:
-        """The whole answer at once. `gone` is asked now and then whether the caller has left; the rest is as in `begin`.
+        """The whole answer at once. `gone` tells whether the caller has left; the rest is as in `begin`.
 
         Raises `ServiceError`.
         """
@@ -116,7 +116,7 @@ class GenerationService:
         with closing(subscription):
             while (result := subscription.result(CALLER_CHECK_S)) is None:
                 if gone():
-                    raise Cancelled("The caller left before the answer came.")
+                    raise Cancelled("The caller disconnected before the answer was complete.")
             return replace(result, limits=subscription.limits) if subscription.limits else result
 
     def begin(
@@ -129,12 +129,12 @@ class GenerationService:
         key: IdempotencyKey | None = None,
         shown: bool = True,
     ) -> Subscription:
-        """Begin a generation and subscribe to it; the caller closes the subscription. `request_id` becomes the generation's.
+        """Begin a generation and subscribe to it; the caller closes the subscription. `request_id` becomes its id.
 
-        `detached`: it runs to its end when nobody is subscribed any more, and so it does with an idempotency key, whose
-        caller announced to ask again. `shown`: the text is shown while it grows; the call must not begin again then.
+        `detached`: it continues when nobody is subscribed. So does one with an idempotency key, whose caller may ask
+        again. `shown`: the text is shown while it grows, so the call must not restart.
 
-        Raises `ServiceError`; then nothing was asked of the provider, and nothing is stored.
+        Raises `ServiceError`; then the provider was not called, and nothing is stored.
         """
         stopwatch = Stopwatch(self._clock)
         prepared = self._preparer.prepare(request, caller)
@@ -146,7 +146,7 @@ class GenerationService:
             return self._begin(start)
         idempotency = self._idempotency
         if idempotency is None:
-            message = "is not supported here: this service keeps no answers that it could repeat. Leave it out"
+            message = "is not supported: this service keeps no answers to repeat. Omit it"
             raise InvalidInput.of([FieldError("Idempotency-Key", message)])
         if (replay := self._claim(idempotency, caller.owner, key, request_id)) is not None:
             return replay
@@ -159,17 +159,15 @@ class GenerationService:
     def _claim(
         self, idempotency: IdempotencyStore, owner: str, key: IdempotencyKey, request_id: str
     ) -> Subscription | None:
-        """None if the key is this request's now; else the answer that it belongs to."""
+        """None if the key is now this request's; else the answer of the request that has it."""
         holder = idempotency.claim(owner, key, request_id, self._clock.now_ms())
         if holder is None:
             return None
         if holder.fingerprint != key.fingerprint:
-            raise IdempotencyMismatch(
-                "This Idempotency-Key was used with another body. Use a new key for a new request."
-            )
+            raise IdempotencyMismatch("This Idempotency-Key was used with another body.")
         generation = self._store.get(owner, holder.request_id)
         if generation is None or not is_over(generation):
-            raise IdempotencyConflict("A request with this Idempotency-Key is under way.", retry_after_s=1)
+            raise IdempotencyConflict("A request with this Idempotency-Key is in progress.", retry_after_s=1)
         return ReplaySubscription(GenerationResult(generation, {}, replayed=True))
 
     def _begin(self, start: _Start) -> Subscription:
@@ -179,7 +177,7 @@ class GenerationService:
         return subscription
 
     def _subscribe(self, start: _Start) -> Subscription:
-        """From the cache, from a call under way, or from a new one."""
+        """From the cache, from a call in progress, or from a new call."""
         prepared, request_id = start.prepared, start.request_id
         shareable = prepared.request.cache_mode is CacheMode.DEFAULT
         answer = self._cache.get(prepared.cache_key) if shareable else None
@@ -196,7 +194,7 @@ class GenerationService:
                 # It was cached between the lookup and the join.
                 replay = self._replay(start, answer)
                 if replay is not None:
-                    # Requests that have joined since get the same.
+                    # Requests that joined since get the same answer.
                     _complete_at_once(call, answer)
                     return replay
             return self._lead(start, call)
@@ -207,10 +205,10 @@ class GenerationService:
     def _replay(self, start: _Start, answer: CachedAnswer) -> Subscription | None:
         """Serve a stored answer. It costs nothing; its token counts are those of the answer, whose cost is saved.
 
-        None: it was deleted, and this process's cache did not know.
+        None: the answer was deleted, which this process's cache did not know.
         """
-        # Equal messages can come from other values: then the history keeps what was typed this time. And texts have one
-        # owner, whoever shares the cache: each deletes and searches their own.
+        # Other values can give equal messages: then the history keeps this request's values. Texts have one owner, even
+        # in a shared cache: owners delete and search only their own.
         caller, request = start.prepared.caller, start.prepared.request
         asked = (caller.owner, request.input, request.parameters)
         same = (answer.owner, answer.input, answer.parameters) == asked
@@ -254,7 +252,7 @@ class GenerationService:
         return subscription
 
     def _store_running(self, running: Generation, reservation: Reservation | None) -> LimitStatuses:
-        """Store the row and its reservation: both, or where the reservation is refused neither.
+        """Store the row and its reservation, or neither if the reservation is refused.
 
         Raises `LimitError`.
         """
@@ -269,7 +267,7 @@ class GenerationService:
         return self._limiter.check(result, reservation) if result and reservation else ()
 
     def _join(self, start: _Start, call: SharedCall) -> Subscription:
-        """Share a call that is under way. It costs nothing; the generation that began it pays."""
+        """Share a call in progress. It costs nothing; the generation that began it pays."""
         same = call.fingerprint == _fingerprint(start.prepared)
         answer_id = call.call_id if same else start.request_id
         try:
@@ -299,7 +297,7 @@ class GenerationService:
         return self._clock.monotonic() + self._settings.deadline_s
 
     def _generation(self, start: _Start, **known: Any) -> Generation:
-        """The generation that begins; `known` is what is known of its outcome already."""
+        """The generation that begins; `known`: what is already known of its outcome."""
         outcome: dict[str, Any] = {
             "answer_id": start.request_id,
             "cached": False,
@@ -328,16 +326,16 @@ class GenerationService:
 
 
 def _fingerprint(prepared: PreparedRequest) -> str:
-    """Tells generations apart whose messages are equal although other values were typed, or by another owner."""
+    """Distinguishes generations with equal messages but different values or owners."""
     asked = [prepared.caller.owner, prepared.request.input, dict(prepared.request.parameters)]
     typed = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(typed.encode()).hexdigest()
 
 
 def _for_others(error: Exception) -> Exception:
-    """The error for those who wanted to share a call that a limit refused: the limit was not theirs."""
+    """The error for requests that joined a call which a limit refused: the limit was not theirs."""
     if isinstance(error, LimitError | UnpricedModel):
-        return Overloaded("The request whose call this one shared was refused. Try again.", retry_after_s=1)
+        return Overloaded("The request that this one shared a call with was refused.", retry_after_s=1)
     return error
 
 

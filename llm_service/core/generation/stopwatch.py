@@ -1,4 +1,4 @@
-"""Where the time of a request went."""
+"""Measures the steps of a request."""
 
 from ..clock import Clock
 

@@ -1,7 +1,7 @@
-"""Subscriptions to a generation: to one that runs here, to one that runs elsewhere, or to one that is over.
+"""Subscriptions to a generation: of this process, of another process, or one that is over.
 
-All are used alike: `next` gives pieces of text and at last the result, `result` the result alone. Whoever makes a
-subscription closes it.
+All have the same interface: `next` returns pieces of text and finally the result, `result` only the result. The creator
+of a subscription closes it.
 """
 
 import threading
@@ -18,9 +18,9 @@ POLL_S = 1.0
 
 
 class Subscription(Protocol):
-    """`generation` is what was known when it began; `position` the code points of the answer that `next` has given.
+    """`generation` is its state when the subscription began; `position` the code points that `next` has returned.
 
-    `collapsed` and `replayed` are those of `GenerationResult`; so is `limits`, which the service sets.
+    `collapsed` and `replayed` are as in `GenerationResult`; so is `limits`, which the service sets.
     """
 
     limits: LimitStatuses
@@ -38,21 +38,21 @@ class Subscription(Protocol):
     def position(self) -> int: ...
 
     def next(self, wait_s: float) -> Delta | GenerationResult | None:
-        """The text that came, the end, or None when neither came in time.
+        """New text, the result, or None on a timeout.
 
         Raises the `ServiceError` that the generation ended with.
         """
         ...
 
     def result(self, wait_s: float) -> GenerationResult | None:
-        """The end; None when it did not come in time. Raises as `next` does."""
+        """The result; None on a timeout. Raises as `next` does."""
         ...
 
     def close(self) -> None: ...
 
 
 class LocalSubscription:
-    """To a generation of this process, from a position on."""
+    """To a generation of this process, from a position."""
 
     replayed = False
 
@@ -82,7 +82,7 @@ class LocalSubscription:
             self._call.watch(self._waker)
         until = self._clock.monotonic() + wait_s
         while (event := self._look()) is None:
-            # Being woken does not mean that there is something new for this subscription.
+            # A wake-up does not mean new text for this subscription.
             left_s = until - self._clock.monotonic()
             if left_s <= 0 or not self._clock.wait(self._waker, left_s):
                 return None
@@ -109,14 +109,14 @@ class LocalSubscription:
         if self._call.restarts != self._restarts:
             self._restarts = self._call.restarts
             if self.position:
-                raise UpstreamTruncated("The answer was cut off, and began again for others.")
+                raise UpstreamTruncated("The answer was cut off and restarted for other callers.")
         return self._in_flight.text_after(self.position)
 
     def _end(self) -> GenerationResult:
         result = self._in_flight.result
         assert result is not None
         if isinstance(result, ServiceError):
-            # A new one for each subscription: a raised error collects tracebacks.
+            # A new error for each subscription, because raised errors collect tracebacks.
             raise Failure.of(result).error()
         return result
 
@@ -160,7 +160,7 @@ class ReplaySubscription:
 
 
 class PolledSubscription:
-    """To a generation of another process, by its row: its text comes at its end, whole."""
+    """To a generation of another process, through its row: the whole text comes at its end."""
 
     collapsed = False
     replayed = False
@@ -187,7 +187,7 @@ class PolledSubscription:
         """Nothing to close."""
 
     def poll(self, wait_s: float) -> bool:
-        """Whether it is over by then; looks about once a second.
+        """Whether it ends within `wait_s`; checks about once a second.
 
         Raises `NotFound` if the row was deleted.
         """
@@ -204,6 +204,6 @@ class PolledSubscription:
 
 
 def is_over(row: Generation) -> bool:
-    """A row that was marked as cancelled is over only when the process that runs it has stored what came."""
+    """A row marked as cancelled is over only when its process has stored the text."""
     asked = row.status is Status.CANCELLED and row.finished_ms is None
     return row.status is not Status.RUNNING and not asked

@@ -1,8 +1,8 @@
-"""Upstream calls in the background: making them for the generation that leads, and following them for those that join.
+"""Upstream calls in the background: makes them for the leading generation, and follows them for those that join.
 
-A call goes on in a task of its own, whoever is subscribed. The generation that began it leads: its task asks the
-provider and writes the shared call's text. Each generation that joins has a task that waits for the result. Either task
-finishes its generation, which stores the outcome before anyone gets it.
+A call runs in its own task, independent of subscribers. The generation that began it leads: its task calls the provider
+and writes the shared call's text. Each generation that joins has a task that waits for the result. Each task finishes
+its generation, which stores the outcome before any caller gets it.
 """
 
 from collections.abc import Callable
@@ -17,15 +17,15 @@ from .model import CallResult, Delta, Done, ProviderCall, Retrying
 from .ports import ManagedProvider, Reporter, SharedCall, Spawn
 from .registry import OVERDUE_S, InFlightRegistry
 
-# How long a bill that comes after its generation was cancelled waits for that to be stored.
+# How long the bill of a cancelled generation waits until the cancellation is stored.
 LATE_BILL_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamCall:
-    """A call that is to be made; a slot of the provider's was acquired for it. `deadline` is on the monotonic clock.
+    """A call to make; its slot is already acquired. `deadline` is on the monotonic clock.
 
-    `may_retry` is asked before each further attempt.
+    `may_retry` is called before each further attempt.
     """
 
     provider: ManagedProvider
@@ -67,7 +67,7 @@ class UpstreamCaller:
         finally:
             generation.call.complete(result)
             generation.call.leave(generation.request_id)
-        # It may have been cancelled while its call went on for others: the whole bill is its own all the same.
+        # If it was cancelled while its call continued for others, it still gets the whole bill.
         generation.wait_finished(LATE_BILL_S)
         generation.amend_billing()
 
@@ -84,7 +84,7 @@ class UpstreamCaller:
             return CallResult(failure=self._failure(error, generation, context))
 
     def _failure(self, error: Exception, generation: InFlightGeneration, context: CallContext) -> Failure:
-        """A call that was stopped breaks like any other, but for our own reason."""
+        """A stopped call fails like any other, but the reason is ours."""
         if context.stopped:
             overdue = self._clock.monotonic() > context.deadline
             return Failure.of(_late() if overdue else Cancelled("The call was stopped."))

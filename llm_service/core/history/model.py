@@ -1,4 +1,4 @@
-"""What lists of the history are asked for, and what they answer."""
+"""Filters and pages of the history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from .search import Search
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which generations a list shows; None = whatever they have. `since_ms` is the first moment, `until_ms` the first after."""
+    """Which generations a list shows; None = any. `since_ms` is inclusive, `until_ms` exclusive."""
 
     search: Search | None = None
     template_id: str | None = None
@@ -25,7 +25,7 @@ EVERYTHING = Filters()
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`next` leads to older, `prev` to newer entries; None where there are none."""
+    """`next` leads to older, `prev` to newer entries; None if there are none."""
 
     items: Sequence[GenerationSummary]
     next: str | None

@@ -1,4 +1,4 @@
-"""What the history needs from the world. Every method that takes an owner sees that owner's rows only; all raise `StorageError`."""
+"""The interfaces that the history needs. Methods with an owner see only that owner's rows; all raise `StorageError`."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -21,37 +21,37 @@ class HistoryQueries(Protocol):
     ) -> Sequence[tuple[int, GenerationSummary]]:
         """Up to `limit` rows, newest first, each with its position; `before`/`after` are exclusive positions.
 
-        With `after`, the rows are those next to it: paging back shows no gap. A search finds the texts of generations
-        that are over; each row then has its `match`.
+        With `after`, the rows are those next to it, so paging back leaves no gap. A search finds the texts of
+        generations that are over, and each row has its `match`.
         """
         ...
 
     def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:
-        """The owner's generations, newest first, in constant memory; no reader keeps a writer waiting."""
+        """The owner's generations, newest first, in constant memory. Readers do not block writers."""
         ...
 
     def owner_of(self, request_id: str) -> str | None:
-        """Whose generation it is, for those who may see everybody's; None = there is none."""
+        """The generation's owner, for callers who may see all generations; None = no such generation."""
         ...
 
 
 class Retention(Protocol):
-    """Deletion. When a method returns, its change is durable."""
+    """Deletes generations. Changes are durable when a method returns."""
 
     def delete(self, owner: str, request_id: str) -> str | None:
-        """Delete a row, and its texts if no other row shares them. Its cache key, or None if there was no such row."""
+        """Delete a row, and its texts if no other row shares them. Returns its cache key; None if there was no row."""
         ...
 
     def delete_all(self, owner: str) -> int:
-        """Delete the rows and texts that the owner has now; how many rows. In small steps, as `prune`."""
+        """Delete the owner's current rows and texts; how many rows. In small steps, as `prune`."""
         ...
 
     def prune(self, before_ms: int) -> int:
-        """Delete what began before, of every owner, but what runs; how many rows. No writer waits for long meanwhile."""
+        """Delete rows of every owner that began before, except running ones; how many. Writers never wait long."""
         ...
 
     def scrub(self) -> None:
-        """Remove what was deleted from the bytes of the files, too."""
+        """Remove deleted text also from the bytes of the files."""
         ...
 
 

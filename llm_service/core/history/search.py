@@ -1,12 +1,12 @@
-"""The language of searches, and what a word is. Databases get folded words and a tree, so that all answer alike.
+"""The search syntax, and what a word is. Databases get folded words and a tree, so all give the same results.
 
-A search is a list of terms, all of which a text must have, in any order: a word, a "phrase in quotes", a prefix* of at
-least three characters. A - in front of a term means that the text must not have it. Nothing else has a meaning, and
-every text is a search: quotes that do not close end with it, and what is no word is passed over.
+A search is a list of terms. A text must have all of them, in any order: a word, a "phrase in quotes", or a prefix* of
+at least three characters. A - before a term excludes texts that have it. There is no other syntax, and every text is a
+valid search: an unclosed quote ends with the search, and anything that is not a word is ignored.
 
-A word is a run of letters and digits; everything else separates words. Capitals, accents and compatibility forms make
-no difference (`Ärger`, `arger` and `ARGER` are one word). Each Chinese or Japanese character is a word of its own. A
-term that turns out to be several words, such as `e-mail`, is a phrase.
+A word is a run of letters and digits; all other characters separate words. Case, accents and compatibility forms are
+ignored (`Ärger`, `arger` and `ARGER` are the same word). Each Chinese or Japanese character is a word. A term of several
+words, such as `e-mail`, is a phrase.
 """
 
 import re
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-# A shorter prefix would stand for a large part of all words: its star is passed over.
+# A shorter prefix would match a large part of all words: its star is ignored.
 MIN_PREFIX_CHARS = 3
 EXCERPT_CHARS = 160
 _BEFORE_CHARS = 40
@@ -29,7 +29,7 @@ _TERM = re.compile(r'(-*)(?:"([^"]*)"?|([^\s"]+))')
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """Words that follow each other. `is_prefix`: the last is only the beginning of a word."""
+    """Consecutive words. `is_prefix`: the last one is only the beginning of a word."""
 
     words: tuple[str, ...]
     is_prefix: bool = False
@@ -37,7 +37,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What texts must have, and must not have. With neither it finds nothing."""
+    """Terms that texts must have, and must not have. Without terms it finds nothing."""
 
     wanted: tuple[Term, ...] = ()
     unwanted: tuple[Term, ...] = ()
@@ -66,7 +66,7 @@ def parse_search(text: str) -> Search:
 
 
 def excerpt(search: Search, texts: Sequence[str]) -> str | None:
-    """The words around the first place where one of the texts has what is wanted, on one line; None = no such place."""
+    """The words around the first match in the texts, on one line; None = no match."""
     for text in texts:
         for start, _ in _places(search, text):
             return _cut(text, start)
@@ -74,7 +74,7 @@ def excerpt(search: Search, texts: Sequence[str]) -> str | None:
 
 
 def marked(search: Search, text: str) -> Iterator[tuple[str, bool]]:
-    """The text in pieces, each with whether it is what was searched for."""
+    """The text in pieces, each with whether it is a match."""
     last = 0
     for start, end in _places(search, text):
         yield text[last:start], False
@@ -84,14 +84,14 @@ def marked(search: Search, text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _places(search: Search, text: str) -> Iterator[tuple[int, int]]:
-    """Where the text has what is wanted."""
+    """The start and end of each match in the text."""
     pattern = _pattern(search)
     if pattern is None:
         return
     folded, origins = _flat(text)
     last = 0
     for found in pattern.finditer(folded):
-        # Up to the next character that counts: an accent that is a character of its own belongs to its letter.
+        # A combining accent belongs to its letter, so a match ends where the next folded character starts.
         start, end = origins[found.start()], max(origins[found.end()], origins[found.end() - 1] + 1)
         if start >= last:
             yield start, end
@@ -107,7 +107,7 @@ def _term(text: str, *, can_be_prefix: bool) -> Term | None:
 
 
 def _cut(text: str, place: int) -> str:
-    """Some 160 characters around a place, on one line, at the borders of words."""
+    """About 160 characters around a place, on one line, cut between words."""
     start = max(0, place - _BEFORE_CHARS)
     if start:
         start = max(text.rfind(" ", start - _BEFORE_CHARS, start) + 1, start - _BEFORE_CHARS)
@@ -118,7 +118,7 @@ def _cut(text: str, place: int) -> str:
 
 @lru_cache(maxsize=64)
 def _pattern(search: Search) -> re.Pattern[str] | None:
-    """Finds the wanted terms in a text made flat; None where nothing is wanted."""
+    """Matches the wanted terms in a folded text; None if there are none."""
     return re.compile("|".join(map(_term_pattern, search.wanted))) if search.wanted else None
 
 
@@ -127,7 +127,7 @@ def _term_pattern(term: Term) -> str:
     end = "" if _is_cjk(term.words[-1]) else r"[^\W_]*" if term.is_prefix else r"(?![^\W_])"
     pattern = re.escape(term.words[0])
     for before, word in pairwise(term.words):
-        # Only Chinese and Japanese words touch each other.
+        # Only Chinese and Japanese words need no separator.
         pattern += (r"[\W_]*" if _is_cjk(before) or _is_cjk(word) else r"[\W_]+") + re.escape(word)
     return begin + pattern + end
 
@@ -137,7 +137,7 @@ def _is_cjk(word: str) -> bool:
 
 
 def _flat(text: str) -> tuple[str, Sequence[int]]:
-    """The text folded, and for each of its characters, and for its end, the place in the text that it comes from."""
+    """The folded text, and for each of its characters and its end the position in the original text."""
     if text.isascii():
         return text.lower(), range(len(text) + 1)
     pieces = list(map(_folded_character, text))

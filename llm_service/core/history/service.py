@@ -1,4 +1,4 @@
-"""Reading and deleting what was kept, for one owner at a time."""
+"""Reads and deletes an owner's history."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _CURSOR = re.compile(r"([bn])([0-9]{1,18})", re.ASCII)
 
 
 class HistoryService:
-    """The history of generations. A deleted one is gone from the cache too, and cancelled first if it still runs."""
+    """The history of generations. Deletion also removes from the cache, and cancels a running generation first."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class HistoryService:
         *,
         keeps: str = "full",
     ) -> None:
-        """`keeps`: `full`, `metadata` (no texts), or `off`, where there are no `queries`: every list is empty."""
+        """`keeps`: `full`, `metadata` (no texts), or `off`: then `queries` is None and every list is empty."""
         self.keeps = keeps
         self._store = store
         self._queries = queries
@@ -43,14 +43,14 @@ class HistoryService:
     ) -> Page:
         """One page, newest first. `cursor` is the `next` or `prev` of another page with the same filters.
 
-        Raises `InvalidInput` for a cursor that no page gave, or a limit outside 1..200.
+        Raises `InvalidInput` for an invalid cursor, or a limit outside 1..200.
         """
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInput.of([FieldError("limit", f"must be between 1 and {MAX_PAGE}")])
         back, position = _read_cursor(cursor) if cursor is not None else (False, None)
         if self._queries is None or _finds_nothing(filters):
             return Page(items=[], next=None, prev=None)
-        # One row more than asked for tells whether there is another page.
+        # One extra row tells whether there is another page.
         if back:
             rows = list(self._queries.newest(owner, limit + 1, after=position, filters=filters))
             more_newer, more_older = len(rows) > limit, True
@@ -68,7 +68,7 @@ class HistoryService:
         )
 
     def _way_back(self, queries: HistoryQueries, owner: str, back: bool, position: int, filters: Filters) -> Page:
-        """The rows that a cursor leads to are gone: an empty page, which leads to those that are left."""
+        """The cursor's rows are gone: an empty page that leads to the remaining ones."""
         if back:
             left = queries.newest(owner, 1, before=position + 1, filters=filters)
             return Page(items=[], next=_write_cursor("b", position + 1) if left else None, prev=None)
@@ -76,7 +76,7 @@ class HistoryService:
         return Page(items=[], next=None, prev=_write_cursor("n", max(0, position - 1)) if left else None)
 
     def get(self, owner: str, request_id: str) -> Generation:
-        """Raises `NotFound`, for another owner's generation too."""
+        """Raises `NotFound`, also for another owner's generation."""
         generation = self._store.get(owner, request_id)
         if generation is None:
             raise _not_found()
@@ -89,7 +89,7 @@ class HistoryService:
         return self._queries.export(owner, filters)
 
     def owner_of(self, request_id: str) -> str | None:
-        """Whose generation it is, for those who may see everybody's; None = there is none."""
+        """The generation's owner, for callers who may see all generations; None = no such generation."""
         return None if self._queries is None else self._queries.owner_of(request_id)
 
     def delete(self, owner: str, request_id: str) -> None:
@@ -101,7 +101,7 @@ class HistoryService:
         self._cache.discard(key)
 
     def delete_all(self, owner: str) -> int:
-        """How many generations were deleted."""
+        """Returns the number of deleted generations."""
         self._running.cancel_all(owner)
         deleted = self._retention.delete_all(owner)
         self._cache.discard_owner(owner)
@@ -109,14 +109,14 @@ class HistoryService:
 
 
 def read_search(field: str, text: str | None) -> Search | None:
-    """What somebody typed as a search; None where that is nothing.
+    """The search for a typed text; None if it is blank.
 
-    Raises `InvalidInput`, which names `field`, only where it is too long.
+    Raises `InvalidInput`, which names `field`, only if it is too long.
     """
     if text is None or not text.strip():
         return None
     if len(text) > MAX_SEARCH_CHARS:
-        raise InvalidInput.of([FieldError(field, f"must have at most {MAX_SEARCH_CHARS} characters")])
+        raise InvalidInput.of([FieldError(field, f"must be at most {MAX_SEARCH_CHARS} characters")])
     return parse_search(text)
 
 

@@ -1,11 +1,11 @@
-"""A limit that has no room, as an error."""
+"""Errors of exceeded limits."""
 
 from ..errors import ServiceError
 from .status import LimitStatus
 
 
 class LimitError(ServiceError):
-    """`limit` is how it stands; None where the error came by way of plain values (`Failure`)."""
+    """`limit`: its status; None if the error was rebuilt from plain values (`Failure`)."""
 
     retryable = True
     may_be_billed = False
@@ -13,12 +13,12 @@ class LimitError(ServiceError):
 
 
 class RateLimited(LimitError):
-    """Too many generations within a minute, or calls at once."""
+    """Too many generations within a minute, or too many concurrent calls."""
 
     code = "rate-limited"
 
 
 class BudgetExhausted(LimitError):
-    """The most that the call could cost is more than what is left of the day's budget."""
+    """The maximum cost of the call is more than what is left of the day's budget."""
 
     code = "budget-exhausted"

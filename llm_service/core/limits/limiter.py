@@ -1,8 +1,7 @@
-"""Limits and budgets at work: checked before anything is paid for, settled by what stores an outcome.
+"""Applies limits and budgets: checks them before anything is paid for, settles them when an outcome is stored.
 
-A generation is counted when it begins, a cache hit too. A call to a model also needs a slot and room for the most that
-it can cost: both are reserved in the transaction that stores the running generation, and settled in the one that stores
-its outcome.
+A generation counts when it begins, a cache hit too. A model call also needs a slot and budget for its maximum cost.
+Both are reserved in the transaction that stores the running generation, and settled in the one that stores its outcome.
 """
 
 from collections.abc import Callable
@@ -19,21 +18,21 @@ from .ports import LimitStore
 from .rules import FREE, Account, Amount, Demand, Reservation, ReservationResult, accounts_of, demanded_of
 from .status import LimitKind, LimitStatus, LimitStatuses
 
-# Calls under way that end may free what is missing: when to try again.
+# When to try again if running calls may free the missing budget or slot.
 BUDGET_RETRY_S = 5
 SLOT_RETRY_S = 1
 
 MostTokens = Callable[[], tuple[int, int]]
-"""The most input and output tokens that one attempt of a call can use."""
+"""Returns the maximum input and output tokens of one attempt of a call."""
 
 
 class Limiter:
-    """Built once per process; holds no state of its own. Where nothing is limited it asks the store nothing."""
+    """Built once per process; holds no state. Without limits it does not use the store."""
 
     def __init__(
         self, store: LimitStore, prices: Prices, clock: Clock, *, everyone: Allowance = UNLIMITED, expire_s: float
     ) -> None:
-        """`everyone`: the limits of all callers together. `expire_s`: when a call is surely over, however it ended."""
+        """`everyone`: the limits of all callers together. `expire_s`: after this many seconds every call is over."""
         self._store = store
         self._prices = prices
         self._clock = clock
@@ -41,7 +40,7 @@ class Limiter:
         self._expire_ms = round(expire_s * 1000)
 
     def admit(self, caller: Caller, request_id: str) -> LimitStatuses:
-        """Count a generation; the caller's limits after it.
+        """Count a generation. Returns the caller's limits after it.
 
         Raises `RateLimited`.
         """
@@ -57,7 +56,7 @@ class Limiter:
         return any(account.has_budget for account in accounts_of(caller, self._everyone))
 
     def for_call(self, caller: Caller, request_id: str, model: str, most_tokens: MostTokens) -> Reservation | None:
-        """What a call to a model must reserve; None where nothing limits it.
+        """What a model call must reserve; None if nothing limits it.
 
         Raises `UnpricedModel`.
         """
@@ -68,20 +67,20 @@ class Limiter:
         return self._reservation(request_id, accounts, demand)
 
     def reserve_retry(self, reservation: Reservation | None) -> bool:
-        """Reserve for another attempt as well; False where there is no room for it, or that cannot be found out."""
+        """Reserve for another attempt too; False if a limit refuses it, or the store fails."""
         if reservation is None or reservation.demand.amount == FREE:
-            return True  # it has its slot already
-        # Of the day when the call began: that is the one it is charged to.
+            return True  # it already has its slot
+        # Charged to the day on which the call began.
         again = replace(reservation, demand=replace(reservation.demand, call=False))
         try:
             return self._store.reserve(again).refused is None
         except StorageError:
-            return False  # the attempt before has an error of its own to report
+            return False  # the failed attempt's own error is reported
 
     def check(self, result: ReservationResult, reservation: Reservation) -> LimitStatuses:
         """The limits after a reservation.
 
-        Raises `RateLimited` or `BudgetExhausted` where it was refused.
+        Raises `RateLimited` or `BudgetExhausted` if it was refused.
         """
         limit, demand = result.refused, reservation.demand
         if limit is None:
@@ -92,7 +91,7 @@ class Limiter:
         raise error
 
     def statuses(self, caller: Caller) -> LimitStatuses:
-        """The limits of the caller's own, then those of all callers together."""
+        """The caller's own limits, then those of all callers together."""
         accounts = accounts_of(caller, self._everyone)
         return self._store.statuses(accounts, self._clock.now_ms()) if accounts else ()
 
@@ -101,7 +100,7 @@ class Limiter:
         return Reservation(request_id, accounts, demand, now_ms, now_ms + self._expire_ms)
 
     def _most(self, accounts: tuple[Account, ...], model: str, most_tokens: MostTokens) -> Amount:
-        """The most that one attempt can cost."""
+        """The maximum cost of one attempt."""
         if not any(account.has_budget for account in accounts):
             return Amount()
         input_tokens, output_tokens = most_tokens()
@@ -113,7 +112,7 @@ class Limiter:
         return Amount(input_tokens + output_tokens, price.max_cost(input_tokens, output_tokens))
 
     def _wait_s(self, limit: LimitStatus, demand: Demand) -> float | None:
-        """When to try again; None where that would not help."""
+        """Seconds until a retry may succeed; None if it cannot."""
         wanted = demanded_of(limit.kind, demand)
         if wanted > limit.most:
             return None
@@ -136,7 +135,7 @@ class Limiter:
             return (
                 f"This call could cost up to {wanted}, which is more than {whose} of {_shown(limit, limit.most)} a day."
             )
-        reserved = f" ({_shown(limit, limit.reserved)} reserved for calls under way)" if limit.reserved else ""
+        reserved = f" ({_shown(limit, limit.reserved)} reserved for calls in progress)" if limit.reserved else ""
         return (
             f"This call could cost up to {wanted}, but only {_shown(limit, limit.left)} of {whose} of "
             f"{_shown(limit, limit.most)} a day are left{reserved}. The budget resets at 00:00 UTC."

@@ -1,4 +1,4 @@
-"""What limits need from the world."""
+"""The interfaces that limits need."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,37 +8,37 @@ from .status import LimitStatuses
 
 
 class Reservations(Protocol):
-    """What calls hold of limits, inside a unit of work: a reservation and the row of its generation commit together."""
+    """Reservations of calls, inside a unit of work: a reservation and its generation's row commit together."""
 
     def reserve(self, reservation: Reservation) -> ReservationResult:
-        """Take what the reservation demands from all its accounts, or nothing where one of them has no room.
+        """Reserve in all of its accounts, or in none if one refuses.
 
-        One that demands no slot adds an attempt to what its `request_id` has reserved.
+        A reservation without a slot adds an attempt to that of its `request_id`.
         """
         ...
 
     def settle(self, settlement: Settlement) -> None:
-        """Charge what a call used instead of what was reserved for it, or than what it was charged before."""
+        """Charge what a call used. Replaces its reservation or an earlier charge."""
         ...
 
     def release(self, request_id: str) -> None:
-        """Give a reservation back: its call used nothing."""
+        """Release a reservation: its call used nothing."""
         ...
 
 
 class LimitStore(Protocol):
-    """What is counted against limits, in every process. All methods raise `StorageError`."""
+    """The counts for limits of all processes. All methods raise `StorageError`."""
 
     def reserve(self, reservation: Reservation) -> ReservationResult:
-        """As in `Reservations`, in a transaction of its own."""
+        """As in `Reservations`, in its own transaction."""
         ...
 
     def statuses(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses: ...
 
     def expire(self, now_ms: int) -> int:
-        """Charge overdue reservations in full: nobody is left who could tell what their calls used. How many calls."""
+        """Charge overdue reservations in full, because their usage will never be reported; how many calls."""
         ...
 
     def prune(self, now_ms: int) -> None:
-        """Forget what no limit looks at any more."""
+        """Delete counts that no limit needs any more."""
         ...

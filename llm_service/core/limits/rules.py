@@ -1,7 +1,7 @@
-"""The rules of limits and budgets: who is counted where, what a request asks for, and what is too much.
+"""The rules of limits and budgets: accounts, demands, and when a demand is refused.
 
-Everything here is a function of values. A store keeps the tallies, and asks `refusal` in the transaction in which it
-writes, so that no two requests see the same room.
+Everything here is a function of values. A store keeps the tallies and calls `refusal` in the transaction in which it
+writes, so two requests cannot use the same remainder.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from .status import LimitKind, LimitStatus, LimitStatuses
 SECOND_MS = 1000
 MINUTE_S = 60
 EVERYONE = "everyone"
-# What a call may answer at most where nothing else says so and a budget needs a bound to reserve.
+# The output limit of a call that has no other, if a budget needs one to reserve.
 BUDGET_OUTPUT_TOKENS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """What a budget is spent on."""
+    """Tokens and US dollars of a budget."""
 
     tokens: int = 0
     usd: Decimal = ZERO_USD
@@ -43,14 +43,14 @@ FREE = Amount()
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom something is counted for: a key, an owner who came without one, or everyone together."""
+    """Whose usage is counted: that of a key, of an owner without a key, or of everyone together."""
 
     name: str
     allowance: Allowance
 
     @property
     def counts_calls(self) -> bool:
-        """Whether a call under way has to be known here."""
+        """Whether its running calls must be counted."""
         return self.allowance.concurrent is not None or self.has_budget
 
     @property
@@ -60,7 +60,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What an account has used. `frees_ms` (Unix time): when the first of the minute's generations is a minute old."""
+    """What an account has used. `frees_ms` (Unix time): when the oldest of the minute's generations is a minute old."""
 
     generations: int = 0
     frees_ms: int | None = None
@@ -69,7 +69,7 @@ class Tally:
     reserved: Amount = FREE
 
     def plus(self, demand: "Demand", now_ms: int) -> "Tally":
-        """After it was granted."""
+        """The tally after a granted demand."""
         return replace(
             self,
             generations=self.generations + demand.generation,
@@ -81,7 +81,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a request wants to count for: a generation, a call to a model, and the most that one attempt can cost."""
+    """What a request needs: a generation, a model call, and the maximum cost of one attempt."""
 
     generation: bool = False
     call: bool = False
@@ -90,7 +90,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What is to be taken from all of the accounts, or from none. It expires at `expires_ms`, charged in full."""
+    """A demand on all of the accounts or none. At `expires_ms` it expires and is charged in full."""
 
     request_id: str
     accounts: Sequence[Account]
@@ -101,7 +101,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class ReservationResult:
-    """The limits after it; with `refused`, the one that had no room, nothing was taken."""
+    """The limits after it. `refused`: the limit that refused it; then nothing was reserved."""
 
     statuses: LimitStatuses
     refused: LimitStatus | None = None
@@ -109,9 +109,9 @@ class ReservationResult:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What a call used, as far as it is known.
+    """What a call used, as far as known.
 
-    `unreported`: so many attempts may be billed without having reported their tokens; None = nobody knows how it ended.
+    `unreported`: the number of attempts that may be billed without having reported their tokens; None = unknown.
     """
 
     request_id: str
@@ -121,12 +121,12 @@ class Settlement:
 
     @property
     def is_nothing(self) -> bool:
-        """Whether it surely costs nothing."""
+        """Whether it certainly costs nothing."""
         return self.unreported == 0 and not self.cost_usd and not _tokens(self.billed)
 
 
 def accounts_of(caller: Caller, everyone: Allowance) -> tuple[Account, ...]:
-    """Those that something is limited for. A key has an account of its own, whoever owns it."""
+    """The accounts with limits. Each key has its own account."""
     if caller.allowance == UNLIMITED == everyone:
         return ()
     name = f"key:{caller.key_id}" if caller.key_id is not None else f"owner:{caller.owner}"
@@ -135,12 +135,12 @@ def accounts_of(caller: Caller, everyone: Allowance) -> tuple[Account, ...]:
 
 
 def second_frees_ms(second: int) -> int:
-    """When all that was counted in this second of Unix time is more than a minute old."""
+    """When generations counted in this second of Unix time are more than a minute old."""
     return (second + MINUTE_S + 1) * SECOND_MS
 
 
 def limits_of(account: Account, tally: Tally, now_ms: int) -> LimitStatuses:
-    """The account's limits as they stand, in the order in which they are asked."""
+    """The account's current limits, in the order of checking."""
     allowance, own = account.allowance, account.name != EVERYONE
     tomorrow_ms = (now_ms // DAY_MS + 1) * DAY_MS
     used, reserved = tally.used, tally.reserved
@@ -158,7 +158,7 @@ def limits_of(account: Account, tally: Tally, now_ms: int) -> LimitStatuses:
 
 
 def demanded_of(kind: LimitKind, demand: Demand) -> Decimal:
-    """How much of it a request wants."""
+    """The demand in the unit of this limit."""
     wanted = {
         LimitKind.GENERATIONS: demand.generation,
         LimitKind.CALLS: demand.call,
@@ -168,7 +168,7 @@ def demanded_of(kind: LimitKind, demand: Demand) -> Decimal:
 
 
 def refusal(statuses: LimitStatuses, demand: Demand) -> LimitStatus | None:
-    """The first limit that has no room; None where all have."""
+    """The first limit that the demand exceeds; None if there is none."""
     for limit in statuses:
         wanted = demanded_of(limit.kind, demand)
         if wanted and limit.used + limit.reserved + wanted > limit.most:
@@ -177,10 +177,10 @@ def refusal(statuses: LimitStatuses, demand: Demand) -> LimitStatus | None:
 
 
 def charge(reserved: Amount, attempts: int, settlement: Settlement) -> Amount:
-    """What a call that is over costs. `reserved` is the most that each of its `attempts` could.
+    """The cost of a call that is over. `reserved` is the maximum of each of its `attempts`.
 
-    What was reported counts as reported. Each unreported attempt counts as what was reserved for it, and so does
-    everything where nobody knows how the call ended.
+    Reported usage counts as reported. Each unreported attempt counts as its reservation, and so does every attempt if
+    the end of the call is unknown.
     """
     if settlement.unreported is None:
         return reserved.times(attempts)

@@ -1,4 +1,4 @@
-"""What is left of a limit: the value that errors, headers and pages show."""
+"""The status of a limit, for errors, headers and pages."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class LimitKind(StrEnum):
-    """What is limited. `CALLS` are calls to a model that are under way at once."""
+    """What is limited. `CALLS` are concurrent model calls."""
 
     GENERATIONS = "generations-per-minute"
     CALLS = "concurrent-calls"
@@ -22,8 +22,8 @@ class LimitKind(StrEnum):
 class LimitStatus:
     """Amounts are generations, calls, tokens or US dollars. `own`: the caller's; else that of all callers together.
 
-    `reserved` is what calls under way may still come to, at most. `resets_ms` (Unix time): when some of it is free
-    again by itself; None where only the end of a call frees it.
+    `reserved` is the maximum that running calls may still use. `resets_ms` (Unix time): when some of it becomes free by
+    itself; None if only the end of a call frees it.
     """
 
     kind: LimitKind
@@ -46,9 +46,9 @@ LimitStatuses = tuple[LimitStatus, ...]
 
 
 def tightest(statuses: LimitStatuses) -> LimitStatus | None:
-    """The limit that a caller should know of: of generations a minute, or else the budget, with the smallest share left.
+    """The most relevant limit: the rate limit with the smallest share left, or else such a budget.
 
-    None where there is neither; a slot for a call is free again any moment.
+    None if there is neither. Slots do not count, because they become free at any moment.
     """
     rates = [limit for limit in statuses if limit.kind is LimitKind.GENERATIONS]
     budgets = [limit for limit in statuses if limit.kind.is_budget]

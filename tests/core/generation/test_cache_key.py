@@ -42,6 +42,6 @@ def test_text_is_not_normalised() -> None:
 
 
 def test_the_order_of_options_does_not_count() -> None:
-    first = ProviderCall("m", messages_of("", "x"), {"a": 1, "b": 2})
-    second = ProviderCall("m", messages_of("", "x"), {"b": 2, "a": 1})
-    assert key(first) == key(second)
+    ab = ProviderCall("m", messages_of("", "x"), {"a": 1, "b": 2})
+    ba = ProviderCall("m", messages_of("", "x"), {"b": 2, "a": 1})
+    assert key(ab) == key(ba)

@@ -99,7 +99,7 @@ def test_a_budget_says_what_is_left_and_when_to_ask_again() -> None:
     with pytest.raises(BudgetExhausted) as raised:
         world.ask(caller, "another")
     assert raised.value.retry_after_s == 5, "what is reserved may be free soon"
-    assert "reserved for calls under way" in raised.value.detail
+    assert "reserved for calls in progress" in raised.value.detail
     begins.set()
     until(lambda: world.tally().reserved == FREE)
     world.counted.tallies["owner:local"] = Tally(used=Amount(4000))

@@ -14,10 +14,10 @@ GOLDEN = ROOT / "tests" / "golden" / "prompts"
 
 
 def test_a_bare_name_means_the_highest_version() -> None:
-    template = SHIPPED.get("summarize_v1")
-    templates = TemplateSet({"a_v2": template, "a_v10": SHIPPED.get("basic_chat_v1"), "a_b": template})
+    summarize = SHIPPED.get("summarize_v1")
+    templates = TemplateSet({"a_v2": summarize, "a_v10": SHIPPED.get("basic_chat_v1"), "a_b": summarize})
     assert templates.get("a") is templates.get("a_v10")
-    assert templates.get("a_b") is template
+    assert templates.get("a_b") is summarize
 
 
 @pytest.mark.parametrize(

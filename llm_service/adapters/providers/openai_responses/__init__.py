@@ -1,1 +1,1 @@
-"""Servers that speak the OpenAI Responses API."""
+"""Servers that support the OpenAI Responses API."""

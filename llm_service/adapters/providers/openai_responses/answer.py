@@ -1,4 +1,4 @@
-"""What the events of an answer come to: text, usage, and whether it is complete."""
+"""Collects the events of an answer: text, usage, and whether it is complete."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +9,12 @@ from llm_service.core.text import repair
 from llm_service.core.usage.tokens import Usage
 
 MAX_OUTPUT_BYTES = 2 * 1024 * 1024
-# More than any model takes or gives: a count above it is a fault, and would spoil every sum.
+# More than any model supports. A larger count is an error that would spoil every sum.
 MAX_TOKENS = 100_000_000
 
 
 class Answer:
-    """What came so far, and what the terminal event makes of it."""
+    """The text received so far; `finish` ends it with the terminal event."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
@@ -27,7 +27,7 @@ class Answer:
 
     def add(self, text: Any, *, refusal: bool = False) -> Delta:
         if not isinstance(text, str):
-            raise UpstreamInvalidResponse("The model provider sent a piece of text that is none.")
+            raise UpstreamInvalidResponse("The model provider sent a text delta that is not text.")
         text = repair(text)
         self._refused |= refusal
         self._bytes += len(text.encode())
@@ -61,7 +61,7 @@ class Answer:
 
 
 def _whole_text(response: Mapping[str, Any]) -> tuple[str, bool]:
-    """The text of a response that came without deltas, and whether it is a refusal."""
+    """The text of a response without deltas, and whether it is a refusal."""
     texts, refusals = list[str](), list[str]()
     for item in response.get("output") or []:
         for part in (item.get("content") or []) if isinstance(item, dict) else []:
@@ -73,7 +73,7 @@ def _whole_text(response: Mapping[str, Any]) -> tuple[str, bool]:
 
 
 def _incomplete_reason(response: Mapping[str, Any], refused: bool) -> str | None:
-    """None for a complete answer. A refusal is no complete answer to what was asked."""
+    """None for a complete answer. A refusal is not complete."""
     if response.get("status") == "completed":
         return "refusal" if refused else None
     details = response.get("incomplete_details")
@@ -86,7 +86,7 @@ def usage_of(response: Any) -> Usage:
 
 
 def parse_usage(usage: Any) -> Usage:
-    """The counts that are there and make sense; None for the others."""
+    """The valid counts; None for the others."""
     if not isinstance(usage, dict):
         return Usage()
     into, out = usage.get("input_tokens_details"), usage.get("output_tokens_details")

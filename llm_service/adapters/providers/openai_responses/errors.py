@@ -1,7 +1,7 @@
-"""Every way in which a call to the provider can fail, mapped once to the core's errors.
+"""Maps every failure of a provider call to one of the core's errors.
 
-The provider's own words never pass: they may hold the key or the prompt. What leaves is our sentence, and at most a
-status, a code or a parameter's name, where those look like one.
+The provider's own messages are never passed on: they may contain the key or the prompt. Only our message is, with at
+most a status, a code or a parameter name that looks like one.
 """
 
 import math
@@ -24,9 +24,9 @@ from ..sse import EventTooLarge
 _CODE = re.compile(r"[a-z][a-z0-9_.]{0,59}")
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 _TOO_LONG_CODES = {"context_length_exceeded", "string_above_max_length"}
-# A gateway gave up waiting: the provider behind it may have answered, and bill that.
+# A gateway timed out: the provider behind it may have answered, and may bill that.
 _MAYBE_ANSWERED = {408, 502, 504, 524}
-# No request went out.
+# No request was sent.
 _NEVER_SENT = (
     socket.gaierror,
     ConnectionRefusedError,
@@ -35,12 +35,12 @@ _NEVER_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
 )
-# A date far ahead says nothing that anyone could wait for; openai-python draws the same kind of line.
+# Nobody can wait for a date far ahead; openai-python has a similar limit.
 MAX_RETRY_AFTER_S = 24 * 3600
 
 
 def from_exception(error: Exception) -> errors.ServiceError:
-    """The core's error for whatever the SDK, the transport or a parser raised."""
+    """The core's error for an exception of the SDK, the transport or a parser."""
     if isinstance(error, errors.ServiceError):
         return error
     if isinstance(error, openai.APIStatusError):
@@ -48,50 +48,44 @@ def from_exception(error: Exception) -> errors.ServiceError:
         refused.may_be_billed = error.status_code in _MAYBE_ANSWERED
         return refused
     mapped = _from_chain(list(_chain(error)))
-    mapped.may_be_billed = mapped.may_be_billed and not any(isinstance(one, _NEVER_SENT) for one in _chain(error))
+    mapped.may_be_billed = mapped.may_be_billed and not any(isinstance(cause, _NEVER_SENT) for cause in _chain(error))
     return mapped
 
 
 def _from_chain(chain: list[BaseException]) -> errors.ServiceError:
-    if any(isinstance(one, EventTooLarge) for one in chain):
+    if any(isinstance(cause, EventTooLarge) for cause in chain):
         return errors.OutputTooLarge("The model provider sent an event larger than 1 MiB.")
-    if any(isinstance(one, ssl.SSLError) and not isinstance(one, TimeoutError) for one in chain):
-        return errors.UpstreamTls("The model provider's TLS certificate or handshake is not valid. Tell the operator.")
-    if any(isinstance(one, httpx2.TimeoutException | httpcore2.TimeoutException | TimeoutError) for one in chain):
+    if any(isinstance(cause, ssl.SSLError) and not isinstance(cause, TimeoutError) for cause in chain):
+        return errors.UpstreamTls("The model provider's TLS certificate or handshake is not valid.")
+    if any(isinstance(cause, httpx2.TimeoutException | httpcore2.TimeoutException | TimeoutError) for cause in chain):
         return errors.UpstreamTimeout("The model provider did not answer in time.")
-    if any(isinstance(one, socket.gaierror) for one in chain):
+    if any(isinstance(cause, socket.gaierror) for cause in chain):
         unresolved = errors.UpstreamUnreachable("The model provider's name cannot be resolved (dns).")
         unresolved.max_attempts = 2
         return unresolved
     if any(
-        isinstance(one, httpcore2.NetworkError | httpcore2.ProtocolError | httpx2.RequestError | OSError)
-        for one in chain
+        isinstance(cause, httpcore2.NetworkError | httpcore2.ProtocolError | httpx2.RequestError | OSError)
+        for cause in chain
     ):
         return errors.UpstreamUnreachable("The model provider cannot be reached.")
-    # Broken JSON, wrong types and shapes: the SDK raises bare ValueError and TypeError for these.
+    # Invalid JSON or wrong types: the SDK raises plain ValueError and TypeError for these.
     return errors.UpstreamInvalidResponse("The model provider sent an answer that cannot be read.")
 
 
 def from_status(status: int, headers: Mapping[str, str], body: Any) -> errors.ServiceError:
-    """The core's error for an HTTP status of the provider's."""
+    """The core's error for an HTTP status of the provider."""
     code, param = _code(body, "code"), _code(body, "param")
     retry_after_s = parse_retry_after(headers, time.time())
     if 300 <= status < 400:
-        return errors.UpstreamRedirect(
-            "The model provider redirects elsewhere, which is not followed. Tell the operator."
-        )
+        return errors.UpstreamRedirect("The model provider sent a redirect, which is not followed.")
     if status in (401, 403):
-        return errors.UpstreamAuth("The model provider refused the service's key. Tell the operator.")
+        return errors.UpstreamAuth("The model provider rejected the service's API key.")
     if status == 402 or (status == 429 and code in _QUOTA_CODES):
-        return errors.UpstreamQuota("The service's account at the model provider is out of credit. Tell the operator.")
+        return errors.UpstreamQuota("The service's account at the model provider is out of credit.")
     if status == 404:
-        return errors.UpstreamModelUnknown(
-            "The model provider does not know the model or the address. Tell the operator."
-        )
+        return errors.UpstreamModelUnknown("The model provider does not know the model or the address.")
     if status == 429:
-        return errors.UpstreamRateLimited(
-            "The model provider is limiting this service. Try again later.", retry_after_s=retry_after_s
-        )
+        return errors.UpstreamRateLimited("The model provider is limiting this service.", retry_after_s=retry_after_s)
     if status == 408:
         return errors.UpstreamTimeout("The model provider did not answer in time.")
     if status == 503 and retry_after_s is not None:
@@ -101,25 +95,25 @@ def from_status(status: int, headers: Mapping[str, str], body: Any) -> errors.Se
     if status >= 500:
         return errors.UpstreamError(f"The model provider failed (status {status}).", retry_after_s=retry_after_s)
     if code in _TOO_LONG_CODES:
-        return errors.UpstreamRejected("The text is too long for the model. Shorten the input.")
+        return errors.UpstreamRejected("The text is too long for the model.")
     about = f" ({param or code})" if param or code else ""
-    return errors.UpstreamRejected(f"The model provider refused the request{about}.")
+    return errors.UpstreamRejected(f"The model provider rejected the request{about}.")
 
 
 def from_error_object(error: Any) -> errors.ServiceError:
     """The core's error for the `error` of a failed response, or of an error event."""
     code = _code(error, "code")
     if code in _QUOTA_CODES:
-        return errors.UpstreamQuota("The service's account at the model provider is out of credit. Tell the operator.")
+        return errors.UpstreamQuota("The service's account at the model provider is out of credit.")
     if code == "rate_limit_exceeded":
-        return errors.UpstreamRateLimited("The model provider is limiting this service. Try again later.")
+        return errors.UpstreamRateLimited("The model provider is limiting this service.")
     if code in _TOO_LONG_CODES:
-        return errors.UpstreamRejected("The text is too long for the model. Shorten the input.")
+        return errors.UpstreamRejected("The text is too long for the model.")
     return errors.UpstreamError("The model provider failed" + (f" ({code})." if code else "."))
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds from `retry-after-ms` or `Retry-After` (seconds or a date); None where they say nothing usable."""
+    """Seconds from `retry-after-ms` or `Retry-After` (seconds or a date); None if they are missing or unusable."""
     try:
         if "retry-after-ms" in headers:
             seconds = float(headers["retry-after-ms"]) / 1000
@@ -138,7 +132,7 @@ def _retry_after_seconds(value: str, now: float) -> float:
 
 
 def _code(body: Any, name: str) -> str | None:
-    """`error.code` and the like, if it is a plain word; anything else might be a sentence with a secret in it."""
+    """A field of `error` such as `code`, if it is a plain word; other text might contain a secret."""
     if isinstance(body, dict):
         inner = body.get("error")
         value = inner.get(name) if isinstance(inner, dict) else body.get(name)

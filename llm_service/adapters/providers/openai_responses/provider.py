@@ -1,9 +1,9 @@
-"""The OpenAI Responses API, or any server that speaks it, through the `openai` SDK.
+"""The OpenAI Responses API, or any server that supports it, through the `openai` SDK.
 
-The SDK gives the address, the key, the headers and its errors; its silence is not trusted: an answer is complete only
-when a terminal event was seen, the whole call is under one deadline, nothing is retried or redirected, and the
-provider is asked not to store anything. Events are read by our own parser, at a sixth of the CPU of the SDK's typed
-ones. `openai` takes half a second to import, so that this module is loaded after the server listens (`warm`).
+The SDK provides the address, the key, the headers and its errors. An answer is complete only after a terminal event.
+One deadline covers the whole call, nothing is retried or redirected, and the provider is asked to store nothing. Our
+own parser reads the events, with a sixth of the CPU time of the SDK's typed ones. Importing `openai` takes half a
+second, so it is imported after the server listens (`warm`).
 """
 
 import json
@@ -38,18 +38,18 @@ if TYPE_CHECKING:
     import openai
 
 MAX_JSON_BODY_BYTES = 16 * 1024 * 1024
-# After the terminal event: how long to wait for the end of the body, so that the connection can be used again.
+# After the terminal event: how long to wait for the end of the body. Then the connection can be reused.
 DRAIN_S = 0.05
 # The API's names of the options.
 _OPTIONS = {"temperature": "temperature", "top_p": "top_p", "max_output_tokens": "max_output_tokens"}
 _TEXT_DELTAS = ("response.output_text.delta", "response.refusal.delta")
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed")
-# Faults that stay until an operator acts; readiness tells them.
+# Errors that persist until an operator acts; the readiness check shows them.
 _LASTING = (UpstreamAuth, UpstreamQuota, UpstreamTls, UpstreamRedirect)
 
 
 class OpenAIProvider:
-    """One client per process, made on the first call or by `warm`. `base_url` None = OpenAI's own address."""
+    """One client per process, created on the first call or by `warm`. `base_url` None = OpenAI's own address."""
 
     name = "openai"
 
@@ -79,7 +79,9 @@ class OpenAIProvider:
             if isinstance(mapped, UpstreamTimeout) and answer.started and time.monotonic() >= context.deadline:
                 mapped = DeadlineExceeded("The answer took longer than a generation may take.")
             elif began and isinstance(mapped, UpstreamUnreachable):
-                mapped = UpstreamTruncated("The connection to the model provider broke before the answer was whole.")
+                mapped = UpstreamTruncated(
+                    "The connection to the model provider was lost before the answer was complete."
+                )
             self._trouble = mapped.detail if isinstance(mapped, _LASTING) else self._trouble
             if mapped is error:
                 raise
@@ -110,7 +112,7 @@ class OpenAIProvider:
         client = self._ready_client()
         body = {**_request_body(call), **({} if self._base_url else {"stream_options": {"include_obfuscation": False}})}
         left_s = max(context.deadline - time.monotonic(), 0.001)
-        # The SDK's raw mode: its address, headers and errors, and a response whose body is ours to read.
+        # The SDK's raw mode: its address, headers and errors, but we read the body.
         headers = {"X-Stainless-Raw-Response": "stream", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
         with stopped_by(context):
             return client.post(
@@ -141,7 +143,7 @@ class OpenAIProvider:
                 from .errors import from_error_object
 
                 raise from_error_object(event)
-        raise UpstreamTruncated("The model provider's answer ended before it was whole.")
+        raise UpstreamTruncated("The model provider's answer ended before it was complete.")
 
 
 def _request_body(call: ProviderCall) -> dict[str, Any]:
@@ -155,18 +157,18 @@ def _request_body(call: ProviderCall) -> dict[str, Any]:
 
 
 def _events(response: "httpx2.Response") -> Iterator[dict[str, Any]]:
-    """The body's events as objects; a server that does not stream gives its one terminal event."""
+    """The body's events as objects. A server that does not stream gives only the terminal event."""
     media = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media == "application/json":
         whole = json.loads(_read_bounded(response))
         if not isinstance(whole, dict) or not isinstance(whole.get("status"), str):
-            raise UpstreamInvalidResponse("The model provider sent JSON that is no response.")
+            raise UpstreamInvalidResponse("The model provider sent JSON that is not a response.")
         yield {"type": f"response.{whole['status']}", "response": whole}
         return
     if media != "text/event-stream":
         shown = media if media.replace("/", "").replace("-", "").isalnum() and len(media) < 60 else "another type"
         unlike = UpstreamInvalidResponse(
-            f"The model provider's address answered with {shown}: it does not look like a Responses API. Tell the operator."
+            f"The model provider's address answered with {shown}, which is not a Responses API."
         )
         unlike.max_attempts = 1
         unlike.may_be_billed = False
@@ -175,12 +177,12 @@ def _events(response: "httpx2.Response") -> Iterator[dict[str, Any]]:
         if sent.data != "[DONE]":
             event = json.loads(sent.data)
             if not isinstance(event, dict):
-                raise UpstreamInvalidResponse("The model provider sent an event that is no object.")
+                raise UpstreamInvalidResponse("The model provider sent an event that is not an object.")
             yield event
 
 
 def _drain(events: Iterator[dict[str, Any]]) -> None:
-    """Read to the end of the body, so that the connection can be used again; the answer is whole already."""
+    """Read to the end of the body, to reuse the connection. The answer is already complete."""
     with suppress(Exception):
         for _ in events:
             pass
@@ -202,7 +204,7 @@ def _make_client(api_key: str | None, base_url: str | None) -> "openai.OpenAI":
     from ..transport import DeadlineTransport
 
     client = openai.OpenAI(
-        # Servers of one's own often want no key, but the SDK does.
+        # Self-hosted servers often need no key, but the SDK does.
         api_key=api_key or "none",
         base_url=base_url,
         max_retries=0,
@@ -213,7 +215,7 @@ def _make_client(api_key: str | None, base_url: str | None) -> "openai.OpenAI":
 
 
 def _rehearse(client: "openai.OpenAI") -> None:
-    """One call with no network: the SDK builds its schemas and asks the platform (it runs `uname`) only once."""
+    """One call without a network: the SDK builds its schemas and runs `uname` on its first call."""
     import httpx2
 
     canned = httpx2.MockTransport(lambda request: httpx2.Response(200, json={}))

@@ -1,10 +1,10 @@
-"""JSON Schema as the Responses API takes it with `strict`: a part of the language, with every key required."""
+"""JSON Schema for the Responses API with `strict`: a subset, with every key required."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# What the API knows of what `Property.json_schema` writes
-# (https://platform.openai.com/docs/guides/structured-outputs#supported-schemas, 2026-11). The rest is checked here alone.
+# The keywords of `Property.json_schema` that the API supports
+# (https://platform.openai.com/docs/guides/structured-outputs#supported-schemas, 2026-11). The service checks the rest.
 _KNOWN = {
     "type",
     "description",
@@ -19,7 +19,7 @@ _KNOWN = {
 
 
 def strict_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The same schema in the strict part of the language. What may be left out may be `null` there already."""
+    """The same schema in the strict subset. Optional properties already allow `null`."""
     strict = {key: value for key, value in schema.items() if key in _KNOWN}
     if "items" in schema:
         strict["items"] = strict_schema(schema["items"])

@@ -1,1 +1,1 @@
-"""What is particular to SQLite."""
+"""Everything that is specific to SQLite."""

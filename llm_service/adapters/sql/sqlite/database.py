@@ -1,4 +1,4 @@
-"""The SQLite file: one connection that writes, a few that read, none on the event loop."""
+"""The SQLite file: one connection that writes and a few that read, none on the event loop."""
 
 import fcntl
 import os
@@ -32,9 +32,9 @@ class Database:
     """Opened once per process, after the fork. `close` when the process ends."""
 
     def __init__(self, url: str) -> None:
-        """Create or migrate the file where needed.
+        """Create or migrate the file if needed.
 
-        Raises `DatabaseFault` with a message for the operator.
+        Raises `DatabaseFault`.
         """
         self.path = sqlite_path(url)
         try:
@@ -47,15 +47,15 @@ class Database:
         self._native = ThreadPool(READ_THREADS)
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a transaction that is committed, durably, when this returns.
+        """Run `work` in a transaction. It is committed durably when this returns.
 
-        Raises `StorageError`, and `IntegrityError` as it is. `work` may be run twice and must do nothing but SQL.
+        Raises `StorageError` or `IntegrityError`. `work` may run twice and must do nothing but SQL.
         """
         with mapped():
             return self._writer.run(work)
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` on one snapshot of the data.
+        """Run `work` on a snapshot of the data.
 
         Raises `StorageError`.
         """
@@ -73,16 +73,16 @@ class Database:
         return result
 
     def check(self) -> None:
-        """Raise a `StorageError` if nothing could be written now: no lock to be had, or hardly any space left."""
+        """Raise a `StorageError` if nothing can be written now: the database is locked, or its disk is nearly full."""
         self.write(lambda connection: None)
         space = os.statvfs(self.path.parent)
         if space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
-            raise StorageFull("The disk of the database is nearly full. Tell the operator.", retry_after_s=60)
+            raise StorageFull("The disk of the database is nearly full.", retry_after_s=60)
 
     def truncate_log(self) -> None:
-        """Bring the write-ahead log into the file and empty it; what was deleted stands in neither then.
+        """Move the write-ahead log into the file and empty it. Deleted text is then in neither.
 
-        Raises `StorageBusy` where somebody reads all the time.
+        Raises `StorageBusy` if the log stays in use.
         """
 
         def work() -> bool:
@@ -101,7 +101,7 @@ class Database:
 
 
 def migrate(url: str) -> bool:
-    """Bring the file to this program's schema; True if there was anything to do.
+    """Migrate the file to this program's schema; True if there was anything to do.
 
     Raises `DatabaseFault`. Several processes may call it at once: one migrates, the others wait.
     """
@@ -130,13 +130,13 @@ def _engine(path: Path, *, begin: str, query_only: bool = False) -> Engine:
         f"sqlite:///{path}",
         poolclass=NullPool,
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "isolation_level": None},
-        # An error that is logged quotes no text of a caller.
+        # Logged errors must not quote a caller's text.
         hide_parameters=True,
     )
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        # FULL: an answer that left is on the disk, after a power cut too. secure_delete: deleted text is overwritten.
+        # FULL: a sent answer survives a power cut. secure_delete: deleted text is overwritten.
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
         if query_only:
@@ -144,7 +144,7 @@ def _engine(path: Path, *, begin: str, query_only: bool = False) -> Engine:
 
     @event.listens_for(engine, "begin")
     def start(connection: Connection) -> None:
-        # A deferred transaction that turns to writing fails at once when another wrote meanwhile.
+        # A deferred transaction fails at its first write if another connection wrote meanwhile.
         connection.exec_driver_sql(begin)
 
     return engine
@@ -156,7 +156,7 @@ def _fault(path: Path, error: Exception) -> DatabaseFault:
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         remedy = f"Move it away and restore the last backup: cp BACKUP {path}"
     else:
-        remedy = "Check its owner and rights and the free space, or restore it from a backup."
+        remedy = "Check its owner, its permissions and the free space, or restore it from a backup."
     return DatabaseFault(
-        f"DATABASE_URL: the SQLite file {path} cannot be used: {reason}. It was left as it is. {owners(path)} {remedy}"
+        f"DATABASE_URL: the SQLite file {path} cannot be used: {reason}. It was not changed. {owners(path)} {remedy}"
     )

@@ -1,11 +1,11 @@
-"""The full-text index of SQLite (FTS5), and how a search is asked of it.
+"""SQLite's full-text index (FTS5), and searches in it.
 
-Each answer's texts are one document, without a copy of them: the words are folded by `core.search`, so that FTS5 has
-nothing to decide. A document's number is the position of the generation that completed it. So the newest documents are
-the newest generations, and FTS5, read from the highest number down, may stop as soon as a page is full. The owner
-stands in each document as a word: nobody searches through what others wrote.
+Each answer's texts are one document, and the index stores no copy of them. `core.history.search` folds the words,
+so FTS5 has nothing to decide. A document's number is the position of the generation that completed it, so the newest
+documents are the newest generations: FTS5, read from the highest number down, can stop when a page is full. Each
+document contains its owner as a word, so a search skips other owners' texts.
 
-Cache hits and joined calls share a document and have positions of their own, mostly shortly after it.
+Cache hits and joined calls share a document and have their own positions, mostly shortly after it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ CREATE_INDEX = (
     "CREATE VIRTUAL TABLE search_index USING fts5("
     "owner, input, output, content='', columnsize=0, prefix='3', tokenize='ascii')"
 )
-# Up to so many documents are looked up one by one; more are walked through in order, at first in so many positions.
+# Up to this many documents are looked up individually. More are scanned in order; the first window has this width.
 FEW_DOCUMENTS = 5000
 FIRST_WINDOW = 4000
 WINDOW_GROWTH = 4
@@ -49,27 +49,26 @@ _REMOVE = text(
 )
 _position = generations.c.position
 _document = generations.c.document
-# With a + SQLite reads the column of a row that it has found, and does not go through an index of it: by itself it would
-# walk through the whole history for a word that is hardly there.
+# The + keeps SQLite from using an index on the column. With one, it would scan the whole history for a rare word.
 _fetched_owner: ColumnClause[Any] = literal_column("+generations.owner", String)
 _fetched_position: ColumnClause[int] = literal_column("+generations.position", Integer)
 
 
 def write(connection: Connection, document: int, owner: str, input: str, output: str | None) -> None:
-    """Index texts that are final."""
+    """Index final texts."""
     connection.execute(_WRITE, _values(document, owner, input, output))
 
 
 def remove(connection: Connection, document: int, owner: str, input: str, output: str | None) -> None:
-    """Take a document out; the texts must be those that were written."""
+    """Remove a document; the texts must be those that were written."""
     connection.execute(_REMOVE, _values(document, owner, input, output))
 
 
 def merge(connection: Connection, pages: int) -> bool:
-    """Merge the index's parts by so many pages, all parts where it is negative; whether there is more to merge."""
+    """Merge this many pages of the index's parts (negative: of all parts); whether there is more to merge."""
     before = connection.execute(text("SELECT total_changes()")).scalar_one()
     connection.execute(text("INSERT INTO search_index (search_index, rank) VALUES ('merge', :pages)"), {"pages": pages})
-    # FTS5 itself changes one row when there is nothing left.
+    # FTS5 changes one row even when nothing is left.
     return bool(connection.execute(text("SELECT total_changes()")).scalar_one() - before >= 2)
 
 
@@ -87,7 +86,7 @@ def matching_rows(
 ) -> Sequence[Row[Any]]:
     """The rows of `query` whose texts match: the newest before a position, or the oldest after one, in that order.
 
-    `query` selects from generations, the position among its columns, and has all other conditions but the owner.
+    `query` selects from generations, including the position, and has all conditions except the owner.
     """
     found = _documents(owner, search)
     few = connection.execute(select(func.count()).select_from(found.limit(few_documents + 1).subquery())).scalar_one()
@@ -106,9 +105,9 @@ def matching_rows(
 
 
 def _windows(connection: Connection, size: int, before: int | None, after: int | None) -> Iterator[tuple[int, int]]:
-    """The positions of the history in ranges (without their ends), each larger than the one before.
+    """Ranges of positions (ends excluded), each larger than the one before.
 
-    So a page is full after a small part of it, also where another condition leaves out most of what a search finds.
+    A page fills after a small part of the history, even if another condition excludes most matches.
     """
     end = connection.execute(select(func.max(_position))).scalar_one() or 0
     if after is not None:
@@ -139,7 +138,7 @@ def _rows_within(
     )
     made = connection.execute(_directed(makers, _index.c.rowid, newest_first).limit(limit)).all()
     if len(made) == limit:
-        # Who shares a document is wanted only within the page that is full without.
+        # The page is full: only sharers within its range matter.
         low, high = (made[-1].position, high) if newest_first else (low, made[-1].position)
     window = (_position > low, _position < high)
     shared = _sharers(connection, query, owner, _documents(owner, search), window)
@@ -161,7 +160,7 @@ def in_order(query: Select[Any], place: ColumnElement[int], before: int | None, 
 
 
 def _rows_of(query: Select[Any], found: Select[Any]) -> Select[Any]:
-    """All who share the documents."""
+    """All rows that share the documents."""
     sharing = generations.alias()
     positions = (
         select(sharing.c.position)
@@ -174,7 +173,7 @@ def _rows_of(query: Select[Any], found: Select[Any]) -> Select[Any]:
 def _sharers(
     connection: Connection, query: Select[Any], owner: str, found: Select[Any], window: Sequence[ColumnElement[bool]]
 ) -> Select[Any] | None:
-    """Rows of the window whose document another row completed; None where there are none."""
+    """Rows of the window whose document another row completed; None if there are none."""
     shares = and_(generations.c.owner == owner, _document != _position, *window)
     lowest, highest = connection.execute(select(func.min(_document), func.max(_document)).where(shares)).one()
     if lowest is None:
@@ -192,7 +191,7 @@ def _matches(owner: str, search: Search) -> ColumnElement[bool]:
 
 
 def expression(owner: str, search: Search) -> str:
-    """FTS5's own language. The words are letters and digits only, so that within quotes nothing of it can occur."""
+    """The search in FTS5's query language. Words are only letters and digits, so quotes are enough to escape them."""
     wanted = [f'owner : "{owner_word(owner)}"', *(f"{{input output}} : {_term(term)}" for term in search.wanted)]
     unwanted = "".join(f" NOT ({{input output}} : {_term(term)})" for term in search.unwanted)
     return f"({' AND '.join(wanted)}){unwanted}"

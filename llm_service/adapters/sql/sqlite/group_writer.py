@@ -1,8 +1,8 @@
-"""One writer that commits in groups.
+"""A single writer that commits in groups.
 
-Every commit is durable (`synchronous=FULL`), and a durable commit costs a disk flush whether it holds one row or
-fifty. So whoever comes while a commit is under way waits, and all who waited share the next one. The first of them
-leads: it runs the group in a native thread and hands the lead on.
+Every commit is durable (`synchronous=FULL`) and costs a disk flush, for one row as for fifty. So callers that arrive
+during a commit wait and share the next one. The first of them leads: it runs the group in a native thread and then
+passes the lead on.
 """
 
 import threading
@@ -26,9 +26,9 @@ MAX_GROUP = 200
 
 @dataclass(frozen=True, slots=True)
 class InsertRow:
-    """Work that a group does together: rows for the same statement (the same object) go in one call.
+    """Work that a group combines: rows for the same statement (the same object) are inserted in one call.
 
-    `then` runs after it, for each row.
+    `then` runs afterwards, for each row.
     """
 
     statement: Insert
@@ -53,10 +53,10 @@ class _Job:
 
 
 class GroupWriter:
-    """Owns the one connection that writes. Safe from threads and greenlets."""
+    """Owns the only connection that writes. Safe from threads and greenlets."""
 
     def __init__(self, connection: Connection, around: Callable[[Connection], AbstractContextManager[None]]) -> None:
-        """`around` is entered at the beginning of each transaction; what it does at the end is done once for a group."""
+        """`around` wraps each transaction, so once per group."""
         self._connection = connection
         self._around = around
         self._native = ThreadPool(1)
@@ -65,10 +65,10 @@ class GroupWriter:
         self._busy = False
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` inside a transaction; when this returns, it is committed.
+        """Run `work` inside a transaction; it is committed when this returns.
 
-        Raises what `work` raised, or what the commit raised. A group that fails is run again one by one, so that
-        nobody fails for another's fault; `work` must bear being run twice.
+        Raises what `work` or the commit raised. If a group fails, its members run again one by one, so one caller's
+        error does not fail the others. `work` may therefore run twice.
         """
         job = _Job(work)
         with self._lock:
@@ -84,7 +84,7 @@ class GroupWriter:
         return cast(T, job.result)
 
     def close(self) -> None:
-        """Waits for the commit under way."""
+        """Wait for the current commit and close the connection."""
         self._native.run(self._connection.close)
         self._native.close()
 
@@ -138,5 +138,5 @@ class GroupWriter:
 def _fail_unfinished(group: list[_Job], error: BaseException) -> None:
     for job in group:
         if not job.committed and job.error is None:
-            job.error = StorageUnavailable("The write was interrupted. Try again.", retry_after_s=1)
+            job.error = StorageUnavailable("The write was interrupted.", retry_after_s=1)
             job.error.__cause__ = error

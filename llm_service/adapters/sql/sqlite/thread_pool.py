@@ -1,8 +1,8 @@
-"""Blocking calls off the event loop.
+"""Runs blocking calls off the event loop.
 
-SQLite blocks its thread: on a lock, on a slow disk. Under a gevent worker that thread would be the whole process, so
-such calls run in real OS threads, and only the greenlet that asked waits. Code that runs there must not log and must
-not take a lock that greenlets take: it returns a value or an error, and the caller does the rest.
+SQLite blocks its thread on a lock or a slow disk. Under gevent that would block the whole process, so such calls run in
+real OS threads, and only the calling greenlet waits. Code in these threads must not log or take a lock that greenlets
+use: it returns a value or an error, and the caller does the rest.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class ThreadPool:
-    """Up to `size` real threads under gevent; elsewhere the caller's own thread, which is a real one already."""
+    """Up to `size` real threads under gevent; otherwise the caller's thread, which is already real."""
 
     def __init__(self, size: int) -> None:
         self._pool = _gevent_pool(size)
@@ -21,7 +21,7 @@ class ThreadPool:
         """The function's result, or what it raised."""
         if self._pool is None:
             return function()
-        # gevent prints the traceback of whatever a pool's thread raises, so that errors travel as values.
+        # gevent prints the traceback of any error in a pool thread, so errors are returned as values.
         result, error = self._pool.apply(_outcome, (function,))
         if error is not None:
             raise error

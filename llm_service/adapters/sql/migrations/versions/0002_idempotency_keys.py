@@ -1,4 +1,4 @@
-"""Idempotency keys, and which request has each."""
+"""Idempotency keys and their requests."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Whether an answer is to be JSON."""
+"""Whether an answer must be JSON."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Usage in sums that outlive the history, and what each generation is billed."""
+"""Usage sums, which outlive the history, and the billed tokens of each generation."""
 
 import math
 
@@ -20,7 +20,7 @@ SUMMED = (
 def upgrade() -> None:
     for name in BILLED:
         op.add_column("generations", sa.Column(f"billed_{name}", sa.BigInteger))
-    # Until now a hit, or one who shared a call, was told apart by its attempts alone.
+    # Until now only `attempts` distinguished hits and joined calls.
     billed = ", ".join(f"billed_{name} = CASE WHEN attempts > 0 THEN {name} ELSE 0 END" for name in BILLED)
     op.execute(f"UPDATE generations SET {billed} WHERE finished_ms IS NOT NULL")  # noqa: S608
     position = sa.BigInteger().with_variant(sa.Integer, "sqlite")

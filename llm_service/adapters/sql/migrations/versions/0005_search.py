@@ -1,4 +1,4 @@
-"""Full-text search, with all that is there already, and an index that lists are filtered in."""
+"""Full-text search, including existing rows, and an index for filtered lists."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -27,7 +27,7 @@ def upgrade() -> None:
 
 
 def _index_what_is_there(connection: sa.Connection) -> None:
-    """What runs is left to its end, or to the sweep that marks it as interrupted."""
+    """Running generations are indexed when they end, or when the sweep marks them as interrupted."""
     over = connection.execute(
         sa.text(
             "SELECT min(g.position) AS document, g.owner, a.answer_id, a.input, a.output FROM answers a "

@@ -1,4 +1,4 @@
-"""Keys, the sessions of browsers that signed in with one, wrong attempts, and marks that all processes see."""
+"""API keys, browser sessions, failed logins, and counters that all processes share."""
 
 import sqlalchemy as sa
 from alembic import op

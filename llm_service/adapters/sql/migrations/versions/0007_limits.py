@@ -1,4 +1,4 @@
-"""What is counted against limits: generations by the second, budgets by the day, and what calls under way hold."""
+"""Counts for limits: generations per second, budgets per day, and reservations of running calls."""
 
 import sqlalchemy as sa
 from alembic import op

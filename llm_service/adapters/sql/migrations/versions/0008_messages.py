@@ -1,4 +1,4 @@
-"""Prompts become a list of messages; tables get the names that the program uses."""
+"""Prompts become a list of messages; tables are renamed as in the program."""
 
 import sqlalchemy as sa
 from alembic import op
