@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.adapters.runtime.background import Ticker
@@ -58,7 +59,8 @@ class Housekeeping:
         ticker.every(TICK_S, self.registry.tick)
         ticker.every(REPLAY_S, self.replay)
         ticker.every(SWEEP_S, self.sweep)
-        ticker.every(PRUNE_S, self.prune)
+        for prune in (self.limits.prune, self.idempotency.prune, self._prune_history):
+            ticker.every(PRUNE_S, partial(self._at_now, prune))
         ticker.every(TEMPLATES_S, self.templates.refresh)
         ticker.every(CACHE_POLL_S, skip_if_storage_down(self.cache.poll))
         ticker.every(KEY_USES_S, skip_if_storage_down(self.keyring.save_last_used))
@@ -82,10 +84,10 @@ class Housekeeping:
         # Reservations whose generation has no row.
         self.limits.expire(now_ms)
 
-    def prune(self) -> None:
-        now_ms = self.clock.now_ms()
-        self.limits.prune(now_ms)
-        self.idempotency.prune(now_ms)
+    def _at_now(self, prune: Callable[[int], object]) -> None:
+        prune(self.clock.now_ms())
+
+    def _prune_history(self, now_ms: int) -> None:
         self.retention.prune(prune_before_ms(self.history_days, now_ms))
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tests.support.command_line import flask
 from tests.support.constants import ROOT
 from tests.support.processes import serving
 from tests.support.requests import BODY, GENERATE
+from tests.support.stores import Stores
 from tests.support.upstream import Upstream
 
 HISTORY = "/api/v1/history"
@@ -163,6 +165,14 @@ def test_a_lock_that_is_held_too_long_is_busy_and_costs_nothing(
     assert len(upstream.calls) == calls
 
 
+def test_where_nothing_is_kept_a_call_begins_while_the_database_is_locked(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/h.db")
+    store = Stores(database, "off").generations
+    with locked(tmp_path / "h.db"):
+        assert store.record_started(generation(1)) == store.get("alice", "id-1") == generation(1)
+    database.close()
+
+
 def entry_status(server: object, request_id: str) -> str | None:
     try:
         return str(get(server, f"history/{request_id}")["status"])  # type: ignore[arg-type]
@@ -223,6 +233,33 @@ def test_what_is_kept_aside_comes_back_as_it_was(tmp_path: Path) -> None:
     found.clear()
     spool.replay(found.append)
     assert found == []
+
+
+# As the version before the history kept message lists wrote it.
+OLD_LINE = (
+    b'{"request_id": "id-1", "template_id": "t_v1", "template_revision": "abc", "model": "m", "status": "completed", '
+    b'"cached": false, "snippet": "hi", "usage": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3, '
+    b'"cached_input_tokens": 0, "reasoning_tokens": 0}, "cost_usd": "0.000001", "saved_usd": null, "latency_ms": 5, '
+    b'"created_ms": 1790000000000, "owner": "local", "answer_id": "id-1", "provider": "echo", "input": "hi", '
+    b'"parameters": {}, "prompts": {"system": "%s", "user": "%s"}, "output": "PAID ANSWER", "structured": false, '
+    b'"incomplete_reason": null, "cache_key": "", "billed": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3, '
+    b'"cached_input_tokens": 0, "reasoning_tokens": 0}, "price_version": null, "attempts": 1, "unreported": 0, '
+    b'"upstream_request_id": null, "finished_ms": 1790000000005, "match": null}\n'
+)
+
+
+@pytest.mark.parametrize(("system", "user"), [(b"sys", b"hi"), (b"", b"hi"), (b"sys", b""), (b"", b"")])
+def test_what_the_version_before_kept_aside_comes_into_the_history(tmp_path: Path, system: bytes, user: bytes) -> None:
+    path = tmp_path / "h.spool"
+    path.write_bytes(OLD_LINE % (system, user))
+    found: list[Generation] = []
+    assert FileSpool(path).replay(found.append) == []
+    (outcome,) = found
+    assert (outcome.output, outcome.status, outcome.cost_usd) == ("PAID ANSWER", "completed", Decimal("0.000001"))
+    assert (outcome.system_prompt, outcome.user_prompt) == (system.decode(), user.decode())
+    assert [message.role.value for message in outcome.messages] == ["system"] * bool(system) + ["user"] * bool(
+        system or user
+    )
 
 
 def test_what_cannot_be_read_is_put_away_and_holds_nothing_up(tmp_path: Path) -> None:

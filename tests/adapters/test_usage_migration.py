@@ -1,4 +1,4 @@
-"""A history from before usage was summed is summed when the program is updated."""
+"""Histories of earlier versions: usage is summed, and prompts become messages, when the program is updated."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -35,6 +35,13 @@ OUTCOMES = [
     paid(12, status=Status.RUNNING, finished_ms=None, latency_ms=None, usage=Usage(), billed=Usage(), cost_usd=None),
 ]
 
+PLAIN = {"system_prompt": "", "user_prompt": "x"}
+OLD_PROMPTS = {
+    "id-1": {"system_prompt": 'Say "é\\n" {{x}}', "user_prompt": "a\r\nb\u2028\t😀"},
+    "id-2": {"system_prompt": "only this", "user_prompt": ""},
+    "id-3": {"system_prompt": "", "user_prompt": ""},
+}
+
 
 def row_of(generation: Generation) -> dict[str, Any]:
     names = (
@@ -61,7 +68,7 @@ def old_database(url: str) -> None:
         answers = Table("answers", MetaData(), autoload_with=connection)
         generations = Table("generations", MetaData(), autoload_with=connection)
         for generation in OUTCOMES:
-            texts = {"input": "x", "parameters": "{}", "system_prompt": "", "user_prompt": "x"}
+            texts = {"input": "x", "parameters": "{}", **OLD_PROMPTS.get(generation.request_id, PLAIN)}
             connection.execute(insert(answers), {"answer_id": generation.answer_id, **texts})
             connection.execute(insert(generations), row_of(generation))
         connection.commit()
@@ -82,4 +89,19 @@ def test_what_is_there_is_summed_as_it_would_have_been_counted(tmp_path: Path) -
         found = history.get(generation.owner, generation.request_id)
         assert found is not None
         assert found.billed == replace(generation.billed, total_tokens=None)
+    database.close()
+
+
+def test_two_prompts_become_messages(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/old.db"
+    old_database(url)
+    database = Database(url)
+    history = Stores(database)
+    for generation in OUTCOMES:
+        found = history.get(generation.owner, generation.request_id)
+        assert found is not None
+        was = OLD_PROMPTS.get(generation.request_id, PLAIN)
+        assert (found.system_prompt, found.user_prompt) == (was["system_prompt"], was["user_prompt"])
+        roles = [message.role.value for message in found.messages]
+        assert roles == ["system"] * bool(was["system_prompt"]) + ["user"] * any(was.values())
     database.close()

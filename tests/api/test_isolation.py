@@ -10,8 +10,9 @@ from flask import Flask
 from llm_service.app import services_of
 from llm_service.core.generation.model import GenerateRequest
 from tests.support.constants import OWN_PAGE
-from tests.support.keys import KeyClient, make_key, signed_in, token_of
+from tests.support.keys import KeyClient, bearer, make_key, signed_in, token_of
 from tests.support.requests import BODY, GENERATE
+from tests.support.upstream import Upstream
 
 CANARY = "canary-of-alice"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -167,6 +168,20 @@ def test_admin_looks_across(closed: Flask, row: str) -> None:
     assert boss("POST", f"/api/v1/history/{row}/cancel").get_json()["status"] == "completed"
     assert boss("DELETE", f"/api/v1/history/{row}").status_code == 204
     assert boss("GET", f"/api/v1/history/{row}").status_code == 404
+
+
+def test_admin_reaches_what_runs_also_where_nothing_is_kept(make_app: Callable[..., Flask], upstream: Upstream) -> None:
+    app = make_app(
+        APP_AUTH="required", APP_HISTORY="off", OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="fault-hang-after-3"
+    )
+    alice = bearer(make_key(app, "alice")[0])
+    stream = app.test_client().post(GENERATE, json={**BODY, "stream": True}, headers=alice)
+    url = f"/api/v1/history/{stream.headers['X-Request-ID']}"
+    assert KeyClient(app, make_key(app, "bob")[0])("GET", url).status_code == 404
+    boss = KeyClient(app, make_key(app, "boss", ("admin",))[0])
+    assert boss("GET", url).get_json()["status"] == "running"
+    assert boss("POST", f"{url}/cancel").get_json()["status"] == "cancelled"
+    stream.close()
 
 
 def test_who_is_let_in_without_a_key_is_one_owner(app: Flask) -> None:

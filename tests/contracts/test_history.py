@@ -190,12 +190,12 @@ def hit_of(first: Generation, number: int) -> Generation:
 
 def test_a_hit_shares_the_texts_of_its_answer_until_the_last_row_goes(store: Stores) -> None:
     first = stored(store, 1)
-    store.record_joined(hit_of(first, 2))
+    store.record_started(hit_of(first, 2))
     assert store.get("alice", "id-2") == hit_of(first, 2)
     assert store.delete("alice", "id-1") == "k" * 64
     assert store.get("alice", "id-2") == hit_of(first, 2), "its texts are still there"
     store.delete("alice", "id-2")
-    store.record_joined(hit_of(first, 3))
+    store.record_started(hit_of(first, 3))
     kept = store.get("alice", "id-3")
     assert kept is not None
     assert (kept.answer_id, kept.output) == ("id-3", "out"), "the shared texts were gone: it keeps its own"
@@ -326,7 +326,7 @@ def test_a_key_whose_process_died_at_once_is_free_after_a_minute(store: Stores) 
 def test_one_that_ends_apart_takes_its_texts_along(store: Stores) -> None:
     """The one who began a shared call is stopped; the other gets the whole answer, and neither sees the other's."""
     store.start(generation(1))
-    shared = store.record_joined(generation(2, answer_id="id-1"))
+    shared = store.record_started(generation(2, answer_id="id-1"))
     stopped = replace(generation(1), status=Status.CANCELLED, error="cancelled", output="par", finished_ms=5)
     assert store.finish_with_own_answer(stopped, "texts-1") is True
     assert store.finish(completed(shared, output="partial and whole")) is True
@@ -344,7 +344,7 @@ def test_one_that_ends_apart_takes_its_texts_along(store: Stores) -> None:
 
 def test_one_who_ends_apart_after_the_answer_is_there_is_found_with_its_own_text(store: Stores) -> None:
     store.start(generation(1, input="hello"))
-    joined = store.record_joined(generation(2, answer_id="id-1", input="hello"))
+    joined = store.record_started(generation(2, answer_id="id-1", input="hello"))
     store.finish(completed(generation(1, input="hello"), output="whole zebra"))
     store.finish_with_own_answer(replace(joined, status=Status.CANCELLED, output="whole", finished_ms=5), "texts-2")
     assert ids(store, q="zebra") == ["id-1"]
@@ -486,9 +486,9 @@ def test_what_runs_is_found_when_it_is_over_however_it_ends(store: Stores) -> No
 def test_a_search_finds_all_who_share_an_answer(store: Stores) -> None:
     first = said(store, 1, "shared words")
     said(store, 2, "between")
-    store.record_joined(hit_of(first, 3))
+    store.record_started(hit_of(first, 3))
     store.start(generation(4, input="joined words"))
-    joined = store.record_joined(generation(5, answer_id="id-4", input="joined words"))
+    joined = store.record_started(generation(5, answer_id="id-4", input="joined words"))
     store.finish(completed(joined, output="whole"))
     store.finish(completed(generation(4, input="joined words"), output="whole"))
     assert ids(store, q="words") == ["id-5", "id-4", "id-3", "id-1"]
@@ -503,7 +503,7 @@ def test_a_search_finds_all_who_share_an_answer(store: Stores) -> None:
 def test_an_answer_for_those_who_shared_with_one_that_was_interrupted_is_found_once(store: Stores) -> None:
     store.start(generation(1, input="shared"))
     late = generation(500, answer_id="id-1", input="shared")
-    store.record_joined(late)
+    store.record_started(late)
     store.interrupt_older_than(1_700_000_000_100, 7)
     store.finish(completed(late, output="whole"))
     assert [ids(store, q=text) for text in ("shared whole", "shared -whole")] == [["id-500", "id-1"], []]
@@ -515,7 +515,7 @@ def test_what_is_too_old_is_pruned_with_its_texts_but_not_what_runs_or_is_shared
     first = said(store, 1, "old and shared")
     said(store, 2, "old")
     store.start(generation(3, input="old and running"))
-    store.record_joined(replace(hit_of(first, 4), created_ms=first.created_ms + 1000))
+    store.record_started(replace(hit_of(first, 4), created_ms=first.created_ms + 1000))
     said(store, 1000, "young")
     assert store.prune(1_700_000_000_500) == 2
     assert ids(store) == ["id-1000", "id-4", "id-3"]
@@ -542,7 +542,7 @@ def test_nobody_finds_what_others_wrote(store: Stores) -> None:
 def test_filters(store: Stores) -> None:
     said(store, 1, "one", template_id="summarize_v1")
     first = said(store, 2, "two", model="other")
-    store.record_joined(hit_of(first, 3))
+    store.record_started(hit_of(first, 3))
     store.start(generation(4))
     begin = 1_700_000_000_000
     cases: list[tuple[dict[str, Any], list[int]]] = [
@@ -569,7 +569,7 @@ def test_any_search_agrees_with_reading_everything_page_by_page_both_ways(store:
     made: list[Generation] = []
     for number, text in enumerate(texts):
         if made and dice.random() < 0.4:
-            made.append(store.record_joined(hit_of(dice.choice(made), number)))
+            made.append(store.record_started(hit_of(dice.choice(made), number)))
         else:
             made.append(said(store, number, text, model=dice.choice(["m1", "m2"])))
     for row in dice.sample(made, 15):

@@ -29,7 +29,7 @@ def store(stores: Stores, *outcomes: Generation) -> None:
     """Each as the service does it: hits at once, others when they are over."""
     for outcome in outcomes:
         if outcome.cached:
-            stores.record_joined(outcome)
+            stores.record_started(outcome)
         else:
             stores.start(replace(outcome, status=Status.RUNNING, finished_ms=None, latency_ms=None))
             stores.finish(outcome)
@@ -185,5 +185,5 @@ def test_a_bill_that_comes_late_is_added(stores: Stores, deleted: bool) -> None:
 
 
 def test_a_shared_answer_whose_texts_are_gone_is_counted_once(stores: Stores) -> None:
-    assert stores.record_joined(spared(2, answer_id="gone")).answer_id == "id-2"
+    assert stores.record_started(spared(2, answer_id="gone")).answer_id == "id-2"
     assert (total(stores).requests, total(stores).hits) == (1, 1)

@@ -100,12 +100,19 @@ class ListGenerations:
         self._write("hit", generation)
         return True
 
-    def record_joined(self, generation: Generation) -> Generation:
-        self._write("joined", generation)
+    def record_started(self, generation: Generation) -> Generation:
+        if generation.attempts:
+            self.transaction(lambda unit: unit.generations.start(generation))
+        else:
+            self._write("joined", generation)
         return generation
 
     def get(self, owner: str, request_id: str) -> Generation | None:
         return self.rows.get(request_id)
+
+    def owner_of(self, request_id: str) -> str | None:
+        row = self.rows.get(request_id)
+        return None if row is None else row.owner
 
     def request_cancel(self, owner: str, request_id: str) -> None:
         self.rows[request_id] = replace(self.rows[request_id], status=Status.CANCELLED)
@@ -141,6 +148,13 @@ class ScriptedProvider(EchoProvider):
                     yield event
         finally:
             self.closed += 1
+
+
+class BrokenPrices:
+    """Raises instead of the price."""
+
+    def of(self, model: str) -> Price | None:
+        raise ZeroDivisionError(model)
 
 
 class DollarPrices:

@@ -39,12 +39,12 @@ class Stores:
         self.recorder = OutcomeRecorder(self.generations, FileSpool(Path("never.spool")), SystemClock(), LogReporter())
         self.get = self.generations.get
         self.record_hit = self.generations.record_hit
-        self.record_joined = self.generations.record_joined
+        self.record_started = self.generations.record_started
         self.delete = self.retention.delete
         self.delete_all = self.retention.delete_all
         self.prune = self.retention.prune
         self.scrub = self.retention.scrub
-        self.owner_of = self.queries.owner_of
+        self.owner_of = self.generations.owner_of
 
     def start(self, generation: Generation, reservation: Reservation | None = None) -> ReservationResult | None:
         def work(unit: UnitOfWork) -> ReservationResult | None:

@@ -15,7 +15,7 @@ from llm_service.core.generation.in_flight import Collaborators, GenerationResul
 from llm_service.core.generation.model import Delta, Done, GenerateRequest, Status, UpstreamState
 from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.outcomes import OutcomeRecorder
-from llm_service.core.generation.ports import ManagedProvider
+from llm_service.core.generation.ports import ManagedProvider, Spawn
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
@@ -72,6 +72,7 @@ class World:
         folder: Path = ROOT / "prompts",
         counted: FakeLimits | None = None,
         prices: Prices | None = None,
+        spawn: Spawn | None = None,
         **settings: object,
     ) -> None:
         self.provider = provider
@@ -100,7 +101,7 @@ class World:
             single_flight=MemorySingleFlight(),
             store=self.store,
             idempotency=None,
-            upstream=UpstreamCaller(self.registry, self.clock, make_spawn(), self.reporter),
+            upstream=UpstreamCaller(self.registry, self.clock, spawn or make_spawn(), self.reporter),
             registry=self.registry,
             collaborators=Collaborators(
                 self.registry, self.recorder, self.cache, prices, self.clock, self.reporter, self._make_id

@@ -14,7 +14,7 @@ from typing import Any
 
 from llm_service.core.errors import StorageError
 from llm_service.core.generation.model import Generation, Status
-from llm_service.core.messages import from_plain, to_plain
+from llm_service.core.messages import Message, Messages, Role, from_plain, to_plain
 from llm_service.core.usage.tokens import Usage
 
 _MONEY = ("cost_usd", "saved_usd")
@@ -101,7 +101,14 @@ def _locks(file: int) -> bool:
 
 
 def _generation(values: dict[str, Any]) -> Generation:
+    messages = _two_prompts(**values.pop("prompts")) if "prompts" in values else from_plain(values["messages"])
     money = {name: None if values[name] is None else Decimal(values[name]) for name in _MONEY}
     plain = {**values, **money, "status": Status(values["status"])}
     usages = {name: Usage(**values[name]) for name in ("usage", "billed")}
-    return Generation(**{**plain, **usages, "messages": from_plain(values["messages"])})
+    return Generation(**{**plain, **usages, "messages": messages})
+
+
+def _two_prompts(system: str, user: str) -> Messages:
+    """The messages of a line from before migration 0008, which had two prompts."""
+    both = (Message.of(Role.SYSTEM, system), Message.of(Role.USER, user))
+    return both if system else both[1:] if user else ()

@@ -48,7 +48,7 @@ class MemorySharedCall:
         self.call_id = call_id
         self.fingerprint = fingerprint
         self.joined: set[str] = set()
-        self.result: CallResult | None = None
+        self._result: CallResult | None = None
         self.shown = False
         self.restarts = 0
         # Pieces of text, and for each the number of code points up to its end.
@@ -73,7 +73,7 @@ class MemorySharedCall:
 
     def complete(self, result: CallResult) -> None:
         self._single_flight.close(self)
-        self.result = result
+        self._result = result
         self._completed.set()
         self._wake()
 
@@ -92,7 +92,7 @@ class MemorySharedCall:
 
     def wait_completed(self, timeout_s: float) -> CallResult | None:
         self._completed.wait(timeout_s)
-        return self.result
+        return self._result
 
     def watch(self, waker: Waker) -> None:
         self._wakers.add(waker)

@@ -139,7 +139,7 @@ class SqlGenerations:
 
         return self._database.write(work)
 
-    def record_joined(self, generation: Generation) -> Generation:
+    def record_started(self, generation: Generation) -> Generation:
         if generation.answer_id != generation.request_id:
             if self._insert_sharing(generation):
                 return generation
@@ -152,6 +152,10 @@ class SqlGenerations:
         query = WHOLE.where(generations.c.owner == owner, generations.c.request_id == request_id)
         row = self._database.read(lambda connection: connection.execute(query).one_or_none())
         return None if row is None else generation_of(row)
+
+    def owner_of(self, request_id: str) -> str | None:
+        query = select(generations.c.owner).where(generations.c.request_id == request_id)
+        return self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
 
     def request_cancel(self, owner: str, request_id: str) -> None:
         statement = (

@@ -43,13 +43,18 @@ class NullGenerations:
         self.transaction(lambda unit: unit.generations.start(generation))
         return True
 
-    def record_joined(self, generation: Generation) -> Generation:
-        self.transaction(lambda unit: unit.generations.start(generation))
+    def record_started(self, generation: Generation) -> Generation:
+        """Needs no database: a write that waits for its lock would hold up the call."""
+        self.running[generation.request_id] = generation
         return generation
 
     def get(self, owner: str, request_id: str) -> Generation | None:
         found = self.running.get(request_id)
         return found if found is not None and found.owner == owner else None
+
+    def owner_of(self, request_id: str) -> str | None:
+        found = self.running.get(request_id)
+        return None if found is None else found.owner
 
 
 class _NullUnitOfWork:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row
 
 from llm_service.core.generation.model import Generation, GenerationSummary
 from llm_service.core.history.model import EVERYTHING, Filters
@@ -13,7 +13,6 @@ from . import paging
 from .rows import SUMMARIES, WHOLE, generation_of, summary_of
 from .sqlite.database import Database
 from .sqlite.full_text import FEW_DOCUMENTS, FIRST_WINDOW
-from .tables import generations
 
 EXPORT_BATCH = 200
 
@@ -56,7 +55,3 @@ class SqlHistoryQueries:
             if len(rows) < EXPORT_BATCH:
                 return
             before = rows[-1].position
-
-    def owner_of(self, request_id: str) -> str | None:
-        query = select(generations.c.owner).where(generations.c.request_id == request_id)
-        return self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())

@@ -107,8 +107,8 @@ class InFlightGeneration:
         self._finished = threading.Event()
         self._result: GenerationResult | ServiceError | None = None
         self._stored: Generation | None = None
-        # Where its text ends, although its call continues for others.
-        self._cut_at: int | None = None
+        # Its text when it left its call, which may continue for others, or restart.
+        self._text_kept: str | None = None
         self._left_call = False
 
     @property
@@ -128,29 +128,27 @@ class InFlightGeneration:
         return self._uses.clock.wait(self._finished, timeout_s)
 
     def text_after(self, position: int) -> str:
-        text = self.call.text_after(position)
-        return text if self._cut_at is None else text[: max(0, self._cut_at - position)]
+        return self.call.text_after(position) if self._text_kept is None else self._text_kept[position:]
 
     def finish(self, outcome: Outcome) -> Generation | None:
         """End it: store the outcome and give it to all subscribers. Returns the final generation; None: it had ended.
 
-        If the outcome cannot be stored, nothing is raised: subscribers get that error.
+        Nothing is raised: if it fails on the way, subscribers get that error.
         """
         with self._lock:
             if self._state is not State.RUNNING:
                 return None
             self._state = State.FINISHING
-        if outcome.early:
-            self._leave_call()
-        else:
-            self._stopwatch.lap("upstream")
-        generation = self._ended(outcome)
+        generation = self.generation
         try:
+            if outcome.early:
+                self._leave_call()
+            else:
+                self._stopwatch.lap("upstream")
+            generation = self._ended(outcome)
             self._result = self._record(generation, outcome)
         except Exception as error:
-            if not isinstance(error, ServiceError):
-                self._uses.reporter.unexpected_error(error, self.request_id)
-            self._result = Failure.of(error).error()
+            self._result = self._error_of(error)
         self._state = State.FINISHED
         self._finished.set()
         self.subscribers.wake()
@@ -158,8 +156,11 @@ class InFlightGeneration:
         return generation
 
     def result_of(self, result: CallResult) -> Outcome:
-        """The outcome for this generation of the end of its call."""
-        return Outcome.of(result, self.traits.outputs, model_chosen=self.traits.model_chosen)
+        """The outcome for this generation of the end of its call. Whatever fails here, it has one."""
+        try:
+            return Outcome.of(result, self.traits.outputs, model_chosen=self.traits.model_chosen)
+        except Exception as error:
+            return Outcome(Status.FAILED, error=self._error_of(error))
 
     def offer_to_cache(self, outcome: Outcome) -> bool:
         """Cache the answer of its own call, if allowed. Returns whether it did."""
@@ -180,9 +181,14 @@ class InFlightGeneration:
         )
         self._uses.recorder.amend_billing(was, now)
 
+    def _error_of(self, error: Exception) -> ServiceError:
+        if not isinstance(error, ServiceError):
+            self._uses.reporter.unexpected_error(error, self.request_id)
+        return Failure.of(error).error()
+
     def _leave_call(self) -> None:
         """Keep the text so far, and leave the call to those who share it."""
-        self._cut_at = len(self.call.text_after(0))
+        self._text_kept = self.call.text_after(0)
         self._left_call = self.collapsed or self.call.members > 1
         self.call.leave(self.request_id)
         self._uses.registry.stop_unless_shared(self.call)

@@ -146,11 +146,6 @@ class SharedCall(Protocol):
     def members(self) -> int: ...
 
     @property
-    def result(self) -> CallResult | None:
-        """None while the call is in progress."""
-        ...
-
-    @property
     def restarts(self) -> int:
         """How often the text was discarded and restarted."""
         ...
@@ -275,15 +270,19 @@ class GenerationStore(Protocol):
         """
         ...
 
-    def record_joined(self, generation: Generation) -> Generation:
-        """Store a running generation that shares the texts of `generation.answer_id`. Returns it as stored.
+    def record_started(self, generation: Generation) -> Generation:
+        """Store a running generation that needs no reservation. Returns it as stored.
 
-        If those texts are gone, it stores them under its own id.
+        If it shares the texts of another `answer_id`, and those are gone, it stores them under its own id.
         """
         ...
 
     def get(self, owner: str, request_id: str) -> Generation | None:
         """None also for another owner's generation."""
+        ...
+
+    def owner_of(self, request_id: str) -> str | None:
+        """None: there is no such generation."""
         ...
 
 

@@ -56,8 +56,9 @@ class InFlightRegistry:
         self._calls.pop(call.call_id, None)
 
     def stop_unless_shared(self, call: SharedCall) -> None:
-        if not call.members and call.call_id in self._calls:
-            self._calls[call.call_id][1].stop()
+        found = self._calls.get(call.call_id)
+        if found is not None and not call.members:
+            found[1].stop()
 
     def get(self, owner: str, request_id: str) -> InFlightGeneration | None:
         found = self._generations.get(request_id)

@@ -237,6 +237,7 @@ class GenerationService:
         prepared.provider.bulkhead.acquire()
         try:
             running = self._generation(start, status=Status.RUNNING, attempts=1)
+            in_flight = self._in_flight(start, running, call)
             most = partial(most_tokens, prepared.call)
             reservation = self._limiter.for_call(prepared.caller, start.request_id, model, most)
             limits = self._store_running(running, reservation)
@@ -244,7 +245,6 @@ class GenerationService:
             prepared.provider.bulkhead.release()
             raise
         start.stopwatch.lap("store")
-        in_flight = self._in_flight(start, running, call)
         subscription = LocalSubscription(in_flight, self._clock)
         subscription.limits = limits
         may_retry = partial(self._limiter.reserve_retry, reservation)
@@ -256,15 +256,17 @@ class GenerationService:
 
         Raises `LimitError`.
         """
+        if reservation is None:
+            self._store.record_started(running)
+            return ()
 
-        def work(unit: UnitOfWork) -> ReservationResult | None:
-            result = unit.reservations.reserve(reservation) if reservation else None
-            if result is None or result.refused is None:
+        def work(unit: UnitOfWork) -> ReservationResult:
+            result = unit.reservations.reserve(reservation)
+            if result.refused is None:
                 unit.generations.start(running)
             return result
 
-        result = self._store.transaction(work)
-        return self._limiter.check(result, reservation) if result and reservation else ()
+        return self._limiter.check(self._store.transaction(work), reservation)
 
     def _join(self, start: _Start, call: SharedCall) -> Subscription:
         """Share a call in progress. It costs nothing; the generation that began it pays."""
@@ -272,13 +274,12 @@ class GenerationService:
         answer_id = call.call_id if same else start.request_id
         try:
             running = self._generation(start, status=Status.RUNNING, answer_id=answer_id)
-            running = self._store.record_joined(running)
+            in_flight = self._in_flight(start, self._store.record_started(running), call)
         except BaseException:
             call.leave(start.request_id)
             raise
         self._cache.count_coalesced()
         start.stopwatch.lap("store")
-        in_flight = self._in_flight(start, running, call)
         subscription = LocalSubscription(in_flight, self._clock)
         self._upstream.follow(in_flight, self._deadline())
         return subscription

@@ -49,15 +49,27 @@ class UpstreamCaller:
         context = CallContext(call.deadline, self._clock, lambda: not shared.shown, call.may_retry)
         self._registry.add(generation)
         self._registry.add_call(shared, context)
-        self._spawn(lambda: self._lead(generation, call, context))
+        try:
+            self._spawn(lambda: self._lead(generation, call, context))
+        except Exception as error:
+            self._end(generation, call, self._failed(error, generation, context, may_be_billed=False))
 
     def follow(self, generation: InFlightGeneration, deadline: float) -> None:
         """Wait in the background for a call that another generation leads."""
         self._registry.add(generation)
-        self._spawn(lambda: self._follow(generation, deadline))
+        try:
+            self._spawn(lambda: self._follow(generation, deadline))
+        except Exception as error:
+            self._reporter.unexpected_error(error, generation.request_id)
+            self._end_following(generation, CallResult(failure=Failure.of(error)))
 
     def _lead(self, generation: InFlightGeneration, call: UpstreamCall, context: CallContext) -> None:
-        result = self._make(generation, call, context)
+        self._end(generation, call, self._make(generation, call, context))
+        # If it was cancelled while its call continued for others, it still gets the whole bill.
+        generation.wait_finished(LATE_BILL_S)
+        generation.amend_billing()
+
+    def _end(self, generation: InFlightGeneration, call: UpstreamCall, result: CallResult) -> None:
         call.provider.bulkhead.release()
         self._registry.remove_call(generation.call)
         try:
@@ -67,21 +79,29 @@ class UpstreamCaller:
         finally:
             generation.call.complete(result)
             generation.call.leave(generation.request_id)
-        # If it was cancelled while its call continued for others, it still gets the whole bill.
-        generation.wait_finished(LATE_BILL_S)
-        generation.amend_billing()
 
     def _follow(self, generation: InFlightGeneration, deadline: float) -> None:
         result = generation.call.wait_completed(deadline + 2 * OVERDUE_S - self._clock.monotonic())
-        generation.finish(generation.result_of(result or CallResult(failure=Failure.of(_late()))))
-        generation.call.leave(generation.request_id)
+        self._end_following(generation, result or CallResult(failure=Failure.of(_late())))
+
+    def _end_following(self, generation: InFlightGeneration, result: CallResult) -> None:
+        try:
+            generation.finish(generation.result_of(result))
+        finally:
+            generation.call.leave(generation.request_id)
 
     def _make(self, generation: InFlightGeneration, call: UpstreamCall, context: CallContext) -> CallResult:
         try:
             return CallResult(done=_relay(generation, call, context))
         except Exception as error:
-            generation.billing.end(may_be_billed=context.stopped or getattr(error, "may_be_billed", True))
-            return CallResult(failure=self._failure(error, generation, context))
+            may_be_billed = context.stopped or getattr(error, "may_be_billed", True)
+            return self._failed(error, generation, context, may_be_billed=may_be_billed)
+
+    def _failed(
+        self, error: Exception, generation: InFlightGeneration, context: CallContext, *, may_be_billed: bool
+    ) -> CallResult:
+        generation.billing.end(may_be_billed=may_be_billed)
+        return CallResult(failure=self._failure(error, generation, context))
 
     def _failure(self, error: Exception, generation: InFlightGeneration, context: CallContext) -> Failure:
         """A stopped call fails like any other, but the reason is ours."""

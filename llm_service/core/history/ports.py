@@ -30,10 +30,6 @@ class HistoryQueries(Protocol):
         """The owner's generations, newest first, in constant memory. Readers do not block writers."""
         ...
 
-    def owner_of(self, request_id: str) -> str | None:
-        """The generation's owner, for callers who may see all generations; None = no such generation."""
-        ...
-
 
 class Retention(Protocol):
     """Deletes generations. Changes are durable when a method returns."""

@@ -90,7 +90,7 @@ class HistoryService:
 
     def owner_of(self, request_id: str) -> str | None:
         """The generation's owner, for callers who may see all generations; None = no such generation."""
-        return None if self._queries is None else self._queries.owner_of(request_id)
+        return self._store.owner_of(request_id)
 
     def delete(self, owner: str, request_id: str) -> None:
         """Raises `NotFound`."""

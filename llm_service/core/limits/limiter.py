@@ -52,9 +52,6 @@ class Limiter:
         reservation = self._reservation(request_id, accounts, Demand(generation=True))
         return self.check(self._store.reserve(reservation), reservation)
 
-    def has_budget(self, caller: Caller) -> bool:
-        return any(account.has_budget for account in accounts_of(caller, self._everyone))
-
     def for_call(self, caller: Caller, request_id: str, model: str, most_tokens: MostTokens) -> Reservation | None:
         """What a model call must reserve; None if nothing limits it.
 

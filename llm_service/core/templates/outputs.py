@@ -1,7 +1,7 @@
 """Answers in JSON: what a template declares, and the check of an answer against it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -12,6 +12,8 @@ from .properties import Property, check_object, including_raised, object_schema,
 
 # How many errors of an answer are reported.
 MAX_OUTPUT_ERRORS = 20
+# Deeper values could be neither checked nor written: Python's stack is the limit.
+MAX_OUTPUT_DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,27 @@ class Outputs:
             raise InvalidOutput.of([FieldError("output_json", "is not valid JSON")]) from error
         if not isinstance(value, dict):
             raise InvalidOutput.of([FieldError("output_json", "must be an object")])
+        if _is_deeper(value, MAX_OUTPUT_DEPTH):
+            message = f"must not be nested more than {MAX_OUTPUT_DEPTH} levels deep"
+            raise InvalidOutput.of([FieldError("output_json", message)])
         errors = including_raised(check_object(self.properties, value, "output_json"))
         if reported := list(islice(errors, MAX_OUTPUT_ERRORS)):
             raise InvalidOutput.of(reported)
         return value
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Whether arrays and objects are nested deeper than this."""
+    level = [value]
+    for _ in range(depth):
+        level = [inner for outer in level for inner in _inner_values(outer)]
+    return any(isinstance(value, dict | list) for value in level)
+
+
+def _inner_values(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def load_strict_json(text: str) -> Any:

@@ -1,19 +1,18 @@
 """The life of a generation."""
 
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from llm_service.core import errors
 from llm_service.core.generation.in_flight import State
-from llm_service.core.generation.model import (
-    Delta,
-    Status,
-)
+from llm_service.core.generation.model import Delta, GenerateRequest, Retrying, Status
 from llm_service.core.generation.outcomes import Outcome
 from tests.support.clocks import until
-from tests.support.fakes import ScriptedProvider
-from tests.support.world import DONE, World, heard
+from tests.support.fakes import BrokenPrices, ScriptedProvider
+from tests.support.world import ASKED, DONE, WORD, World, heard
 
 
 @pytest.mark.parametrize("early", [False, True])
@@ -61,3 +60,70 @@ def test_text_that_comes_after_its_end_is_not_its_text() -> None:
     assert heard(joins)[0] == "ab"
     assert in_flight.text_after(0) == "a"
     assert world.store.rows["id-1"].output == "a"
+
+
+def test_the_text_at_its_end_is_kept_when_its_call_restarts_for_others() -> None:
+    restarts, goes_on = threading.Event(), threading.Event()
+    world = World(ScriptedProvider(Delta("a"), restarts, Retrying(2), Delta("b"), goes_on, DONE))
+    leads, joins = world.begin(detached=True), world.begin()
+    assert leads.next(30) == joins.next(30) == Delta("a")
+    in_flight = world.registry.get("local", "id-1")
+    assert in_flight is not None
+    world.registry.cancel(in_flight)
+    restarts.set()
+    until(lambda: in_flight.call.text_after(0) == "b")
+    assert in_flight.text_after(0) == "a"
+    goes_on.set()
+    until(lambda: len(world.registry) == 0)
+    assert world.store.rows["id-1"].output == "a"
+
+
+def test_whoever_listens_gets_an_end_also_when_an_answer_cannot_be_read() -> None:
+    """A provider that breaks its promise stands for what nobody expected."""
+    begins = threading.Event()
+    no_text = replace(DONE, text=None)  # type: ignore[arg-type]
+    world = World(ScriptedProvider(begins, no_text))
+    asked = GenerateRequest("classify_v1", "Hello", {"labels": ["a", "b"]})
+    subscriptions = [world.begin(asked) for _ in range(2)]
+    begins.set()
+    for subscription in subscriptions:
+        with pytest.raises(errors.ServiceError) as raised:
+            heard(subscription)
+        assert raised.value.code == "internal-error"
+    until(lambda: len(world.registry) == world.slots.in_use == 0)
+    assert [row.status for row in world.store.rows.values()] == [Status.FAILED] * 2
+    assert [type(error) for error in world.reporter.bugs] == [TypeError] * 2
+
+
+@pytest.mark.parametrize("joins", [False, True])
+def test_a_background_task_that_cannot_start_is_a_failure(joins: bool) -> None:
+    tasks: list[threading.Thread] = []
+    begins = threading.Event()
+
+    def spawn(function: Callable[[], None]) -> None:
+        if len(tasks) == joins:
+            raise RuntimeError("can't start new thread")
+        tasks.append(threading.Thread(target=function))
+        tasks[-1].start()
+
+    world = World(ScriptedProvider(begins, *WORD), spawn=spawn)
+    leads = world.begin() if joins else None
+    with pytest.raises(errors.ServiceError) as raised:
+        heard(world.begin())
+    assert raised.value.code == "internal-error"
+    begins.set()
+    if leads is not None:
+        assert heard(leads)[0] == "ab"
+    until(lambda: len(world.registry) == world.slots.in_use == 0)
+    *_, row = world.store.rows.values()
+    assert (row.status, row.unreported) == (Status.FAILED, 0)
+    assert [type(error) for error in world.reporter.bugs] == [RuntimeError]
+
+
+def test_what_breaks_before_the_call_frees_its_slot() -> None:
+    world = World(ScriptedProvider(*WORD), prices=BrokenPrices())
+    with pytest.raises(ZeroDivisionError):
+        world.run()
+    assert (world.slots.in_use, len(world.registry), world.store.rows) == (0, 0, {})
+    with pytest.raises(ZeroDivisionError):
+        world.run(replace(ASKED, input="again"))

@@ -142,6 +142,16 @@ def test_those_who_ask_the_same_at_the_same_time_share_one_call() -> None:
     assert world.cache.stats().coalesced == 3
 
 
+def test_the_provider_receives_the_messages_the_model_and_the_options() -> None:
+    world = World(ScriptedProvider(*WORD), max_output_tokens=77)
+    done = world.run(replace(ASKED, model="m2")).generation
+    (call,) = world.provider.calls  # type: ignore[attr-defined]
+    assert (call.model, call.messages) == ("m2", done.messages)
+    assert [message.role for message in call.messages] == ["system", "user"]
+    assert call.messages[1].text == "Hello"
+    assert call.options["max_output_tokens"] == 77
+
+
 @pytest.mark.parametrize("mode", [CacheMode.NO_CACHE, CacheMode.NO_STORE])
 def test_who_wants_no_cache_shares_nothing(mode: CacheMode) -> None:
     goes_on = threading.Event()
