@@ -11,6 +11,7 @@ from llm_service.bootstrap.build import build_services
 from llm_service.bootstrap.errors import StartError
 from llm_service.bootstrap.resources import kept_prompts, open_data_folder, open_database, open_spool, signing_secret
 from llm_service.bootstrap.settings import Settings
+from llm_service.bootstrap.start_checks import check_start
 from llm_service.core.generation.model import Status
 from tests.support.builders import completed, generation
 from tests.support.constants import ROOT
@@ -65,6 +66,23 @@ def test_a_spool_is_replayed_into_its_own_database_only(tmp_path: Path) -> None:
     assert spool.stat().st_size
     assert _status_after_start(first) is Status.COMPLETED
     assert not spool.stat().st_size
+
+
+def test_a_spool_that_stayed_beside_the_database_stops_the_start(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    with closing(Stores(open_database(settings_for(DATABASE_URL=url)))) as store:
+        store.start(generation(1))
+    open_spool(settings_for(DATABASE_URL=url)).add(completed(generation(1)))
+    moved = settings_for(DATABASE_URL=url, APP_DATA_DIR=tmp_path / "data")
+    with pytest.raises(
+        StartError, match=r"answers that are not in the history yet\. Move it: mv (\S+) (\S+)$"
+    ) as raised:
+        check_start(moved)
+    assert raised.value.exit_code == 78
+    _, source, target = str(raised.value).rsplit(maxsplit=2)
+    Path(source).rename(target)
+    check_start(moved)
+    assert _status_after_start(moved) is Status.COMPLETED
 
 
 def test_databases_that_share_a_folder_keep_their_own_prompts(tmp_path: Path) -> None:

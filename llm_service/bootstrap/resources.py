@@ -89,8 +89,22 @@ def open_data_folder(settings: Settings) -> Path:
 
 def open_spool(settings: Settings) -> FileSpool:
     """The spool of this database."""
-    path = open_data_folder(settings) / f"{_database_name(settings)}.spool"
-    return FileSpool(path, keeps_texts=settings.history == "full")
+    open_data_folder(settings)
+    return FileSpool(_spool_path(settings), keeps_texts=settings.history == "full")
+
+
+def check_spool(settings: Settings) -> None:
+    """Raises `StartError` if paid answers wait where they were kept before APP_DATA_DIR was set."""
+    path, left = _spool_path(settings), settings.database_path.with_name(f"{settings.database_path.name}.spool")
+    if not _is_beside_database(settings) and left.exists() and left.stat().st_size:
+        raise StartError(
+            [f"APP_DATA_DIR: {left} contains answers that are not in the history yet. Move it: mv {left} {path}"],
+            EXIT_CONFIG,
+        )
+
+
+def _spool_path(settings: Settings) -> Path:
+    return settings.data_folder / f"{_database_name(settings)}.spool"
 
 
 def kept_prompts(settings: Settings) -> Path:

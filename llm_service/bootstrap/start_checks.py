@@ -4,6 +4,7 @@ from pathlib import Path
 
 from llm_service.bootstrap.errors import StartError
 from llm_service.bootstrap.resources import (
+    check_spool,
     load_prices,
     load_templates,
     migrate_database,
@@ -34,6 +35,7 @@ def check_start(settings: Settings, needs_key: str | None = None) -> None:
     load_prices(settings)
     migrate_database(settings)
     open_data_folder(settings)
+    check_spool(settings)
     signing_secret(settings)
     refuse_to_be_open(settings, needs_key or settings.needs_key)
 
