@@ -4,10 +4,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from genai_prices import Usage as PublicUsage
+from genai_prices import calc_price
+from genai_prices.data_snapshot import get_snapshot
 
 from llm_service.adapters.providers.prices import ModelPrices, PricesFileError, read_prices
 from llm_service.core.usage.ports import Prices
-from llm_service.core.usage.pricing import Price
+from llm_service.core.usage.pricing import Price, normalize_usd
 from llm_service.core.usage.tokens import Usage
 from tests.support.constants import ROOT
 
@@ -27,6 +30,23 @@ def test_public_prices_by_name(model: str) -> None:
     assert price.cost(Usage(1000, 50, 1050)) == Decimal("0.00018")
     assert price.max_cost(1000, 50) == Decimal("0.00018")
     assert price.version.startswith("genai-prices 0.2.")
+
+
+def test_every_public_price_is_that_of_the_package() -> None:
+    """Also for models whose rates depend on the length of the input or on the time."""
+    prices = ModelPrices({}, public=True)
+    names = {model.id for provider in get_snapshot().providers for model in provider.models}
+    assert len(names) > 1000
+    compared = 0
+    for name in names:
+        if (price := prices.of(name)) is None:
+            continue
+        for into, cached, out in ((1, 0, 1), (333_333, 111_111, 77_777)):
+            calculated = calc_price(PublicUsage(input_tokens=into, cache_read_tokens=cached, output_tokens=out), name)
+            expected = normalize_usd(calculated.total_price)
+            assert price.cost(Usage(into, out, into + out, cached, 0)) == expected, name
+            compared += 1
+    assert compared > 500
 
 
 def test_unknown_models_have_no_price() -> None:
