@@ -1,0 +1,227 @@
+"""One HTTP/1.1 connection to a provider: a socket, TLS of the standard library, and llhttp as the parser.
+
+A streamed answer is one small read per token. httpcore and h11 spend more on it than everything else together, so a read
+here takes all that has arrived, and a C parser divides it.
+"""
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import httpcore2
+import httptools
+
+CONNECT_TIMEOUT_S = 5.0
+KEEPALIVE_S = 30.0
+READ_BYTES = 64 * 1024
+MAX_HEAD_BYTES = 100 * 1024
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Limit:
+    """When an exchange must be over. `idle_s`, if set, also limits each wait."""
+
+    __slots__ = ("deadline", "idle_s")
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.idle_s: float | None = None
+
+    def wait_s(self) -> float:
+        """Seconds that the next wait may take.
+
+        Raises `httpcore2.ReadTimeout` at the deadline.
+        """
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise httpcore2.ReadTimeout("deadline")
+        return left if self.idle_s is None else min(left, self.idle_s)
+
+
+class Http1Connection:
+    """A connection for one exchange at a time. All methods raise `httpcore2` errors.
+
+    `abort` may be called from any thread or greenlet: it wakes a reader, even in the middle of a TLS record.
+    """
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        self._address = (host, port)
+        self._tls = tls
+        self._socket: socket.socket | None = None
+        self._aborted = False
+        self._response = _Response()
+        self._expires_at = 0.0
+
+    def send(self, request: bytes, limit: Limit) -> None:
+        """Connect if needed, and send a request: its head and its body."""
+        connected = self._socket or self._connect(limit)
+        self._response = _Response()
+        # A server may answer, and close, before it has read all.
+        with _errors(httpcore2.WriteTimeout, httpcore2.WriteError), suppress(BrokenPipeError, ConnectionResetError):
+            connected.settimeout(limit.wait_s())
+            connected.sendall(request)
+
+    def read_head(self, limit: Limit) -> tuple[int, Headers]:
+        """The final response's status and headers."""
+        response, size = self._response, 0
+        while not response.has_head:
+            data = self._receive(limit)
+            if not data:
+                raise httpcore2.RemoteProtocolError("The server disconnected without a response.")
+            size += len(data)
+            response.feed(data)
+            if size > MAX_HEAD_BYTES and not response.has_head:
+                raise httpcore2.RemoteProtocolError("The headers are too large.")
+        return response.status, response.headers
+
+    def read_body(self, limit: Limit) -> Iterator[bytes]:
+        """The body's bytes, as they arrive."""
+        response = self._response
+        while True:
+            if data := response.take():
+                yield data
+            if response.complete:
+                return
+            received = self._receive(limit)
+            if received:
+                response.feed(received)
+            elif response.ends_with_the_connection:
+                return
+            else:
+                raise httpcore2.RemoteProtocolError("The server disconnected before the response was complete.")
+
+    def end_exchange(self) -> bool:
+        """Whether the connection can be used again."""
+        self._expires_at = time.monotonic() + KEEPALIVE_S
+        self._response.close()
+        return self._socket is not None and not self._aborted and self._response.allows_another
+
+    def is_alive(self) -> bool:
+        """Whether an idle connection can be used: neither too old nor closed by the server."""
+        if self._socket is None or time.monotonic() > self._expires_at:
+            return False
+        self._socket.settimeout(0)
+        try:
+            # Below TLS. What arrives on an idle connection is its end.
+            socket.socket.recv(self._socket, 1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def abort(self) -> None:
+        """End the exchange. While it connects there is nothing to end: nothing is sent then."""
+        self._aborted = True
+        if self._socket is not None:
+            # The plain system call: a TLS socket's own `shutdown` would remove the TLS layer under a reader.
+            with suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _connect(self, limit: Limit) -> socket.socket:
+        with _errors(httpcore2.ConnectTimeout, httpcore2.ConnectError):
+            self._use(socket.create_connection(self._address, min(CONNECT_TIMEOUT_S, limit.wait_s())))
+            assert self._socket is not None
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                self._socket.settimeout(min(CONNECT_TIMEOUT_S, limit.wait_s()))
+                self._use(self._tls.wrap_socket(self._socket, server_hostname=self._address[0]))
+        return self._socket
+
+    def _use(self, connected: socket.socket) -> None:
+        self._socket = connected
+        if self._aborted:
+            self.close()
+            raise httpcore2.ConnectError("stopped")
+
+    def _receive(self, limit: Limit) -> bytes:
+        if self._socket is None:
+            raise httpcore2.ReadError("closed")
+        with _errors(httpcore2.ReadTimeout, httpcore2.ReadError):
+            self._socket.settimeout(limit.wait_s())
+            return self._socket.recv(READ_BYTES)
+
+
+class _Response:
+    """Parses one response; its `on_` methods are llhttp's callbacks. Interim responses (1xx) are skipped."""
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._body: list[bytes] = []
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.has_head = False
+        self.complete = False
+        self._keeps_alive = False
+        # What follows the response was not asked for.
+        self._followed = False
+
+    def feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._keeps_alive = False
+            if not self.complete or self.status == 101:
+                raise httpcore2.RemoteProtocolError("The server's response is not valid HTTP.") from error
+
+    def close(self) -> None:
+        """Let go of the parser, which holds this object: otherwise only the garbage collector frees both."""
+        del self._parser
+
+    def take(self) -> bytes:
+        """The part of the body that has arrived since the last call."""
+        body, self._body = self._body, []
+        return body[0] if len(body) == 1 else b"".join(body)
+
+    @property
+    def ends_with_the_connection(self) -> bool:
+        names = {name.lower() for name, _ in self.headers}
+        return self.has_head and not names & {b"content-length", b"transfer-encoding"}
+
+    @property
+    def allows_another(self) -> bool:
+        return self.complete and self._keeps_alive and not self._followed
+
+    def on_message_begin(self) -> None:
+        self._followed = self.complete
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.has_head:  # else it is a trailer
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._followed:
+            return
+        self.status = self._parser.get_status_code()
+        self.has_head = self.status >= 200 or self.status == 101
+
+    def on_body(self, data: bytes) -> None:
+        if not self._followed:
+            self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._followed:
+            return
+        self.complete = self.has_head
+        # Afterwards the parser would speak of the next message.
+        self._keeps_alive = self._parser.should_keep_alive()
+        if not self.has_head:
+            self.headers = []
+
+
+@contextmanager
+def _errors(timeout: type[Exception], other: type[Exception]) -> Iterator[None]:
+    """Raise `httpcore2`'s errors, which tell what happened to the request. TLS faults are their causes."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise timeout(str(error)) from error
+    except OSError as error:
+        raise other(str(error)) from error
