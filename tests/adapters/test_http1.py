@@ -1,15 +1,20 @@
 """The connection to a provider, against a server that sends exact bytes."""
 
 import socket
+import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import httpcore2
+import httpx2
 import pytest
+import trustme
 
 from llm_service.adapters.providers.http1 import MAX_HEAD_BYTES, Http1Connection, Limit
+from llm_service.adapters.providers.transport import DeadlineTransport
 from tests.support.clocks import until
 
 REQUEST = b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
@@ -22,8 +27,18 @@ SIZED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab"
 Serve = Callable[[socket.socket], object]
 
 
+@pytest.fixture(name="tls", scope="module")
+def _tls() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's context and its client's."""
+    authority, serving = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(serving)
+    asking = ssl.create_default_context()
+    authority.configure_trust(asking)
+    return serving, asking
+
+
 @contextmanager
-def server(serve: Serve) -> Iterator[Http1Connection]:
+def server(serve: Serve, tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None) -> Iterator[Http1Connection]:
     """A connection to a server that passes each of its connections to `serve`, and then closes it."""
     listening = socket.create_server(("127.0.0.1", 0))
 
@@ -35,15 +50,21 @@ def server(serve: Serve) -> Iterator[Http1Connection]:
                 return
             with accepted:
                 accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                serve(accepted)
+                if tls is None:
+                    serve(accepted)
+                else:
+                    with tls[0].wrap_socket(accepted, server_side=True) as secured:
+                        serve(secured)
 
     thread = threading.Thread(target=accept)
     thread.start()
-    with closing(Http1Connection("127.0.0.1", listening.getsockname()[1], None)) as connection:
-        yield connection
-    listening.shutdown(socket.SHUT_RDWR)
-    listening.close()
-    thread.join()
+    try:
+        with closing(Http1Connection("127.0.0.1", listening.getsockname()[1], tls and tls[1])) as connection:
+            yield connection
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join()
 
 
 def sends(*pieces: bytes) -> Serve:
@@ -73,9 +94,9 @@ def soon() -> Limit:
     return Limit(time.monotonic() + 60)
 
 
-def exchange(connection: Http1Connection) -> tuple[int, Sequence[tuple[bytes, bytes]], bytes]:
+def exchange(connection: Http1Connection, more: bytes = b"") -> tuple[int, Sequence[tuple[bytes, bytes]], bytes]:
     limit = soon()
-    connection.send(REQUEST, limit)
+    connection.send(REQUEST + more, limit)
     status, headers = connection.read_head(limit)
     return status, headers, b"".join(connection.read_body(limit))
 
@@ -130,7 +151,6 @@ def test_a_response_without_a_body() -> None:
         CHUNKED[:-5],
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
         b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nab",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n0\r\n\r\n",
@@ -140,6 +160,32 @@ def test_a_response_without_a_body() -> None:
 def test_what_is_no_whole_response_is_an_error(answer: bytes) -> None:
     with server(sends(answer)) as connection:
         with pytest.raises((httpcore2.RemoteProtocolError, httpcore2.ReadError)):
+            exchange(connection)
+        assert not connection.end_exchange()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        SIZED.replace(b"\r\n", b"\n"),
+        SIZED.replace(b"OK\r\n", b"OK\r\nX: a\r\n b\r\n"),
+        SIZED.replace(b"OK\r\n", b"OK\r\nX: a\x01b\r\n"),
+        SIZED.replace(b"1.1", b"1.2"),
+        SIZED.replace(b" OK", b""),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2  \r\nab\r\n0\r\n\r\n",
+    ],
+)
+def test_what_real_servers_send_is_read(answer: bytes) -> None:
+    with server(sends(answer)) as connection:
+        status, _, body = exchange(connection)
+    assert (status, body) == (200, b"ab")
+
+
+@pytest.mark.parametrize("endless", [b"Trailer: " + b"x" * 300_000, b"1;" + b"x" * 300_000])
+def test_bytes_without_data_are_bounded(endless: bytes) -> None:
+    start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+    with server(sends(start + (b"0\r\n" if endless.startswith(b"T") else b"") + endless)) as connection:
+        with pytest.raises(httpcore2.RemoteProtocolError, match="too large"):
             exchange(connection)
         assert not connection.end_exchange()
 
@@ -157,6 +203,7 @@ def test_a_connection_is_used_again() -> None:
     [
         SIZED.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
         SIZED.replace(b"1.1", b"1.0"),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
         SIZED + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison",
         SIZED + b"more",
     ],
@@ -208,6 +255,36 @@ def test_an_answer_before_the_request_is_sent_is_read() -> None:
         limit = soon()
         connection.send(REQUEST + b"x" * 4_000_000, limit)
         assert connection.read_head(limit)[0] == 413
+
+
+@pytest.mark.parametrize("secured", [False, True])
+def test_a_connection_lost_while_sending_is_no_fault_of_tls(
+    tls: tuple[ssl.SSLContext, ssl.SSLContext], secured: bool
+) -> None:
+    """Such a fault would say that the setup is wrong and that nothing is billed."""
+
+    def serve(accepted: socket.socket) -> None:
+        accepted.recv(1)
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with server(serve, tls if secured else None) as connection:
+        with pytest.raises((httpcore2.ReadError, httpcore2.RemoteProtocolError)) as raised:
+            exchange(connection, b"x" * 20_000_000)
+        assert not isinstance(raised.value.__cause__, ssl.SSLError)
+        assert not connection.end_exchange()
+
+
+@pytest.mark.parametrize("bad", ["a\r\nInjected: 1", "a\n", "a\0"])
+def test_a_header_that_would_add_another_is_not_sent(bad: str) -> None:
+    seen: list[bytes] = []
+    with server(lambda accepted: seen.append(accepted.recv(65536))) as connection:
+        request = httpx2.Request(
+            "POST", f"http://127.0.0.1:{connection.address[1]}/", headers={"X-Name": bad}, content=b"{}"
+        )
+        request.extensions["timeout"] = {"read": 60.0}
+        with closing(DeadlineTransport()) as transport, pytest.raises(httpcore2.LocalProtocolError):
+            transport.handle_request(request)
+    assert seen == []
 
 
 def test_a_wait_ends_at_the_deadline_and_after_the_idle_time() -> None:

@@ -47,25 +47,30 @@ class Http1Connection:
     """
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        self._address = (host, port)
+        self.address = (host, port)
         self._tls = tls
         self._socket: socket.socket | None = None
         self._aborted = False
-        self._response = _Response()
+        self._broken = False
+        self._response: _Response | None = None
         self._expires_at = 0.0
 
     def send(self, request: bytes, limit: Limit) -> None:
         """Connect if needed, and send a request: its head and its body."""
         connected = self._socket or self._connect(limit)
         self._response = _Response()
-        # A server may answer, and close, before it has read all.
-        with _errors(httpcore2.WriteTimeout, httpcore2.WriteError), suppress(BrokenPipeError, ConnectionResetError):
-            connected.settimeout(limit.wait_s())
+        connected.settimeout(limit.wait_s())
+        try:
             connected.sendall(request)
+        except TimeoutError as error:
+            raise httpcore2.WriteTimeout(str(error)) from error
+        except OSError:
+            # A server may answer, and close, before it has read all: reading tells. The error may be one of TLS.
+            self._broken = True
 
     def read_head(self, limit: Limit) -> tuple[int, Headers]:
         """The final response's status and headers."""
-        response, size = self._response, 0
+        response, size = self._current, 0
         while not response.has_head:
             data = self._receive(limit)
             if not data:
@@ -78,13 +83,17 @@ class Http1Connection:
 
     def read_body(self, limit: Limit) -> Iterator[bytes]:
         """The body's bytes, as they arrive."""
-        response = self._response
+        response, without_data = self._current, 0
         while True:
             if data := response.take():
+                without_data = 0
                 yield data
             if response.complete:
                 return
             received = self._receive(limit)
+            without_data += len(received)
+            if without_data > MAX_HEAD_BYTES:
+                raise httpcore2.RemoteProtocolError("The trailers or the chunks' extensions are too large.")
             if received:
                 response.feed(received)
             elif response.ends_with_the_connection:
@@ -95,8 +104,10 @@ class Http1Connection:
     def end_exchange(self) -> bool:
         """Whether the connection can be used again."""
         self._expires_at = time.monotonic() + KEEPALIVE_S
+        if self._response is None or self._socket is None:
+            return False
         self._response.close()
-        return self._socket is not None and not self._aborted and self._response.allows_another
+        return self._response.allows_another and not self._aborted and not self._broken
 
     def is_alive(self) -> bool:
         """Whether an idle connection can be used: neither too old nor closed by the server."""
@@ -115,24 +126,29 @@ class Http1Connection:
     def abort(self) -> None:
         """End the exchange. While it connects there is nothing to end: nothing is sent then."""
         self._aborted = True
-        if self._socket is not None:
+        if (connected := self._socket) is not None:
             # The plain system call: a TLS socket's own `shutdown` would remove the TLS layer under a reader.
             with suppress(OSError):
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
     def close(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
+    @property
+    def _current(self) -> "_Response":
+        assert self._response is not None, "send comes first"
+        return self._response
+
     def _connect(self, limit: Limit) -> socket.socket:
         with _errors(httpcore2.ConnectTimeout, httpcore2.ConnectError):
-            self._use(socket.create_connection(self._address, min(CONNECT_TIMEOUT_S, limit.wait_s())))
+            self._use(socket.create_connection(self.address, min(CONNECT_TIMEOUT_S, limit.wait_s())))
             assert self._socket is not None
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
                 self._socket.settimeout(min(CONNECT_TIMEOUT_S, limit.wait_s()))
-                self._use(self._tls.wrap_socket(self._socket, server_hostname=self._address[0]))
+                self._use(self._tls.wrap_socket(self._socket, server_hostname=self.address[0]))
         return self._socket
 
     def _use(self, connected: socket.socket) -> None:
@@ -154,6 +170,14 @@ class _Response:
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        # Real servers send these. They mislead only who shares a connection with others, which nobody does here.
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True,
+            lenient_chunked_length=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
+            lenient_version=True,
+        )
         self._body: list[bytes] = []
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
@@ -182,12 +206,16 @@ class _Response:
 
     @property
     def ends_with_the_connection(self) -> bool:
-        names = {name.lower() for name, _ in self.headers}
-        return self.has_head and not names & {b"content-length", b"transfer-encoding"}
+        return self.has_head and not self._framing
 
     @property
     def allows_another(self) -> bool:
-        return self.complete and self._keeps_alive and not self._followed
+        return self.complete and self._keeps_alive and not self._followed and len(self._framing) < 2
+
+    @property
+    def _framing(self) -> set[bytes]:
+        """Which headers say where the body ends; both say two things."""
+        return {name.lower() for name, _ in self.headers} & {b"content-length", b"transfer-encoding"}
 
     def on_message_begin(self) -> None:
         self._followed = self.complete

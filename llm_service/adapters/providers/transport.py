@@ -10,6 +10,7 @@ greenlet, even in the middle of a TLS record.
 The transport connects directly: proxy variables of the environment are not read.
 """
 
+import re
 import ssl
 import threading
 import time
@@ -17,7 +18,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import chain
 
+import httpcore2
 import httpx2
 
 from llm_service.core.generation.call_context import CallContext
@@ -26,6 +29,7 @@ from .http1 import Http1Connection, Limit
 
 KEEP_IDLE = 100
 MAX_ERROR_BODY_BYTES = 64 * 1024
+_FORBIDDEN = re.compile(rb"[\r\n\0]")
 # Scheme, host and port; None = the scheme's own.
 Origin = tuple[str, str, int | None]
 
@@ -50,14 +54,15 @@ class DeadlineTransport(httpx2.BaseTransport):
     The response has its `Limit` as `extensions["limit"]`.
     """
 
-    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
-        self._ssl_context = ssl_context
+    def __init__(self) -> None:
+        self._ssl_context: ssl.SSLContext | None = None
         self._lock = threading.Lock()
         self._idle: deque[tuple[Origin, Http1Connection]] = deque(maxlen=KEEP_IDLE)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         limit = Limit(time.monotonic() + request.extensions["timeout"]["read"])
-        origin = (request.url.scheme, request.url.host, request.url.port)
+        # The host as it is in the Host header: Python's own encoding of other scripts differs.
+        origin = (request.url.scheme, request.url.raw_host.decode("ascii"), request.url.port)
         connection = self._take(origin) or self._new(origin)
         exchange = _Exchange(origin, connection, _context.get(), self._give_back)
         try:
@@ -98,7 +103,9 @@ class DeadlineTransport(httpx2.BaseTransport):
 
     def _tls(self) -> ssl.SSLContext:
         with self._lock:
-            self._ssl_context = self._ssl_context or httpx2.create_ssl_context()
+            if self._ssl_context is None:
+                self._ssl_context = httpx2.create_ssl_context()
+                self._ssl_context.set_alpn_protocols(["http/1.1"])
         return self._ssl_context
 
 
@@ -117,14 +124,21 @@ class _Exchange:
         self._context = context
         self._give_back = give_back
         self._closed = False
+        self._lock = threading.Lock()
         if context is not None:
-            context.on_stop(connection.abort)
+            context.on_stop(self._abort)
+
+    def _abort(self) -> None:
+        with self._lock:
+            if not self._closed:
+                self.connection.abort()
 
     def close(self, *, reusable: bool) -> None:
         """Return the connection, or close it. Stopping the call must not stop the next exchange."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
         if self._context is not None:
             self._context.on_stop(None)
         if self.connection.end_exchange() and reusable:
@@ -154,6 +168,9 @@ class _Body(httpx2.SyncByteStream):
 
 
 def _head(request: httpx2.Request) -> bytes:
+    """Raises `httpcore2.LocalProtocolError` for a header that would end too late, or a body without a length."""
+    if "transfer-encoding" in request.headers or _FORBIDDEN.search(b"".join(chain(*request.headers.raw))):
+        raise httpcore2.LocalProtocolError("A header of the request is not valid.")
     lines = [b"%b %b HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
     lines += [b"%b: %b" % header for header in request.headers.raw]
     return b"\r\n".join(lines) + b"\r\n\r\n"
