@@ -1,8 +1,7 @@
 """HTTP to the model provider with a deadline for the whole exchange.
 
 httpx's timeouts are per read, so an answer that sends one byte a second never times out. Here every read and write may
-take at most the time until the exchange's deadline. Connections are reused, the last one first, without the scan over
-all connections that httpcore's pool makes for each request.
+take at most the time until the exchange's deadline. Connections are reused, the last one first.
 
 An exchange can be stopped from outside (`stopped_by`): shutting down its socket wakes the reader in any thread or
 greenlet, even in the middle of a TLS record.
@@ -168,7 +167,7 @@ class _Body(httpx2.SyncByteStream):
 
 
 def _head(request: httpx2.Request) -> bytes:
-    """Raises `httpcore2.LocalProtocolError` for a header that would end too late, or a body without a length."""
+    """Raises `httpcore2.LocalProtocolError` for a header that contains a line end, or a body without a length."""
     if "transfer-encoding" in request.headers or _FORBIDDEN.search(b"".join(chain(*request.headers.raw))):
         raise httpcore2.LocalProtocolError("A header of the request is not valid.")
     lines = [b"%b %b HTTP/1.1" % (request.method.encode(), request.url.raw_path)]

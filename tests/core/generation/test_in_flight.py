@@ -103,7 +103,7 @@ def test_a_background_task_that_cannot_start_is_a_failure(joins: bool) -> None:
     def spawn(function: Callable[[], None]) -> None:
         if len(tasks) == joins:
             raise RuntimeError("can't start new thread")
-        tasks.append(threading.Thread(target=function))
+        tasks.append(threading.Thread(target=function, daemon=True))
         tasks[-1].start()
 
     world = World(ScriptedProvider(begins, *WORD), spawn=spawn)
