@@ -10,7 +10,7 @@
     ├── UpstreamError         the model provider failed
     │   ├── UpstreamUnreachable  UpstreamRateLimited  UpstreamUnavailable  UpstreamTimeout  UpstreamTruncated
     │   ├── UpstreamSetupError    the operator can fix it
-    │   │   └── UpstreamTls  UpstreamAuth  UpstreamQuota  UpstreamRedirect  UpstreamMisconfigured (UpstreamModelUnknown)
+    │   │   └── UpstreamTls  UpstreamAuth  UpstreamProxy  UpstreamQuota  UpstreamRedirect  UpstreamMisconfigured (UpstreamModelUnknown)
     │   └── UpstreamInvalidResponse  InvalidOutput  OutputTooLarge  DeadlineExceeded
     ├── Ended                 the generation was ended before its answer was complete
     │   └── Cancelled  Interrupted  ShuttingDown
@@ -174,6 +174,12 @@ class UpstreamTls(UpstreamSetupError):
 
 class UpstreamAuth(UpstreamSetupError):
     code = "upstream-auth"
+
+
+class UpstreamProxy(UpstreamSetupError):
+    """The proxy between the service and the provider refuses to connect them."""
+
+    code = UpstreamUnreachable.code
 
 
 class UpstreamQuota(UpstreamSetupError):

@@ -13,6 +13,9 @@ from contextlib import contextmanager, suppress
 import httpcore2
 import httptools
 
+from .proxies import Proxy
+from .tunnel import open_tunnel, proxy_errors
+
 CONNECT_TIMEOUT_S = 5.0
 KEEPALIVE_S = 30.0
 READ_BYTES = 64 * 1024
@@ -43,12 +46,15 @@ class Limit:
 class Http1Connection:
     """A connection for one exchange at a time. All methods raise `httpcore2` errors.
 
-    `abort` may be called from any thread or greenlet: it wakes a reader, even in the middle of a TLS record.
+    `abort` may be called from any thread or greenlet: it wakes a reader, even in the middle of a TLS record, and who
+    waits for a proxy's answer or for the TLS handshake.
     """
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, proxy: Proxy | None = None) -> None:
+        """To `host`; through `proxy`, if there is one. Without TLS, the requests themselves are the proxy's."""
         self.address = (host, port)
         self._tls = tls
+        self._proxy = proxy
         self._socket: socket.socket | None = None
         self._aborted = False
         self._broken = False
@@ -124,7 +130,7 @@ class Http1Connection:
         return False
 
     def abort(self) -> None:
-        """End the exchange. While it connects there is nothing to end: nothing is sent then."""
+        """End the exchange. While TCP connects there is nothing to wake: nothing is sent then."""
         self._aborted = True
         if (connected := self._socket) is not None:
             # The plain system call: a TLS socket's own `shutdown` would remove the TLS layer under a reader.
@@ -142,17 +148,48 @@ class Http1Connection:
         return self._response
 
     def _connect(self, limit: Limit) -> socket.socket:
-        with _errors(httpcore2.ConnectTimeout, httpcore2.ConnectError):
-            self._use(socket.create_connection(self.address, min(CONNECT_TIMEOUT_S, limit.wait_s())))
-            assert self._socket is not None
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tls is not None:
-                self._socket.settimeout(min(CONNECT_TIMEOUT_S, limit.wait_s()))
-                self._use(self._tls.wrap_socket(self._socket, server_hostname=self.address[0]))
+        try:
+            self._reach(limit)
+        except Exception:
+            if not self._aborted:
+                raise
+        # Outside of the handler: the error that the abort provoked must not be taken for the cause.
+        self._refuse_if_aborted()
+        assert self._socket is not None
         return self._socket
 
-    def _use(self, connected: socket.socket) -> None:
+    def _reach(self, limit: Limit) -> None:
+        if self._proxy is None:
+            with _errors(httpcore2.ConnectTimeout, httpcore2.ConnectError):
+                self._dial(self.address, limit)
+        else:
+            with proxy_errors():
+                connected = self._dial((self._proxy.host, self._proxy.port), limit)
+                if self._tls is not None:
+                    open_tunnel(connected, self._proxy, self.address, time.monotonic() + _connect_s(limit))
+        if self._tls is not None:
+            with _errors(httpcore2.ConnectTimeout, httpcore2.ConnectError):
+                self._secure(self._tls, limit)
+
+    def _dial(self, address: tuple[str, int], limit: Limit) -> socket.socket:
+        connected = self._use(socket.create_connection(address, _connect_s(limit)))
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connected
+
+    def _secure(self, tls: ssl.SSLContext, limit: Limit) -> None:
+        assert self._socket is not None
+        # In two steps: `abort` must reach the socket that waits.
+        secured = tls.wrap_socket(self._socket, server_hostname=self.address[0], do_handshake_on_connect=False)
+        self._use(secured)
+        secured.settimeout(_connect_s(limit))
+        secured.do_handshake()
+
+    def _use(self, connected: socket.socket) -> socket.socket:
         self._socket = connected
+        self._refuse_if_aborted()
+        return connected
+
+    def _refuse_if_aborted(self) -> None:
         if self._aborted:
             self.close()
             raise httpcore2.ConnectError("stopped")
@@ -242,6 +279,17 @@ class _Response:
         self._keeps_alive = self._parser.should_keep_alive()
         if not self.has_head:
             self.headers = []
+
+
+def _connect_s(limit: Limit) -> float:
+    """Seconds that a step of connecting may take.
+
+    Raises `httpcore2.ConnectTimeout` at the deadline: nothing was sent.
+    """
+    left = limit.deadline - time.monotonic()
+    if left <= 0:
+        raise httpcore2.ConnectTimeout("deadline")
+    return min(CONNECT_TIMEOUT_S, left)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ take at most the time until the exchange's deadline. Connections are reused, the
 An exchange can be stopped from outside (`stopped_by`): shutting down its socket wakes the reader in any thread or
 greenlet, even in the middle of a TLS record.
 
-The transport connects directly: proxy variables of the environment are not read.
+If there is a proxy, all requests go through it. To an https origin it opens a tunnel (CONNECT), inside which the
+origin's certificate is verified as always. A request to an http origin is sent to the proxy itself, with the whole URL.
 """
 
 import re
@@ -21,13 +22,16 @@ from itertools import chain
 
 import httpcore2
 import httpx2
+import structlog
 
 from llm_service.core.generation.call_context import CallContext
 
 from .http1 import Http1Connection, Limit
+from .proxies import PORTS, Proxy
 
 KEEP_IDLE = 100
 MAX_ERROR_BODY_BYTES = 64 * 1024
+log = structlog.get_logger("llm_service")
 _FORBIDDEN = re.compile(rb"[\r\n\0]")
 # Scheme, host and port; None = the scheme's own.
 Origin = tuple[str, str, int | None]
@@ -53,7 +57,10 @@ class DeadlineTransport(httpx2.BaseTransport):
     The response has its `Limit` as `extensions["limit"]`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, proxy: Proxy | None = None) -> None:
+        if proxy is not None:
+            log.info("proxy", host=proxy.host, port=proxy.port)
+        self._proxy = proxy
         self._ssl_context: ssl.SSLContext | None = None
         self._lock = threading.Lock()
         self._idle: deque[tuple[Origin, Http1Connection]] = deque(maxlen=KEEP_IDLE)
@@ -65,7 +72,7 @@ class DeadlineTransport(httpx2.BaseTransport):
         connection = self._take(origin) or self._new(origin)
         exchange = _Exchange(origin, connection, _context.get(), self._give_back)
         try:
-            connection.send(_head(request) + request.read(), limit)
+            connection.send(_head(request, self._proxy) + request.read(), limit)
             status, headers = connection.read_head(limit)
         except BaseException:
             exchange.close(reusable=False)
@@ -90,9 +97,7 @@ class DeadlineTransport(httpx2.BaseTransport):
 
     def _new(self, origin: Origin) -> Http1Connection:
         scheme, host, port = origin
-        return Http1Connection(
-            host, port or (443 if scheme == "https" else 80), self._tls() if scheme == "https" else None
-        )
+        return Http1Connection(host, port or PORTS[scheme], self._tls() if scheme == "https" else None, self._proxy)
 
     def _give_back(self, origin: Origin, connection: Http1Connection) -> None:
         if len(self._idle) < KEEP_IDLE:
@@ -166,10 +171,14 @@ class _Body(httpx2.SyncByteStream):
         self._exchange.close(reusable=True)
 
 
-def _head(request: httpx2.Request) -> bytes:
+def _head(request: httpx2.Request, proxy: Proxy | None) -> bytes:
     """Raises `httpcore2.LocalProtocolError` for a header that contains a line end, or a body without a length."""
     if "transfer-encoding" in request.headers or _FORBIDDEN.search(b"".join(chain(*request.headers.raw))):
         raise httpcore2.LocalProtocolError("A header of the request is not valid.")
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
-    lines += [b"%b: %b" % header for header in request.headers.raw]
+    target, headers = request.url.raw_path, request.headers.raw
+    if proxy is not None and request.url.scheme == "http":
+        # Without a tunnel, the proxy reads the request, and needs the whole URL.
+        target, headers = b"http://%b%b" % (request.url.netloc, target), [*headers, *proxy.headers]
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode(), target)]
+    lines += [b"%b: %b" % header for header in headers]
     return b"\r\n".join(lines) + b"\r\n\r\n"

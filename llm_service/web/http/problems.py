@@ -167,8 +167,8 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "upstream-unreachable": Problem(
         502, "Model provider unreachable",
-        "The connection was refused or reset, or the provider's host name could not be resolved.",
-        "Try again. Operators: check OPENAI_BASE_URL and the network.",
+        "The connection was refused or reset, the provider's host name could not be resolved, or a proxy in between refused.",
+        "Try again. Operators: check OPENAI_BASE_URL, the proxy variables and the network.",
     ),
     "upstream-tls": Problem(
         502, "Invalid TLS certificate of the model provider",

@@ -20,6 +20,7 @@ import openai
 from llm_service.core import errors
 
 from ..sse import EventTooLarge
+from ..tunnel import ProxyFailed, ProxyTimeout
 
 _CODE = re.compile(r"[a-z][a-z0-9_.]{0,59}")
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
@@ -32,6 +33,7 @@ _NEVER_SENT = (
     ConnectionRefusedError,
     httpcore2.ConnectError,
     httpcore2.ConnectTimeout,
+    httpcore2.ProxyError,
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
 )
@@ -43,6 +45,9 @@ def from_exception(error: Exception) -> errors.ServiceError:
     """The core's error for an exception of the SDK, the transport or a parser."""
     if isinstance(error, errors.ServiceError):
         return error
+    if isinstance(error, openai.APIStatusError) and error.status_code == 407:
+        # Without TLS, the proxy answers the request itself. Its other statuses look like the provider's.
+        return _from_proxy(ProxyFailed.refused(407))
     if isinstance(error, openai.APIStatusError):
         refused = from_status(error.status_code, error.response.headers, error.body)
         refused.may_be_billed = error.status_code in _MAYBE_ANSWERED
@@ -55,6 +60,8 @@ def from_exception(error: Exception) -> errors.ServiceError:
 def _from_chain(chain: list[BaseException]) -> errors.ServiceError:
     if any(isinstance(cause, EventTooLarge) for cause in chain):
         return errors.OutputTooLarge("The model provider sent an event larger than 1 MiB.")
+    if failed := next((cause for cause in chain if isinstance(cause, ProxyFailed)), None):
+        return _from_proxy(failed)
     if any(isinstance(cause, ssl.SSLError) and not isinstance(cause, TimeoutError) for cause in chain):
         return errors.UpstreamTls("The model provider's TLS certificate or handshake is not valid.")
     if any(isinstance(cause, httpx2.TimeoutException | httpcore2.TimeoutException | TimeoutError) for cause in chain):
@@ -70,6 +77,14 @@ def _from_chain(chain: list[BaseException]) -> errors.ServiceError:
         return errors.UpstreamUnreachable("The model provider cannot be reached.")
     # Invalid JSON or wrong types: the SDK raises plain ValueError and TypeError for these.
     return errors.UpstreamInvalidResponse("The model provider sent an answer that cannot be read.")
+
+
+def _from_proxy(failed: ProxyFailed) -> errors.ServiceError:
+    if isinstance(failed, ProxyTimeout):
+        return errors.UpstreamTimeout(str(failed))
+    # A status of the 5xx may be the provider's trouble, and may pass.
+    lasts = failed.status is not None and failed.status < 500
+    return errors.UpstreamProxy(str(failed)) if lasts else errors.UpstreamUnreachable(str(failed))
 
 
 def from_status(status: int, headers: Mapping[str, str], body: Any) -> errors.ServiceError:

@@ -19,6 +19,7 @@ from llm_service.core.errors import (
     ServiceError,
     UpstreamAuth,
     UpstreamInvalidResponse,
+    UpstreamProxy,
     UpstreamQuota,
     UpstreamRedirect,
     UpstreamTimeout,
@@ -29,6 +30,7 @@ from llm_service.core.errors import (
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
 
+from ..proxies import Proxy
 from ..sse import parse_events
 from .answer import Answer, usage_of
 from .strict_schema import strict_schema
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     import httpx2
     import openai
 
+# The SDK's own default for `base_url`.
+OPENAI_URL = "https://api.openai.com/v1"
 MAX_JSON_BODY_BYTES = 16 * 1024 * 1024
 # After the terminal event: how long to wait for the end of the body. Then the connection can be reused.
 DRAIN_S = 0.05
@@ -45,7 +49,7 @@ _OPTIONS = {"temperature": "temperature", "top_p": "top_p", "max_output_tokens":
 _TEXT_DELTAS = ("response.output_text.delta", "response.refusal.delta")
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed")
 # Errors that persist until an operator acts; the readiness check shows them.
-_LASTING = (UpstreamAuth, UpstreamQuota, UpstreamTls, UpstreamRedirect)
+_LASTING = (UpstreamAuth, UpstreamProxy, UpstreamQuota, UpstreamTls, UpstreamRedirect)
 
 
 class OpenAIProvider:
@@ -53,9 +57,12 @@ class OpenAIProvider:
 
     name = "openai"
 
-    def __init__(self, *, api_key: str | None, base_url: str | None, idle_timeout_s: float) -> None:
+    def __init__(
+        self, *, api_key: str | None, base_url: str | None, idle_timeout_s: float, proxy: Proxy | None = None
+    ) -> None:
         self._api_key = api_key
         self._base_url = base_url
+        self._proxy = proxy
         self._idle_timeout_s = idle_timeout_s
         self._client: openai.OpenAI | None = None
         self._lock = threading.Lock()
@@ -101,7 +108,7 @@ class OpenAIProvider:
     def _ready_client(self) -> "openai.OpenAI":
         with self._lock:
             if self._client is None:
-                self._client = _make_client(self._api_key, self._base_url)
+                self._client = _make_client(self._api_key, self._base_url, self._proxy)
             return self._client
 
     def _post(self, call: ProviderCall, context: CallContext) -> "httpx2.Response":
@@ -197,7 +204,7 @@ def _read_bounded(response: "httpx2.Response") -> bytes:
     return body
 
 
-def _make_client(api_key: str | None, base_url: str | None) -> "openai.OpenAI":
+def _make_client(api_key: str | None, base_url: str | None, proxy: Proxy | None) -> "openai.OpenAI":
     import httpx2
     import openai
 
@@ -208,7 +215,7 @@ def _make_client(api_key: str | None, base_url: str | None) -> "openai.OpenAI":
         api_key=api_key or "none",
         base_url=base_url,
         max_retries=0,
-        http_client=httpx2.Client(transport=DeadlineTransport(), follow_redirects=False, trust_env=False),
+        http_client=httpx2.Client(transport=DeadlineTransport(proxy), follow_redirects=False, trust_env=False),
     )
     _rehearse(client)
     return client
