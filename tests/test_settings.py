@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from llm_service.adapters.providers.openai_responses.provider import OPENAI_URL
+from llm_service.adapters.providers.proxies import Proxy
 from llm_service.bootstrap.setting_reader import declared
 from llm_service.bootstrap.setting_types import Secret
 from llm_service.bootstrap.settings import LOOPBACK_HOSTS, Settings, SettingsError, is_loopback
@@ -90,10 +92,67 @@ def test_a_secret_from_a_file_is_shown_nowhere(tmp_path: Path) -> None:
     assert "not both" in faults({"OPENAI_API_KEY": "x", "OPENAI_API_KEY_FILE": str(path)})[0]
 
 
+OPENAI = {"OPENAI_API_KEY": "sk-x"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "proxy"),
+    [
+        ({**OPENAI, "HTTPS_PROXY": "http://a:1"}, Proxy("a", 1)),
+        ({**OPENAI, "https_proxy": "http://b:2", "HTTPS_PROXY": "http://a:1"}, Proxy("b", 2)),
+        ({**OPENAI, "https_proxy": "", "HTTPS_PROXY": "http://a:1"}, None),
+        ({**OPENAI, "all_proxy": "http://a:1"}, Proxy("a", 1)),
+        ({**OPENAI, "HTTPS_PROXY": "http://a:1", "no_proxy": "api.openai.com"}, None),
+        ({**OPENAI, "HTTPS_PROXY": "http://a:1", "NO_PROXY": "*"}, None),
+        ({**OPENAI, "HTTPS_PROXY": "http://a:1", "NO_PROXY": "x" * 50_000}, Proxy("a", 1)),
+        ({"OPENAI_BASE_URL": "http://10.0.0.1/v1", "HTTP_PROXY": "a:1", "HTTPS_PROXY": "b:2"}, Proxy("a", 1)),
+        ({"OPENAI_BASE_URL": "https://10.0.0.1/v1", "HTTP_PROXY": "a:1", "HTTPS_PROXY": "b:2"}, Proxy("b", 2)),
+        ({"HTTPS_PROXY": "http://a:1"}, None),
+    ],
+)
+def test_the_proxy_to_the_provider(environ: dict[str, str], proxy: Proxy | None) -> None:
+    assert Settings.from_env(environ).proxy == proxy
+
+
+def test_without_a_url_the_provider_is_where_the_sdk_looks_for_it() -> None:
+    import openai
+
+    assert str(openai.OpenAI(api_key="x").base_url) == f"{OPENAI_URL}/"
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    "url",
+    ["socks5://ann:canary@proxy:1080", "https://ann:canary@proxy:3128", "http://ann:canary", "http://\xe9:canary@a"],
+)
+def test_a_wrong_proxy_is_a_fault_where_it_is_used(name: str, url: str) -> None:
+    found = faults({**OPENAI, "PORT": "x", name: url})
+    assert [fault.partition(":")[0] for fault in found] == ["PORT", name.upper()]
+    assert "must be the URL of an HTTP proxy" in found[1]
+    assert "canary" not in found[1]
+    for unused in (
+        {name: url},
+        {**OPENAI, name: url, "NO_PROXY": "*"},
+        {"OPENAI_BASE_URL": "http://a", "HTTPS_PROXY": url},
+    ):
+        assert Settings.from_env(unused).proxy is None
+
+
+def test_the_password_of_a_proxy_is_shown_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "proxy"
+    path.write_text("http://ann:canary-123@proxy:3128\n")
+    settings = Settings.from_env({**OPENAI, "HTTPS_PROXY_FILE": str(path)})
+    assert settings.proxy is not None
+    assert settings.proxy.headers
+    assert "canary" not in repr(settings)
+    assert settings.secrets()[:2] == ["sk-x", "canary-123"]
+
+
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
-    dotenv.write_text("PORT=9000\nAPP_NAME='From the file'\n")
-    settings = Settings.load({"PORT": "9001"}, dotenv)
+    dotenv.write_text("PORT=9000\nAPP_NAME='From the file'\nOPENAI_API_KEY=x\nhttps_proxy=file:1\n")
+    settings = Settings.load({"PORT": "9001", "HTTPS_PROXY": "environment:1"}, dotenv)
+    assert settings.proxy == Proxy("environment", 1)
     assert (settings.port, settings.name) == (9001, "From the file")
 
 

@@ -186,6 +186,7 @@ def build_provider(settings: Settings) -> Provider:
             api_key=key.value if key else None,
             base_url=settings.openai_base_url,
             idle_timeout_s=settings.idle_timeout_s,
+            proxy=settings.proxy,
         )
     if settings.chosen_provider == "echo":
         return EchoProvider()

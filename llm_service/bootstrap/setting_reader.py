@@ -15,7 +15,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """`shown`: the default in words, if its value is unclear. `example`: the value in `.env.example`."""
+    """`shown`: the default in words, if its value is unclear. `example`: the value in `.env.example`.
+
+    `any_case`: lower case is a spelling of the name too, and wins.
+    """
 
     section: str
     name: str
@@ -24,6 +27,7 @@ class Setting:
     help: str
     shown: str | None
     example: str | None
+    any_case: bool
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -39,9 +43,10 @@ def setting(
     *,
     shown: str | None = None,
     example: str | None = None,
+    any_case: bool = False,
 ) -> T:
     """Declare a field of a dataclass as a setting; `help` is Markdown."""
-    declared = Setting(section, name, kind, default, help, shown, example)
+    declared = Setting(section, name, kind, default, help, shown, example, any_case)
     return field(default=default, metadata={"setting": declared})
 
 
@@ -55,7 +60,7 @@ class Reader:
 
     def __init__(self, settings: type, environ: Mapping[str, str], in_file: Mapping[str, str]) -> None:
         self._declared = declared(settings)
-        self._given = {**in_file, **environ}
+        self._given = {**self._respelled(in_file), **self._respelled(environ)}
         known = {name for item in self._declared.values() for name in item.names}
         unknown = "is not a setting of this service"
         self.faults = [f"{name}: {unknown} (.env)" for name in _unknown(in_file, known)]
@@ -80,6 +85,11 @@ class Reader:
         except ValueError as error:
             self.fault(name, str(error))
             return item.default
+
+    def _respelled(self, given: Mapping[str, str]) -> dict[str, str]:
+        """With the values of lower-case names under the names of their settings, also empty ones."""
+        names = (name for item in self._declared.values() if item.any_case for name in item.names)
+        return {**given, **{name: given[name.lower()] for name in names if name.lower() in given}}
 
     def _raw(self, name: str) -> str:
         return self._given.get(name, "").strip()

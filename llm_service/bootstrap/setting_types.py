@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
+from llm_service.adapters.providers.proxies import ProxyUrl
 from llm_service.core.access.caller import MAX_BUDGET_USD
 
 T_co = TypeVar("T_co", covariant=True)
@@ -155,6 +156,11 @@ def _is_plain_http(url: str) -> bool:
     except ValueError:
         return False
     return good and not (parts.username or parts.password or parts.query or parts.fragment)
+
+
+def proxy_url() -> SettingType[ProxyUrl]:
+    """Other programs read these variables too, so only the value that is used must be an HTTP proxy's."""
+    return SettingType(ProxyUrl, "http URL", is_secret=True)
 
 
 def sqlite_url() -> SettingType[str]:

@@ -15,6 +15,8 @@ from urllib.parse import unquote
 
 from dotenv import dotenv_values
 
+from llm_service.adapters.providers.openai_responses.provider import OPENAI_URL
+from llm_service.adapters.providers.proxies import Proxy, ProxyUrl, parse_proxy, proxy_variable
 from llm_service.bootstrap.setting_reader import Reader, declared, setting
 from llm_service.bootstrap.setting_types import (
     SQLITE,
@@ -25,6 +27,7 @@ from llm_service.bootstrap.setting_types import (
     integer,
     names,
     path,
+    proxy_url,
     seconds,
     seconds_or_never,
     secret,
@@ -64,7 +67,7 @@ class Settings:
     openai_api_key: Secret | None = setting(PROVIDER, "OPENAI_API_KEY", secret(), None,
         "Key for the model provider. It is never shown, logged or stored.")
     openai_base_url: str | None = setting(PROVIDER, "OPENAI_BASE_URL", http_url(), None,
-        "Any server that speaks the Responses API. It is called directly: proxy variables are ignored.",
+        "Any server that speaks the Responses API.",
         shown="OpenAI's", example="http://127.0.0.1:11434/v1")
     openai_model: str = setting(PROVIDER, "OPENAI_MODEL", text(), "gpt-4o-mini",
         "The default model.")
@@ -85,6 +88,18 @@ class Settings:
         "Sent where a template sets none. 0 = the provider's own limit, or 4096 where a budget needs one to reserve.")
     prices_file: Path | None = setting(PROVIDER, "APP_PRICES_FILE", path(), None,
         "A YAML or JSON file with your own prices, see below.")
+    https_proxy: ProxyUrl | None = setting(PROVIDER, "HTTPS_PROXY", proxy_url(), None,
+        "The proxy to a provider whose URL begins with `https`, see below.",
+        example="http://proxy.example:3128", any_case=True)
+    http_proxy: ProxyUrl | None = setting(PROVIDER, "HTTP_PROXY", proxy_url(), None,
+        "The proxy to a provider whose URL begins with `http`.",
+        any_case=True)
+    all_proxy: ProxyUrl | None = setting(PROVIDER, "ALL_PROXY", proxy_url(), None,
+        "The proxy where neither of the two applies.",
+        any_case=True)
+    no_proxy: str = setting(PROVIDER, "NO_PROXY", text(max_chars=100_000), "",
+        "Providers that are called directly: names with their subdomains, addresses and networks, separated by commas.",
+        example="localhost,127.0.0.1,10.0.0.0/8,.example.org", any_case=True)
 
     limit_rpm: int = setting(LIMITS, "APP_LIMIT_RPM", integer(0, 1_000_000), 0,
         "Generations within any sixty seconds, including cache hits. Above it: 429 `rate-limited`.")
@@ -193,6 +208,10 @@ class Settings:
         settings = cls(**values, warnings=tuple(reader.warnings))
         if settings.models and settings.openai_model not in settings.models:
             reader.fault("APP_MODELS", f"does not contain the default model {settings.openai_model} (OPENAI_MODEL)")
+        try:
+            _ = settings.proxy
+        except ValueError as error:
+            reader.fault(str(settings.proxy_variable), str(error))
         if reader.faults:
             raise SettingsError(reader.faults)
         return settings
@@ -210,10 +229,29 @@ class Settings:
             return "openai"
         return "echo" if self.env == "dev" else None
 
+    @property
+    def proxy_variable(self) -> str | None:
+        """The setting whose proxy leads to the provider; None = it is called directly, or there is none."""
+        if self.chosen_provider != "openai":
+            return None
+        given = [name for name, url in self._proxies.items() if url]
+        return proxy_variable(self.openai_base_url or OPENAI_URL, given, self.no_proxy)
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The proxy to the provider. Valid settings have a valid one."""
+        url = self._proxies.get(self.proxy_variable or "")
+        return parse_proxy(url) if url else None
+
+    @property
+    def _proxies(self) -> Mapping[str, ProxyUrl | None]:
+        return {"HTTPS_PROXY": self.https_proxy, "HTTP_PROXY": self.http_proxy, "ALL_PROXY": self.all_proxy}
+
     def secrets(self) -> list[str]:
         """Values that no log may show."""
         values = (getattr(self, attribute) for attribute in declared(Settings))
-        return [value.value for value in values if isinstance(value, Secret)]
+        kept = [value.value for value in values if isinstance(value, Secret)]
+        return [*kept, *(self.proxy.secrets() if self.proxy else ())]
 
     @property
     def database_path(self) -> Path:

@@ -214,6 +214,11 @@ def test_two_workers_on_a_fresh_database(tmp_path: Path) -> None:
             78,
             ["PORT: 'x' must be", "APP_CACHE_SCOPE: 'all' must be", "REDIS_URL: this version"],
         ),
+        (
+            {"OPENAI_API_KEY": "x", "HTTPS_PROXY": "socks5://proxy:1080", "PORT": "x"},
+            78,
+            ["PORT: 'x' must be", "HTTPS_PROXY: must be the URL of an HTTP proxy, such as http://proxy.example:3128"],
+        ),
         ({"APP_PROMPTS_DIR": "/nowhere"}, 1, ["/nowhere: the folder of prompt files does not exist"]),
         ({"DATABASE_URL": "sqlite:////proc/x.db"}, 1, ["DATABASE_URL: the SQLite file /proc/x.db cannot be used"]),
     ],
