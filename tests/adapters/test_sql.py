@@ -67,6 +67,8 @@ def test_the_connections_are_durable_and_careful(url: str) -> None:
 
     expected = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
     assert database.write(pragmas) == expected
+    assert database.write(pragmas, durable=False) == {**expected, "synchronous": 1}
+    assert database.write(pragmas) == expected
     assert database.read(pragmas) == expected
     with pytest.raises(StorageUnavailable):
         database.read(lambda connection: connection.execute(text("DELETE FROM answers")))
@@ -146,6 +148,64 @@ def test_a_write_that_waits_too_long_is_busy_and_reads_go_on(url: str) -> None:
     other.close()
     database.check()
     database.close()
+
+
+def test_what_is_not_durable_waits_for_a_lock_too(url: str) -> None:
+    """On the event loop it may not wait: it is tried there, and waits in the thread."""
+    database = Database(url)
+    database.write(lambda connection: connection.execute(text("CREATE TABLE t (thread INTEGER, timeout INTEGER)")))
+    other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    def insert(connection: Connection) -> None:
+        timeout = connection.execute(text("PRAGMA busy_timeout")).scalar()
+        connection.execute(text("INSERT INTO t VALUES (1, :timeout)"), {"timeout": timeout})
+
+    writer = threading.Thread(target=lambda: database.write(insert, durable=False))
+    writer.start()
+    time.sleep(0.1)
+    assert writer.is_alive()
+    other.execute("ROLLBACK")
+    other.close()
+    writer.join()
+    database.write(insert, durable=False)
+    timeouts = database.read(lambda connection: connection.execute(text("SELECT timeout FROM t")).scalars().all())
+    database.close()
+    assert timeouts == [5000, 0], "the first waited, the second did not have to"
+
+
+def test_a_failure_that_is_not_durable_is_nobody_elses(url: str) -> None:
+    database = Database(url)
+    database.write(lambda connection: connection.execute(text("CREATE TABLE t (n INTEGER PRIMARY KEY)")))
+    failed: list[int] = []
+
+    def insert(number: int) -> None:
+        try:
+            database.write(
+                lambda connection: connection.execute(text("INSERT INTO t VALUES (:n)"), {"n": number}), durable=False
+            )
+        except IntegrityError:
+            failed.append(number)
+
+    threads = [threading.Thread(target=insert, args=(number % 10,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    database.close()
+    assert sorted(failed) == list(range(10))
+
+
+def test_the_log_is_emptied_although_nothing_is_durable(url: str) -> None:
+    """On the event loop no commit moves the log into the file: now and then one in the thread does."""
+    database = Database(url)
+    database.write(lambda connection: connection.execute(text("CREATE TABLE t (filler TEXT)")))
+    filling = text("INSERT INTO t VALUES (:filler)")
+    for _ in range(500):
+        database.write(lambda connection: connection.execute(filling, {"filler": "x" * 40_000}), durable=False)
+    log = Path(url.removeprefix("sqlite:///") + "-wal").stat().st_size
+    database.close()
+    assert log < 10_000_000, "twenty megabytes were written"
 
 
 def test_an_error_quotes_no_text_of_a_caller(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

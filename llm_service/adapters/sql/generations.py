@@ -15,8 +15,9 @@ from llm_service.core.generation.model import Generation, Status
 from llm_service.core.generation.ports import UnitOfWork
 
 from . import answers as texts
+from .compiled import Compiled
 from .reservations import SqlReservations
-from .rows import OUTCOME, WHOLE, answer_row, generation_of, generation_row, outcome_row
+from .rows import GENERATION, OUTCOME, WHOLE, answer_row, generation_of, generation_row, outcome_row
 from .sqlite.database import Database
 from .sqlite.group_writer import InsertRow
 from .tables import answers, generations
@@ -29,9 +30,8 @@ KeptTexts = Callable[[Generation], Generation]
 _INSERT_ANSWER = insert(answers)
 # A row that shares indexed texts gets their document, so searches find it too.
 _others = generations.alias()
-_INSERT_GENERATION = insert(generations).values(
-    document=select(_others.c.document).where(_others.c.answer_id == bindparam("shares")).limit(1).scalar_subquery()
-)
+_document = select(_others.c.document).where(_others.c.answer_id == bindparam("shares")).limit(1).scalar_subquery()
+_INSERT_GENERATION = Compiled(insert(generations).values(document=_document), GENERATION)
 _mine = (generations.c.request_id == bindparam("id"), generations.c.owner == bindparam("of"))
 _FINISH = update(generations).where(*_mine).values({name: bindparam(name) for name in OUTCOME})
 _MOVE = update(generations).where(*_mine).values(answer_id=bindparam("to"), document=None)
@@ -60,7 +60,7 @@ class SqlGenerationWriter:
     def start(self, generation: Generation) -> None:
         kept = self._kept_texts(generation)
         self._connection.execute(_INSERT_ANSWER, answer_row(kept))
-        self._connection.execute(_INSERT_GENERATION, generation_row(kept))
+        _INSERT_GENERATION.execute(self._connection, generation_row(kept))
         count(self._connection, generation)
         if kept.status is not Status.RUNNING:
             texts.index(self._connection, kept)
@@ -137,7 +137,7 @@ class SqlGenerations:
             SqlGenerationWriter(connection, self._kept_texts).start(generation)
             return True
 
-        return self._database.write(work)
+        return self._database.write(work, durable=False)
 
     def record_started(self, generation: Generation) -> Generation:
         if generation.answer_id != generation.request_id:
@@ -145,7 +145,10 @@ class SqlGenerations:
                 return generation
             # The shared texts were deleted in the meantime.
             generation = replace(generation, answer_id=generation.request_id)
-        self.transaction(lambda unit: unit.generations.start(generation))
+        started = generation
+        self._database.write(
+            lambda connection: SqlGenerationWriter(connection, self._kept_texts).start(started), durable=False
+        )
         return generation
 
     def get(self, owner: str, request_id: str) -> Generation | None:
@@ -177,7 +180,8 @@ class SqlGenerations:
         """Insert a row that shares texts; False: they are gone. Concurrent inserts become one statement."""
         row: dict[str, Any] = generation_row(self._kept_texts(generation))
         try:
-            self._database.write(InsertRow(_INSERT_GENERATION, row, partial(count, generation=generation)))
+            insert_row = InsertRow(_INSERT_GENERATION, row, partial(count, generation=generation))
+            self._database.write(insert_row, durable=False)
         except IntegrityError:
             return False
         return True

@@ -6,7 +6,7 @@ from functools import partial
 from sqlalchemy import Connection, delete
 
 from llm_service.core.clock import DAY_MS
-from llm_service.core.limits.rules import MINUTE_S, SECOND_MS, Account, Reservation, ReservationResult
+from llm_service.core.limits.rules import MINUTE_S, SECOND_MS, Account, Demand, Reservation, ReservationResult
 from llm_service.core.limits.status import LimitStatuses
 
 from . import reservations
@@ -25,7 +25,11 @@ class SqlLimits:
         self._database = database
 
     def reserve(self, reservation: Reservation) -> ReservationResult:
-        return self._database.write(lambda connection: reservations.SqlReservations(connection).reserve(reservation))
+        def work(connection: Connection) -> ReservationResult:
+            return reservations.SqlReservations(connection).reserve(reservation)
+
+        # The count of a minute may be lost in a power cut, what a call may cost must not.
+        return self._database.write(work, durable=reservation.demand != Demand(generation=True))
 
     def statuses(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses:
         return self._database.read(partial(reservations.statuses, accounts=accounts, now_ms=now_ms))

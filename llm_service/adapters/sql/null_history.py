@@ -24,6 +24,9 @@ class NullGenerations:
         self.running: dict[str, Generation] = {}
 
     def transaction(self, work: Callable[[UnitOfWork], T]) -> T:
+        return self._transaction(work, durable=True)
+
+    def _transaction(self, work: Callable[[UnitOfWork], T], *, durable: bool) -> T:
         unit: _NullUnitOfWork | None = None
 
         def in_transaction(connection: Connection) -> T:
@@ -31,7 +34,7 @@ class NullGenerations:
             unit = _NullUnitOfWork(connection, self.running)
             return work(unit)
 
-        result = self._database.write(in_transaction)
+        result = self._database.write(in_transaction, durable=durable)
         # The work may run twice, so memory changes only after the commit.
         assert unit is not None
         self.running |= unit.generations.started
@@ -40,7 +43,7 @@ class NullGenerations:
         return result
 
     def record_hit(self, generation: Generation, answer_id: str) -> bool:
-        self.transaction(lambda unit: unit.generations.start(generation))
+        self._transaction(lambda unit: unit.generations.start(generation), durable=False)
         return True
 
     def record_started(self, generation: Generation) -> Generation:

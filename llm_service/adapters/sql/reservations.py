@@ -28,6 +28,7 @@ from llm_service.core.limits.rules import (
 from llm_service.core.limits.status import LimitStatus, LimitStatuses
 from llm_service.core.usage.pricing import ZERO_USD
 
+from .compiled import Compiled
 from .money import from_pico, to_pico
 from .tables import limit_days, limit_reservations, limit_seconds
 from .upsert import add_to
@@ -35,9 +36,11 @@ from .upsert import add_to
 _seconds, _days, _reserved = limit_seconds.c, limit_days.c, limit_reservations.c
 _DAY = select(_days.tokens, _days.picousd).where(_days.account == bindparam("of"), _days.day == bindparam("on"))
 # Clocks may step back and requests may wait, so the next minute counts as well.
-_MINUTE = select(func.coalesce(func.sum(_seconds.generations), 0), func.min(_seconds.second)).where(
-    _seconds.account == bindparam("of"),
-    _seconds.second.between(bindparam("now_s") - MINUTE_S, bindparam("now_s") + MINUTE_S),
+_MINUTE = Compiled(
+    select(func.coalesce(func.sum(_seconds.generations), 0), func.min(_seconds.second)).where(
+        _seconds.account == bindparam("of"),
+        _seconds.second.between(bindparam("now_s") - MINUTE_S, bindparam("now_s") + MINUTE_S),
+    )
 )
 _today = _reserved.day == bindparam("on")
 _UNDER_WAY = select(
@@ -53,7 +56,9 @@ _OVERDUE = (
 )
 _OPEN = select(_reserved.account).where(_reserved.request_id == bindparam("id"), _reserved.spent_tokens.is_(None))
 _INSERT = insert(limit_reservations)
-_ADD_SECOND = add_to(limit_seconds, ("account", "second"), ("generations",))
+_ADD_SECOND = Compiled(
+    add_to(limit_seconds, ("account", "second"), ("generations",)), ("account", "second", "generations")
+)
 _ADD_DAY = add_to(limit_days, ("account", "day"), ("tokens", "picousd"))
 _mine = (_reserved.request_id == bindparam("id"), _reserved.account == bindparam("of"))
 _ONE_MORE = (
@@ -136,7 +141,8 @@ def _tally(connection: Connection, account: Account, now_ms: int) -> Tally:
     """The counts that the account's limits need; the rest stays 0."""
     tally: dict[str, Any] = {}
     if account.allowance.generations_per_minute is not None:
-        generations, first = connection.execute(_MINUTE, {"of": account.name, "now_s": now_ms // SECOND_MS}).one()
+        row: Any = _MINUTE.execute(connection, {"of": account.name, "now_s": now_ms // SECOND_MS}).one()
+        generations, first = row[0], row[1]
         tally |= {"generations": generations, "frees_ms": None if first is None else second_frees_ms(first)}
     if account.counts_calls:
         at = {"of": account.name, "on": now_ms // DAY_MS, "now": now_ms}
@@ -152,7 +158,7 @@ def _write(connection: Connection, account: Account, reservation: Reservation) -
     demand = reservation.demand
     if demand.generation and account.allowance.generations_per_minute is not None:
         second = {"account": account.name, "second": reservation.now_ms // SECOND_MS, "generations": 1}
-        connection.execute(_ADD_SECOND, second)
+        _ADD_SECOND.execute(connection, second)
     if demand.call and account.counts_calls:
         connection.execute(_INSERT, _row(account, reservation))
     elif demand.amount != FREE and account.has_budget:

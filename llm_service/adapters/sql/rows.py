@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Row, RowMapping, select
@@ -31,6 +32,9 @@ _PLAIN = (
     "cache_key", "price_version", "error", "incomplete_reason", "attempts", "upstream_request_id", "latency_ms",
     "created_ms", "finished_ms",
 )  # fmt: skip
+# The columns of `generation_row`.
+GENERATION = (*_PLAIN, "status", *_USAGE, *(f"billed_{name}" for name in _BILLED), "cost_picousd", "saved_picousd")
+_plain_of, _usage_of, _billed_of = attrgetter(*_PLAIN), attrgetter(*_USAGE), attrgetter(*_BILLED)
 _PLAIN_OF_SUMMARY = tuple(name for name in _PLAIN if name in _SUMMARY and name != "cached")
 
 SUMMARIES = select(generations.c.position, generations.c.answer_id, *(generations.c[name] for name in _SUMMARY))
@@ -53,15 +57,15 @@ def answer_row(generation: Generation) -> dict[str, Any]:
 
 def generation_row(generation: Generation) -> dict[str, Any]:
     """`shares`: the answer whose document the row gets, if there is one."""
-    return {
-        **{name: getattr(generation, name) for name in _PLAIN},
-        "shares": generation.answer_id,
-        "status": generation.status.value,
-        **{name: getattr(generation.usage, name) for name in _USAGE},
-        **{f"billed_{name}": getattr(generation.billed, name) for name in _BILLED},
-        "cost_picousd": to_pico(generation.cost_usd),
-        "saved_picousd": to_pico(generation.saved_usd),
-    }
+    values = (
+        *_plain_of(generation),
+        generation.status.value,
+        *_usage_of(generation.usage),
+        *_billed_of(generation.billed),
+        to_pico(generation.cost_usd),
+        to_pico(generation.saved_usd),
+    )
+    return {**dict(zip(GENERATION, values, strict=True)), "shares": generation.answer_id}
 
 
 def outcome_row(generation: Generation) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from sqlalchemy import Connection
 from llm_service.core.clock import HOUR_MS
 from llm_service.core.generation.accounting import sums_of
 from llm_service.core.generation.model import Generation
-from llm_service.core.usage.sums import COUNTS, UsageSums
+from llm_service.core.usage.sums import COUNTS, Signed, UsageSums
 
+from .compiled import Compiled
 from .money import to_pico
 from .tables import usage_hours, usage_latencies
 from .upsert import add_to
@@ -21,8 +22,10 @@ from .upsert import add_to
 SUMMED = (*COUNTS, "cost_picousd", "saved_picousd")
 KEY = ("owner", "hour", "template_id", "template_revision", "model")
 _COUNTED = "usage counted in this transaction"
-_ADD_SUMS = add_to(usage_hours, KEY, SUMMED).returning(usage_hours.c.usage_id)
-_ADD_LATENCIES = add_to(usage_latencies, ("usage_id", "bucket"), ("answers",))
+_ADD_SUMS = Compiled(add_to(usage_hours, KEY, SUMMED).returning(usage_hours.c.usage_id), (*KEY, *SUMMED))
+_ADD_LATENCIES = Compiled(
+    add_to(usage_latencies, ("usage_id", "bucket"), ("answers",)), ("usage_id", "bucket", "answers")
+)
 
 Key = tuple[str, int, str, str, str]
 
@@ -34,21 +37,22 @@ def count(connection: Connection, generation: Generation, instead_of: Generation
     """
     if generation.finished_ms is None:
         return
-    counted: dict[Key, UsageSums] = connection.info[_COUNTED]
-    key = _key(generation)
-    sums = counted.get(key, UsageSums()).plus(sums_of(generation))
-    counted[key] = sums.plus(sums_of(instead_of), -1) if instead_of else sums
+    counted: dict[Key, list[Signed]] = connection.info[_COUNTED]
+    parts = counted.setdefault(_key(generation), [])
+    parts.append((1, sums_of(generation)))
+    if instead_of:
+        parts.append((-1, sums_of(instead_of)))
 
 
 @contextmanager
 def summed(connection: Connection) -> Iterator[None]:
     """Wraps a transaction and adds its counts at the end."""
-    counted: dict[Key, UsageSums] = {}
+    counted: dict[Key, list[Signed]] = {}
     connection.info[_COUNTED] = counted
     yield
     # Sorted: transactions that change the same rows in the same order cannot deadlock.
     for key in sorted(counted):
-        _add(connection, key, counted[key])
+        _add(connection, key, UsageSums.of(counted[key]))
 
 
 def _key(generation: Generation) -> Key:
@@ -64,11 +68,11 @@ def _key(generation: Generation) -> Key:
 def _add(connection: Connection, key: Key, sums: UsageSums) -> None:
     row = {**dict(zip(KEY, key, strict=True)), **{name: getattr(sums, name) for name in COUNTS}}
     row |= {"cost_picousd": to_pico(sums.cost_usd), "saved_picousd": to_pico(sums.saved_usd)}
-    usage_id = connection.execute(_ADD_SUMS, row).scalar_one()
+    usage_id = _ADD_SUMS.execute(connection, row).scalar_one()
     latencies = [
         {"usage_id": usage_id, "bucket": bucket, "answers": answers}
         for bucket, answers in sorted(sums.latencies.items())
         if answers
     ]
     if latencies:
-        connection.execute(_ADD_LATENCIES, latencies)
+        _ADD_LATENCIES.execute(connection, *latencies)

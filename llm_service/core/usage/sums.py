@@ -4,10 +4,12 @@ Sums contain what is known. Generations with unknown tokens or an unknown price 
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any, Literal
 
 from .pricing import ZERO_USD, normalize_usd
 
@@ -56,13 +58,16 @@ class UsageSums:
     saved_usd: Decimal = ZERO_USD
     latencies: Mapping[int, int] = field(default_factory=dict)
 
-    def plus(self, other: "UsageSums", sign: int = 1) -> "UsageSums":
-        """The sum of both, or with `sign` -1 the difference."""
-        both = {name: getattr(self, name) + sign * getattr(other, name) for name in (*COUNTS, "cost_usd", "saved_usd")}
-        latencies = dict(self.latencies)
-        for bucket, count in other.latencies.items():
-            latencies[bucket] = latencies.get(bucket, 0) + sign * count
-        return UsageSums(**both, latencies=latencies)
+    @classmethod
+    def of(cls, parts: Sequence["Signed"]) -> "UsageSums":
+        """The sum of the parts; those with the sign -1 are subtracted."""
+        sums: dict[str, Any] = {name: sum(sign * getattr(part, name) for sign, part in parts) for name in COUNTS}
+        for name in ("cost_usd", "saved_usd"):
+            sums[name] = sum((sign * getattr(part, name) for sign, part in parts), ZERO_USD)
+        latencies: Counter[int] = Counter()
+        for sign, part in parts:
+            latencies.update({bucket: sign * answers for bucket, answers in part.latencies.items()})
+        return cls(**sums, latencies=dict(latencies))
 
     def latency_ms(self, share: float) -> int | None:
         """The latency quantile `share` (0.5 = the median), to about 10 %; None = no answers."""
@@ -76,6 +81,7 @@ class UsageSums:
         return None
 
 
+Signed = tuple[Literal[1, -1], UsageSums]
 COUNTS = tuple(count.name for count in fields(UsageSums) if count.type is int)
 
 
@@ -97,7 +103,5 @@ class UsageLine:
 
 
 def total_of(sums: Iterable[UsageSums]) -> UsageSums:
-    total = UsageSums()
-    for part in sums:
-        total = total.plus(part)
+    total = UsageSums.of([(1, part) for part in sums])
     return replace(total, cost_usd=normalize_usd(total.cost_usd), saved_usd=normalize_usd(total.saved_usd))

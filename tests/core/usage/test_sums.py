@@ -12,8 +12,7 @@ HIT = UsageSums(requests=1, hits=1, completed=1, saved_input_tokens=10, saved_us
 
 
 def test_sums_add_up_field_by_field() -> None:
-    both = CALL.plus(HIT).plus(UsageSums(latencies={3: 2, 9: 1}))
-    assert both == UsageSums(
+    assert UsageSums.of([(1, CALL), (1, HIT), (1, UsageSums(latencies={3: 2, 9: 1}))]) == UsageSums(
         requests=2, hits=1, completed=2, input_tokens=10, output_tokens=5, saved_input_tokens=10, unknown_price=1,
         cost_usd=Decimal("0.25"), saved_usd=Decimal("0.25"), latencies={3: 3, 9: 1},
     )  # fmt: skip
@@ -24,15 +23,15 @@ def counts(each: int) -> dict[str, Any]:
 
 
 def test_every_count_is_added() -> None:
-    """A new field that `plus` forgets would be lost in every report."""
+    """A new field that `of` forgets would be lost in every report."""
     ones = UsageSums(**counts(1), cost_usd=Decimal(1), saved_usd=Decimal(1))
     twos = UsageSums(**counts(2), cost_usd=Decimal(2), saved_usd=Decimal(2))
-    assert ones.plus(ones) == twos
+    assert UsageSums.of([(1, ones), (1, ones)]) == twos
     assert len(COUNTS) >= 16
 
 
 def test_what_is_taken_away_leaves_nothing() -> None:
-    left = CALL.plus(CALL, sign=-1)
+    left = UsageSums.of([(1, CALL), (-1, CALL)])
     assert left == UsageSums(latencies={3: 0})
     assert left.latency_ms(0.5) is None
 

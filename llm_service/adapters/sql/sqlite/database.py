@@ -19,12 +19,11 @@ from ..errors import DatabaseFault, mapped, sqlite_code
 from ..schema import check_schema
 from ..usage_ledger import summed
 from .file_system import owners, refuse_network
-from .group_writer import GroupWriter
+from .group_writer import BUSY_TIMEOUT_S, GroupWriter
 from .thread_pool import ThreadPool
 
 T = TypeVar("T")
 READ_THREADS = 4
-BUSY_TIMEOUT_S = 5
 MIN_FREE_BYTES = 64 * 1024 * 1024
 
 
@@ -46,13 +45,15 @@ class Database:
             raise _fault(self.path, error) from error
         self._native = ThreadPool(READ_THREADS)
 
-    def write(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a transaction. It is committed durably when this returns.
+    def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
+        """Run `work` in a transaction. When this returns it is committed: no killed process loses it.
+
+        `durable`: nor does a power cut, because it is flushed to the disk.
 
         Raises `StorageError` or `IntegrityError`. `work` may run twice and must do nothing but SQL.
         """
         with mapped():
-            return self._writer.run(work)
+            return self._writer.run(work, durable=durable)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on a snapshot of the data.
@@ -136,7 +137,7 @@ def _engine(path: Path, *, begin: str, query_only: bool = False) -> Engine:
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        # FULL: a sent answer survives a power cut. secure_delete: deleted text is overwritten.
+        # FULL: a paid answer survives a power cut (`GroupWriter` changes it for the rest). secure_delete: deleted text is overwritten.
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
         if query_only:

@@ -1,11 +1,14 @@
 """A single writer that commits in groups.
 
-Every commit is durable (`synchronous=FULL`) and costs a disk flush, for one row as for fifty. So callers that arrive
-during a commit wait and share the next one. The first of them leads: it runs the group in a native thread and then
-passes the lead on.
+A durable commit costs a disk flush, for one row as for fifty. So callers that arrive during a commit wait and share the
+next one. The first of them leads: it runs the group in a native thread and then passes the lead on.
+
+A group without a durable member commits on the event loop, unflushed: a thread would cost more than the commit. See
+docs/decisions/0036-hits-are-not-flushed.md.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -13,15 +16,20 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Insert
+from sqlalchemy import Connection
 
 from llm_service.core.errors import StorageUnavailable
 
+from ..compiled import Compiled
 from .thread_pool import ThreadPool
 
 T = TypeVar("T")
 Work = Callable[[Connection], Any]
 MAX_GROUP = 200
+# A group in the thread also moves the log into the database's file, which may take a while.
+MAX_GROUPS_ON_LOOP = 100
+BUSY_TIMEOUT_S = 5
+CHECKPOINT_PAGES = 1000  # SQLite's default
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +39,21 @@ class InsertRow:
     `then` runs afterwards, for each row.
     """
 
-    statement: Insert
+    statement: Compiled
     row: Mapping[str, Any]
     then: Callable[[Connection], None]
 
     def __call__(self, connection: Connection) -> None:
-        connection.execute(self.statement, self.row)
+        self.statement.execute(connection, self.row)
         self.then(connection)
 
 
 class _Job:
-    __slots__ = ("committed", "error", "finished", "result", "turn", "work")
+    __slots__ = ("committed", "durable", "error", "finished", "result", "turn", "work")
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, durable: bool) -> None:
         self.work = work
+        self.durable = durable
         self.turn = threading.Event()
         self.committed = False
         self.finished = False
@@ -63,19 +72,23 @@ class GroupWriter:
         self._lock = threading.Lock()
         self._pending: deque[_Job] = deque()
         self._busy = False
+        self._groups_on_loop = 0
+        self._on_loop = False
 
-    def run(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` inside a transaction; it is committed when this returns.
+    def run(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
+        """Run `work` inside a transaction; it is committed when this returns. `durable`: and flushed to the disk.
 
         Raises what `work` or the commit raised. If a group fails, its members run again one by one, so one caller's
         error does not fail the others. `work` may therefore run twice.
         """
-        job = _Job(work)
+        job = _Job(work, durable)
         with self._lock:
             self._pending.append(job)
             leads = not self._busy
             self._busy = True
-        if not leads:
+        if leads:
+            time.sleep(0)  # requests that are ready to run join the group
+        else:
             job.turn.wait()
         if not job.finished:
             self._lead()
@@ -92,7 +105,9 @@ class GroupWriter:
         with self._lock:
             group = [self._pending.popleft() for _ in range(min(MAX_GROUP, len(self._pending)))]
         try:
-            self._native.run(lambda: self._commit(group))
+            if not self._commit_on_loop(group):
+                self._groups_on_loop = 0
+                self._native.run(lambda: self._commit(group))
         except BaseException as error:
             _fail_unfinished(group, error)
             raise
@@ -109,13 +124,21 @@ class GroupWriter:
         if following is not None:
             following.turn.set()
 
+    def _commit_on_loop(self, group: list[_Job]) -> bool:
+        """Commit without waiting for anything; False: nothing was done, the thread must try."""
+        if any(job.durable for job in group) or self._groups_on_loop >= MAX_GROUPS_ON_LOOP:
+            return False
+        self._groups_on_loop += 1
+        try:
+            self._transact(group, on_loop=True)
+        except Exception:  # another process writes, the disk is full, ...: the thread waits, or reports it
+            return False
+        return True
+
     def _commit(self, group: list[_Job]) -> None:
         """Runs in the native thread: no logging, no shared lock."""
         try:
-            with self._connection.begin(), self._around(self._connection):
-                self._work(group)
-            for job in group:
-                job.committed = True
+            self._transact(group, on_loop=False)
         except BaseException as error:
             if len(group) == 1:
                 group[0].error = error
@@ -123,11 +146,29 @@ class GroupWriter:
             for job in group:
                 self._commit([job])
 
+    def _transact(self, group: list[_Job], *, on_loop: bool) -> None:
+        self._set_waits(on_loop)
+        with self._connection.begin(), self._around(self._connection):
+            self._work(group)
+        for job in group:
+            job.committed = True
+
+    def _set_waits(self, on_loop: bool) -> None:
+        """On the event loop: wait for no disk and no lock."""
+        if on_loop is self._on_loop:
+            return
+        # Outside of SQLAlchemy, which would begin a transaction, in which `synchronous` cannot change.
+        driver: Any = self._connection.connection.driver_connection
+        driver.execute(f"PRAGMA synchronous={'NORMAL' if on_loop else 'FULL'}")
+        driver.execute(f"PRAGMA busy_timeout={0 if on_loop else BUSY_TIMEOUT_S * 1000}")
+        driver.execute(f"PRAGMA wal_autocheckpoint={0 if on_loop else CHECKPOINT_PAGES}")
+        self._on_loop = on_loop
+
     def _work(self, group: list[_Job]) -> None:
         for statement, jobs in groupby(group, key=lambda job: getattr(job.work, "statement", job)):
-            if isinstance(statement, Insert):
+            if isinstance(statement, Compiled):
                 inserts = [cast(InsertRow, job.work) for job in jobs]
-                self._connection.execute(statement, [insert.row for insert in inserts])
+                statement.execute(self._connection, *(insert.row for insert in inserts))
                 for insert in inserts:
                     insert.then(self._connection)
             else:
