@@ -1,17 +1,24 @@
 """From a caller's request to what would be sent: template, values, messages, model, provider, options, cache key."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from cachetools import LRUCache
 
 from ..access.caller import UNLIMITED, Allowance, Caller
 from ..limits.rules import BUDGET_OUTPUT_TOKENS, accounts_of
 from ..templates.model import Template
 from ..templates.registry import TemplateRegistry
 from .cache_key import cache_key, key_parts
-from .model import GenerateRequest, ProviderCall
+from .model import CacheMode, GenerateRequest, ProviderCall
 from .models import AllowedModels
 from .ports import ManagedProvider, ProviderResolver
+
+# Of the messages of remembered calls: all together, and one call's.
+REMEMBERED_CHARS = 4_000_000
+MAX_REMEMBERED_CHARS = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,7 @@ class PreparedRequest:
 
 
 class RequestPreparer:
-    """Calls no model."""
+    """Calls no model. Remembers recent calls: a cache hit repeats one, which need not be rendered again."""
 
     def __init__(
         self,
@@ -56,16 +63,38 @@ class RequestPreparer:
         self._models = models
         self._providers = providers
         self._settings = settings
+        self._calls: LRUCache[tuple[Any, ...], tuple[ProviderCall, str]]
+        self._calls = LRUCache(REMEMBERED_CHARS, getsizeof=lambda entry: _chars(entry[0]))
+        self._lock = threading.Lock()
 
     def prepare(self, request: GenerateRequest, caller: Caller) -> PreparedRequest:
         """Raises an `InputError` that names the invalid fields."""
         template = self._templates.current.get(request.template_id)
+        call, key = self._call(request, caller, template)
+        return PreparedRequest(request, caller, template, self._providers.resolve(call.model), call, key)
+
+    def _call(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[ProviderCall, str]:
+        """What would be sent, and its cache key."""
+        if request.cache_mode is not CacheMode.DEFAULT:
+            return self._make_call(request, caller, template)
+        # The text of the parameters: as values, 1 and True and 1.0 are equal.
+        parameters = repr(request.parameters)
+        made_of = (template.template_id, template.revision, request.input, parameters, request.model, caller)
+        with self._lock:
+            found = self._calls.get(made_of)
+        if found is None:
+            found = self._make_call(request, caller, template)
+            if _chars(found[0]) <= MAX_REMEMBERED_CHARS:
+                with self._lock:
+                    self._calls[made_of] = found
+        return found
+
+    def _make_call(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[ProviderCall, str]:
         messages = template.render(request.input, request.parameters)
         model = self._models.of(caller).choose(request.model, template)
-        provider = self._providers.resolve(model)
         call = ProviderCall(model, messages, self._options(template, caller), template.output_format)
-        key = cache_key(call, provider=provider.identity, scope=self._scope(caller))
-        return PreparedRequest(request, caller, template, provider, call, key)
+        identity = self._providers.resolve(model).identity
+        return call, cache_key(call, provider=identity, scope=self._scope(caller))
 
     def key_parts(self, prepared: PreparedRequest) -> dict[str, Any]:
         """The parts of the cache key."""
@@ -84,3 +113,7 @@ class RequestPreparer:
         """A budget reserves an answer's maximum cost, so the answer needs a limit."""
         has_budget = any(account.has_budget for account in accounts_of(caller, self._settings.everyone))
         return BUDGET_OUTPUT_TOKENS if has_budget else 0
+
+
+def _chars(call: ProviderCall) -> int:
+    return sum(len(part.text) for message in call.messages for part in message.parts)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, TypeVar
 
 import marshmallow as ma
@@ -14,13 +14,14 @@ from llm_service.core.errors import InvalidInput
 from ..http.errors import NotAcceptable, fields_of
 from ..http.problems import PROBLEMS, STATUS_IN_PATH
 from ..http.query import reject_unknown_args
-from ..http.strict_json import read_json
+from ..http.strict_json import parse_json, read_body, reject_unstorable
 from ..schemas.base import UUID_EXAMPLE
 from ..schemas.problems import ProblemSchema
 
 V = TypeVar("V", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
 PROBLEM_TYPE = "application/problem+json"
+MAX_REMEMBERED_BYTES = 16 * 1024
 # The statuses of a limit that is reached.
 LIMITED = (402, 429)
 RATE_LIMIT_HEADERS = {
@@ -72,7 +73,7 @@ class Blueprint(SmorestBlueprint):
         def decorate(view: V) -> Callable[..., Any]:
             @wraps(document(view))
             def reading(*args: Any, **kwargs: Any) -> Any:
-                return view(_load(schema, read_json(request)), *args, **kwargs)
+                return view(_values(schema, read_body(request)), *args, **kwargs)
 
             return reading
 
@@ -120,11 +121,25 @@ def _document_only(decorator: Callable[[V], Any]) -> Callable[[V], V]:
     return decorate
 
 
-def _load(schema: ma.Schema, values: Any) -> Any:
+def _values(schema: ma.Schema, body: bytes) -> Any:
+    """The body's values, validated. Nobody may change them: requests with the same body share them."""
+    # Whoever controls the cache gets no copy kept.
+    if len(body) > MAX_REMEMBERED_BYTES or "HTTP_CACHE_CONTROL" in request.environ:
+        return _load(schema, body)
+    return _remembered(schema, body)
+
+
+def _load(schema: ma.Schema, body: bytes) -> Any:
+    values = parse_json(body)
+    reject_unstorable(values)
     try:
         return schema.load(values)
     except ma.ValidationError as error:
         raise InvalidInput.of(fields_of(error.messages)) from error
+
+
+# A cache hit repeats an earlier body, which need not be parsed and validated again.
+_remembered = lru_cache(maxsize=256)(_load)
 
 
 def _check_request() -> None:

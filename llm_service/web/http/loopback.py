@@ -7,6 +7,7 @@ proxy in between that `APP_PROXY_HOPS` does not account for.
 import ipaddress
 import re
 from functools import lru_cache
+from wsgiref.types import WSGIEnvironment
 
 from flask import current_app, request
 
@@ -21,18 +22,20 @@ FORWARDING_HEADERS = frozenset(
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?")
 
 
-def is_local_request() -> bool:
+def is_local_request(environ: WSGIEnvironment) -> bool:
     """Whether the request is local and the settings require no key for that."""
-    if not current_app.config["OPEN_ON_LOOPBACK"]:
-        return False
-    if not current_app.config["PROXY_HOPS"] and _was_forwarded():
+    config = current_app.config
+    if not config["OPEN_ON_LOOPBACK"] or (not config["PROXY_HOPS"] and _was_forwarded(environ)):
         return False
     # SERVER_NAME is the listening address; 0.0.0.0 is reachable from everywhere.
-    listening = request.environ.get("SERVER_NAME", "")
+    listening = environ.get("SERVER_NAME", "")
     if not (is_loopback(listening) or is_loopback_host(listening)):
         return False
-    peer = request.environ.get("REMOTE_ADDR")
-    return is_loopback(peer) and is_loopback(client_address()) and is_loopback_host(request.environ["HTTP_HOST"])
+    return (
+        is_loopback(environ.get("REMOTE_ADDR"))
+        and is_loopback(client_address())
+        and is_loopback_host(environ["HTTP_HOST"])
+    )
 
 
 def client_address() -> str | None:
@@ -55,8 +58,7 @@ def _address(text: str) -> str | None:
         return None
 
 
-def _was_forwarded() -> bool:
-    environ = request.environ
+def _was_forwarded(environ: WSGIEnvironment) -> bool:
     return not FORWARDING_HEADERS.isdisjoint(environ) or any(name.startswith("HTTP_X_FORWARDED") for name in environ)
 
 

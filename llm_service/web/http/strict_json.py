@@ -21,10 +21,10 @@ MAX_DEPTH = 32
 _BRACKETS_AND_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
-def read_json(request: Request) -> Any:
-    """The body as Python values.
+def read_body(request: Request) -> bytes:
+    """The body of a request that says that it is JSON.
 
-    Raises `UnsupportedMediaType`, `TooLarge`, `InvalidJson`, `DuplicateKey`, `TooDeep`, and `InvalidCharacter`.
+    Raises `UnsupportedMediaType`, `TooLarge`, and `InvalidJson` if the body is cut off.
     """
     if request.environ.get("CONTENT_TYPE") != "application/json" and (
         request.mimetype != "application/json" or request.mimetype_params.get("charset", "utf-8").lower() != "utf-8"
@@ -32,12 +32,10 @@ def read_json(request: Request) -> Any:
         raise UnsupportedMediaType("Send Content-Type: application/json in UTF-8.")
     if request.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("Compressed bodies are not supported.")
-    values = parse_json(_read_body(request))
-    reject_unstorable(values)
-    return values
+    return _received(request)
 
 
-def _read_body(request: Request) -> bytes:
+def _received(request: Request) -> bytes:
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise TooLarge("A request body may have at most 1 MiB.")
     try:
@@ -54,7 +52,10 @@ def _read_body(request: Request) -> bytes:
 
 
 def parse_json(body: bytes) -> Any:
-    """Raises `InvalidJson`, `DuplicateKey` or `TooDeep`."""
+    """The body as Python values.
+
+    Raises `InvalidJson`, `DuplicateKey` or `TooDeep`.
+    """
     _refuse_deep(body)
     try:
         return json.loads(body.decode(), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)

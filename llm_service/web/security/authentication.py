@@ -32,7 +32,7 @@ def authenticate() -> Caller | None:
     session = g.sign_in = _by_cookie()
     if session is not None:
         return session.key.caller()
-    return LOCAL if is_local_request() else None
+    return LOCAL if is_local_request(request.environ) else None
 
 
 def _by_key(header: str) -> Caller:
@@ -69,7 +69,8 @@ def _by_cookie() -> Session | None:
 
 def session_cookie() -> str | None:
     """The session reference that the browser sent."""
-    return request.cookies.get(_cookie_name())
+    # Programs send no cookies: most requests need not be parsed for them.
+    return request.cookies.get(_cookie_name()) if "HTTP_COOKIE" in request.environ else None
 
 
 def can_set_cookie() -> bool:

@@ -1,16 +1,18 @@
 """From a request to exactly what would be sent."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from llm_service.core.access.caller import LOCAL, Allowance
 from llm_service.core.errors import InvalidInput, UnknownModel, UnknownTemplate
 from llm_service.core.generation.cache_key import cache_key
-from llm_service.core.generation.model import GenerateRequest
+from llm_service.core.generation.model import CacheMode, GenerateRequest
 from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
 from llm_service.core.limits.rules import BUDGET_OUTPUT_TOKENS
+from llm_service.core.templates.registry import TemplateRegistry
 from tests.support.templates import library_of
 from tests.support.world import OneProvider
 
@@ -38,6 +40,76 @@ def test_the_key_is_that_of_the_call_and_its_owner() -> None:
     assert mine.cache_key == cache_key(mine.call, provider="echo:1", scope="local")
     assert mine.cache_key != other.cache_key
     assert preparing.key_parts(other)["scope"] == "bob"
+
+
+FLAGGED = """---
+name: Flagged
+description: A flag.
+inputs:
+  - name: input
+    kind: string
+    description: The text.
+    required: true
+    maxLength: 100000
+  - name: flag
+    kind: boolean
+    description: The flag.
+    default: false
+---
+system:
+SYSTEM {{flag}}
+
+user:
+{{input}}
+"""
+
+
+def flagged(folder: Path, system: str = "Say") -> TemplateRegistry:
+    (folder / "flagged_v1.prompty").write_text(FLAGGED.replace("SYSTEM", system))
+    return library_of(folder)
+
+
+def preparer_of(library: TemplateRegistry) -> RequestPreparer:
+    return RequestPreparer(library, AllowedModels("m1", ()), OneProvider(), GenerationSettings())
+
+
+def test_a_repeated_request_is_the_same_call() -> None:
+    preparing = preparer()
+    first, second = preparing.prepare(ASKED, LOCAL), preparing.prepare(replace(ASKED), LOCAL)
+    assert second.call is first.call, "it was rendered again"
+    assert second == first
+
+
+@pytest.mark.parametrize("mode", [CacheMode.NO_CACHE, CacheMode.NO_STORE])
+def test_a_request_past_the_cache_is_not_remembered(mode: CacheMode) -> None:
+    preparing, asked = preparer(), replace(ASKED, cache_mode=mode)
+    assert preparing.prepare(asked, LOCAL).call is not preparing.prepare(asked, LOCAL).call
+    assert preparing.prepare(asked, LOCAL).call is not preparing.prepare(ASKED, LOCAL).call
+
+
+def test_equal_values_of_other_types_are_other_requests(tmp_path: Path) -> None:
+    """In Python, 1 and True are equal."""
+    preparing = preparer_of(flagged(tmp_path))
+    asked = GenerateRequest("flagged", "Hello", {"flag": True})
+    assert preparing.prepare(asked, LOCAL).call.system_prompt == "Say True"
+    with pytest.raises(InvalidInput):
+        preparing.prepare(replace(asked, parameters={"flag": 1}), LOCAL)
+
+
+def test_a_changed_template_renders_again(tmp_path: Path) -> None:
+    library = flagged(tmp_path)
+    preparing, asked = preparer_of(library), GenerateRequest("flagged", "Hello", {"flag": True})
+    assert preparing.prepare(asked, LOCAL).call.system_prompt == "Say True"
+    flagged(tmp_path, "Do not say")
+    library.refresh()
+    assert preparing.prepare(asked, LOCAL).call.system_prompt == "Do not say True"
+
+
+def test_long_messages_are_not_remembered(tmp_path: Path) -> None:
+    preparing = preparer_of(flagged(tmp_path))
+    for size, remembered in ((30_000, True), (50_000, False)):
+        asked = GenerateRequest("flagged", "x" * size)
+        assert (preparing.prepare(asked, LOCAL).call is preparing.prepare(asked, LOCAL).call) is remembered
 
 
 def test_a_shared_cache_has_one_key_for_every_owner() -> None:
