@@ -1,5 +1,6 @@
 """The way to the provider through an HTTP proxy, over real sockets."""
 
+import json
 import ssl
 import threading
 import time
@@ -16,7 +17,7 @@ import trustme
 from llm_service.adapters.providers.http1 import CONNECT_TIMEOUT_S
 from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
 from llm_service.adapters.providers.proxies import Proxy, ProxyUrl, parse_proxy
-from llm_service.adapters.providers.transport import DeadlineTransport, stopped_by
+from llm_service.adapters.providers.transport import DeadlineTransport
 from llm_service.adapters.providers.tunnel import MAX_ANSWER_BYTES, ProxyFailed, ProxyTimeout
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core import errors
@@ -30,15 +31,18 @@ from tests.support.http_proxy import ESTABLISHED, FORBIDDEN, LOGIN_NEEDED, HttpP
 from tests.support.upstream import Upstream
 
 # As it is, and as it is written in a URL.
+PROVIDER = "https://provider.example/v1"
 LOGIN, WRITTEN = "ann:p@ss/w:örd", "ann:p%40ss%2Fw:%C3%B6rd"
 BODY = {"model": "normal", "input": "Hello"}
 
 
 class Trusting(DeadlineTransport):
-    """Trusts the test's own authority."""
+    """Trusts the test's own authority, if one is given."""
 
-    def __init__(self, proxy: Proxy | None, trusted: ssl.SSLContext) -> None:
-        super().__init__(proxy)
+    def __init__(
+        self, address: str, proxy: Proxy | None, trusted: ssl.SSLContext | None = None, **headers: str
+    ) -> None:
+        super().__init__(httpx2.Request("POST", f"{address}/responses", headers=headers), proxy)
         self._ssl_context = trusted
 
 
@@ -67,21 +71,18 @@ def at(proxy: HttpProxy, login: str = "") -> Proxy:
     return parse_proxy(ProxyUrl(proxy.url(login)))
 
 
-def post(transport: DeadlineTransport, address: str, within_s: float = 60, **headers: str) -> dict[str, Any]:
-    request = httpx2.Request("POST", f"{address}/responses", json=BODY, headers=headers)
-    request.extensions["timeout"] = {"read": within_s}
-    response = transport.handle_request(request)
-    try:
-        answer: dict[str, Any] = httpx2.Response(200, content=response.read()).json()
+def post(transport: DeadlineTransport, within_s: float = 60, stopped_by: CallContext | None = None) -> dict[str, Any]:
+    with closing(transport.send(json.dumps(BODY).encode(), within_s, stopped_by)) as response:
+        answer: dict[str, Any] = json.loads(b"".join(response))
         return answer
-    finally:
-        response.close()
 
 
 @contextmanager
-def through(proxy: HttpProxy, trusted: ssl.SSLContext, login: str = "") -> Iterator[DeadlineTransport]:
+def through(
+    proxy: HttpProxy, trusted: ssl.SSLContext, login: str = "", address: str = PROVIDER, **headers: str
+) -> Iterator[DeadlineTransport]:
     """A transport through a proxy that runs meanwhile."""
-    with proxy, closing(Trusting(at(proxy, login), trusted)) as transport:
+    with proxy, closing(Trusting(address, at(proxy, login), trusted, **headers)) as transport:
         yield transport
 
 
@@ -101,8 +102,8 @@ def says_nothing(client: socket) -> None:
 def test_a_tunnel_to_the_provider(origin: Upstream, trusted: ssl.SSLContext) -> None:
     places = {"provider.example:443": origin.port}
     proxy = HttpProxy(login=LOGIN, places=places)
-    with through(proxy, trusted, WRITTEN) as transport:
-        answer = post(transport, "https://provider.example/v1", Authorization=f"Bearer {KEY_CANARY}")
+    with through(proxy, trusted, WRITTEN, Authorization=f"Bearer {KEY_CANARY}") as transport:
+        answer = post(transport)
     assert answer["status"] == "completed"
     (head,) = proxy.heads
     assert head.startswith("CONNECT provider.example:443 HTTP/1.1\r\nHost: provider.example:443\r\n")
@@ -112,13 +113,12 @@ def test_a_tunnel_to_the_provider(origin: Upstream, trusted: ssl.SSLContext) -> 
     assert "proxy-authorization" not in sent["headers"]
 
 
-def test_a_tunnel_is_used_again_for_its_origin_only(origin: Upstream, trusted: ssl.SSLContext) -> None:
-    places = {"provider.example:443": origin.port, "provider.example:8443": origin.port}
-    proxy = HttpProxy(places=places)
-    with through(proxy, trusted) as transport:
-        for port in ("", "", ":443", ":8443"):
-            assert post(transport, f"https://provider.example{port}/v1")["status"] == "completed"
-    assert [head.split(" ")[1] for head in proxy.heads] == ["provider.example:443", "provider.example:8443"]
+def test_a_tunnel_is_used_again(origin: Upstream, trusted: ssl.SSLContext) -> None:
+    proxy = HttpProxy(places={"provider.example:8443": origin.port})
+    with through(proxy, trusted, address="https://provider.example:8443/v1") as transport:
+        for _ in range(3):
+            assert post(transport)["status"] == "completed"
+    assert [head.split(" ")[1] for head in proxy.heads] == ["provider.example:8443"]
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["another name", "an unknown authority"])
@@ -128,24 +128,27 @@ def test_a_proxy_cannot_pass_another_server_off_as_the_provider(
     host = "other.example" if known else "provider.example"
     context, before = trusted if known else ssl.create_default_context(), len(origin.calls)
     proxy = HttpProxy(places={f"{host}:443": origin.port})
-    with through(proxy, context) as transport, pytest.raises(httpcore2.ConnectError) as raised:
-        post(transport, f"https://{host}/v1")
+    with (
+        through(proxy, context, address=f"https://{host}/v1") as transport,
+        pytest.raises(httpcore2.ConnectError) as raised,
+    ):
+        post(transport)
     assert isinstance(raised.value.__cause__, ssl.SSLCertVerificationError)
     assert len(origin.calls) == before
 
 
 def test_an_address_of_version_6_is_asked_for_in_brackets(trusted: ssl.SSLContext) -> None:
     proxy = HttpProxy(answer=answers(FORBIDDEN))
-    with through(proxy, trusted) as transport, pytest.raises(ProxyFailed):
-        post(transport, "https://[::1]:8443/v1")
+    with through(proxy, trusted, address="https://[::1]:8443/v1") as transport, pytest.raises(ProxyFailed):
+        post(transport)
     assert proxy.heads[0].startswith("CONNECT [::1]:8443 HTTP/1.1\r\nHost: [::1]:8443\r\n")
 
 
 def test_without_tls_the_proxy_gets_the_whole_url() -> None:
     with Upstream() as origin, HttpProxy(login=LOGIN, places={"provider.example": origin.port}) as proxy:
-        with closing(DeadlineTransport(at(proxy, WRITTEN))) as transport:
+        with closing(Trusting("http://provider.example/v1", at(proxy, WRITTEN))) as transport:
             for _ in range(2):
-                assert post(transport, "http://provider.example/v1")["status"] == "completed"
+                assert post(transport)["status"] == "completed"
         assert origin.connections == 1
     first = "POST http://provider.example/v1/responses HTTP/1.1\r\nHost: provider.example\r\n"
     assert [head.startswith(first) for head in proxy.heads] == [True, True]
@@ -154,8 +157,8 @@ def test_without_tls_the_proxy_gets_the_whole_url() -> None:
 
 
 def test_without_a_proxy_the_provider_gets_the_path() -> None:
-    with Upstream() as origin, closing(DeadlineTransport()) as transport:
-        assert post(transport, origin.base_url)["status"] == "completed"
+    with Upstream() as origin, closing(Trusting(origin.base_url, None)) as transport:
+        assert post(transport)["status"] == "completed"
         assert origin.calls[0]["path"] == "/v1/responses"
 
 
@@ -177,7 +180,7 @@ def test_without_a_proxy_the_provider_gets_the_path() -> None:
 def test_what_is_no_tunnel_is_the_proxys_error(pieces: list[bytes], words: str, trusted: ssl.SSLContext) -> None:
     proxy = HttpProxy(answer=answers(*pieces))
     with through(proxy, trusted, WRITTEN) as transport, pytest.raises(ProxyFailed) as raised:
-        post(transport, "https://provider.example/v1")
+        post(transport)
     assert isinstance(raised.value, httpcore2.ProxyError)
     assert words in str(raised.value)
     assert "secret" not in str(raised.value)
@@ -200,7 +203,7 @@ def test_what_real_proxies_answer_is_a_tunnel(pieces: list[bytes], trusted: ssl.
         greeting.append(client.recv(1))
 
     with through(HttpProxy(answer=answer), trusted) as transport, pytest.raises(httpcore2.ConnectError):
-        post(transport, "https://provider.example/v1")
+        post(transport)
     assert greeting == [b"\x16"]
 
 
@@ -213,7 +216,7 @@ def test_a_tunnel_is_waited_for_until_the_deadline(pieces: list[bytes], trusted:
     began = time.monotonic()
     with through(HttpProxy(answer=answer), trusted) as transport:
         with pytest.raises(httpcore2.ConnectTimeout) as raised:
-            post(transport, "https://provider.example/v1", within_s=0.3)
+            post(transport, within_s=0.3)
         assert isinstance(raised.value, ProxyTimeout)
         assert 0.3 <= time.monotonic() - began < CONNECT_TIMEOUT_S - 1
 
@@ -222,7 +225,7 @@ def test_a_tunnel_is_waited_for_until_the_deadline(pieces: list[bytes], trusted:
 def test_a_tunnel_is_waited_for_no_longer_than_any_connection(trusted: ssl.SSLContext) -> None:
     began = time.monotonic()
     with through(HttpProxy(answer=says_nothing), trusted) as transport, pytest.raises(httpcore2.ConnectTimeout):
-        post(transport, "https://provider.example/v1")
+        post(transport)
     assert CONNECT_TIMEOUT_S <= time.monotonic() - began < 4 * CONNECT_TIMEOUT_S
 
 
@@ -247,8 +250,8 @@ def test_a_stop_ends_the_wait(established: bool, trusted: ssl.SSLContext) -> Non
     stopping, began = threading.Thread(target=stop), time.monotonic()
     with through(HttpProxy(answer=answer), trusted) as transport:
         stopping.start()
-        with stopped_by(context), pytest.raises(httpcore2.ConnectError) as raised:
-            post(transport, "https://provider.example/v1")
+        with pytest.raises(httpcore2.ConnectError) as raised:
+            post(transport, stopped_by=context)
         assert time.monotonic() - began < CONNECT_TIMEOUT_S - 1
     stopping.join()
     assert (str(raised.value), raised.value.__cause__, raised.value.__context__) == ("stopped", None, None)
@@ -317,8 +320,8 @@ def test_a_proxy_that_is_not_there(host: str, words: str, scheme: str) -> None:
 
 def test_after_the_deadline_nothing_is_sent(upstream: Upstream) -> None:
     before = upstream.connections
-    with closing(DeadlineTransport()) as transport, pytest.raises(httpcore2.ConnectTimeout):
-        post(transport, upstream.base_url, within_s=0)
+    with closing(Trusting(upstream.base_url, None)) as transport, pytest.raises(httpcore2.ConnectTimeout):
+        post(transport, within_s=0)
     assert upstream.connections == before
 
 

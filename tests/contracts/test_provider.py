@@ -33,7 +33,7 @@ def test_deltas_and_then_exactly_one_done(provider: Provider) -> None:
     *deltas, done = provider.stream(CALL, CallContext(time.monotonic() + 5, SystemClock()))
     assert isinstance(done, Done)
     assert all(isinstance(delta, Delta) for delta in deltas)
-    assert len(deltas) > 2
+    assert deltas
     assert "".join(delta.text for delta in deltas if isinstance(delta, Delta)) == done.text
     assert done.text.endswith("Hello there,\nworld 😀")
     assert done.status is Status.COMPLETED

@@ -197,9 +197,13 @@ class Http1Connection:
     def _receive(self, limit: Limit) -> bytes:
         if self._socket is None:
             raise httpcore2.ReadError("closed")
-        with _errors(httpcore2.ReadTimeout, httpcore2.ReadError):
+        try:
             self._socket.settimeout(limit.wait_s())
             return self._socket.recv(READ_BYTES)
+        except TimeoutError as error:
+            raise httpcore2.ReadTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore2.ReadError(str(error)) from error
 
 
 class _Response:

@@ -1,6 +1,6 @@
 """Collects the events of an answer: text, usage, and whether it is complete."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_service.core.errors import OutputTooLarge, UpstreamInvalidResponse
@@ -14,29 +14,37 @@ MAX_TOKENS = 100_000_000
 
 
 class Answer:
-    """The text received so far; `finish` ends it with the terminal event."""
+    """The text received so far; `finish` ends it with the terminal event.
+
+    Append what arrives to `new`, and call `new_text` now and then. `refused`: it is a refusal.
+    """
 
     def __init__(self) -> None:
+        self.new: list[Any] = []
+        self.refused = False
         self._parts: list[str] = []
         self._bytes = 0
-        self._refused = False
 
     @property
     def started(self) -> bool:
         return bool(self._parts)
 
-    def add(self, text: Any, *, refusal: bool = False) -> Delta:
-        if not isinstance(text, str):
-            raise UpstreamInvalidResponse("The model provider sent a text delta that is not text.")
-        text = repair(text)
-        self._refused |= refusal
+    def new_text(self) -> Sequence[Delta]:
+        """What was appended since the last call, as one delta, if anything was."""
+        if not self.new:
+            return ()
+        try:
+            text = repair("".join(self.new))
+        except TypeError as error:
+            raise UpstreamInvalidResponse("The model provider sent a text delta that is not text.") from error
+        self.new.clear()
         self._bytes += len(text.encode())
         if self._bytes > MAX_OUTPUT_BYTES:
             raise OutputTooLarge("The answer is larger than 2 MiB.")
         self._parts.append(text)
-        return Delta(text)
+        return (Delta(text),)
 
-    def finish(self, response: Any, model: str, upstream_id: str | None) -> list[ProviderEvent]:
+    def finish(self, response: Any, model: str, upstream_id: str) -> list[ProviderEvent]:
         if not isinstance(response, dict):
             raise UpstreamInvalidResponse("The model provider's last event has no response.")
         if response.get("status") not in ("completed", "incomplete"):
@@ -45,9 +53,10 @@ class Answer:
             raise from_error_object(response.get("error"))
         late: list[ProviderEvent] = []
         if not self._parts:
-            text, refused = _whole_text(response)
-            late += [self.add(text, refusal=refused)] if text else []
-        reason = _incomplete_reason(response, self._refused)
+            text, self.refused = _whole_text(response)
+            self.new += [text] if text else []
+            late += self.new_text()
+        reason = _incomplete_reason(response, self.refused)
         reported = response.get("model")
         done = Done(
             status=Status.INCOMPLETE if reason else Status.COMPLETED,
@@ -55,7 +64,7 @@ class Answer:
             usage=usage_of(response),
             model=reported if isinstance(reported, str) else model,
             incomplete_reason=reason,
-            upstream_request_id=upstream_id[:200] if upstream_id else None,
+            upstream_request_id=upstream_id[:200] or None,
         )
         return [*late, done]
 

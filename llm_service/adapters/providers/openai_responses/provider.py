@@ -1,6 +1,6 @@
 """The OpenAI Responses API, or any server that supports it, through the `openai` SDK.
 
-The SDK provides the address, the key, the headers and its errors. An answer is complete only after a terminal event.
+The SDK provides the address, the key and the headers. An answer is complete only after a terminal event.
 One deadline covers the whole call, nothing is retried or redirected, and the provider is asked to store nothing. Our
 own parser reads the events, with a sixth of the CPU time of the SDK's typed ones. Importing `openai` takes half a
 second, so it is imported after the server listens (`warm`).
@@ -9,9 +9,11 @@ second, so it is imported after the server listens (`warm`).
 import json
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from llm_service.core.errors import (
     DeadlineExceeded,
@@ -36,8 +38,8 @@ from .answer import Answer, usage_of
 from .strict_schema import strict_schema
 
 if TYPE_CHECKING:
-    import httpx2
-    import openai
+    from ..transport import Response
+    from .client import ResponsesClient
 
 # The SDK's own default for `base_url`.
 OPENAI_URL = "https://api.openai.com/v1"
@@ -46,8 +48,10 @@ MAX_JSON_BODY_BYTES = 16 * 1024 * 1024
 DRAIN_S = 0.05
 # The API's names of the options.
 _OPTIONS = {"temperature": "temperature", "top_p": "top_p", "max_output_tokens": "max_output_tokens"}
-_TEXT_DELTAS = ("response.output_text.delta", "response.refusal.delta")
+_TEXT_DELTA = "response.output_text.delta"
+_REFUSAL_DELTA = "response.refusal.delta"
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed")
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
 # Errors that persist until an operator acts; the readiness check shows them.
 _LASTING = (UpstreamAuth, UpstreamProxy, UpstreamQuota, UpstreamTls, UpstreamRedirect)
 
@@ -64,7 +68,7 @@ class OpenAIProvider:
         self._base_url = base_url
         self._proxy = proxy
         self._idle_timeout_s = idle_timeout_s
-        self._client: openai.OpenAI | None = None
+        self._client: ResponsesClient | None = None
         self._lock = threading.Lock()
         self._trouble: str | None = None
         self.warmed = False
@@ -105,51 +109,49 @@ class OpenAIProvider:
         if self._client is not None:
             self._client.close()
 
-    def _ready_client(self) -> "openai.OpenAI":
+    def _ready_client(self) -> "ResponsesClient":
+        from .client import ResponsesClient
+
         with self._lock:
             if self._client is None:
-                self._client = _make_client(self._api_key, self._base_url, self._proxy)
+                self._client = ResponsesClient(api_key=self._api_key, base_url=self._base_url, proxy=self._proxy)
             return self._client
 
-    def _post(self, call: ProviderCall, context: CallContext) -> "httpx2.Response":
-        import httpx2
-
-        from ..transport import stopped_by
-
-        client = self._ready_client()
+    def _post(self, call: ProviderCall, context: CallContext) -> "Response":
         body = {**_request_body(call), **({} if self._base_url else {"stream_options": {"include_obfuscation": False}})}
-        left_s = max(context.deadline - time.monotonic(), 0.001)
-        # The SDK's raw mode: its address, headers and errors, but we read the body.
-        headers = {"X-Stainless-Raw-Response": "stream", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
-        with stopped_by(context):
-            return client.post(
-                "/responses", cast_to=httpx2.Response, body=body, options={"headers": headers, "timeout": left_s}
-            )
+        return self._ready_client().post(body, context, max(context.deadline - time.monotonic(), 0.001))
 
-    def _read(self, response: "httpx2.Response", call: ProviderCall, answer: "Answer") -> Iterator[ProviderEvent]:
-        limit = response.extensions["limit"]
-        upstream_id = response.headers.get("x-request-id")
-        events = _events(response)
-        for event in events:
-            kind = event.get("type")
-            if kind in _TEXT_DELTAS:
-                limit.idle_s = self._idle_timeout_s
-                yield answer.add(event.get("delta"), refusal=kind == "response.refusal.delta")
-            elif kind in _TERMINAL:
-                try:
-                    last = answer.finish(event.get("response"), call.model, upstream_id)
-                except ServiceError:
-                    yield Billed(usage_of(event.get("response")))
-                    raise
-                limit.idle_s = DRAIN_S
-                _drain(events)
-                self._trouble = None
-                yield from last
-                return
-            elif kind == "error":
-                from .errors import from_error_object
+    def _read(self, response: "Response", call: ProviderCall, answer: "Answer") -> Iterator[ProviderEvent]:
+        received = _events(response)
+        for events in received:
+            for event in events:
+                kind = event.get("type")
+                if kind == _TEXT_DELTA:
+                    answer.new.append(event.get("delta"))
+                elif kind in _TERMINAL:
+                    yield from answer.new_text()
+                    try:
+                        last = answer.finish(event.get("response"), call.model, response.header(b"x-request-id"))
+                    except ServiceError:
+                        yield Billed(usage_of(event.get("response")))
+                        raise
+                    response.limit.idle_s = DRAIN_S
+                    _drain(received)
+                    self._trouble = None
+                    yield from last
+                    return
+                elif kind == _REFUSAL_DELTA:
+                    answer.refused = True
+                    answer.new.append(event.get("delta"))
+                elif kind == "error":
+                    from .errors import from_error_object
 
-                raise from_error_object(event)
+                    yield from answer.new_text()
+                    raise from_error_object(event)
+            if answer.new:
+                # What arrived together is passed on together.
+                response.limit.idle_s = self._idle_timeout_s
+                yield from answer.new_text()
         raise UpstreamTruncated("The model provider's answer ended before it was complete.")
 
 
@@ -163,14 +165,17 @@ def _request_body(call: ProviderCall) -> dict[str, Any]:
     return {**body, **{_OPTIONS[name]: value for name, value in call.options.items()}}
 
 
-def _events(response: "httpx2.Response") -> Iterator[dict[str, Any]]:
-    """The body's events as objects. A server that does not stream gives only the terminal event."""
-    media = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+def _events(response: "Response") -> Iterator[Sequence[dict[str, Any]]]:
+    """The body's events as objects, those that arrive together at once.
+
+    A server that does not stream gives only the terminal event.
+    """
+    media = response.header(b"content-type").partition(";")[0].strip().lower()
     if media == "application/json":
         whole = json.loads(_read_bounded(response))
         if not isinstance(whole, dict) or not isinstance(whole.get("status"), str):
             raise UpstreamInvalidResponse("The model provider sent JSON that is not a response.")
-        yield {"type": f"response.{whole['status']}", "response": whole}
+        yield [{"type": f"response.{whole['status']}", "response": whole}]
         return
     if media != "text/event-stream":
         shown = media if media.replace("/", "").replace("-", "").isalnum() and len(media) < 60 else "another type"
@@ -180,51 +185,37 @@ def _events(response: "httpx2.Response") -> Iterator[dict[str, Any]]:
         unlike.max_attempts = 1
         unlike.may_be_billed = False
         raise unlike
-    for sent in parse_events(response.iter_bytes()):
-        if sent.data != "[DONE]":
-            event = json.loads(sent.data)
-            if not isinstance(event, dict):
-                raise UpstreamInvalidResponse("The model provider sent an event that is not an object.")
-            yield event
+    for events in parse_events(_chunks(response)):
+        yield _decoded([data for data in events if data != b"[DONE]"])
 
 
-def _drain(events: Iterator[dict[str, Any]]) -> None:
+def _chunks(response: "Response") -> Iterator[bytes]:
+    """The body, decompressed if a server compressed it although it was asked not to."""
+    return response.for_httpx().iter_bytes() if response.header(b"content-encoding") else iter(response)
+
+
+def _decoded(events: Sequence[bytes]) -> Sequence[dict[str, Any]]:
+    try:
+        return [_OBJECT.decode(event) for event in events]
+    except msgspec.DecodeError:
+        # More lenient: half a surrogate pair, NaN.
+        lenient = [json.loads(event) for event in events]
+    if not all(isinstance(event, dict) for event in lenient):
+        raise UpstreamInvalidResponse("The model provider sent an event that is not an object.")
+    return lenient
+
+
+def _drain(received: Iterator[Any]) -> None:
     """Read to the end of the body, to reuse the connection. The answer is already complete."""
     with suppress(Exception):
-        for _ in events:
+        for _ in received:
             pass
 
 
-def _read_bounded(response: "httpx2.Response") -> bytes:
+def _read_bounded(response: "Response") -> bytes:
     body = b""
-    for chunk in response.iter_bytes():
+    for chunk in _chunks(response):
         body += chunk
         if len(body) > MAX_JSON_BODY_BYTES:
             raise OutputTooLarge("The model provider's answer is too large.")
     return body
-
-
-def _make_client(api_key: str | None, base_url: str | None, proxy: Proxy | None) -> "openai.OpenAI":
-    import httpx2
-    import openai
-
-    from ..transport import DeadlineTransport
-
-    client = openai.OpenAI(
-        # Self-hosted servers often need no key, but the SDK does.
-        api_key=api_key or "none",
-        base_url=base_url,
-        max_retries=0,
-        http_client=httpx2.Client(transport=DeadlineTransport(proxy), follow_redirects=False, trust_env=False),
-    )
-    _rehearse(client)
-    return client
-
-
-def _rehearse(client: "openai.OpenAI") -> None:
-    """One call without a network: the SDK builds its schemas and runs `uname` on its first call."""
-    import httpx2
-
-    canned = httpx2.MockTransport(lambda request: httpx2.Response(200, json={}))
-    with httpx2.Client(transport=canned) as http_client:
-        client.copy(http_client=http_client).post("/responses", cast_to=httpx2.Response, body={"model": "none"})
