@@ -3,15 +3,26 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, delete, exists, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, select, update
 
 from llm_service.core.generation.model import Generation
 
+from .compiled import Compiled
 from .sqlite import full_text as search
 from .tables import answers, generations, idempotency_keys
 
 DELETED = select(generations.c.request_id, generations.c.owner, generations.c.answer_id, generations.c.cache_key)
 _INDEXED = select(answers.c.document, answers.c.input, answers.c.output).where(answers.c.document.is_not(None))
+_INDEXED_ONE = Compiled(_INDEXED.where(answers.c.answer_id == bindparam("id")))
+_POSITION = Compiled(select(generations.c.position).where(generations.c.request_id == bindparam("id")))
+_NUMBER = [
+    Compiled(
+        update(table)
+        .where(table.c.answer_id == bindparam("id"), table.c.document.is_(None))
+        .values(document=bindparam("number"))
+    )
+    for table in (answers, generations)
+]
 
 
 def index(connection: Connection, generation: Generation, document: int | None = None) -> None:
@@ -19,12 +30,10 @@ def index(connection: Connection, generation: Generation, document: int | None =
     if not generation.has_texts:
         return
     if document is None:
-        mine = select(generations.c.position).where(generations.c.request_id == generation.request_id)
-        document = connection.execute(mine).scalar_one()
+        document = _POSITION.execute(connection, {"id": generation.request_id}).fetchone()[0]
     search.write(connection, document, generation.owner, generation.input, generation.output)
-    for table in (answers, generations):
-        unnumbered = and_(table.c.answer_id == generation.answer_id, table.c.document.is_(None))
-        connection.execute(update(table).where(unnumbered).values(document=document))
+    for number in _NUMBER:
+        number.execute(connection, {"id": generation.answer_id, "number": document})
 
 
 def index_once(connection: Connection, generation: Generation) -> None:
@@ -48,13 +57,14 @@ def lack_output(connection: Connection, answer_id: str) -> bool:
 
 def unindex(connection: Connection, owner: str, answer_id: str) -> int | None:
     """Remove texts that are about to change from the index. Returns the number of their document, if they have one."""
-    row = connection.execute(_INDEXED.where(answers.c.answer_id == answer_id)).one_or_none()
+    row = _INDEXED_ONE.execute(connection, {"id": answer_id}).fetchone()
     if row is None:
         return None
-    search.remove(connection, row.document, owner, row.input, row.output)
+    document, *texts = row
+    search.remove(connection, document, owner, *texts)
     for table in (answers, generations):
         connection.execute(update(table).where(table.c.answer_id == answer_id).values(document=None))
-    return int(row.document)
+    return int(document)
 
 
 def delete_rows(connection: Connection, doomed: Select[Any]) -> Sequence[Row[Any]]:

@@ -17,7 +17,7 @@ from llm_service.core.generation.ports import UnitOfWork
 from . import answers as texts
 from .compiled import Compiled
 from .reservations import SqlReservations
-from .rows import GENERATION, OUTCOME, WHOLE, answer_row, generation_of, generation_row, outcome_row
+from .rows import ANSWER, GENERATION, OUTCOME, WHOLE, answer_row, generation_of, generation_row, outcome_row
 from .sqlite.database import Database
 from .sqlite.group_writer import InsertRow
 from .tables import answers, generations
@@ -27,16 +27,17 @@ T = TypeVar("T")
 KeptTexts = Callable[[Generation], Generation]
 """The part of a generation that is stored: all of it, or all except its texts."""
 
-_INSERT_ANSWER = insert(answers)
+_INSERT_ANSWER = Compiled(insert(answers), ANSWER)
 # A row that shares indexed texts gets their document, so searches find it too.
 _others = generations.alias()
 _document = select(_others.c.document).where(_others.c.answer_id == bindparam("shares")).limit(1).scalar_subquery()
 _INSERT_GENERATION = Compiled(insert(generations).values(document=_document), GENERATION)
 _mine = (generations.c.request_id == bindparam("id"), generations.c.owner == bindparam("of"))
-_FINISH = update(generations).where(*_mine).values({name: bindparam(name) for name in OUTCOME})
+_FINISH = Compiled(update(generations).where(*_mine).values({name: bindparam(name) for name in OUTCOME}))
 _MOVE = update(generations).where(*_mine).values(answer_id=bindparam("to"), document=None)
-_SET_OUTPUT = update(answers).where(answers.c.answer_id == bindparam("id")).values(output=bindparam("output"))
+_SET_OUTPUT = Compiled(update(answers).where(answers.c.answer_id == bindparam("id")).values(output=bindparam("output")))
 _OVER = WHOLE.where(*_mine, generations.c.finished_ms.is_not(None))
+_IS_OVER = Compiled(select(generations.c.position).where(*_mine, generations.c.finished_ms.is_not(None)))
 _UNFINISHED = generations.c.finished_ms.is_(None)
 _LEFT_RUNNING = WHOLE.where(_UNFINISHED, generations.c.created_ms < bindparam("before"))
 _ANSWERED = (Status.COMPLETED, Status.INCOMPLETE)
@@ -59,7 +60,7 @@ class SqlGenerationWriter:
 
     def start(self, generation: Generation) -> None:
         kept = self._kept_texts(generation)
-        self._connection.execute(_INSERT_ANSWER, answer_row(kept))
+        _INSERT_ANSWER.execute(self._connection, answer_row(kept))
         _INSERT_GENERATION.execute(self._connection, generation_row(kept))
         count(self._connection, generation)
         if kept.status is not Status.RUNNING:
@@ -74,7 +75,7 @@ class SqlGenerationWriter:
         owns = answer_id == kept.request_id
         if owns or (kept.status in _ANSWERED and texts.lack_output(connection, answer_id)):
             document = texts.unindex(connection, kept.owner, answer_id)
-            connection.execute(_SET_OUTPUT, {"id": answer_id, "output": kept.output})
+            _SET_OUTPUT.execute(connection, {"id": answer_id, "output": kept.output})
             texts.index(connection, kept, document)
         return True
 
@@ -83,7 +84,7 @@ class SqlGenerationWriter:
         connection, own = self._connection, replace(kept, answer_id=answer_id)
         if not self._store_outcome(kept):
             return False
-        connection.execute(_INSERT_ANSWER, answer_row(own))
+        _INSERT_ANSWER.execute(connection, answer_row(own))
         connection.execute(_MOVE, {"id": kept.request_id, "of": kept.owner, "to": answer_id})
         texts.index(connection, own)
         texts.delete_unshared(connection, kept.owner, [kept.answer_id])
@@ -91,7 +92,7 @@ class SqlGenerationWriter:
 
     def amend_billing(self, was: Generation, now: Generation) -> None:
         count(self._connection, now, instead_of=was)
-        self._connection.execute(_FINISH, outcome_row(now))
+        _FINISH.execute(self._connection, outcome_row(now))
 
     def interrupt_older_than(self, created_ms: int, now_ms: int) -> Sequence[Generation]:
         interrupted = []
@@ -99,7 +100,7 @@ class SqlGenerationWriter:
             # The process may have died after it was asked to cancel and before it did.
             status = Status.INTERRUPTED if row.status is Status.RUNNING else row.status
             over = replace(row, status=status, error=status.value, finished_ms=now_ms)
-            self._connection.execute(_FINISH, outcome_row(over))
+            _FINISH.execute(self._connection, outcome_row(over))
             count(self._connection, over)
             texts.index_once(self._connection, row)
             interrupted.append(over)
@@ -112,9 +113,12 @@ class SqlGenerationWriter:
         is counted here.
         """
         mine = {"id": generation.request_id, "of": generation.owner}
-        over = self._connection.execute(_OVER, mine).one_or_none()
-        count(self._connection, generation, instead_of=generation_of(over) if over else None)
-        return bool(self._connection.execute(_FINISH, outcome_row(generation)).rowcount)
+        if _IS_OVER.execute(self._connection, mine).fetchone():
+            over = generation_of(self._connection.execute(_OVER, mine).one())
+            count(self._connection, generation, instead_of=over)
+        else:
+            count(self._connection, generation)
+        return bool(_FINISH.execute(self._connection, outcome_row(generation)).rowcount)
 
 
 class SqlGenerations:
@@ -124,8 +128,8 @@ class SqlGenerations:
         self._database = database
         self._kept_texts: KeptTexts = _whole if keeps_texts else Generation.without_texts
 
-    def transaction(self, work: Callable[[UnitOfWork], T]) -> T:
-        return self._database.write(lambda connection: work(SqlUnitOfWork(connection, self._kept_texts)))
+    def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True) -> T:
+        return self._database.write(lambda connection: work(SqlUnitOfWork(connection, self._kept_texts)), short=short)
 
     def record_hit(self, generation: Generation, answer_id: str) -> bool:
         if generation.answer_id == answer_id:
@@ -137,7 +141,7 @@ class SqlGenerations:
             SqlGenerationWriter(connection, self._kept_texts).start(generation)
             return True
 
-        return self._database.write(work, durable=False)
+        return self._database.write(work, durable=False, short=True)
 
     def record_started(self, generation: Generation) -> Generation:
         if generation.answer_id != generation.request_id:
@@ -147,7 +151,9 @@ class SqlGenerations:
             generation = replace(generation, answer_id=generation.request_id)
         started = generation
         self._database.write(
-            lambda connection: SqlGenerationWriter(connection, self._kept_texts).start(started), durable=False
+            lambda connection: SqlGenerationWriter(connection, self._kept_texts).start(started),
+            durable=False,
+            short=True,
         )
         return generation
 
@@ -181,7 +187,7 @@ class SqlGenerations:
         row: dict[str, Any] = generation_row(self._kept_texts(generation))
         try:
             insert_row = InsertRow(_INSERT_GENERATION, row, partial(count, generation=generation))
-            self._database.write(insert_row, durable=False)
+            self._database.write(insert_row, durable=False, short=True)
         except IntegrityError:
             return False
         return True

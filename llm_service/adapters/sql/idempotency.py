@@ -44,7 +44,7 @@ class SqlIdempotency:
             connection.execute(insert(idempotency_keys), row_values)
             return None
 
-        return self._database.write(work)
+        return self._database.write(work, short=True)
 
     def release(self, owner: str, key: IdempotencyKey, request_id: str) -> None:
         # Nothing happens if another request has the key now.

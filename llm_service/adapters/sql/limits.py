@@ -29,7 +29,7 @@ class SqlLimits:
             return reservations.SqlReservations(connection).reserve(reservation)
 
         # The count of a minute may be lost in a power cut, what a call may cost must not.
-        return self._database.write(work, durable=reservation.demand != Demand(generation=True))
+        return self._database.write(work, durable=reservation.demand != Demand(generation=True), short=True)
 
     def statuses(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses:
         return self._database.read(partial(reservations.statuses, accounts=accounts, now_ms=now_ms))

@@ -23,10 +23,10 @@ class NullGenerations:
         self._database = database
         self.running: dict[str, Generation] = {}
 
-    def transaction(self, work: Callable[[UnitOfWork], T]) -> T:
-        return self._transaction(work, durable=True)
+    def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True) -> T:
+        return self._transaction(work, durable=True, short=short)
 
-    def _transaction(self, work: Callable[[UnitOfWork], T], *, durable: bool) -> T:
+    def _transaction(self, work: Callable[[UnitOfWork], T], *, durable: bool, short: bool) -> T:
         unit: _NullUnitOfWork | None = None
 
         def in_transaction(connection: Connection) -> T:
@@ -34,7 +34,7 @@ class NullGenerations:
             unit = _NullUnitOfWork(connection, self.running)
             return work(unit)
 
-        result = self._database.write(in_transaction, durable=durable)
+        result = self._database.write(in_transaction, durable=durable, short=short)
         # The work may run twice, so memory changes only after the commit.
         assert unit is not None
         self.running |= unit.generations.started
@@ -43,7 +43,7 @@ class NullGenerations:
         return result
 
     def record_hit(self, generation: Generation, answer_id: str) -> bool:
-        self._transaction(lambda unit: unit.generations.start(generation), durable=False)
+        self._transaction(lambda unit: unit.generations.start(generation), durable=False, short=True)
         return True
 
     def record_started(self, generation: Generation) -> Generation:

@@ -5,9 +5,9 @@ A reservation keeps the final cost of its call, so a late bill, or one from a pr
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, bindparam, case, func, insert, select, update
 
 from llm_service.core.clock import DAY_MS
 from llm_service.core.limits.rules import (
@@ -48,7 +48,9 @@ _UNDER_WAY = select(
     func.coalesce(func.sum(case((_today, _reserved.attempts * _reserved.tokens), else_=0)), 0),
     func.coalesce(func.sum(case((_today, _reserved.attempts * _reserved.picousd), else_=0)), 0),
 ).where(_reserved.account == bindparam("of"), _reserved.spent_tokens.is_(None))
-_OF_REQUEST = select(limit_reservations).where(_reserved.request_id == bindparam("id")).order_by(_reserved.account)
+_OF_REQUEST = Compiled(
+    select(limit_reservations).where(_reserved.request_id == bindparam("id")).order_by(_reserved.account)
+)
 _OVERDUE = (
     select(limit_reservations)
     .where(_reserved.spent_tokens.is_(None), _reserved.expires_ms <= bindparam("now"))
@@ -67,6 +69,20 @@ _ONE_MORE = (
 _SPENT = (
     update(limit_reservations).where(*_mine).values(spent_tokens=bindparam("spent"), spent_picousd=bindparam("money"))
 )
+
+
+class _Reserved(NamedTuple):
+    """A row of `limit_reservations`: its columns in their order."""
+
+    request_id: str
+    account: str
+    day: int
+    attempts: int
+    tokens: int
+    picousd: int
+    spent_tokens: int | None
+    spent_picousd: int | None
+    expires_ms: int
 
 
 class SqlReservations:
@@ -90,11 +106,11 @@ class SqlReservations:
         return ReservationResult(_statuses(accounts, after, now_ms))
 
     def settle(self, settlement: Settlement) -> None:
-        for row in self._connection.execute(_OF_REQUEST, {"id": settlement.request_id}).all():
+        for row in _of_request(self._connection, settlement.request_id):
             charge_row(self._connection, row, charge(_each(row), row.attempts, settlement))
 
     def release(self, request_id: str) -> None:
-        for row in self._connection.execute(_OF_REQUEST, {"id": request_id}).all():
+        for row in _of_request(self._connection, request_id):
             charge_row(self._connection, row, FREE)
 
 
@@ -104,13 +120,13 @@ def statuses(connection: Connection, accounts: Sequence[Account], now_ms: int) -
 
 def expire(connection: Connection, now_ms: int) -> int:
     """Charge overdue reservations in full. Returns the number of calls."""
-    rows = connection.execute(_OVERDUE, {"now": now_ms}).all()
+    rows = [_Reserved(*row) for row in connection.execute(_OVERDUE, {"now": now_ms})]
     for row in rows:
         charge_row(connection, row, _each(row).times(row.attempts))
     return len({row.request_id for row in rows})
 
 
-def charge_row(connection: Connection, row: Row[Any], amount: Amount) -> None:
+def charge_row(connection: Connection, row: _Reserved, amount: Amount) -> None:
     """Charge an account's reservation. Replaces an earlier charge."""
     picousd = to_pico(amount.usd) or 0
     spent = {"id": row.request_id, "of": row.account, "spent": amount.tokens, "money": picousd}
@@ -119,7 +135,11 @@ def charge_row(connection: Connection, row: Row[Any], amount: Amount) -> None:
     connection.execute(_ADD_DAY, {"account": row.account, "day": row.day, **more})
 
 
-def _each(row: Row[Any]) -> Amount:
+def _of_request(connection: Connection, request_id: str) -> list[_Reserved]:
+    return [_Reserved(*row) for row in _OF_REQUEST.execute(connection, {"id": request_id})]
+
+
+def _each(row: _Reserved) -> Amount:
     """The maximum cost of each attempt."""
     return Amount(row.tokens, _usd(row.picousd))
 
@@ -141,8 +161,8 @@ def _tally(connection: Connection, account: Account, now_ms: int) -> Tally:
     """The counts that the account's limits need; the rest stays 0."""
     tally: dict[str, Any] = {}
     if account.allowance.generations_per_minute is not None:
-        row: Any = _MINUTE.execute(connection, {"of": account.name, "now_s": now_ms // SECOND_MS}).one()
-        generations, first = row[0], row[1]
+        minute = {"of": account.name, "now_s": now_ms // SECOND_MS}
+        generations, first = _MINUTE.execute(connection, minute).fetchone()
         tally |= {"generations": generations, "frees_ms": None if first is None else second_frees_ms(first)}
     if account.counts_calls:
         at = {"of": account.name, "on": now_ms // DAY_MS, "now": now_ms}

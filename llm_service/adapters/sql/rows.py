@@ -32,7 +32,8 @@ _PLAIN = (
     "cache_key", "price_version", "error", "incomplete_reason", "attempts", "upstream_request_id", "latency_ms",
     "created_ms", "finished_ms",
 )  # fmt: skip
-# The columns of `generation_row`.
+# The columns of `answer_row` and `generation_row`.
+ANSWER = ("answer_id", "input", "parameters", "messages", "output", "structured")
 GENERATION = (*_PLAIN, "status", *_USAGE, *(f"billed_{name}" for name in _BILLED), "cost_picousd", "saved_picousd")
 _plain_of, _usage_of, _billed_of = attrgetter(*_PLAIN), attrgetter(*_USAGE), attrgetter(*_BILLED)
 _PLAIN_OF_SUMMARY = tuple(name for name in _PLAIN if name in _SUMMARY and name != "cached")

@@ -68,7 +68,7 @@ def _key(generation: Generation) -> Key:
 def _add(connection: Connection, key: Key, sums: UsageSums) -> None:
     row = {**dict(zip(KEY, key, strict=True)), **{name: getattr(sums, name) for name in COUNTS}}
     row |= {"cost_picousd": to_pico(sums.cost_usd), "saved_picousd": to_pico(sums.saved_usd)}
-    usage_id = _ADD_SUMS.execute(connection, row).scalar_one()
+    usage_id = _ADD_SUMS.execute(connection, row).fetchone()[0]
     latencies = [
         {"usage_id": usage_id, "bucket": bucket, "answers": answers}
         for bucket, answers in sorted(sums.latencies.items())

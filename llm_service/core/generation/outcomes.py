@@ -120,7 +120,7 @@ class OutcomeRecorder:
                 settle(unit, generation)
             return len(interrupted)
 
-        return self._store.transaction(work)
+        return self._store.transaction(work, short=False)
 
     def replay(self) -> None:
         """Store the spooled outcomes, oldest first.

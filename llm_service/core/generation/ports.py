@@ -257,10 +257,16 @@ class UnitOfWork(Protocol):
 
 
 class GenerationStore(Protocol):
-    """The write side of the history. Writes are durable when a method returns. All raise `StorageError`."""
+    """The write side of the history. All methods raise `StorageError`.
 
-    def transaction(self, work: Callable[[UnitOfWork], T]) -> T:
-        """Run `work` and commit. It may run twice, in another thread, and must only call its argument."""
+    When a method returns, no killed process loses what it wrote; after `transaction`, nor does a power cut.
+    """
+
+    def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True) -> T:
+        """Run `work` and commit. It may run twice, in another thread, and must only call its argument.
+
+        `short` False: it may change any number of rows.
+        """
         ...
 
     def record_hit(self, generation: Generation, answer_id: str) -> bool:

@@ -45,15 +45,16 @@ class Database:
             raise _fault(self.path, error) from error
         self._native = ThreadPool(READ_THREADS)
 
-    def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
+    def write(self, work: Callable[[Connection], T], *, durable: bool = True, short: bool = False) -> T:
         """Run `work` in a transaction. When this returns it is committed: no killed process loses it.
 
-        `durable`: nor does a power cut, because it is flushed to the disk.
+        `durable`: nor does a power cut, because it is flushed to the disk. `short`: it reads and writes a few rows, found by
+        an index, and so may run on the event loop.
 
         Raises `StorageError` or `IntegrityError`. `work` may run twice and must do nothing but SQL.
         """
         with mapped():
-            return self._writer.run(work, durable=durable)
+            return self._writer.run(work, durable=durable, short=short)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on a snapshot of the data.

@@ -31,6 +31,7 @@ from sqlalchemy import (
 from llm_service.core.history.search import Search, Term, words_of
 
 from ..tables import answers, generations
+from .group_writer import at_the_end
 
 CREATE_INDEX = (
     "CREATE VIRTUAL TABLE search_index USING fts5("
@@ -55,13 +56,13 @@ _fetched_position: ColumnClause[int] = literal_column("+generations.position", I
 
 
 def write(connection: Connection, document: int, owner: str, input: str, output: str | None) -> None:
-    """Index final texts."""
-    connection.execute(_WRITE, _values(document, owner, input, output))
+    """Index final texts, at the end of the transaction."""
+    at_the_end(connection, lambda last: last.execute(_WRITE, _values(document, owner, input, output)))
 
 
 def remove(connection: Connection, document: int, owner: str, input: str, output: str | None) -> None:
-    """Remove a document; the texts must be those that were written."""
-    connection.execute(_REMOVE, _values(document, owner, input, output))
+    """Remove a document, at the end of the transaction; the texts must be those that were written."""
+    at_the_end(connection, lambda last: last.execute(_REMOVE, _values(document, owner, input, output)))
 
 
 def merge(connection: Connection, pages: int) -> bool:

@@ -1,10 +1,11 @@
 """A single writer that commits in groups.
 
 A durable commit costs a disk flush, for one row as for fifty. So callers that arrive during a commit wait and share the
-next one. The first of them leads: it runs the group in a native thread and then passes the lead on.
+next one. The first of them leads: it runs the group and then passes the lead on.
 
-A group without a durable member commits on the event loop, unflushed: a thread would cost more than the commit. See
-docs/decisions/0036-hits-are-not-flushed.md.
+Short work runs on the event loop, and only what takes long runs in a native thread: full-text indexing and the flush. In the
+thread, each call of SQLite would take the interpreter's lock from the loop and back, which costs more than the call. A
+group that nobody needs flushed is committed on the loop too: see docs/decisions/0036-hits-are-not-flushed.md.
 """
 
 import threading
@@ -14,9 +15,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Transaction
 
 from llm_service.core.errors import StorageUnavailable
 
@@ -30,6 +31,7 @@ MAX_GROUP = 200
 MAX_GROUPS_ON_LOOP = 100
 BUSY_TIMEOUT_S = 5
 CHECKPOINT_PAGES = 1000  # SQLite's default
+_LAST = "work at the end of this transaction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +51,26 @@ class InsertRow:
 
 
 class _Job:
-    __slots__ = ("committed", "durable", "error", "finished", "result", "turn", "work")
+    __slots__ = ("committed", "durable", "error", "finished", "result", "short", "turn", "work")
 
-    def __init__(self, work: Work, durable: bool) -> None:
-        self.work = work
+    def __init__(self, work: Work, *, durable: bool, short: bool) -> None:
+        self.work: Any = work
         self.durable = durable
+        self.short = short
         self.turn = threading.Event()
         self.committed = False
         self.finished = False
         self.result: Any = None
         self.error: BaseException | None = None
+
+
+def at_the_end(connection: Connection, work: Work) -> None:
+    """Run `work` before the transaction is committed, in the thread. Without a `GroupWriter`, at once."""
+    last: list[Work] | None = connection.info.get(_LAST)
+    if last is None:
+        work(connection)
+    else:
+        last.append(work)
 
 
 class GroupWriter:
@@ -73,15 +85,17 @@ class GroupWriter:
         self._pending: deque[_Job] = deque()
         self._busy = False
         self._groups_on_loop = 0
-        self._on_loop = False
+        self._pragmas: dict[str, Any] = {}
 
-    def run(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
+    def run(self, work: Callable[[Connection], T], *, durable: bool, short: bool) -> T:
         """Run `work` inside a transaction; it is committed when this returns. `durable`: and flushed to the disk.
+
+        `short`: it may run on the event loop.
 
         Raises what `work` or the commit raised. If a group fails, its members run again one by one, so one caller's
         error does not fail the others. `work` may therefore run twice.
         """
-        job = _Job(work, durable)
+        job = _Job(work, durable=durable, short=short)
         with self._lock:
             self._pending.append(job)
             leads = not self._busy
@@ -94,7 +108,8 @@ class GroupWriter:
             self._lead()
         if job.error is not None:
             raise job.error
-        return cast(T, job.result)
+        result: T = job.result
+        return result
 
     def close(self) -> None:
         """Wait for the current commit and close the connection."""
@@ -106,8 +121,8 @@ class GroupWriter:
             group = [self._pending.popleft() for _ in range(min(MAX_GROUP, len(self._pending)))]
         try:
             if not self._commit_on_loop(group):
-                self._groups_on_loop = 0
                 self._native.run(lambda: self._commit(group))
+                self._groups_on_loop = 0
         except BaseException as error:
             _fail_unfinished(group, error)
             raise
@@ -125,14 +140,17 @@ class GroupWriter:
             following.turn.set()
 
     def _commit_on_loop(self, group: list[_Job]) -> bool:
-        """Commit without waiting for anything; False: nothing was done, the thread must try."""
-        if any(job.durable for job in group) or self._groups_on_loop >= MAX_GROUPS_ON_LOOP:
+        """Commit without waiting for a lock; False: nothing was done, the thread must try."""
+        groups = self._groups_on_loop
+        if groups >= MAX_GROUPS_ON_LOOP or not all(job.short for job in group):
             return False
-        self._groups_on_loop += 1
+        # If this greenlet is killed while the thread commits, the next group must wait for the thread.
+        self._groups_on_loop = MAX_GROUPS_ON_LOOP
         try:
             self._transact(group, on_loop=True)
         except Exception:  # another process writes, the disk is full, ...: the thread waits, or reports it
             return False
+        self._groups_on_loop = groups + 1
         return True
 
     def _commit(self, group: list[_Job]) -> None:
@@ -147,27 +165,47 @@ class GroupWriter:
                 self._commit([job])
 
     def _transact(self, group: list[_Job], *, on_loop: bool) -> None:
-        self._set_waits(on_loop)
-        with self._connection.begin(), self._around(self._connection):
-            self._work(group)
+        durable = any(job.durable for job in group)
+        self._configure(
+            synchronous="FULL" if durable else "NORMAL",
+            busy_timeout=0 if on_loop else BUSY_TIMEOUT_S * 1000,
+            wal_autocheckpoint=0 if on_loop and not durable else CHECKPOINT_PAGES,
+        )
+        last: list[Work] = []
+        self._connection.info[_LAST] = last
+        transaction = self._connection.begin()
+        try:
+            with self._around(self._connection):
+                self._work(group)
+            if on_loop and (last or durable):
+                self._native.run(lambda: self._end(transaction, last))
+            else:
+                self._end(transaction, last)
+        except BaseException:
+            transaction.close()
+            raise
         for job in group:
             job.committed = True
 
-    def _set_waits(self, on_loop: bool) -> None:
-        """On the event loop: wait for no disk and no lock."""
-        if on_loop is self._on_loop:
-            return
-        # Outside of SQLAlchemy, which would begin a transaction, in which `synchronous` cannot change.
+    def _end(self, transaction: Transaction, last: list[Work]) -> None:
+        for work in last:
+            work(self._connection)
+        transaction.commit()
+
+    def _configure(self, **pragmas: Any) -> None:
+        """Outside of SQLAlchemy, which would begin a transaction, in which `synchronous` cannot change."""
         driver: Any = self._connection.connection.driver_connection
-        driver.execute(f"PRAGMA synchronous={'NORMAL' if on_loop else 'FULL'}")
-        driver.execute(f"PRAGMA busy_timeout={0 if on_loop else BUSY_TIMEOUT_S * 1000}")
-        driver.execute(f"PRAGMA wal_autocheckpoint={0 if on_loop else CHECKPOINT_PAGES}")
-        self._on_loop = on_loop
+        if driver.in_transaction:
+            driver.rollback()  # BEGIN can fail, in a file that turned read-only, and leave one
+        for name, value in pragmas.items():
+            if self._pragmas.get(name) != value:
+                driver.execute(f"PRAGMA {name}={value}")
+                self._pragmas[name] = value
 
     def _work(self, group: list[_Job]) -> None:
         for statement, jobs in groupby(group, key=lambda job: getattr(job.work, "statement", job)):
             if isinstance(statement, Compiled):
-                inserts = [cast(InsertRow, job.work) for job in jobs]
+                inserts: list[InsertRow] = [job.work for job in jobs]
                 statement.execute(self._connection, *(insert.row for insert in inserts))
                 for insert in inserts:
                     insert.then(self._connection)
