@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -20,6 +21,12 @@ from llm_service.web.http.hooks import register_hooks
 from llm_service.web.security.access_control import register_access
 
 
+class App(Flask):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Flask looks at each function whether it is a coroutine, seven times in a request. None is."""
+        return func
+
+
 def create_app(settings: Settings | None = None, *, services: Services | None = None) -> Flask:
     """The WSGI app. The default for `settings` is the environment and `.env`.
 
@@ -27,7 +34,7 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
     that passes `services` closes them.
     """
     settings = settings or Settings.load(os.environ)
-    app = Flask("llm_service", root_path=str(CHECKOUT), template_folder="templates_html", static_folder="static")
+    app = App("llm_service", root_path=str(CHECKOUT), template_folder="templates_html", static_folder="static")
     app.config.update(
         SETTINGS=settings,
         SERVICE_NAME=settings.name,

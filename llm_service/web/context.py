@@ -1,7 +1,6 @@
 """What views use: the services of the app, and the caller of the request."""
 
 from collections.abc import Callable
-from typing import cast
 
 from flask import current_app, g
 
@@ -12,14 +11,15 @@ EXTENSION = "llm_service"
 
 
 def services() -> Services:
-    get = cast("Callable[[], Services]", current_app.extensions[EXTENSION])
+    get: Callable[[], Services] = current_app.extensions[EXTENSION]
     return get()
 
 
 def caller() -> Caller:
     """The caller of this request; only for views that require a key."""
-    assert g.caller is not None, "a public view asked for its caller"
-    return cast(Caller, g.caller)
+    found: Caller | None = g.caller
+    assert found is not None, "a public view asked for its caller"
+    return found
 
 
 def owner() -> str:

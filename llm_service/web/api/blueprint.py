@@ -6,11 +6,12 @@ from functools import lru_cache, wraps
 from typing import Any, TypeVar
 
 import marshmallow as ma
-from flask import Response, current_app, request
+from flask import Request, Response, current_app
 from flask_smorest import Blueprint as SmorestBlueprint
 
 from llm_service.core.errors import InvalidInput
 
+from ..http.current import current_request
 from ..http.errors import NotAcceptable, fields_of
 from ..http.problems import PROBLEMS, STATUS_IN_PATH
 from ..http.query import reject_unknown_args
@@ -73,7 +74,7 @@ class Blueprint(SmorestBlueprint):
         def decorate(view: V) -> Callable[..., Any]:
             @wraps(document(view))
             def reading(*args: Any, **kwargs: Any) -> Any:
-                return view(_values(schema, read_body(request)), *args, **kwargs)
+                return view(_values(schema, current_request()), *args, **kwargs)
 
             return reading
 
@@ -121,8 +122,9 @@ def _document_only(decorator: Callable[[V], Any]) -> Callable[[V], V]:
     return decorate
 
 
-def _values(schema: ma.Schema, body: bytes) -> Any:
+def _values(schema: ma.Schema, request: Request) -> Any:
     """The body's values, validated. Nobody may change them: requests with the same body share them."""
+    body = read_body(request)
     # Whoever controls the cache gets no copy kept.
     if len(body) > MAX_REMEMBERED_BYTES or "HTTP_CACHE_CONTROL" in request.environ:
         return _load(schema, body)
@@ -144,6 +146,7 @@ _remembered = lru_cache(maxsize=256)(_load)
 
 def _check_request() -> None:
     """Before each API request: refuse undeclared query arguments and media types that no operation returns."""
+    request = current_request()
     if request.environ.get("QUERY_STRING"):
         view = current_app.view_functions.get(request.endpoint or "")
         # Declared arguments are checked by their schema.

@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response, g
 
 from llm_service.core.generation.in_flight import GenerationResult
 from llm_service.core.generation.model import CacheMode, GenerateRequest, IdempotencyKey
@@ -13,6 +13,7 @@ from llm_service.core.generation.subscriptions import Subscription
 
 from ..context import caller, services
 from ..http.connection import disconnect_check
+from ..http.current import current_g, current_request
 from ..http.errors import InvalidIdempotencyKey
 from ..http.rate_limit_headers import limit_headers
 from ..schemas.generation import (
@@ -122,19 +123,22 @@ def generate(body: dict[str, Any]) -> Response:
 
     Each template also has its own operation with typed parameters: `/templates/{template_id}/generate`.
     """
-    return generate_response(**body, key=idempotency_key(request.headers.get("Idempotency-Key"), request.path, body))
+    request = current_request()
+    key = idempotency_key(request.environ.get("HTTP_IDEMPOTENCY_KEY"), request.path, body)
+    return generate_response(**body, key=key)
 
 
 def generate_response(*, key: IdempotencyKey | None, stream: bool, **fields: Any) -> Response:
     """Generate with these `fields` of a `GenerateRequest`, and as the request's headers say."""
-    generate_request = GenerateRequest(**fields, cache_mode=cache_mode(request.headers.get("Cache-Control", "")))
+    request, g, used = current_request(), current_g(), services()
+    generate_request = GenerateRequest(**fields, cache_mode=cache_mode(request.environ.get("HTTP_CACHE_CONTROL", "")))
     if stream:
         return _stream_response(generate_request, key)
-    finished = services().generation.run(generate_request, caller(), g.request_id, key=key, gone=disconnect_check())
+    finished = used.generation.run(generate_request, caller(), g.request_id, key=key, gone=disconnect_check())
     g.quiet = finished.generation.cached
     headers = {
         **_source_headers(generate_request.cache_mode, finished, stored=finished.stored_in_cache),
-        **limit_headers(finished.limits, services().clock.now_ms()),
+        **limit_headers(finished.limits, used.clock.now_ms()),
         "Server-Timing": server_timing(finished),
     }
     return json_response(generation_json(finished.generation), headers=headers)

@@ -4,10 +4,10 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from flask import request
+from flask import Request
 
-# Where each server puts the connection's socket in the WSGI environment.
-_SOCKETS = ("gunicorn.socket", "werkzeug.socket")
+from .current import current_request
+
 # A caller that reads nothing for this long counts as disconnected.
 WRITE_TIMEOUT_S = 60
 # So does a caller that sends no more of the body that it announced.
@@ -19,26 +19,27 @@ def disconnect_check() -> Callable[[], bool]:
 
     It only peeks: data that follows the request stays in the socket.
     """
-    connection = _socket()
+    connection = _socket(current_request())
     return (lambda: False) if connection is None else (lambda: _closed(connection))
 
 
-def set_read_timeout() -> None:
+def set_read_timeout(request: Request) -> None:
     """Close the connection if the request's body stops arriving, instead of waiting forever."""
-    connection = _socket()
+    connection = _socket(request)
     if connection is not None:
         connection.settimeout(READ_TIMEOUT_S)
 
 
 def set_write_timeout() -> None:
     """Close the connection if the caller stops reading, instead of waiting forever."""
-    connection = _socket()
+    connection = _socket(current_request())
     if connection is not None:
         connection.settimeout(WRITE_TIMEOUT_S)
 
 
-def _socket() -> Any:
-    return next((request.environ[name] for name in _SOCKETS if name in request.environ), None)
+def _socket(request: Request) -> Any:
+    """Where each server puts the connection's socket in the WSGI environment."""
+    return request.environ.get("gunicorn.socket") or request.environ.get("werkzeug.socket")
 
 
 def _closed(connection: Any) -> bool:

@@ -5,9 +5,10 @@ import re
 import time
 
 import structlog
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app
 
 from .connection import set_read_timeout
+from .current import current_g, current_request
 
 log = structlog.get_logger("llm_service")
 _stdlib_log = logging.getLogger("llm_service")
@@ -38,28 +39,26 @@ def register_hooks(app: Flask) -> None:
 
 
 def _begin() -> None:
+    request, g = current_request(), current_g()
     g.started = time.perf_counter()
-    g.request_id = current_app.config["MAKE_ID"]()
+    g.request_id = g.shown_request_id = current_app.config["MAKE_ID"]()
     if request.method == "POST":
-        set_read_timeout()
+        set_read_timeout(request)
     own = request.environ.get("HTTP_X_REQUEST_ID")
     structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
     if own is not None and CLIENT_REQUEST_ID.fullmatch(own):
         g.shown_request_id = own
-        structlog.contextvars.bind_contextvars(request_id=g.request_id, client_request_id=own)
-    else:
-        g.shown_request_id = g.request_id
-        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+        structlog.contextvars.bind_contextvars(client_request_id=own)
 
 
 def _finish(response: Response) -> Response:
-    headers = response.headers
-    headers.extend(
-        [("X-Request-ID", g.shown_request_id), *(DOCS_HEADERS if request.endpoint == "docs.show" else HEADERS)]
-    )
+    request, g = current_request(), current_g()
+    headers, endpoint = response.headers, request.endpoint
+    headers.extend([("X-Request-ID", g.shown_request_id), *(DOCS_HEADERS if endpoint == "docs.show" else HEADERS)])
     if request.is_secure:
         headers["Strict-Transport-Security"] = HSTS
-    if request.endpoint == "static" and response.status_code == 200:
+    if endpoint == "static" and response.status_code == 200:
         # A file's URL contains the hash of its content (`asset`), so a changed file has another URL.
         known = "v" in request.args
         headers["Cache-Control"] = f"public, max-age={STATIC_MAX_AGE_S}, immutable" if known else "no-cache"
@@ -71,6 +70,7 @@ def _finish(response: Response) -> Response:
 
 def _log(response: Response) -> None:
     """Changes and refusals at INFO; reads, cache hits and requests of a page during typing at DEBUG."""
+    request, g = current_request(), current_g()
     quiet = response.status_code < 400 and (request.method in ("GET", "HEAD") or g.get("quiet", False))
     if quiet and not _stdlib_log.isEnabledFor(logging.DEBUG):
         return  # early: this runs on every cache hit

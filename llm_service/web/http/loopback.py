@@ -33,7 +33,7 @@ def is_local_request(environ: WSGIEnvironment) -> bool:
         return False
     return (
         is_loopback(environ.get("REMOTE_ADDR"))
-        and is_loopback(client_address())
+        and (not config["PROXY_HOPS"] or is_loopback(client_address()))
         and is_loopback_host(environ["HTTP_HOST"])
     )
 
@@ -59,7 +59,7 @@ def _address(text: str) -> str | None:
 
 
 def _was_forwarded(environ: WSGIEnvironment) -> bool:
-    return not FORWARDING_HEADERS.isdisjoint(environ) or any(name.startswith("HTTP_X_FORWARDED") for name in environ)
+    return not FORWARDING_HEADERS.isdisjoint(environ) or "\nHTTP_X_FORWARDED" in "\n".join(("", *environ))
 
 
 def is_loopback_host(host: str) -> bool:

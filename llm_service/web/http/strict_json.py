@@ -36,11 +36,12 @@ def read_body(request: Request) -> bytes:
 
 
 def _received(request: Request) -> bytes:
-    if (request.content_length or 0) > MAX_BODY_BYTES:
+    length = request.content_length
+    if (length or 0) > MAX_BODY_BYTES:
         raise TooLarge("A request body may have at most 1 MiB.")
     try:
-        # A chunked body has no length: read at most one byte over the limit.
-        body = request.stream.read(MAX_BODY_BYTES + 1)
+        # Memory for as much as is asked for is allocated. A chunked body has no length: read at most one byte over the limit.
+        body = request.stream.read(MAX_BODY_BYTES + 1 if length is None else length)
     except RequestEntityTooLarge:
         raise TooLarge("A request body may have at most 1 MiB.") from None
     except Exception as error:

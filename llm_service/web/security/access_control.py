@@ -3,16 +3,18 @@
 A route that `permissions.ROUTE_PERMISSIONS` does not list is closed to everyone.
 """
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import structlog
-from flask import Flask, Response, current_app, g, redirect, request, url_for
+from flask import Flask, Request, Response, current_app, g, redirect, request, url_for
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as BaseResponse
 
-from llm_service.core.access.caller import Scope
+from llm_service.core.access.caller import Caller, Scope
 from llm_service.core.errors import ServiceError, StorageUnavailable
 
+from ..http.current import current_g, current_request
 from ..http.errors import CHALLENGE, Csrf, NotAllowed, NotAuthenticated, UntrustedHost
 from ..http.loopback import host_name
 from ..http.security_log import log_security_event
@@ -34,20 +36,22 @@ def register_access(app: Flask) -> None:
 
 
 def _check_access() -> BaseResponse | None:
+    request, g, config = current_request(), current_g(), current_app.config
     g.caller = g.sign_in = None
-    _check_host()
-    required = current_app.config["ROUTE_PERMISSIONS"].get(_endpoint())
+    _check_host(request, config["TRUSTED_NAMES"])
+    required = config["ROUTE_PERMISSIONS"].get(_endpoint(request))
     if required is not Access.PUBLIC_UNCHECKED:
         _authenticate(required)
         if required is not Access.PUBLIC:
             if g.caller is None:
                 return _challenge()
-            _check_scope(required)
-    _check_origin()
+            _check_scope(required, request.endpoint, g.caller)
+    if request.method not in SAFE_METHODS:
+        _check_origin(request)
     return None
 
 
-def _endpoint() -> str | None:
+def _endpoint(request: Request) -> str | None:
     """The route's endpoint. For a wrong method it is the right method's: only its callers may see a 405."""
     error = request.routing_exception
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
@@ -58,10 +62,10 @@ def _endpoint() -> str | None:
     return request.endpoint
 
 
-def _check_host() -> None:
+def _check_host(request: Request, trusted_names: Sequence[str]) -> None:
     """Protects against DNS rebinding: another site can make a browser call 127.0.0.1, but not under one of our names."""
     name = host_name(request.environ.get("HTTP_HOST", ""))
-    if not name or not any(_is_under(name, trusted) for trusted in current_app.config["TRUSTED_NAMES"]):
+    if not name or (name not in trusted_names and not any(_is_under(name, trusted) for trusted in trusted_names)):
         raise UntrustedHost("The Host header is missing, or names a host that this service does not serve.")
 
 
@@ -125,37 +129,36 @@ def local_address(text: str) -> str | None:
     return text if is_page else None
 
 
-def _check_scope(required: Scope | Access | None) -> None:
+def _check_scope(required: Scope | Access | None, endpoint: str | None, caller: Caller) -> None:
     """A request that matches no route continues to its 404 or 405."""
-    if request.endpoint is None or required is Access.ANY_KEY:
+    if endpoint is None or required is Access.ANY_KEY:
         return
     if not isinstance(required, Scope):
         raise ServiceError("No permission is configured for this route.")
-    if not g.caller.may(required):
+    if not caller.may(required):
         log_security_event("denied", reason="scope", needs=required.value)
         raise NotAllowed(f'Your key lacks the "{required.value}" scope.')
 
 
-def _check_origin() -> None:
+def _check_origin(request: Request) -> None:
     """A request that changes something must come from one of our own pages, or from a program that is no browser.
 
     Browsers send `Sec-Fetch-Site`, older ones `Origin`. A form post with neither is refused; an API call with neither is
     a program's. A signed-in browser must also send its session's token. Requests with an Authorization header skip the
     check, because browsers never add an API key by themselves; except at sign-in, where the header means nothing.
     """
-    if request.method in SAFE_METHODS:
-        return
     if "HTTP_AUTHORIZATION" in request.environ and request.endpoint != "login.sign_in":
         return
-    if not _is_same_origin() or not _has_token():
+    if not _is_same_origin(request) or not _has_token(request):
         log_security_event("denied", reason="csrf")
         raise Csrf(
             "The request came from another site, or from a page that is out of date. Reload the page and try again."
         )
 
 
-def _is_same_origin() -> bool:
-    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+def _is_same_origin(request: Request) -> bool:
+    site: str | None = request.environ.get("HTTP_SEC_FETCH_SITE")
+    origin: str | None = request.environ.get("HTTP_ORIGIN")
     if site is not None:
         return site == "same-origin" or (site == "none" and not origin)
     if origin is not None:
@@ -163,7 +166,7 @@ def _is_same_origin() -> bool:
     return request.path.startswith("/api/") and g.sign_in is None
 
 
-def _has_token() -> bool:
+def _has_token(request: Request) -> bool:
     """Sign-in needs no token: the page may be older than the session."""
     if g.sign_in is None or request.endpoint == "login.sign_in":
         return True

@@ -12,6 +12,7 @@ from llm_service.core.access.keys import KEY_CHARS, Key
 from llm_service.core.access.sessions import ABSOLUTE_MS, Session
 
 from ..context import services
+from ..http.current import current_request
 from ..http.errors import NotAuthenticated, TooManyAttempts
 from ..http.loopback import client_address, is_local_request, is_loopback_host
 from ..http.security_log import log_security_event
@@ -26,13 +27,14 @@ def authenticate() -> Caller | None:
 
     Raises `NotAuthenticated` or `TooManyAttempts` for an invalid header, and `StorageError`.
     """
-    header = request.environ.get("HTTP_AUTHORIZATION")
-    if header is not None:
+    environ = current_request().environ
+    if (header := environ.get("HTTP_AUTHORIZATION")) is not None:
         return _by_key(header)
-    session = g.sign_in = _by_cookie()
+    # Programs send no cookies.
+    session = g.sign_in = _by_cookie() if "HTTP_COOKIE" in environ else None
     if session is not None:
         return session.key.caller()
-    return LOCAL if is_local_request(request.environ) else None
+    return LOCAL if is_local_request(environ) else None
 
 
 def _by_key(header: str) -> Caller:
@@ -69,8 +71,7 @@ def _by_cookie() -> Session | None:
 
 def session_cookie() -> str | None:
     """The session reference that the browser sent."""
-    # Programs send no cookies: most requests need not be parsed for them.
-    return request.cookies.get(_cookie_name()) if "HTTP_COOKIE" in request.environ else None
+    return request.cookies.get(_cookie_name())
 
 
 def can_set_cookie() -> bool:
