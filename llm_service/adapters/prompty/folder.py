@@ -41,7 +41,7 @@ class PromptFolder:
         self._run_tests = run_tests
         self._kept = kept
         self._default_max_chars = default_max_chars
-        self._scanned: Mapping[Path, Stamp] | None = None
+        self._scanned: Mapping[str, Stamp] | None = None
         self._good: dict[Path, tuple[Stamp, Template]] = {}
 
     def changed(self) -> bool:
@@ -58,7 +58,8 @@ class PromptFolder:
             raise TemplateFaults([TemplateFault(str(self._folder), None, "the folder of prompt files does not exist")])
         faults: list[TemplateFault] = []
         good: dict[Path, tuple[Stamp, Template]] = {}
-        for path, stamp in self._scanned.items():
+        for name, stamp in self._scanned.items():
+            path = self._folder / name
             known = self._good.get(path)
             try:
                 good[path] = known if known and known[0] == stamp else (stamp, self._read(path))
@@ -99,13 +100,14 @@ class PromptFolder:
         except FileFormatError:
             return None  # another version of the program saved it
 
-    def _scan(self) -> Mapping[Path, Stamp]:
+    def _scan(self) -> Mapping[str, Stamp]:
+        """By file name. Runs twice a second, so without `Path`s, which take three times as long."""
         try:
-            paths = sorted(path for path in self._folder.iterdir() if path.name.lower().endswith(SUFFIX))
+            names = sorted(name for name in os.listdir(self._folder) if name.lower().endswith(SUFFIX))
         except OSError:
             return {}
         # Editors keep lock files and half-written copies as hidden files.
-        return {path: _stamp(path) for path in paths if not path.name.startswith(".")}
+        return {name: _stamp(f"{self._folder}/{name}") for name in names if not name.startswith(".")}
 
     def _read(self, path: Path) -> Template:
         time.sleep(0)  # let requests proceed between two files
@@ -136,9 +138,9 @@ def _same_versions(paths: Iterable[Path]) -> list[TemplateFault]:
     ]
 
 
-def _stamp(path: Path) -> Stamp:
+def _stamp(path: str) -> Stamp:
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return (0, 0, 0, 0)  # gone, or a broken link: reading it reports that
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

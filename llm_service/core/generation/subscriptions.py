@@ -80,14 +80,15 @@ class LocalSubscription:
             self._watches = True
             self._call.mark_shown()
             self._call.watch(self._waker)
-        until = self._clock.monotonic() + wait_s
-        while (event := self._look()) is None:
-            # A wake-up does not mean new text for this subscription.
-            left_s = until - self._clock.monotonic()
-            if left_s <= 0 or not self._clock.wait(self._waker, left_s):
-                return None
+            self._waker.set()  # there may be text already
+        until, left_s = self._clock.monotonic() + wait_s, wait_s
+        while self._clock.wait(self._waker, left_s):
             self._waker.clear()
-        return event
+            if (event := self._look()) is not None:
+                return event
+            # A wake-up does not mean new text for this subscription.
+            left_s = max(0.0, until - self._clock.monotonic())
+        return None
 
     def result(self, wait_s: float) -> GenerationResult | None:
         return self._end() if self._in_flight.wait_finished(wait_s) else None
@@ -102,6 +103,8 @@ class LocalSubscription:
         text = self._unread()
         if text:
             self.position += len(text)
+            if finished:
+                self._waker.set()  # for the result, which is next
             return Delta(text)
         return self._end() if finished else None
 

@@ -1,8 +1,8 @@
 """A generation as an event stream: `start`, `delta`s, and one `done` or `error`."""
 
-import json
 import re
 from collections.abc import Iterator
+from json.encoder import encode_basestring
 from typing import Any
 
 from flask import Response, request
@@ -54,7 +54,7 @@ def _events(subscription: Subscription, events: Iterator[StreamEvent], start: bo
     for event in events:
         if isinstance(event, Delta):
             # Formatted by hand: this line runs for every token of every stream.
-            yield f'event: delta\nid: {subscription.position}\ndata: {{"text": {json.dumps(event.text, ensure_ascii=False)}}}\n\n'
+            yield f'event: delta\nid: {subscription.position}\ndata: {{"text": {encode_basestring(event.text)}}}\n\n'
         elif isinstance(event, GenerationResult):
             yield json_event(generation_json(event.generation), "done", subscription.position + 1)
         elif isinstance(event, ServiceError):
