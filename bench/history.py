@@ -1,6 +1,6 @@
 """A large history, over the API: pages, filters, searches, an export beside other requests; hits without it.
 
-.venv/bin/python -m bench.history PATH...    databases from bench.seed
+.venv/bin/python -m bench.history PATH...    databases from bench.fill
 .venv/bin/python -m bench.history hits       hits per second, APP_HISTORY full against off
 """
 
@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 from bench.hits import SCRIPT
 from bench.load import percentile
 from bench.rig import Load, machine, median, ours, tree_rss_mb, wrk
-from bench.seed import COMMON_WORD, RARE_WORD
+from bench.fill import COMMON_WORD, RARE_WORD
 
 HISTORY = "/api/v1/history"
 ROUNDS = 100
