@@ -44,15 +44,15 @@ audit: $(VENV)/.dev ## Known faults of the packages in requirements.lock (asks P
 	echo "make audit: a package has a known fault (named above); or, if it could not be found or reached, the service is not"; \
 	echo "reachable from here: then nothing was checked."; exit 1; }
 
-bench: $(VENV)/.dev ## How to measure: see bench/README.md
-	@cat bench/README.md
+bench: $(VENV)/.dev ## Measure everything beside two other services (ARGS="--quick"; see bench/README.md)
+	@$(BIN)/python -m bench $(ARGS)
 
 lock: $(VENV)/.dev ## Resolve the ranges of setup.cfg into the lock files, with hashes
 	$(BIN)/uv pip compile -q --generate-hashes --no-header setup.cfg -o requirements.lock
 	$(BIN)/uv pip compile -q --generate-hashes --no-header setup.cfg --extra dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove the virtual environment and caches; the database in var/ stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
