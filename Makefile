@@ -47,6 +47,9 @@ audit: $(VENV)/.dev ## Known faults of the packages in requirements.lock (asks P
 bench: $(VENV)/.dev ## Measure everything beside two other services (ARGS="--quick"; see bench/README.md)
 	@$(BIN)/python -m bench $(ARGS)
 
+bench-cost: $(VENV)/.dev ## In a minute: the CPU of a hit, a miss and a token, against bench/bounds.toml
+	@$(BIN)/python -m bench.cost $(ARGS)
+
 lock: $(VENV)/.dev ## Resolve the ranges of setup.cfg into the lock files, with hashes
 	$(BIN)/uv pip compile -q --generate-hashes --no-header setup.cfg -o requirements.lock
 	$(BIN)/uv pip compile -q --generate-hashes --no-header setup.cfg --extra dev -c requirements.lock -o requirements-dev.lock
@@ -66,4 +69,4 @@ $(VENV)/.dev: requirements-dev.lock | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help run test test-quick check fuzz docs audit bench lock clean
+.PHONY: help run test test-quick check fuzz docs audit bench bench-cost lock clean
