@@ -65,7 +65,7 @@ class Process:
     def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `stop`)
         base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-        # A session of its own: Ctrl-C reaches only the bench, which ends the process.
+        # Apart from the terminal: Ctrl-C reaches only the bench, which ends the process.
         self._process = subprocess.Popen(
             command, cwd=ROOT, env={**base, **env}, stdout=self.log, stderr=self.log, start_new_session=True
         )
