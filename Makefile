@@ -44,15 +44,18 @@ audit: $(VENV)/.dev ## Known faults of the packages in requirements.lock (asks P
 	echo "make audit: a package has a known fault (named above); or, if it could not be found or reached, the service is not"; \
 	echo "reachable from here: then nothing was checked."; exit 1; }
 
-bench: $(VENV)/.dev ## How to measure: see bench/README.md
-	@cat bench/README.md
+bench: $(VENV)/.dev ## Measure everything beside two other services (ARGS="--quick"; see bench/README.md)
+	@$(BIN)/python -m bench $(ARGS)
+
+bench-cost: $(VENV)/.dev ## In a minute: the CPU of a hit, a miss and a token, against bench/bounds.toml
+	@$(BIN)/python -m bench.cost $(ARGS)
 
 lock: $(VENV)/.dev ## Resolve the ranges of setup.cfg into the lock files, with hashes
 	$(BIN)/uv pip compile -q --generate-hashes --no-header setup.cfg -o requirements.lock
 	$(BIN)/uv pip compile -q --generate-hashes --no-header setup.cfg --extra dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove the virtual environment and caches; the database in var/ stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
@@ -66,4 +69,4 @@ $(VENV)/.dev: requirements-dev.lock | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help run test test-quick check fuzz docs audit bench lock clean
+.PHONY: help run test test-quick check fuzz docs audit bench bench-cost lock clean

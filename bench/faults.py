@@ -2,111 +2,85 @@
 
     .venv/bin/python -m bench.faults
 
-200 identical calls at once, 20 rounds; cache hits while 200 calls hang, and requests above the slots; an upstream
-that only answers 503; 100 clients that disconnect after the third event.
+Requests above the slots, while as many calls hang; an upstream that only answers 503; 100 clients that disconnect after
+the third event. The upstream is tests/support/upstream.py, which knows every fault.
 """
 
 import asyncio
 import json
 import time
-import urllib.request
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from bench.load import Exchange, all_at_once, exchange, percentile
-from bench.rig import machine, ours
+from bench.dialects import SERVICE
+from bench.load import Reply, all_at_once, request
+from bench.rig import end_on_signals, machine, raise_file_limit
+from bench.subjects import OURS, Server
 from tests.support.upstream import Upstream
 
-HANGING = 200
-HITS, HITS_PER_S = 2000, 50
+SLOTS, EXCESS = 200, 50
+MODELS = "gpt-4o-mini,fault-hang,fault-503,tokens-400-10"
 
 
-def body(text: str, model: str = "normal", **more: Any) -> dict[str, Any]:
-    return {"template_id": "basic_chat_v1", "input": text, "model": model, **more}
+def asked(text: str, model: str, **more: Any) -> bytes:
+    return request(SERVICE.path, {"template_id": "basic_chat_v1", "input": text, "model": model, **more})
 
 
-def get(base: str, path: str) -> Any:
-    with urllib.request.urlopen(f"{base}/api/v1/{path}", timeout=10) as response:
-        return json.load(response)
+def replies(server: Server, requests: Sequence[bytes], leave_after: int | None = None) -> list[Reply]:
+    return asyncio.run(all_at_once(server.port, requests, SERVICE.mark, leave_after))[0]
 
 
-def gather(url: str, bodies: list[dict[str, Any]], **more: Any) -> tuple[list[Exchange], float]:
-    async def run() -> tuple[list[Exchange], float]:
-        return await all_at_once(asyncio.ensure_future(exchange(url, request_body, **more)) for request_body in bodies)
+def above_the_slots(server: Server) -> None:
+    async def excess() -> list[Reply]:
+        hang = [asked(f"Hang {number}", "fault-hang") for number in range(SLOTS)]
+        hanging = asyncio.ensure_future(all_at_once(server.port, hang))
+        await asyncio.sleep(3)
+        found, _ = await all_at_once(server.port, [asked(f"Too many {n}", "fault-hang") for n in range(EXCESS)])
+        hanging.cancel()
+        return found
 
-    return asyncio.run(run())
-
-
-def identical(base: str, upstream: Upstream) -> None:
-    rounds = []
-    for number in range(20):
-        before = len(upstream.calls)
-        done, _ = gather(f"{base}/api/v1/generate", [body(f"Same {number}", "slow-2")] * 200)
-        rounds.append((len(upstream.calls) - before, sum(reply.status == 200 for reply in done)))
-    print(f"200 identical calls, 20 rounds: upstream calls {sorted({calls for calls, _ in rounds})} a round, "
-          f"answered {sorted({good for _, good in rounds})} of 200")  # fmt: skip
-
-
-async def hits_meanwhile(url: str) -> tuple[list[Exchange], list[Exchange]]:
-    hanging = [asyncio.ensure_future(exchange(url, body(f"Hang {n}", "fault-hang"))) for n in range(HANGING)]
-    await asyncio.sleep(2)
-    began, hits, excess = time.perf_counter(), [], []
-    for number in range(HITS):
-        await asyncio.sleep(max(0.0, began + number / HITS_PER_S - time.perf_counter()))
-        hits.append(asyncio.ensure_future(exchange(url, body("Hit"))))
-        if number % 40 == 0:
-            excess.append(asyncio.ensure_future(exchange(url, body(f"Too many {number}"))))
-    done = await asyncio.gather(*hits), await asyncio.gather(*excess)
-    for call in hanging:
-        call.cancel()
-    return list(done[0]), list(done[1])
+    found = asyncio.run(excess())
+    refused, slowest_ms = sum(reply.status == 503 for reply in found), max(reply.total_s for reply in found) * 1000
+    print(
+        f"{SLOTS} calls hang in {SLOTS} slots: {refused} of {EXCESS} more got 503, the slowest after {slowest_ms:.0f} ms"
+    )
 
 
-def hang(base: str) -> None:
-    url = f"{base}/api/v1/generate"
-    gather(url, [body("Hit")])
-    hits, excess = asyncio.run(hits_meanwhile(url))
-    times = [reply.total_s * 1000 for reply in hits]
-    print(f"{HANGING} calls hang, {HITS} hits at {HITS_PER_S}/s: p50 {percentile(times, 50):.1f} ms, p99 {percentile(times, 99):.1f} ms, "
-          f"errors {sum(reply.status != 200 for reply in hits)}; above the slots: {sum(reply.status == 503 for reply in excess)} of {len(excess)} "
-          f"got 503, slowest {max(reply.total_s for reply in excess) * 1000:.1f} ms")  # fmt: skip
-
-
-def down(base: str, upstream: Upstream) -> None:
-    before, statuses = len(upstream.calls), dict[int, int]()
+def down(server: Server, upstream: Upstream) -> None:
+    before, statuses = len(upstream.calls), Counter[int]()
     for start in range(0, 1000, 50):
-        done, _ = gather(f"{base}/api/v1/generate", [body(f"Down {n}", "fault-503") for n in range(start, start + 50)])
-        for reply in done:
-            statuses[reply.status] = statuses.get(reply.status, 0) + 1
-    print(f"upstream only 503: 1,000 requests, {len(upstream.calls) - before} upstream calls, answers {statuses}")
+        found = replies(server, [asked(f"Down {number}", "fault-503") for number in range(start, start + 50)])
+        statuses.update(reply.status for reply in found)
+    print(f"upstream only 503: 1,000 requests, {len(upstream.calls) - before} upstream calls, answers {dict(statuses)}")
 
 
-def leave(base: str, upstream: Upstream) -> None:
+def leave(server: Server, upstream: Upstream) -> None:
     before = upstream.open_connections
-    bodies = [body(f"Leave {n}", "tokens-400-10", stream=True) for n in range(100)]
-    gather(f"{base}/api/v1/generate", bodies, leave_after=3)
+    replies(server, [asked(f"Leave {n}", "tokens-400-10", stream=True) for n in range(100)], leave_after=3)
     began = time.monotonic()
     while upstream.open_connections > before and time.monotonic() - began < 30:
         time.sleep(0.05)
     closed_s = time.monotonic() - began
     time.sleep(1)
-    status = get(base, "status")
-    rows = [row["status"] for row in get(base, "history?limit=100")["items"]]
+    rows = Counter(row["status"] for row in json.loads(server.get("/api/v1/history?limit=100"))["items"])
+    in_flight = json.loads(server.get("/api/v1/status"))["upstream"]["in_flight"]
     print(f"100 clients left after the third event: upstream connections closed {closed_s:.1f} s after the last had left "
-          f"(grace 5 s), rows {({state: rows.count(state) for state in set(rows)})}, slots in use {status['upstream']['in_flight']}")  # fmt: skip
+          f"(grace 5 s), rows {dict(rows)}, slots in use {in_flight}")  # fmt: skip
 
 
 def main() -> None:
+    raise_file_limit()
+    end_on_signals()
     print(machine())
+    environ = {"APP_MODELS": MODELS}
     with Upstream() as upstream:
-        models = "gpt-4o-mini,normal,slow-2,fault-hang,fault-503,tokens-400-10"
-        env = {"OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": "bench", "APP_MODELS": models}
-        with ours(**env) as (base, _):
-            leave(base, upstream)
-            identical(base, upstream)
-        with ours(**env, APP_UPSTREAM_SLOTS=str(HANGING)) as (base, _):
-            hang(base)
-        with ours(**env) as (base, _):
-            down(base, upstream)
+        with OURS.settled(upstream.base_url, environ) as server:
+            leave(server, upstream)
+        with OURS.settled(upstream.base_url, {**environ, "APP_UPSTREAM_SLOTS": str(SLOTS)}) as server:
+            above_the_slots(server)
+        with OURS.settled(upstream.base_url, environ) as server:
+            down(server, upstream)
 
 
 if __name__ == "__main__":

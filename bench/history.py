@@ -1,23 +1,24 @@
 """A large history, over the API: pages, filters, searches, an export beside other requests; hits without it.
 
-.venv/bin/python -m bench.history PATH...    databases from bench.seed
+.venv/bin/python -m bench.history PATH...    databases from bench.fill
 .venv/bin/python -m bench.history hits       hits per second, APP_HISTORY full against off
 """
 
+import asyncio
 import http.client
 import json
-import statistics
 import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-from bench.hits import SCRIPT
-from bench.load import percentile
-from bench.rig import Load, machine, median, ours, tree_rss_mb, wrk
-from bench.seed import COMMON_WORD, RARE_WORD
+from bench.dialects import NO_MODEL, Question
+from bench.fill import COMMON_WORD, RARE_WORD
+from bench.load import closed_loop
+from bench.rig import end_on_signals, machine, median, peak_rss_mb, percentile
+from bench.subjects import OURS, Server
 
 HISTORY = "/api/v1/history"
 ROUNDS = 100
@@ -27,8 +28,8 @@ BODY = json.dumps({"template_id": "basic_chat_v1", "input": "asked again and aga
 class Client:
     """One persistent connection."""
 
-    def __init__(self, base: str) -> None:
-        self.connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=600)
+    def __init__(self, server: Server) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
 
     def get(self, path: str) -> dict[str, object]:
         self.connection.request("GET", path)
@@ -54,8 +55,8 @@ class Client:
         return times
 
 
-def pages(base: str, rows: int) -> None:
-    client = Client(base)
+def pages(server: Server, rows: int) -> None:
+    client = Client(server)
     for name, query in [
         ("first page", ""),
         ("page in the middle", f"cursor=b{rows // 2}"),
@@ -80,14 +81,12 @@ def pages(base: str, rows: int) -> None:
 
 
 def show(rows: int, name: str, found: str, times: list[float]) -> None:
-    print(
-        f"{rows:>9,}  {name:28} {found:>17}  p50 {statistics.median(times):6.1f} ms  p95 {percentile(times, 95):6.1f} ms"
-    )
+    print(f"{rows:>9,}  {name:28} {found:>17}  p50 {median(times):6.1f} ms  p95 {percentile(times, 95):6.1f} ms")
 
 
-def export(base: str, rows: int, master: int) -> None:
+def export(server: Server, rows: int) -> None:
     """One client reads the whole export at full speed; another requests cache hits meanwhile."""
-    hits = Client(base)
+    hits = Client(server)
     hits.hit_ms()
     quiet = [hits.hit_ms() for _ in range(300)]
     over, meanwhile = threading.Event(), []
@@ -100,7 +99,7 @@ def export(base: str, rows: int, master: int) -> None:
     asking = threading.Thread(target=ask)
     asking.start()
     started = time.perf_counter()
-    connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=600)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
     connection.request("GET", f"{HISTORY}/export?format=jsonl")
     response, lines, size = connection.getresponse(), 0, 0
     while chunk := response.read(1 << 16):
@@ -111,34 +110,37 @@ def export(base: str, rows: int, master: int) -> None:
     asking.join()
     print(
         f"{rows:>9,}  export of {lines:,} rows, {size / 2**20:,.0f} MiB in {seconds:.0f} s; worker and master "
-        f"{tree_rss_mb(master):.0f} MiB at most; hits p50 {statistics.median(meanwhile):.1f} p99 {percentile(meanwhile, 99):.1f} ms "
-        f"(without: {statistics.median(quiet):.1f} and {percentile(quiet, 99):.1f})"
+        f"{peak_rss_mb(server.pid):.0f} MiB at most; hits p50 {median(meanwhile):.1f} p99 {percentile(meanwhile, 99):.1f} ms "
+        f"(without: {median(quiet):.1f} and {percentile(quiet, 99):.1f})"
     )
 
 
 def hits_with_and_without() -> None:
-    loads: dict[str, list[Load]] = {"full": [], "off": []}
-    with ours(APP_PROVIDER="echo") as (full, _), ours(APP_PROVIDER="echo", APP_HISTORY="off") as (off, _):
+    per_s: dict[str, list[float]] = {"full": [], "off": []}
+    question = Question(numbered=False)
+    with OURS.settled() as full, OURS.settled(environ={"APP_HISTORY": "off"}) as off:
         for _ in range(5):
-            for name, base in (("full", full), ("off", off)):
-                loads[name].append(wrk(base + "/api/v1/generate", SCRIPT, connections=32, seconds=5))
-    middle = {name: median(found) for name, found in loads.items()}
-    for name, load in middle.items():
-        print(f"history {name:5} {load.rps:7.0f} hits/s  p99 {load.p99_ms:6.1f} ms  errors {load.errors}")
-    ratios = [full.rps / off.rps for full, off in zip(loads["full"], loads["off"], strict=True)]
-    print(f"ratio {statistics.median(ratios):.2f} (of pairs: {', '.join(f'{ratio:.2f}' for ratio in ratios)})")
+            for name, server in (("full", full), ("off", off)):
+                load = asyncio.run(closed_loop(server.port, question.asker(NO_MODEL), 32, seconds=3))
+                assert not load.failures, load.failures[0]
+                per_s[name].append(load.per_s)
+                print(f"history {name:5} {load.per_s:7.0f} hits/s  p99 {load.ms(99):6.1f} ms")
+    ratios = [full / off for full, off in zip(per_s["full"], per_s["off"], strict=True)]
+    print(f"ratio {median(ratios):.2f} (of pairs: {', '.join(f'{ratio:.2f}' for ratio in ratios)})")
 
 
 def main() -> None:
+    end_on_signals()
     print(machine())
     if sys.argv[1:] == ["hits"]:
         hits_with_and_without()
         return
     for path in map(Path, sys.argv[1:]):
-        with ours(DATABASE_URL=f"sqlite:///{path}", APP_PROVIDER="echo", APP_HISTORY_DAYS="36500") as (base, master):
-            rows = int(str(Client(base).get(f"{HISTORY}?limit=1")["next"])[1:])
-            pages(base, rows)
-            export(base, rows, master)
+        environ = {"DATABASE_URL": f"sqlite:///{path.absolute()}", "APP_HISTORY_DAYS": "36500"}
+        with OURS.settled(environ=environ) as server:
+            rows = int(str(Client(server).get(f"{HISTORY}?limit=1")["next"])[1:])
+            pages(server, rows)
+            export(server, rows)
 
 
 if __name__ == "__main__":

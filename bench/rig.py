@@ -1,24 +1,32 @@
-"""Shared by the programs: the machine's size, servers on free ports, wrk, and medians."""
+"""Shared by the programs: the machine, processes, and what /proc says of them."""
 
+import http.client
 import os
 import platform
-import re
-import shutil
+import resource
+import signal
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
+import threading
 import time
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Self
 
 ROOT = Path(__file__).resolve().parent.parent
-FLAGS = ["-k", "gevent", "--worker-connections", "4000", "--no-control-socket", "--keep-alive", "5"]
+# Virtual environments of other subjects and databases that take long to fill. Git-ignored.
+KEPT = ROOT / ".bench"
+START_TIMEOUT_S = 90
+STOP_TIMEOUT_S = 15
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class DidNotStart(Exception):
+    """The last lines of the process's output."""
 
 
 def machine() -> str:
@@ -35,120 +43,181 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
-def process(command: Sequence[str], env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Always ended, by pid."""
-    base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    running = subprocess.Popen(
-        command, cwd=ROOT, env={**base, **(env or {})}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    try:
-        yield running
-    finally:
-        running.terminate()
+def raise_file_limit() -> None:
+    """A thousand connections need more than the usual 1,024 files."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def end_on_signals() -> None:
+    """Ctrl-C and SIGTERM unwind the program, which ends every process that it has started."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(f"ended by {signal.Signals(number).name}")
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+
+
+class Process:
+    """A running process and its children. `log` has what it printed."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `stop`)
+        base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        # Apart from the terminal: Ctrl-C reaches only the bench, which ends the process.
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env={**base, **env}, stdout=self.log, stderr=self.log, start_new_session=True
+        )
+        self.pid = self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL for all that is left, each by its pid."""
+        members = {pid: _started_at(pid) for pid in tree(self.pid)}
         try:
-            running.wait(15)
+            self._process.terminate()
+            self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
-
-
-@contextmanager
-def ours(**environ: str) -> Iterator[tuple[str, int]]:
-    """The service with a fresh database, started as by `make run`; yields its URL and the master's pid."""
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        env = {"PORT": str(port), "DATABASE_URL": f"sqlite:///{folder}/bench.db", **environ}
-        command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"]
-        with process(command, env) as master:
-            base = f"http://127.0.0.1:{port}"
-            wait_for(base + "/api/v1/ready")
-            yield base, master.pid
-
-
-@contextmanager
-def bare() -> Iterator[str]:
-    """`bench/bare.py` on the same worker class."""
-    port = free_port()
-    command = [sys.executable, "-m", "gunicorn", *FLAGS, "-b", f"127.0.0.1:{port}", "bench.bare:app"]
-    with process(command):
-        wait_for(f"http://127.0.0.1:{port}/openapi.json")
-        yield f"http://127.0.0.1:{port}"
-
-
-@contextmanager
-def upstream() -> Iterator[str]:
-    """The test provider in its own process; yields its base URL."""
-    port = free_port()
-    with process([sys.executable, "-m", "tests.support.upstream", "--port", str(port)]):
-        wait_for(f"http://127.0.0.1:{port}/", any_answer=True)
-        yield f"http://127.0.0.1:{port}/v1"
-
-
-def wait_for(url: str, *, any_answer: bool = False, timeout_s: float = 20) -> None:
-    until = time.monotonic() + timeout_s
-    while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except urllib.error.HTTPError:
-            if any_answer:
-                return
-        except OSError:
             pass
-        time.sleep(0.01)
-    raise SystemExit(f"{url} did not answer in {timeout_s} s")
+        finally:
+            for pid, started_at in members.items():
+                if started_at is not None and _started_at(pid) == started_at:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            self._process.wait()
+            self.log.close()
+
+    def last_lines(self) -> str:
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")[-1500:].strip()
 
 
-@dataclass(frozen=True)
-class Load:
-    """What wrk measured."""
-
-    rps: float
-    p50_ms: float
-    p99_ms: float
-    errors: int
-
-
-def wrk(url: str, script: str, *, connections: int, seconds: int) -> Load:
-    """One wrk thread. `script` is Lua."""
-    if not shutil.which("wrk"):
-        raise SystemExit("wrk is not installed (Debian: apt-get install wrk)")
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
-        file.write(script)
-        file.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", "-s", file.name, url]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
-    errors = int(bad[1]) if bad else 0
-    errors += sum(map(int, broken.groups())) if broken else 0
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
-    assert rate
-    return Load(float(rate[1]), _latency(text, "50%"), _latency(text, "99%"), errors)
+@contextmanager
+def server(command: Sequence[str], env: Mapping[str, str], port: int, health: str) -> Iterator[tuple[Process, float]]:
+    """The process, and the seconds from its start to the first 200 of the path `health`."""
+    began = time.monotonic()
+    with Process(command, env) as process:
+        while status_of(port, health) != 200:
+            if process.has_ended() or time.monotonic() - began > START_TIMEOUT_S:
+                raise DidNotStart(process.last_lines() or f"no answer in {START_TIMEOUT_S} s")
+            time.sleep(0.01)
+        yield process, time.monotonic() - began
 
 
-def median(loads: Sequence[Load]) -> Load:
-    return Load(
-        statistics.median(load.rps for load in loads),
-        statistics.median(load.p50_ms for load in loads),
-        statistics.median(load.p99_ms for load in loads),
-        sum(load.errors for load in loads),
-    )
+def wait_for(port: int, path: str) -> None:
+    """Until a running server gives 200 for the path."""
+    until = time.monotonic() + START_TIMEOUT_S
+    while status_of(port, path) != 200:
+        if time.monotonic() > until:
+            raise DidNotStart(f"{path} did not give 200 in {START_TIMEOUT_S} s")
+        time.sleep(0.02)
 
 
-def _latency(text: str, mark: str) -> float:
-    found = re.search(rf"{mark}\s+([\d.]+)(us|ms|s)", text)
-    assert found
-    return float(found[1]) * {"us": 0.001, "ms": 1, "s": 1000}[found[2]]
+def get(port: int, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
 
 
-def tree_rss_mb(master: int) -> float:
-    """Resident memory of a master and its workers, peak since each started."""
-    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    pages = 0
-    for pid in [str(master), *children]:
-        status = Path(f"/proc/{pid}/status").read_text()
-        peak = re.search(r"VmHWM:\s+(\d+) kB", status)
-        pages += int(peak[1]) if peak else 0
-    return pages / 1024
+def status_of(port: int, path: str) -> int | None:
+    with suppress(OSError, http.client.HTTPException):
+        return get(port, path)[0]
+    return None
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all below it."""
+    found, left = [], [pid]
+    while left:
+        found.append(left.pop())
+        for task in _listed(Path(f"/proc/{found[-1]}/task")):
+            left += map(int, _read(task / "children").split())
+    return found
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds that the processes of a tree have computed, user and system."""
+    return sum(sum(map(int, _stat(member)[11:13])) for member in tree(pid)) / TICKS_PER_S
+
+
+def pss_mb(pid: int) -> float:
+    """Memory of a tree in MB (2**20 bytes): what its processes share counts once."""
+    kib = 0
+    for member in tree(pid):
+        lines = _read(Path(f"/proc/{member}/smaps_rollup")).splitlines()
+        kib += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return kib / 1024
+
+
+def peak_rss_mb(pid: int) -> float:
+    """The largest memory that each process of a tree has ever had, in MB: what they share counts more than once."""
+    lines = [line for member in tree(pid) for line in _read(Path(f"/proc/{member}/status")).splitlines()]
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+
+class PeakPss:
+    """The largest `pss_mb` while the block runs, looked at every `EVERY_S`."""
+
+    EVERY_S = 0.3
+
+    def __init__(self, pid: int) -> None:
+        self.mb = 0.0
+        self._pid = pid
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(self.EVERY_S):
+            self.mb = max(self.mb, pss_mb(self._pid))
+
+
+def percentile(values: Iterable[float], percent: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def median(values: Iterable[float]) -> float:
+    return statistics.median(values)
+
+
+def _started_at(pid: int) -> str | None:
+    stat = _stat(pid)
+    return stat[19] if stat else None
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the name; none if it is gone."""
+    return _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+
+
+def _read(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text()
+    return ""
+
+
+def _listed(path: Path) -> list[Path]:
+    with suppress(OSError):
+        return list(path.iterdir())
+    return []

@@ -7,11 +7,11 @@ import json
 import statistics
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench.rig import ROOT, machine, ours
+from bench.rig import ROOT, end_on_signals, machine
+from bench.subjects import OURS, Server
 from llm_service.adapters.prompty.folder import PromptFolder
 from llm_service.core.templates.model import Template
 
@@ -28,6 +28,7 @@ WIDE = (
 
 
 def main() -> None:
+    end_on_signals()
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
         loading(Path(folder))
@@ -37,15 +38,19 @@ def main() -> None:
 
 
 def loading(folder: Path) -> None:
-    """The shipped templates repeatedly, with their tests."""
-    for number in range(200):
-        source = SHELF[number % len(SHELF)]
-        (folder / f"{source.stem.rpartition('_v')[0]}_{number}_v1.prompty").write_bytes(source.read_bytes())
+    copy_templates(folder, 200)
     print(f"load 200 templates with their tests: {milliseconds(lambda: prompts(folder).load(), 5):.0f} ms")
     known = prompts(folder)
     known.load()
     print(f"look at 200 files:                   {milliseconds(known.changed, 50):.2f} ms")
     print(f"load again, nothing changed:         {milliseconds(known.load, 20):.2f} ms")
+
+
+def copy_templates(folder: Path, count: int) -> None:
+    """The shipped templates repeatedly, with their tests."""
+    for number in range(count):
+        source = SHELF[number % len(SHELF)]
+        (folder / f"{source.stem.rpartition('_v')[0]}_{number}_v1.prompty").write_bytes(source.read_bytes())
 
 
 def rendering(folder: Path) -> None:
@@ -67,13 +72,13 @@ def arriving(folder: Path) -> None:
     source = (ROOT / "prompts" / "summarize_v1.prompty").read_text()
     file = folder / "summarize_v1.prompty"
     file.write_text(source)
-    with ours(APP_PROVIDER="echo", APP_PROMPTS_DIR=str(folder)) as (base, _):
+    with OURS.settled(environ={"APP_PROMPTS_DIR": str(folder)}) as server:
         waits = []
         for number in range(10):
-            before = revision(base)
+            before = revision(server)
             file.write_text(source.replace("five short", f"{number} short"))
             saved = time.perf_counter()
-            while revision(base) == before:
+            while revision(server) == before:
                 time.sleep(0.005)
             waits.append(time.perf_counter() - saved)
         print(f"an edit arrives after: median {statistics.median(waits):.2f} s, longest {max(waits):.2f} s")
@@ -83,9 +88,8 @@ def prompts(folder: Path) -> PromptFolder:
     return PromptFolder(folder, default_max_chars=5000)
 
 
-def revision(base: str) -> str:
-    with urllib.request.urlopen(f"{base}/api/v1/templates/summarize") as response:
-        return str(json.load(response)["revision"])
+def revision(server: Server) -> str:
+    return str(json.loads(server.get("/api/v1/templates/summarize"))["revision"])
 
 
 def render_ms(template: Template, text: str, parameters: Mapping[str, object]) -> float:

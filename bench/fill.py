@@ -1,9 +1,10 @@
 """Fills a database with a month of generations of 2 kB each, with common words and a rare one.
 
-.venv/bin/python -m bench.seed PATH ROWS
+.venv/bin/python -m bench.fill PATH ROWS
 """
 
 import importlib
+import json
 import random
 import sqlite3
 import sys
@@ -30,7 +31,7 @@ HIT_SHARE = 0.3
 MONTH_MS = 30 * 24 * 3600 * 1000
 BATCH = 5000
 TARGETS = {
-    "answers": ("answer_id", "input", "parameters", "system_prompt", "user_prompt", "output", "document"),
+    "answers": ("answer_id", "input", "parameters", "messages", "output", "document"),
     "generations": (
         "position", "request_id", "owner", "answer_id", "template_id", "template_revision", "model", "provider", "status",
         "cached", "snippet", "cache_key", "input_tokens", "output_tokens", "total_tokens", "attempts", "latency_ms",
@@ -64,7 +65,7 @@ class Month:
             extra += f" {COMMON_WORD}"
         asked = " ".join(self.dice.choices(self.phrases, k=6))
         answer = f"{' '.join(self.dice.choices(self.phrases, k=25))} {extra}"
-        yield "answers", (request_id, asked, "{}", "You are helpful.", asked, answer, position)
+        yield "answers", (request_id, asked, "{}", messages(asked), answer, position)
         word = search.owner_word(owner)
         yield "search_index", (position, word, " ".join(words_of(asked)), " ".join(words_of(answer)))
         created_ms = self.begin_ms + MONTH_MS * position // self.count
@@ -93,7 +94,13 @@ class Month:
         return [" ".join(self.dice.choices(words, cum_weights=weights, k=10)) for _ in range(20_000)]
 
 
-def seed(path: Path, count: int) -> None:
+def messages(asked: str) -> str:
+    """The prompt, as the service stores it."""
+    texts = (("system", "You are helpful."), ("user", asked))
+    return json.dumps([{"role": role, "parts": [{"type": "text", "text": text}]} for role, text in texts])
+
+
+def fill(path: Path, count: int) -> None:
     """Creates the file. If it is killed, the file is unusable."""
     migrate(f"sqlite:///{path}")
     connection = sqlite3.connect(path, isolation_level=None)
@@ -124,7 +131,7 @@ def sum_usage(url: str) -> None:
 def main() -> None:
     path, count = Path(sys.argv[1]), int(sys.argv[2])
     started = time.monotonic()
-    seed(path, count)
+    fill(path, count)
     print(f"{count:,} rows, {path.stat().st_size / 2**20:,.0f} MiB, {time.monotonic() - started:.0f} s")
 
 
