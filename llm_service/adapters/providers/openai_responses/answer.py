@@ -14,14 +14,11 @@ MAX_TOKENS = 100_000_000
 
 
 class Answer:
-    """The text received so far; `finish` ends it with the terminal event.
-
-    Append what arrives to `new`, and call `new_text` now and then. `refused`: it is a refusal.
-    """
+    """The text received so far; `finish` ends it with the terminal event. `refused`: it is a refusal."""
 
     def __init__(self) -> None:
-        self.new: list[Any] = []
         self.refused = False
+        self._new: list[str] = []
         self._parts: list[str] = []
         self._bytes = 0
 
@@ -29,15 +26,20 @@ class Answer:
     def started(self) -> bool:
         return bool(self._parts)
 
+    @property
+    def has_new_text(self) -> bool:
+        return bool(self._new)
+
+    def add(self, text: Any) -> None:
+        if not isinstance(text, str):
+            raise UpstreamInvalidResponse("The model provider sent a text delta that is not text.")
+        self._new.append(text)
+
     def new_text(self) -> Sequence[Delta]:
-        """What was appended since the last call, as one delta, if anything was."""
-        if not self.new:
+        """What was added since the last call, as one delta, if anything was."""
+        if not self._new:
             return ()
-        try:
-            text = repair("".join(self.new))
-        except TypeError as error:
-            raise UpstreamInvalidResponse("The model provider sent a text delta that is not text.") from error
-        self.new.clear()
+        text, self._new = repair("".join(self._new)), []
         self._bytes += len(text.encode())
         if self._bytes > MAX_OUTPUT_BYTES:
             raise OutputTooLarge("The answer is larger than 2 MiB.")
@@ -54,7 +56,8 @@ class Answer:
         late: list[ProviderEvent] = []
         if not self._parts:
             text, self.refused = _whole_text(response)
-            self.new += [text] if text else []
+            if text:
+                self.add(text)
             late += self.new_text()
         reason = _incomplete_reason(response, self.refused)
         reported = response.get("model")

@@ -9,7 +9,7 @@ second, so it is imported after the server listens (`warm`).
 import json
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,6 @@ _OPTIONS = {"temperature": "temperature", "top_p": "top_p", "max_output_tokens":
 _TEXT_DELTA = "response.output_text.delta"
 _REFUSAL_DELTA = "response.refusal.delta"
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed")
-_OBJECT = msgspec.json.Decoder(dict[str, Any])
 # Errors that persist until an operator acts; the readiness check shows them.
 _LASTING = (UpstreamAuth, UpstreamProxy, UpstreamQuota, UpstreamTls, UpstreamRedirect)
 
@@ -124,31 +123,34 @@ class OpenAIProvider:
     def _read(self, response: "Response", call: ProviderCall, answer: "Answer") -> Iterator[ProviderEvent]:
         received = _events(response)
         for events in received:
-            for event in events:
-                kind = event.get("type")
-                if kind == _TEXT_DELTA:
-                    answer.new.append(event.get("delta"))
-                elif kind in _TERMINAL:
-                    yield from answer.new_text()
-                    try:
-                        last = answer.finish(event.get("response"), call.model, response.header(b"x-request-id"))
-                    except ServiceError:
-                        yield Billed(usage_of(event.get("response")))
-                        raise
-                    response.limit.idle_s = DRAIN_S
-                    _drain(received)
-                    self._trouble = None
-                    yield from last
-                    return
-                elif kind == _REFUSAL_DELTA:
-                    answer.refused = True
-                    answer.new.append(event.get("delta"))
-                elif kind == "error":
-                    from .errors import from_error_object
+            try:
+                for event in events:
+                    kind = event.get("type")
+                    if kind == _TEXT_DELTA:
+                        answer.add(event.get("delta"))
+                    elif kind in _TERMINAL:
+                        yield from answer.new_text()
+                        try:
+                            last = answer.finish(event.get("response"), call.model, response.header(b"x-request-id"))
+                        except ServiceError:
+                            yield Billed(usage_of(event.get("response")))
+                            raise
+                        response.limit.idle_s = DRAIN_S
+                        _drain(received)
+                        self._trouble = None
+                        yield from last
+                        return
+                    elif kind == _REFUSAL_DELTA:
+                        answer.refused = True
+                        answer.add(event.get("delta"))
+                    elif kind == "error":
+                        from .errors import from_error_object
 
-                    yield from answer.new_text()
-                    raise from_error_object(event)
-            if answer.new:
+                        raise from_error_object(event)
+            except Exception:
+                yield from answer.new_text()  # what came before it is kept
+                raise
+            if answer.has_new_text:
                 # What arrived together is passed on together.
                 response.limit.idle_s = self._idle_timeout_s
                 yield from answer.new_text()
@@ -165,7 +167,7 @@ def _request_body(call: ProviderCall) -> dict[str, Any]:
     return {**body, **{_OPTIONS[name]: value for name, value in call.options.items()}}
 
 
-def _events(response: "Response") -> Iterator[Sequence[dict[str, Any]]]:
+def _events(response: "Response") -> Iterator[Iterable[dict[str, Any]]]:
     """The body's events as objects, those that arrive together at once.
 
     A server that does not stream gives only the terminal event.
@@ -186,7 +188,8 @@ def _events(response: "Response") -> Iterator[Sequence[dict[str, Any]]]:
         unlike.may_be_billed = False
         raise unlike
     for events in parse_events(_chunks(response)):
-        yield _decoded([data for data in events if data != b"[DONE]"])
+        # One by one: what follows the terminal event need not be valid.
+        yield (_event(data) for data in events if data != b"[DONE]")
 
 
 def _chunks(response: "Response") -> Iterator[bytes]:
@@ -194,15 +197,14 @@ def _chunks(response: "Response") -> Iterator[bytes]:
     return response.for_httpx().iter_bytes() if response.header(b"content-encoding") else iter(response)
 
 
-def _decoded(events: Sequence[bytes]) -> Sequence[dict[str, Any]]:
+def _event(data: bytes) -> dict[str, Any]:
     try:
-        return [_OBJECT.decode(event) for event in events]
+        event = msgspec.json.decode(data)
     except msgspec.DecodeError:
-        # More lenient: half a surrogate pair, NaN.
-        lenient = [json.loads(event) for event in events]
-    if not all(isinstance(event, dict) for event in lenient):
+        event = json.loads(data)  # more lenient: half a surrogate pair, NaN
+    if not isinstance(event, dict):
         raise UpstreamInvalidResponse("The model provider sent an event that is not an object.")
-    return lenient
+    return event
 
 
 def _drain(received: Iterator[Any]) -> None:
