@@ -1,6 +1,8 @@
 """The SQLite file: durable, migrated, grouped, and never damaged by us."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -21,6 +23,7 @@ from llm_service.adapters.sql.sqlite.database import Database, migrate
 from llm_service.adapters.sql.tables import metadata
 from llm_service.core.errors import StorageBusy, StorageUnavailable
 from tests.support.builders import completed, generation
+from tests.support.constants import ROOT
 from tests.support.stores import Stores
 
 
@@ -225,3 +228,67 @@ def test_an_error_quotes_no_text_of_a_caller(tmp_path: Path, caplog: pytest.LogC
     LogReporter().unexpected_error(caught.value)
     store.close()
     assert canary not in "".join(traceback.format_exception(caught.value)) + caplog.text
+
+
+KILLED = """
+from gevent import monkey; monkey.patch_all()
+import sys, gevent
+from gevent import threadpool
+from sqlalchemy import text
+from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.adapters.sql.sqlite.group_writer import at_the_end
+
+url, when = sys.argv[1:]
+sleep = monkey.get_original("time", "sleep")
+database = Database(url)
+database.write(lambda connection: connection.execute(text("CREATE TABLE t (n INTEGER PRIMARY KEY)")))
+
+def insert(number):
+    return lambda connection: connection.execute(text("INSERT INTO t VALUES (:n)"), {"n": number})
+
+def slow(connection):
+    insert(1)(connection)
+    wait = lambda _: sleep(0.5)
+    at_the_end(connection, wait) if when == "flushing" else wait(connection)
+    at_the_end(connection, insert(2))
+
+killed = gevent.spawn(database.write, slow, short=when == "flushing")
+if when == "waiting for its turn":
+    gevent.sleep(0.1)
+    follower = gevent.spawn(database.write, insert(9), short=True)
+    gevent.sleep(0.2)
+    follower.kill()
+elif when == "beginning":
+    gevent.get_hub().loop.run_callback(killed.throw)  # before it can go on
+    gevent.sleep(0.1)
+    database.write(slow)
+else:
+    gevent.sleep(0.2)
+    killed.kill()
+for number in (3, 4):
+    with gevent.Timeout(20):
+        database.write(insert(number), short=True)
+print(database.read(lambda connection: connection.execute(text("SELECT n FROM t")).scalars().all()))
+database.close()
+"""
+
+
+@pytest.mark.parametrize("when", ["flushing", "in the thread", "waiting for its turn", "beginning"])
+def test_a_writer_that_is_killed_harms_no_other(url: str, when: str) -> None:
+    """Its greenlet is killed, as at the end of gunicorn's grace. The thread goes on, and keeps the connection."""
+    command = [sys.executable, "-c", KILLED, url, when]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    lines = run.stdout.splitlines()
+    assert lines[-1:] == ["[1, 2, 3, 4]"], run.stdout + run.stderr
+
+
+def test_errors_of_the_driver_are_the_stores_errors(url: str) -> None:
+    database = Database(url)
+
+    def broken(_connection: Connection) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with pytest.raises(StorageUnavailable):
+        database.write(broken)
+    database.check()
+    database.close()

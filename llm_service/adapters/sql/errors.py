@@ -17,16 +17,16 @@ class DatabaseFault(Exception):
 
 @contextmanager
 def mapped() -> Iterator[None]:
-    """Raise a `StorageError` for every database error except `IntegrityError`."""
+    """Raise a `StorageError` for every database error except SQLAlchemy's `IntegrityError`."""
     try:
         yield
     except IntegrityError:
         raise
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:  # the driver's own come from the rows of `Compiled`
         raise storage_error(error) from error
 
 
-def storage_error(error: SQLAlchemyError) -> StorageError:
+def storage_error(error: SQLAlchemyError | sqlite3.Error) -> StorageError:
     code = sqlite_code(error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StorageBusy("The database is busy.", retry_after_s=RETRY_S)

@@ -11,7 +11,7 @@ group that nobody needs flushed is committed on the loop too: see docs/decisions
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
@@ -83,7 +83,9 @@ class GroupWriter:
         self._native = ThreadPool(1)
         self._lock = threading.Lock()
         self._pending: deque[_Job] = deque()
-        self._busy = False
+        self._leader: _Job | None = None
+        # The connection is the thread's: it runs, or ran when its caller was killed.
+        self._in_thread = False
         self._groups_on_loop = 0
         self._pragmas: dict[str, Any] = {}
 
@@ -98,12 +100,15 @@ class GroupWriter:
         job = _Job(work, durable=durable, short=short)
         with self._lock:
             self._pending.append(job)
-            leads = not self._busy
-            self._busy = True
-        if leads:
-            time.sleep(0)  # requests that are ready to run join the group
-        else:
-            job.turn.wait()
+            self._leader = self._leader or job
+        try:
+            if self._leader is job:
+                time.sleep(0)  # requests that are ready to run join the group
+            else:
+                job.turn.wait()
+        except BaseException:  # the greenlet is killed
+            self._abandon(job)
+            raise
         if not job.finished:
             self._lead()
         if job.error is not None:
@@ -121,7 +126,7 @@ class GroupWriter:
             group = [self._pending.popleft() for _ in range(min(MAX_GROUP, len(self._pending)))]
         try:
             if not self._commit_on_loop(group):
-                self._native.run(lambda: self._commit(group))
+                self._run_in_thread(lambda: self._commit(group))
                 self._groups_on_loop = 0
         except BaseException as error:
             _fail_unfinished(group, error)
@@ -129,28 +134,39 @@ class GroupWriter:
         finally:
             self._hand_on(group)
 
-    def _hand_on(self, group: list[_Job]) -> None:
+    def _hand_on(self, group: Sequence[_Job]) -> None:
         with self._lock:
-            following = self._pending[0] if self._pending else None
-            self._busy = following is not None
+            following = self._leader = self._pending[0] if self._pending else None
         for job in group:
             job.finished = True
             job.turn.set()
         if following is not None:
             following.turn.set()
 
+    def _abandon(self, job: _Job) -> None:
+        with self._lock:
+            if job in self._pending:
+                self._pending.remove(job)
+            leads = self._leader is job
+        if leads:
+            self._hand_on(())
+
+    def _run_in_thread(self, function: Callable[[], T]) -> T:
+        """If the caller is killed meanwhile, the thread goes on, and what follows waits for it in its queue."""
+        self._in_thread = True
+        result = self._native.run(function)
+        self._in_thread = False
+        return result
+
     def _commit_on_loop(self, group: list[_Job]) -> bool:
         """Commit without waiting for a lock; False: nothing was done, the thread must try."""
-        groups = self._groups_on_loop
-        if groups >= MAX_GROUPS_ON_LOOP or not all(job.short for job in group):
+        if self._in_thread or self._groups_on_loop >= MAX_GROUPS_ON_LOOP or not all(job.short for job in group):
             return False
-        # If this greenlet is killed while the thread commits, the next group must wait for the thread.
-        self._groups_on_loop = MAX_GROUPS_ON_LOOP
+        self._groups_on_loop += 1
         try:
             self._transact(group, on_loop=True)
         except Exception:  # another process writes, the disk is full, ...: the thread waits, or reports it
             return False
-        self._groups_on_loop = groups + 1
         return True
 
     def _commit(self, group: list[_Job]) -> None:
@@ -177,26 +193,36 @@ class GroupWriter:
         try:
             with self._around(self._connection):
                 self._work(group)
-            if on_loop and (last or durable):
-                self._native.run(lambda: self._end(transaction, last))
-            else:
-                self._end(transaction, last)
         except BaseException:
             transaction.close()
             raise
+        if on_loop and (last or durable):
+            error = self._run_in_thread(lambda: self._end(group, transaction, last))
+        else:
+            error = self._end(group, transaction, last)
+        if error is not None:
+            raise error
+
+    def _end(self, group: list[_Job], transaction: Transaction, last: list[Work]) -> BaseException | None:
+        """Commit, or roll back and return the error: only the thread may touch the transaction while it is there."""
+        try:
+            for work in last:
+                work(self._connection)
+            transaction.commit()
+        except BaseException as error:
+            transaction.close()
+            return error
         for job in group:
             job.committed = True
-
-    def _end(self, transaction: Transaction, last: list[Work]) -> None:
-        for work in last:
-            work(self._connection)
-        transaction.commit()
+        return None
 
     def _configure(self, **pragmas: Any) -> None:
         """Outside of SQLAlchemy, which would begin a transaction, in which `synchronous` cannot change."""
         driver: Any = self._connection.connection.driver_connection
-        if driver.in_transaction:
-            driver.rollback()  # BEGIN can fail, in a file that turned read-only, and leave one
+        if self._connection.in_transaction() or driver.in_transaction:
+            # BEGIN can fail, in a file that turned read-only, and leave a transaction.
+            self._connection.rollback()
+            driver.rollback()
         for name, value in pragmas.items():
             if self._pragmas.get(name) != value:
                 driver.execute(f"PRAGMA {name}={value}")
