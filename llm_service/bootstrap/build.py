@@ -1,6 +1,7 @@
 """The only place that chooses adapters and closes them."""
 
 import secrets
+from typing import Any
 
 from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.adapters.memory.single_flight import MemorySingleFlight
@@ -41,6 +42,7 @@ from llm_service.core.generation.outcomes import OutcomeRecorder
 from llm_service.core.generation.ports import MakeId, Provider
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
 from llm_service.core.generation.preview import PreviewService
+from llm_service.core.generation.recent import Recent
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
 from llm_service.core.generation.service import GenerationService
@@ -77,7 +79,7 @@ def build_services(settings: Settings) -> Services:
     cache = MemoryCache(ttl_s=ttl_s, max_entries=settings.cache_max_entries, epochs=SqlEpochs(database))
     registry = InFlightRegistry(clock, reporter, stores.remote, abandon_grace_s=settings.abandon_grace_s)
     recorder = OutcomeRecorder(stores.generations, open_spool(settings), clock, reporter)
-    preparer = RequestPreparer(templates, models, providers, bounds)
+    preparer, bodies = RequestPreparer(templates, models, providers, bounds), Recent[Any]()
     expire_s = settings.deadline_s + INTERRUPT_MARGIN_S
     limiter = Limiter(limit_store, prices, clock, everyone=bounds.everyone, expire_s=expire_s)
     generation = GenerationService(
@@ -104,6 +106,7 @@ def build_services(settings: Settings) -> Services:
         retention=retention,
         limits=limit_store,
         cache=cache,
+        recent=(preparer.recent, bodies),
         keyring=keyring,
         sessions=sessions,
         failed_logins=failed_logins,
@@ -135,6 +138,7 @@ def build_services(settings: Settings) -> Services:
         models=models,
         generation=generation,
         preview=PreviewService(preparer, cache, prices),
+        recent_bodies=bodies,
         history=HistoryService(stores.generations, stores.queries, retention, cache, running, keeps=settings.history),
         usage=UsageReports(SqlUsage(database)),
         limiter=limiter,

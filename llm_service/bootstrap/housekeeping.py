@@ -1,9 +1,10 @@
 """Periodic work of each process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.adapters.runtime.background import Ticker
@@ -14,6 +15,7 @@ from llm_service.core.clock import Clock
 from llm_service.core.errors import StorageError
 from llm_service.core.generation.outcomes import OutcomeRecorder
 from llm_service.core.generation.ports import IdempotencyStore, Reporter
+from llm_service.core.generation.recent import Recent
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.history.ports import Retention
 from llm_service.core.limits.ports import LimitStore
@@ -24,6 +26,7 @@ INTERRUPT_MARGIN_S = 10
 TICK_S = 0.5
 SWEEP_S = 20
 PRUNE_S = 600
+EXPIRE_S = 10
 REPLAY_S = 2
 # Edited prompt files are used within two seconds, even on a busy machine.
 TEMPLATES_S = 0.5
@@ -44,6 +47,7 @@ class Housekeeping:
     retention: Retention
     limits: LimitStore
     cache: MemoryCache
+    recent: Sequence[Recent[Any]]
     keyring: Keyring
     sessions: Sessions
     failed_logins: FailedLoginThrottle
@@ -63,6 +67,8 @@ class Housekeeping:
             ticker.every(PRUNE_S, partial(self._at_now, prune))
         ticker.every(TEMPLATES_S, self.templates.refresh)
         ticker.every(CACHE_POLL_S, skip_if_storage_down(self.cache.poll))
+        for recent in self.recent:
+            ticker.every(EXPIRE_S, recent.expire)
         ticker.every(KEY_USES_S, skip_if_storage_down(self.keyring.save_last_used))
         ticker.every(PRUNE_S, skip_if_storage_down(self.sessions.prune))
         ticker.every(PRUNE_S, skip_if_storage_down(self.failed_logins.prune))

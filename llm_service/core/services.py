@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from .access.failed_logins import FailedLoginThrottle
 from .access.keyring import Keyring
@@ -10,6 +11,7 @@ from .clock import Clock
 from .generation.models import AllowedModels
 from .generation.ports import Cache, ProviderResolver
 from .generation.preview import PreviewService
+from .generation.recent import Recent
 from .generation.registry import InFlightRegistry
 from .generation.running import RunningGenerations
 from .generation.service import GenerationService
@@ -35,6 +37,7 @@ class Services:
     models: AllowedModels
     generation: GenerationService
     preview: PreviewService
+    recent_bodies: Recent[Any]
     history: HistoryService
     usage: UsageReports
     limiter: Limiter

@@ -1,11 +1,8 @@
 """From a caller's request to what would be sent: template, values, messages, model, provider, options, cache key."""
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from cachetools import LRUCache
 
 from ..access.caller import UNLIMITED, Allowance, Caller
 from ..limits.rules import BUDGET_OUTPUT_TOKENS, accounts_of
@@ -15,10 +12,7 @@ from .cache_key import cache_key, key_parts
 from .model import CacheMode, GenerateRequest, ProviderCall
 from .models import AllowedModels
 from .ports import ManagedProvider, ProviderResolver
-
-# Of the messages of remembered calls: all together, and one call's.
-REMEMBERED_CHARS = 4_000_000
-MAX_REMEMBERED_CHARS = 40_000
+from .recent import Recent
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +44,7 @@ class PreparedRequest:
 
 
 class RequestPreparer:
-    """Calls no model. Remembers recent calls: a cache hit repeats one, which need not be rendered again."""
+    """Calls no model. Remembers recent calls and their cache keys."""
 
     def __init__(
         self,
@@ -63,33 +57,30 @@ class RequestPreparer:
         self._models = models
         self._providers = providers
         self._settings = settings
-        self._calls: LRUCache[tuple[Any, ...], tuple[ProviderCall, str]]
-        self._calls = LRUCache(REMEMBERED_CHARS, getsizeof=lambda entry: _chars(entry[0]))
-        self._lock = threading.Lock()
+        self.recent = Recent[tuple[ProviderCall, str]]()
 
-    def prepare(self, request: GenerateRequest, caller: Caller) -> PreparedRequest:
-        """Raises an `InputError` that names the invalid fields."""
+    def prepare(self, request: GenerateRequest, caller: Caller, *, remember: bool = True) -> PreparedRequest:
+        """`remember`: the same request may follow.
+
+        Raises an `InputError` that names the invalid fields.
+        """
         template = self._templates.current.get(request.template_id)
-        call, key = self._call(request, caller, template)
+        remember = remember and request.cache_mode is CacheMode.DEFAULT
+        call, key = (self._recent_call if remember else self._make_call)(request, caller, template)
         return PreparedRequest(request, caller, template, self._providers.resolve(call.model), call, key)
 
-    def _call(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[ProviderCall, str]:
-        """What would be sent, and its cache key."""
-        if request.cache_mode is not CacheMode.DEFAULT:
-            return self._make_call(request, caller, template)
+    def _recent_call(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[ProviderCall, str]:
         # The text of the parameters: as values, 1 and True and 1.0 are equal.
         parameters = repr(request.parameters)
         made_of = (template.template_id, template.revision, request.input, parameters, request.model, caller)
-        with self._lock:
-            found = self._calls.get(made_of)
+        found = self.recent.get(made_of)
         if found is None:
             found = self._make_call(request, caller, template)
-            if _chars(found[0]) <= MAX_REMEMBERED_CHARS:
-                with self._lock:
-                    self._calls[made_of] = found
+            self.recent.put(made_of, found, len(request.input) + len(parameters) + _chars(found[0]))
         return found
 
     def _make_call(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[ProviderCall, str]:
+        """What would be sent, and its cache key."""
         messages = template.render(request.input, request.parameters)
         model = self._models.of(caller).choose(request.model, template)
         call = ProviderCall(model, messages, self._options(template, caller), template.output_format)

@@ -45,7 +45,7 @@ class PreviewService:
 
     def preview(self, request: GenerateRequest, caller: Caller) -> Preview:
         """Raises an `InputError` that names the invalid fields."""
-        prepared = self._preparer.prepare(request, caller)
+        prepared = self._preparer.prepare(request, caller, remember=False)
         size = _size(prepared.call)
         most_input = size + FRAME_TOKENS
         limit = prepared.call.options.get("max_output_tokens")

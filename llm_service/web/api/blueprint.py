@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import Any, TypeVar
 
 import marshmallow as ma
@@ -11,6 +11,7 @@ from flask_smorest import Blueprint as SmorestBlueprint
 
 from llm_service.core.errors import InvalidInput
 
+from ..context import services
 from ..http.current import current_request
 from ..http.errors import NotAcceptable, fields_of
 from ..http.problems import PROBLEMS, STATUS_IN_PATH
@@ -22,7 +23,6 @@ from ..schemas.problems import ProblemSchema
 V = TypeVar("V", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
 PROBLEM_TYPE = "application/problem+json"
-MAX_REMEMBERED_BYTES = 16 * 1024
 # The statuses of a limit that is reached.
 LIMITED = (402, 429)
 RATE_LIMIT_HEADERS = {
@@ -67,14 +67,19 @@ class Blueprint(SmorestBlueprint):
     def alt_response(self, *args: Any, **kwargs: Any) -> Callable[[V], V]:
         return _document_only(super().alt_response(*args, **kwargs))
 
-    def body(self, schema: ma.Schema, **documented: Any) -> Callable[[V], Callable[..., Any]]:
-        """Parse the JSON body strictly, validate it with the schema, and pass it to the view as a dict."""
+    def body(self, schema: ma.Schema, *, repeats: bool = False, **documented: Any) -> Callable[[V], Callable[..., Any]]:
+        """Parse the JSON body strictly, validate it with the schema, and pass it to the view as a dict.
+
+        `repeats`: the same body often comes again.
+        """
         document = _document_only(super().arguments(schema, **documented))
 
         def decorate(view: V) -> Callable[..., Any]:
             @wraps(document(view))
             def reading(*args: Any, **kwargs: Any) -> Any:
-                return view(_values(schema, current_request()), *args, **kwargs)
+                request = current_request()
+                values = _recent_values(schema, request) if repeats else _load(schema, read_body(request))
+                return view(values, *args, **kwargs)
 
             return reading
 
@@ -122,13 +127,16 @@ def _document_only(decorator: Callable[[V], Any]) -> Callable[[V], V]:
     return decorate
 
 
-def _values(schema: ma.Schema, request: Request) -> Any:
+def _recent_values(schema: ma.Schema, request: Request) -> Any:
     """The body's values, validated. Nobody may change them: requests with the same body share them."""
-    body = read_body(request)
-    # Whoever controls the cache gets no copy kept.
-    if len(body) > MAX_REMEMBERED_BYTES or "HTTP_CACHE_CONTROL" in request.environ:
-        return _load(schema, body)
-    return _remembered(schema, body)
+    body, recent = read_body(request), services().recent_bodies
+    if "HTTP_CACHE_CONTROL" in request.environ:
+        return _load(schema, body)  # who controls the cache wants no copy
+    values = recent.get((schema, body))
+    if values is None:
+        values = _load(schema, body)
+        recent.put((schema, body), values, 2 * len(body))
+    return values
 
 
 def _load(schema: ma.Schema, body: bytes) -> Any:
@@ -138,10 +146,6 @@ def _load(schema: ma.Schema, body: bytes) -> Any:
         return schema.load(values)
     except ma.ValidationError as error:
         raise InvalidInput.of(fields_of(error.messages)) from error
-
-
-# A cache hit repeats an earlier body, which need not be parsed and validated again.
-_remembered = lru_cache(maxsize=256)(_load)
 
 
 def _check_request() -> None:

@@ -105,7 +105,7 @@ def document_generation(blp: Blueprint, *codes: str, in_path: bool = False) -> D
 
 
 @blp.route("/generate", methods=["POST"])
-@blp.body(GenerateRequestSchema(), example=GENERATE_EXAMPLE)
+@blp.body(GenerateRequestSchema(), repeats=True, example=GENERATE_EXAMPLE)
 @document_generation(blp, *GENERATION_ERRORS)
 @blp.doc(operationId="generate")
 def generate(body: dict[str, Any]) -> Response:

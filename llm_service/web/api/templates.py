@@ -44,7 +44,7 @@ def show(template_id: str) -> Response:
 
 
 @blp.route("/<template_id>/generate", methods=["POST"])
-@blp.body(TemplateRequestSchema())
+@blp.body(TemplateRequestSchema(), repeats=True)
 @document_generation(blp, *GENERATION_ERRORS, in_path=True)
 @blp.doc(operationId="generateWithTemplate")
 def generate(body: dict[str, Any], template_id: str) -> Response:

@@ -107,7 +107,7 @@ def test_a_changed_template_renders_again(tmp_path: Path) -> None:
 
 def test_long_messages_are_not_remembered(tmp_path: Path) -> None:
     preparing = preparer_of(flagged(tmp_path))
-    for size, remembered in ((30_000, True), (50_000, False)):
+    for size, remembered in ((15_000, True), (50_000, False)):
         asked = GenerateRequest("flagged", "x" * size)
         assert (preparing.prepare(asked, LOCAL).call is preparing.prepare(asked, LOCAL).call) is remembered
 
