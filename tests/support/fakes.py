@@ -94,7 +94,7 @@ class ListGenerations:
     def interrupt_older_than(self, created_ms: int, now_ms: int) -> Sequence[Generation]:
         return []
 
-    def record_hit(self, generation: Generation, answer_id: str) -> bool:
+    def record_hit(self, generation: Generation, answer_id: str, *, durable: bool) -> bool:
         if answer_id in self.deleted:
             return False
         self._write("hit", generation)

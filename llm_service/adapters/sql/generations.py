@@ -131,9 +131,9 @@ class SqlGenerations:
     def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True) -> T:
         return self._database.write(lambda connection: work(SqlUnitOfWork(connection, self._kept_texts)), short=short)
 
-    def record_hit(self, generation: Generation, answer_id: str) -> bool:
+    def record_hit(self, generation: Generation, answer_id: str, *, durable: bool) -> bool:
         if generation.answer_id == answer_id:
-            return self._insert_sharing(generation)
+            return self._insert_sharing(generation, durable=durable)
 
         def work(connection: Connection) -> bool:
             if not texts.are_there(connection, answer_id):
@@ -141,11 +141,11 @@ class SqlGenerations:
             SqlGenerationWriter(connection, self._kept_texts).start(generation)
             return True
 
-        return self._database.write(work, durable=False, short=True)
+        return self._database.write(work, durable=durable, short=True)
 
     def record_started(self, generation: Generation) -> Generation:
         if generation.answer_id != generation.request_id:
-            if self._insert_sharing(generation):
+            if self._insert_sharing(generation, durable=False):
                 return generation
             # The shared texts were deleted in the meantime.
             generation = replace(generation, answer_id=generation.request_id)
@@ -182,12 +182,12 @@ class SqlGenerations:
         query = select(generations.c.request_id).where(_UNFINISHED, generations.c.status == Status.RUNNING.value)
         return self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
-    def _insert_sharing(self, generation: Generation) -> bool:
+    def _insert_sharing(self, generation: Generation, *, durable: bool) -> bool:
         """Insert a row that shares texts; False: they are gone. Concurrent inserts become one statement."""
         row: dict[str, Any] = generation_row(self._kept_texts(generation))
         try:
             insert_row = InsertRow(_INSERT_GENERATION, row, partial(count, generation=generation))
-            self._database.write(insert_row, durable=False, short=True)
+            self._database.write(insert_row, durable=durable, short=True)
         except IntegrityError:
             return False
         return True

@@ -11,7 +11,7 @@ from .sqlite.database import Database
 from .tables import generations, idempotency_keys
 
 LIFETIME_MS = 24 * 3600 * 1000
-# After this, a key without a generation is free: its process died between the two commits.
+# After this, a key without a generation is free: its process died between the two commits, or a power cut took the second.
 ORPHAN_MS = 60 * 1000
 # A failed request may be repeated with its key.
 _FREE_AGAIN = {Status.FAILED.value, Status.CANCELLED.value, Status.INTERRUPTED.value}

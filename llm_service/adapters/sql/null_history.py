@@ -42,8 +42,8 @@ class NullGenerations:
             self.running.pop(request_id, None)
         return result
 
-    def record_hit(self, generation: Generation, answer_id: str) -> bool:
-        self._transaction(lambda unit: unit.generations.start(generation), durable=False, short=True)
+    def record_hit(self, generation: Generation, answer_id: str, *, durable: bool) -> bool:
+        self._transaction(lambda unit: unit.generations.start(generation), durable=durable, short=True)
         return True
 
     def record_started(self, generation: Generation) -> Generation:

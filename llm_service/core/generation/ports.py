@@ -269,8 +269,10 @@ class GenerationStore(Protocol):
         """
         ...
 
-    def record_hit(self, generation: Generation, answer_id: str) -> bool:
+    def record_hit(self, generation: Generation, answer_id: str, *, durable: bool) -> bool:
         """Store a generation that the cache answered with the stored answer `answer_id`.
+
+        `durable`: a power cut does not lose it.
 
         False, and nothing is stored: the answer was deleted, perhaps by another process.
         """

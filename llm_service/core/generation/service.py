@@ -226,7 +226,8 @@ class GenerationService:
             latency_ms=round(start.stopwatch.total_ms()),
             finished_ms=self._clock.now_ms(),
         )
-        if not self._store.record_hit(generation, answer.answer_id):
+        # A caller with a key may ask for the same answer after a power cut.
+        if not self._store.record_hit(generation, answer.answer_id, durable=start.detached):
             self._cache.discard(generation.cache_key)
             return None
         start.stopwatch.lap("store")
