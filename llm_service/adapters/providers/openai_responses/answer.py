@@ -55,8 +55,9 @@ class Answer:
             raise from_error_object(response.get("error"))
         late: list[ProviderEvent] = []
         if not self._parts:
-            text, self.refused = _whole_text(response)
+            text, refused = _whole_text(response)
             if text:
+                self.refused = refused
                 self.add(text)
             late += self.new_text()
         reason = _incomplete_reason(response, self.refused)

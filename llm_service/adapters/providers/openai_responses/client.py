@@ -71,5 +71,5 @@ def _made_by_sdk(api_key: str | None, base_url: str | None) -> httpx2.Request:
         sdk = openai.OpenAI(api_key=api_key or "none", base_url=base_url, max_retries=0, http_client=http_client)
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         sdk.post("/responses", cast_to=httpx2.Response, body={}, options={"headers": headers})
-    del made[0].headers[_TIMEOUT_HEADER]
+    made[0].headers.pop(_TIMEOUT_HEADER, None)
     return made[0]

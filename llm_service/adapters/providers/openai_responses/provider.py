@@ -148,7 +148,7 @@ class OpenAIProvider:
 
                         raise from_error_object(event)
             except Exception:
-                yield from answer.new_text()  # what came before it is kept
+                yield from answer.new_text()  # keep the text that arrived before the error
                 raise
             if answer.has_new_text:
                 # What arrived together is passed on together.
