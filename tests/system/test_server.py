@@ -1,5 +1,6 @@
 """The server as a process: it starts as `make run` does, refuses what it must, and loses nothing when it is killed."""
 
+import fcntl
 import http.client
 import json
 import os
@@ -11,15 +12,16 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from tests.support.calls import ask, get, provider, stream
 from tests.support.clocks import until
 from tests.support.constants import KEY_CANARY
-from tests.support.processes import Server, free_port, gunicorn, serving, stop
+from tests.support.processes import Server, free_port, gunicorn, serving, stop, wait_until_ready
 from tests.support.upstream import Upstream
 
 
@@ -243,3 +245,42 @@ def test_a_broken_template_stops_the_start_with_file_and_line(tmp_path: Path) ->
 def test_another_address_by_hand_is_refused_too(tmp_path: Path) -> None:
     process = gunicorn(tmp_path, GUNICORN_CMD_ARGS="--bind 0.0.0.0:0")
     assert process.wait(60) == 78
+
+
+def test_several_workers_fail_with_the_code_of_the_one_check(tmp_path: Path) -> None:
+    process = gunicorn(tmp_path, APP_PROMPTS_DIR="/nowhere", WEB_CONCURRENCY="3")
+    assert process.wait(60) == 1
+    log = (tmp_path / "server.log").read_text()
+    assert log.count("/nowhere: the folder of prompt files does not exist") == 1
+    assert "Traceback" not in log
+
+
+@pytest.fixture(name="waiting")
+def _waiting(tmp_path: Path) -> Iterator[tuple[Server, IO[str]]]:
+    """A server whose start check waits for the migration lock, which whoever closes the file gives up."""
+    port, lock = str(free_port()), tmp_path / ".service.db.migrate"
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        server = Server(f"http://127.0.0.1:{port}", gunicorn(tmp_path, PORT=port), tmp_path / "server.log")
+        try:
+            until(lambda: "Booting worker" in server.log.read_text())
+            # Time to import the app: what follows must not succeed only because a worker was too early.
+            time.sleep(2)
+            yield server, held
+        finally:
+            stop(server.process)
+
+
+def test_workers_serve_nothing_before_the_check_has_passed(waiting: tuple[Server, IO[str]]) -> None:
+    server, held = waiting
+    with pytest.raises(TimeoutError):
+        urllib.request.urlopen(f"{server.base_url}/api/v1/health", timeout=1)
+    assert not (server.log.parent / "service.db").exists()
+    held.close()
+    wait_until_ready(server)
+
+
+def test_a_server_that_waits_for_its_check_stops_at_once(waiting: tuple[Server, IO[str]]) -> None:
+    server, _ = waiting
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(10) == 0

@@ -7,14 +7,16 @@ import logging
 import logging.config
 import re
 from collections.abc import Iterable, MutableMapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from llm_service.core.access.keys import KEY_PREFIX
-from llm_service.core.generation.model import Generation
-from llm_service.core.templates.model import TemplateSet
-from llm_service.core.templates.ports import TemplateFault
+
+if TYPE_CHECKING:  # gunicorn's master needs the log, and what it imports is in memory twice
+    from llm_service.core.generation.model import Generation
+    from llm_service.core.templates.model import TemplateSet
+    from llm_service.core.templates.ports import TemplateFault
 
 # OpenAI's keys, this service's own, the value of an Authorization header, a password in a URL.
 _PATTERNS = re.compile(
@@ -69,7 +71,7 @@ class LogReporter:
     def __init__(self) -> None:
         self._log = structlog.get_logger("llm_service")
 
-    def ended(self, generation: Generation) -> None:
+    def ended(self, generation: "Generation") -> None:
         self._log.warning(
             "generation",
             request_id=generation.request_id,
@@ -80,10 +82,10 @@ class LogReporter:
             ms=generation.latency_ms,
         )
 
-    def templates_changed(self, templates: TemplateSet) -> None:
+    def templates_changed(self, templates: "TemplateSet") -> None:
         self._log.info("templates", state="changed", templates=len(templates))
 
-    def templates_refused(self, faults: Sequence[TemplateFault]) -> None:
+    def templates_refused(self, faults: Sequence["TemplateFault"]) -> None:
         self._log.error("templates", state="refused", faults=[str(fault) for fault in faults])
 
     def templates_not_kept(self, error: OSError) -> None:

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from ..transport import Response
     from .client import ResponsesClient
 
-# The SDK's own default for `base_url`.
-OPENAI_URL = "https://api.openai.com/v1"
 MAX_JSON_BODY_BYTES = 16 * 1024 * 1024
 # After the terminal event: how long to wait for the end of the body. Then the connection can be reused.
 DRAIN_S = 0.05
