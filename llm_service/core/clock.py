@@ -1,5 +1,6 @@
 """Time and waiting for the core. No other module of the core sleeps or reads a clock."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 MINUTE_MS = 60_000
@@ -21,6 +22,27 @@ class Event(Waker, Protocol):
     def wait(self, timeout: float | None = None) -> bool: ...
 
 
+class Alarm(Protocol):
+    """Calls a function after a time. For what waits often: setting it costs much less than a wait with a timeout."""
+
+    @property
+    def rang(self) -> bool:
+        """Whether it rang since it was set."""
+        ...
+
+    def set(self, seconds: float) -> None:
+        """Ring in `seconds`, or up to 0.1 s later; once, and instead of when it was set to before."""
+        ...
+
+    def cancel(self) -> None:
+        """Never ring again. Whoever made the alarm calls this."""
+        ...
+
+
+MakeAlarm = Callable[[Callable[[], object]], Alarm]
+"""The function must neither wait nor raise: all alarms are rung one after the other."""
+
+
 class Clock(Protocol):
     """Wall time for people, monotonic time for durations and deadlines."""
 
@@ -32,4 +54,8 @@ class Clock(Protocol):
 
     def wait(self, event: Event, timeout_s: float) -> bool:
         """Wait until the event is set, at most this long. Returns whether it is set."""
+        ...
+
+    def alarm(self, ring: Callable[[], object]) -> Alarm:
+        """As `MakeAlarm`."""
         ...

@@ -15,6 +15,7 @@ import trustme
 
 from llm_service.adapters.providers.http1 import MAX_HEAD_BYTES, Http1Connection, Limit
 from llm_service.adapters.providers.transport import DeadlineTransport
+from llm_service.adapters.runtime.clock import SystemClock
 from tests.support.clocks import until
 
 REQUEST = b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
@@ -91,7 +92,7 @@ def keeps_open(*answers: bytes) -> Serve:
 
 
 def soon() -> Limit:
-    return Limit(time.monotonic() + 60)
+    return Limit(time.monotonic() + 60, SystemClock().alarm)
 
 
 def exchange(connection: Http1Connection, more: bytes = b"") -> tuple[int, Sequence[tuple[bytes, bytes]], bytes]:

@@ -72,7 +72,8 @@ def at(proxy: HttpProxy, login: str = "") -> Proxy:
 
 
 def post(transport: DeadlineTransport, within_s: float = 60, stopped_by: CallContext | None = None) -> dict[str, Any]:
-    with closing(transport.send(json.dumps(BODY).encode(), within_s, stopped_by)) as response:
+    context = stopped_by or CallContext(time.monotonic() + within_s, SystemClock())
+    with closing(transport.send(json.dumps(BODY).encode(), within_s, context)) as response:
         answer: dict[str, Any] = json.loads(b"".join(response))
         return answer
 

@@ -2,7 +2,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from llm_service.adapters.providers.sse import MAX_EVENT_BYTES, EventTooLarge, parse_events
+from llm_service.adapters.providers.sse import MAX_EVENT_BYTES, EventParser, EventTooLarge
 
 STREAM = (
     b': comment\n\nevent: one\ndata: {"a": 1}\n\ndata:two\r\ndata: lines\r\n\r\nevent: x\rdata: \xc3\xa9\r\rid: 3\n\n'
@@ -12,7 +12,8 @@ EVENTS = [b'{"a": 1}', b"two\nlines", "é".encode()]
 
 
 def parsed(chunks: Iterable[bytes]) -> list[bytes]:
-    return [event for events in parse_events(chunks) for event in events]
+    parser = EventParser()
+    return [event for chunk in chunks for event in parser.feed(chunk)]
 
 
 @pytest.mark.parametrize("cut", range(len(STREAM)))
@@ -27,9 +28,10 @@ def test_byte_by_byte() -> None:
 @pytest.mark.parametrize("line", [b"x" * (MAX_EVENT_BYTES + 10_000), (b"data: " + b"x" * 1000 + b"\n") * 1100])
 def test_an_endless_event_is_refused(line: bytes) -> None:
     with pytest.raises(EventTooLarge):
-        list(parse_events(line[start : start + 4096] for start in range(0, len(line), 4096)))
+        parsed(line[start : start + 4096] for start in range(0, len(line), 4096))
 
 
 def test_what_arrives_together_is_parsed_together() -> None:
+    parser = EventParser()
     chunks = [b"data: a\n\ndata: b\n\nda", b"ta: c\n", b"\ndata\ndata: d\n\n"]
-    assert list(parse_events(chunks)) == [[b"a", b"b"], [b"c", b"\nd"]]
+    assert [parser.feed(chunk) for chunk in chunks] == [[b"a", b"b"], [], [b"c", b"\nd"]]

@@ -1,7 +1,6 @@
 """Bad requests as HTTP, row by row of the list of bad inputs."""
 
 import json
-import logging
 import re
 import tracemalloc
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from llm_service.bootstrap.settings import Settings
 from tests.support.bad_input import Bad
 from tests.support.bad_requests import HISTORY, MISSING, ROWS
 from tests.support.constants import KEY_CANARY, OWN_PAGE, ROOT
+from tests.support.logs import logged
 from tests.support.requests import BODY, GENERATE, get
 from tests.support.upstream import Upstream
 
@@ -75,15 +75,14 @@ def test_paths_that_are_not_there_are_not_remembered(client: FlaskClient) -> Non
             assert get(client, f"/api/v1/templates/nowhere{number}_v1")[0] == 404
         return tracemalloc.get_traced_memory()[0]
 
-    # What pytest keeps of each log line is not the service's.
-    logging.disable(logging.CRITICAL)
-    tracemalloc.start()
-    try:
-        before = ask(0, 300)
-        after = ask(300, 700)
-    finally:
-        tracemalloc.stop()
-        logging.disable(logging.NOTSET)
+    # What is kept of each log line is not the service's.
+    with logged("CRITICAL"):
+        tracemalloc.start()
+        try:
+            before = ask(0, 300)
+            after = ask(300, 700)
+        finally:
+            tracemalloc.stop()
     assert after - before < 300_000, "less than a fifth of what the paths alone would take with an entry each"
 
 

@@ -1,7 +1,6 @@
 """Keys over HTTP: what lets in, what does not, and that nobody can tell why."""
 
 import json
-import logging
 import sqlite3
 import time
 from collections.abc import Callable
@@ -14,13 +13,13 @@ from flask import Flask
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from llm_service.adapters.observability.logs import configure_logging
 from llm_service.app import services_of
 from llm_service.core.access.keys import make_key, with_checksum
 from llm_service.web.security.authentication import INVALID_KEY
 from tests.support.constants import OWN_PAGE
 from tests.support.keys import KeyClient, bearer, signed_in, token_of
 from tests.support.keys import make_key as key_of
+from tests.support.logs import logged
 from tests.support.requests import BODY, GENERATE
 
 STATUS = "/api/v1/status"
@@ -238,19 +237,8 @@ def test_a_key_s_models_are_kept_to_through_every_entry(
 @pytest.fixture(name="events")
 def _events() -> Any:
     """What the security log says, as the real formatter writes it."""
-    lines: list[str] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(self.format(record))
-
-    configure_logging("INFO", [])
-    root = logging.getLogger()
-    keep = Keep()
-    keep.setFormatter(root.handlers[0].formatter)
-    root.handlers = [keep]
-    yield lines
-    root.handlers = []
+    with logged("INFO") as lines:
+        yield lines
 
 
 def test_what_happens_at_the_doors_is_logged_with_ids_and_without_secrets(closed: Flask, events: list[str]) -> None:

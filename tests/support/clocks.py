@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable
 
-from llm_service.core.clock import Event
+from llm_service.adapters.runtime.clock import SystemClock
+from llm_service.core.clock import Alarm, Event
 
 NOW_MS = 1_790_000_000_000
 
@@ -11,13 +12,14 @@ NOW_MS = 1_790_000_000_000
 class ManualClock:
     """Time passes when something sleeps, or when the test says so: `ms` is the date.
 
-    Waiting for an event is real: background threads of the test set it.
+    Waiting for an event is real: background threads of the test set it. So are alarms.
     """
 
     def __init__(self, ms: int = NOW_MS) -> None:
         self.ms = ms
         # Deadlines also go to adapters that look at the system's clock.
         self._offset_s = time.monotonic() - ms / 1000
+        self._real = SystemClock()
 
     def now_ms(self) -> int:
         return self.ms
@@ -30,6 +32,9 @@ class ManualClock:
 
     def wait(self, event: Event, timeout_s: float) -> bool:
         return event.wait(timeout_s)
+
+    def alarm(self, ring: Callable[[], object]) -> Alarm:
+        return self._real.alarm(ring)
 
     def advance(self, seconds: float) -> None:
         self.ms += round(seconds * 1000)

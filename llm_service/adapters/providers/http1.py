@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 import httpcore2
 import httptools
 
+from llm_service.core.clock import Alarm, MakeAlarm
+
 from .proxies import Proxy
 from .tunnel import open_tunnel, proxy_errors
 
@@ -24,12 +26,13 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Limit:
-    """When an exchange must be over. `idle_s`, if set, also limits each wait."""
+    """When an exchange must be over. `idle_s`, if set, also limits each wait for its response."""
 
-    __slots__ = ("deadline", "idle_s")
+    __slots__ = ("deadline", "idle_s", "make_alarm")
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, make_alarm: MakeAlarm) -> None:
         self.deadline = deadline
+        self.make_alarm = make_alarm
         self.idle_s: float | None = None
 
     def wait_s(self) -> float:
@@ -56,7 +59,9 @@ class Http1Connection:
         self._tls = tls
         self._proxy = proxy
         self._socket: socket.socket | None = None
+        self._alarm: Alarm | None = None
         self._aborted = False
+        self._timed_out = False
         self._broken = False
         self._response: _Response | None = None
         self._expires_at = 0.0
@@ -73,6 +78,9 @@ class Http1Connection:
         except OSError:
             # A server may answer, and close, before it has read all: reading tells. The error may be one of TLS.
             self._broken = True
+        # The alarm limits the reads, of which there is one for each token.
+        connected.settimeout(None)
+        self._alarm = limit.make_alarm(self._time_out)
 
     def read_head(self, limit: Limit) -> tuple[int, Headers]:
         """The final response's status and headers."""
@@ -110,10 +118,11 @@ class Http1Connection:
     def end_exchange(self) -> bool:
         """Whether the connection can be used again."""
         self._expires_at = time.monotonic() + KEEPALIVE_S
+        self._cancel_alarm()
         if self._response is None or self._socket is None:
             return False
         self._response.close()
-        return self._response.allows_another and not self._aborted and not self._broken
+        return self._response.allows_another and not (self._aborted or self._timed_out or self._broken)
 
     def is_alive(self) -> bool:
         """Whether an idle connection can be used: neither too old nor closed by the server."""
@@ -132,15 +141,29 @@ class Http1Connection:
     def abort(self) -> None:
         """End the exchange. While TCP connects there is nothing to wake: nothing is sent then."""
         self._aborted = True
+        self._shut_down()
+
+    def close(self) -> None:
+        self._cancel_alarm()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _cancel_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _time_out(self) -> None:
+        self._timed_out = True
+        self._shut_down()
+
+    def _shut_down(self) -> None:
+        """Wake the reader."""
         if (connected := self._socket) is not None:
             # The plain system call: a TLS socket's own `shutdown` would remove the TLS layer under a reader.
             with suppress(OSError):
                 socket.socket.shutdown(connected, socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
 
     @property
     def _current(self) -> "_Response":
@@ -195,21 +218,31 @@ class Http1Connection:
             raise httpcore2.ConnectError("stopped")
 
     def _receive(self, limit: Limit) -> bytes:
-        if self._socket is None:
+        if self._socket is None or self._alarm is None:
             raise httpcore2.ReadError("closed")
+        self._alarm.set(limit.wait_s())
         try:
-            self._socket.settimeout(limit.wait_s())
-            return self._socket.recv(READ_BYTES)
-        except TimeoutError as error:
-            raise httpcore2.ReadTimeout(str(error)) from error
+            data = self._socket.recv(READ_BYTES)
         except OSError as error:
+            self._refuse_if_timed_out()
             raise httpcore2.ReadError(str(error)) from error
+        if not data:
+            self._refuse_if_timed_out()
+        return data
+
+    def _refuse_if_timed_out(self) -> None:
+        if self._timed_out:
+            raise httpcore2.ReadTimeout("The server sent nothing in time.")
 
 
 class _Response:
     """Parses one response; its `on_` methods are llhttp's callbacks. Interim responses (1xx) are skipped."""
 
     def __init__(self) -> None:
+        self._body: list[bytes] = []
+        # What follows the response was not asked for, and is not its body.
+        self._body_ends_at: int | None = None
+        self.on_body = self._body.append  # nothing of ours runs for each chunk
         self._parser = httptools.HttpResponseParser(self)
         # Real servers send these. They mislead only who shares a connection with others, which nobody does here.
         self._parser.set_dangerous_leniencies(
@@ -219,13 +252,11 @@ class _Response:
             lenient_spaces_after_chunk_size=True,
             lenient_version=True,
         )
-        self._body: list[bytes] = []
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.has_head = False
         self.complete = False
         self._keeps_alive = False
-        # What follows the response was not asked for.
         self._followed = False
 
     def feed(self, data: bytes) -> None:
@@ -242,7 +273,8 @@ class _Response:
 
     def take(self) -> bytes:
         """The part of the body that has arrived since the last call."""
-        body, self._body = self._body, []
+        body = self._body[: self._body_ends_at]
+        self._body.clear()
         return body[0] if len(body) == 1 else b"".join(body)
 
     @property
@@ -271,14 +303,11 @@ class _Response:
         self.status = self._parser.get_status_code()
         self.has_head = self.status >= 200 or self.status == 101
 
-    def on_body(self, data: bytes) -> None:
-        if not self._followed:
-            self._body.append(data)
-
     def on_message_complete(self) -> None:
         if self._followed:
             return
         self.complete = self.has_head
+        self._body_ends_at = len(self._body) if self.complete else None
         # Afterwards the parser would speak of the next message.
         self._keeps_alive = self._parser.should_keep_alive()
         if not self.has_head:

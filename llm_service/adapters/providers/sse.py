@@ -1,6 +1,6 @@
-"""Parses server-sent events from a stream of bytes (WHATWG HTML, section 9.2)."""
+"""Parses server-sent events from bytes (WHATWG HTML, section 9.2)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 MAX_EVENT_BYTES = 1024 * 1024
 
@@ -9,40 +9,46 @@ class EventTooLarge(Exception):
     """One event, or one line, is larger than `MAX_EVENT_BYTES`."""
 
 
-def parse_events(chunks: Iterable[bytes]) -> Iterator[Sequence[bytes]]:
-    """Yield the data of the events that a chunk completes, if any. Text after the last blank line is dropped.
+class EventParser:
+    """Takes the bytes as they arrive. Text after the last blank line is never an event."""
 
-    Raises `EventTooLarge`.
-    """
-    data, size = list[bytes](), 0
-    for lines in _lines(chunks):
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        # Of the event that is not complete.
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> Sequence[bytes]:
+        """The data of the events that `chunk` completes.
+
+        Raises `EventTooLarge`.
+        """
         events: list[bytes] = []
-        for line in lines:
+        data, size = self._data, self._size
+        for line in self._lines(chunk):
             size += len(line)
             if size > MAX_EVENT_BYTES:
                 raise EventTooLarge
-            if not line:
+            if line[:5] == b"data:":
+                data.append(line[6:] if line[5:6] == b" " else line[5:])
+            elif not line:
                 if data:
                     events.append(data[0] if len(data) == 1 else b"\n".join(data))
                 data, size = [], 0
-            elif line.startswith(b"data:"):
-                data.append(line[5:].removeprefix(b" "))
             elif line == b"data":
                 data.append(b"")
-        if events:
-            yield events
+        self._data, self._size = data, size
+        return events
 
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[Sequence[bytes]]:
-    """The lines that each chunk completes. They end with LF, CR LF or CR."""
-    buffer = bytearray()
-    for chunk in chunks:
-        unseen = max(len(buffer) - 1, 0)
-        buffer += chunk
+    def _lines(self, chunk: bytes) -> Sequence[bytes]:
+        """The lines that `chunk` completes. They end with LF, CR LF or CR."""
+        rest = self._rest
+        unseen = max(len(rest) - 1, 0)
+        rest += chunk
         # A final CR may be half of a CR LF: it stays for the next chunk.
-        end = max(buffer.rfind(b"\n", unseen), buffer.rfind(b"\r", unseen, -1)) + 1
-        if len(buffer) - end > MAX_EVENT_BYTES:
+        end = max(rest.rfind(b"\n", unseen), rest.rfind(b"\r", unseen, -1)) + 1
+        if len(rest) - end > MAX_EVENT_BYTES:
             raise EventTooLarge
-        if end:
-            yield bytes(buffer[:end]).splitlines()
-            del buffer[:end]
+        lines = bytes(rest[:end]).splitlines()
+        del rest[:end]
+        return lines

@@ -53,12 +53,12 @@ class DeadlineTransport:
         self._lock = threading.Lock()
         self._idle: deque[Http1Connection] = deque(maxlen=KEEP_IDLE)
 
-    def send(self, body: bytes, seconds: float, context: CallContext | None = None) -> "Response":
+    def send(self, body: bytes, seconds: float, context: CallContext) -> "Response":
         """Send a request, and return its response when the head has arrived; the caller closes it.
 
         `seconds`: how long everything may take, until the end of the response. If `context` is stopped, everything ends.
         """
-        limit = Limit(time.monotonic() + seconds)
+        limit = Limit(time.monotonic() + seconds, context.alarm)
         exchange = _Exchange(self._take() or self._new(), context, self._give_back)
         try:
             exchange.connection.send(b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(body), body), limit)
@@ -114,12 +114,8 @@ class Response(httpx2.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         """The body's bytes as they were sent, even if they are compressed."""
-        size = 0
-        for chunk in self._exchange.connection.read_body(self.limit):
-            size += len(chunk)
-            if self.status >= 300 and size > MAX_ERROR_BODY_BYTES:
-                return
-            yield chunk
+        body = self._exchange.connection.read_body(self.limit)
+        return body if self.status < 300 else _beginning(body)
 
     def for_httpx(self) -> httpx2.Response:
         """The same response, with httpx's ways to read the body."""
@@ -129,19 +125,28 @@ class Response(httpx2.SyncByteStream):
         self._exchange.close(reusable=True)
 
 
+def _beginning(body: Iterator[bytes]) -> Iterator[bytes]:
+    """Of an error: nobody needs more of it."""
+    size = 0
+    for chunk in body:
+        size += len(chunk)
+        if size > MAX_ERROR_BODY_BYTES:
+            return
+        yield chunk
+
+
 class _Exchange:
     """A connection while one request uses it. The call's `stop` aborts it."""
 
     def __init__(
-        self, connection: Http1Connection, context: CallContext | None, give_back: Callable[[Http1Connection], None]
+        self, connection: Http1Connection, context: CallContext, give_back: Callable[[Http1Connection], None]
     ) -> None:
         self.connection = connection
         self._context = context
         self._give_back = give_back
         self._closed = False
         self._lock = threading.Lock()
-        if context is not None:
-            context.on_stop(self._abort)
+        context.on_stop(self._abort)
 
     def _abort(self) -> None:
         with self._lock:
@@ -154,8 +159,7 @@ class _Exchange:
             if self._closed:
                 return
             self._closed = True
-        if self._context is not None:
-            self._context.on_stop(None)
+        self._context.on_stop(None)
         if self.connection.end_exchange() and reusable:
             self._give_back(self.connection)
         else:

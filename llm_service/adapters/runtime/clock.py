@@ -1,10 +1,15 @@
 """The system clock and request ids."""
 
 import time
+from collections.abc import Callable
+from functools import cached_property
 
 import uuid_utils
 
 from llm_service.core.clock import Event
+
+from .alarms import Alarm, Alarms
+from .background import make_spawn
 
 
 class SystemClock:
@@ -21,6 +26,13 @@ class SystemClock:
 
     def wait(self, event: Event, timeout_s: float) -> bool:
         return event.wait(timeout_s)
+
+    def alarm(self, ring: Callable[[], object]) -> Alarm:
+        return self._alarms.add(ring)
+
+    @cached_property
+    def _alarms(self) -> Alarms:
+        return Alarms(make_spawn())
 
 
 def uuid7() -> str:

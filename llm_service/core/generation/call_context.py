@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from ..clock import Clock
+from ..clock import Alarm, Clock
 
 
 class CallContext:
@@ -40,6 +40,10 @@ class CallContext:
     def sleep(self, seconds: float) -> bool:
         """Wait; True if the call was stopped meanwhile."""
         return self._clock.wait(self._stopped, seconds)
+
+    def alarm(self, ring: Callable[[], object]) -> Alarm:
+        """An alarm of this call's clock, as `Clock.alarm`."""
+        return self._clock.alarm(ring)
 
     def on_stop(self, abort: Callable[[], None] | None) -> None:
         """Set what aborts the next wait (None = nothing). It is called at once if the call is already stopped."""

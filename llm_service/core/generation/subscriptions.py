@@ -7,7 +7,7 @@ of a subscription closes it.
 import threading
 from typing import Protocol
 
-from ..clock import Clock
+from ..clock import Alarm, Clock
 from ..errors import Failure, NotFound, ServiceError, UpstreamTruncated, error_of_code
 from ..limits.status import LimitStatuses
 from .in_flight import GenerationResult, InFlightGeneration
@@ -63,7 +63,7 @@ class LocalSubscription:
         self._clock = clock
         self._restarts = self._call.restarts
         self._waker = threading.Event()
-        self._watches = False
+        self._alarm: Alarm | None = None
         self.position = min(after, len(self._call.text_after(0))) if after else 0
         in_flight.subscribers.add(self._waker)
 
@@ -76,26 +76,32 @@ class LocalSubscription:
         return self._in_flight.collapsed
 
     def next(self, wait_s: float) -> Delta | GenerationResult | None:
-        if not self._watches:
-            self._watches = True
-            self._call.mark_shown()
-            self._call.watch(self._waker)
-            self._waker.set()  # there may be text already
-        until, left_s = self._clock.monotonic() + wait_s, wait_s
-        while self._clock.wait(self._waker, left_s):
+        alarm = self._alarm or self._watch()
+        alarm.set(wait_s)
+        while True:
+            self._waker.wait()
             self._waker.clear()
             if (event := self._look()) is not None:
                 return event
             # A wake-up does not mean new text for this subscription.
-            left_s = max(0.0, until - self._clock.monotonic())
-        return None
+            if alarm.rang:
+                return None
 
     def result(self, wait_s: float) -> GenerationResult | None:
         return self._end() if self._in_flight.wait_finished(wait_s) else None
 
     def close(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._call.unwatch(self._waker)
         self._in_flight.subscribers.remove(self._waker, self._clock.monotonic())
+
+    def _watch(self) -> Alarm:
+        self._alarm = self._clock.alarm(self._waker.set)
+        self._call.mark_shown()
+        self._call.watch(self._waker)
+        self._waker.set()  # there may be text already
+        return self._alarm
 
     def _look(self) -> Delta | GenerationResult | None:
         # The result first: no text is added after it.

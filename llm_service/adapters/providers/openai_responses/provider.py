@@ -9,7 +9,7 @@ second, so it is imported after the server listens (`warm`).
 import json
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
 
 from ..proxies import Proxy
-from ..sse import parse_events
+from ..sse import EventParser
 from .answer import Answer, usage_of
 from .strict_schema import strict_schema
 
@@ -51,6 +51,19 @@ _REFUSAL_DELTA = "response.refusal.delta"
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed")
 # Errors that persist until an operator acts; the readiness check shows them.
 _LASTING = (UpstreamAuth, UpstreamProxy, UpstreamQuota, UpstreamTls, UpstreamRedirect)
+
+
+class _Event(msgspec.Struct):
+    """What is read of an event; `code` and `error` are an error's."""
+
+    type: Any = None
+    delta: Any = None
+    response: Any = None
+    code: Any = None
+    error: Any = None
+
+
+_DECODER = msgspec.json.Decoder(list[_Event])
 
 
 class OpenAIProvider:
@@ -123,28 +136,27 @@ class OpenAIProvider:
         for events in received:
             try:
                 for event in events:
-                    kind = event.get("type")
-                    if kind == _TEXT_DELTA:
-                        answer.add(event.get("delta"))
-                    elif kind in _TERMINAL:
+                    if event.type == _TEXT_DELTA:
+                        answer.add(event.delta)
+                    elif event.type in _TERMINAL:
                         yield from answer.new_text()
                         try:
-                            last = answer.finish(event.get("response"), call.model, response.header(b"x-request-id"))
+                            last = answer.finish(event.response, call.model, response.header(b"x-request-id"))
                         except ServiceError:
-                            yield Billed(usage_of(event.get("response")))
+                            yield Billed(usage_of(event.response))
                             raise
                         response.limit.idle_s = DRAIN_S
                         _drain(received)
                         self._trouble = None
                         yield from last
                         return
-                    elif kind == _REFUSAL_DELTA:
+                    elif event.type == _REFUSAL_DELTA:
                         answer.refused = True
-                        answer.add(event.get("delta"))
-                    elif kind == "error":
+                        answer.add(event.delta)
+                    elif event.type == "error":
                         from .errors import from_error_object
 
-                        raise from_error_object(event)
+                        raise from_error_object({"code": event.code, "error": event.error})
             except Exception:
                 yield from answer.new_text()  # keep the text that arrived before the error
                 raise
@@ -165,8 +177,8 @@ def _request_body(call: ProviderCall) -> dict[str, Any]:
     return {**body, **{_OPTIONS[name]: value for name, value in call.options.items()}}
 
 
-def _events(response: "Response") -> Iterator[Iterable[dict[str, Any]]]:
-    """The body's events as objects, those that arrive together at once.
+def _events(response: "Response") -> Iterator[Iterable[_Event]]:
+    """The body's events, those that arrive together at once.
 
     A server that does not stream gives only the terminal event.
     """
@@ -175,7 +187,7 @@ def _events(response: "Response") -> Iterator[Iterable[dict[str, Any]]]:
         whole = json.loads(_read_bounded(response))
         if not isinstance(whole, dict) or not isinstance(whole.get("status"), str):
             raise UpstreamInvalidResponse("The model provider sent JSON that is not a response.")
-        yield [{"type": f"response.{whole['status']}", "response": whole}]
+        yield [_Event(type=f"response.{whole['status']}", response=whole)]
         return
     if media != "text/event-stream":
         shown = media if media.replace("/", "").replace("-", "").isalnum() and len(media) < 60 else "another type"
@@ -185,9 +197,10 @@ def _events(response: "Response") -> Iterator[Iterable[dict[str, Any]]]:
         unlike.max_attempts = 1
         unlike.may_be_billed = False
         raise unlike
-    for events in parse_events(_chunks(response)):
-        # One by one: what follows the terminal event need not be valid.
-        yield (_event(data) for data in events if data != b"[DONE]")
+    parser = EventParser()
+    for chunk in _chunks(response):
+        if data := parser.feed(chunk):
+            yield _decoded(data)
 
 
 def _chunks(response: "Response") -> Iterator[bytes]:
@@ -195,14 +208,20 @@ def _chunks(response: "Response") -> Iterator[bytes]:
     return response.for_httpx().iter_bytes() if response.header(b"content-encoding") else iter(response)
 
 
-def _event(data: bytes) -> dict[str, Any]:
+def _decoded(data: Sequence[bytes]) -> Iterable[_Event]:
+    """All in one call; or one by one, if one of them is not as usual: what follows the terminal event need not be valid."""
     try:
-        event = msgspec.json.decode(data)
+        events = _DECODER.decode(b"[%b]" % b",".join(data))
     except msgspec.DecodeError:
-        event = json.loads(data)  # more lenient: half a surrogate pair, NaN
+        events = []
+    return events if len(events) == len(data) else (_event(one) for one in data if one != b"[DONE]")
+
+
+def _event(data: bytes) -> _Event:
+    event = json.loads(data)  # more lenient: half a surrogate pair, NaN
     if not isinstance(event, dict):
         raise UpstreamInvalidResponse("The model provider sent an event that is not an object.")
-    return event
+    return _Event(**{name: event[name] for name in _Event.__struct_fields__ if name in event})
 
 
 def _drain(received: Iterator[Any]) -> None:

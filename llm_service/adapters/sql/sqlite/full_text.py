@@ -30,6 +30,7 @@ from sqlalchemy import (
 
 from llm_service.core.history.search import Search, Term, words_of
 
+from ..compiled import Compiled
 from ..tables import answers, generations
 from .group_writer import at_the_end
 
@@ -43,7 +44,9 @@ FIRST_WINDOW = 4000
 WINDOW_GROWTH = 4
 
 _index = table("search_index", column("rowid"), column("search_index"))
-_WRITE = text("INSERT INTO search_index (rowid, owner, input, output) VALUES (:document, :owner, :input, :output)")
+_WRITE = Compiled(
+    text("INSERT INTO search_index (rowid, owner, input, output) VALUES (:document, :owner, :input, :output)")
+)
 _REMOVE = text(
     "INSERT INTO search_index (search_index, rowid, owner, input, output) "
     "VALUES ('delete', :document, :owner, :input, :output)"
@@ -57,7 +60,7 @@ _fetched_position: ColumnClause[int] = literal_column("+generations.position", I
 
 def write(connection: Connection, document: int, owner: str, input: str, output: str | None) -> None:
     """Index final texts, at the end of the transaction."""
-    at_the_end(connection, lambda last: last.execute(_WRITE, _values(document, owner, input, output)))
+    at_the_end(connection, lambda last: _WRITE.execute(last, _values(document, owner, input, output)))
 
 
 def remove(connection: Connection, document: int, owner: str, input: str, output: str | None) -> None:
