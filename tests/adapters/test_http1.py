@@ -285,8 +285,11 @@ def test_a_header_that_would_add_another_is_not_sent(bad: str) -> None:
     assert seen == []
 
 
-def test_a_wait_ends_at_the_deadline_and_after_the_idle_time() -> None:
-    with server(keeps_open(SIZED[:-1])) as connection:
+@pytest.mark.parametrize("secured", [False, True])
+def test_a_wait_ends_at_the_deadline_and_after_the_idle_time(
+    tls: tuple[ssl.SSLContext, ssl.SSLContext], secured: bool
+) -> None:
+    with server(keeps_open(SIZED[:-1]), tls if secured else None) as connection:
         limit = soon()
         connection.send(REQUEST, limit)
         connection.read_head(limit)
@@ -296,6 +299,20 @@ def test_a_wait_ends_at_the_deadline_and_after_the_idle_time() -> None:
         limit.deadline = time.monotonic() - 1
         with pytest.raises(httpcore2.ReadTimeout):
             list(connection.read_body(limit))
+        assert not connection.end_exchange()
+
+
+def test_an_exchange_that_is_over_times_out_nothing() -> None:
+    with server(keeps_open(SIZED, SIZED)) as connection:
+        limit = soon()
+        connection.send(REQUEST, limit)
+        limit.idle_s = 0.05
+        connection.read_head(limit)
+        list(connection.read_body(limit))
+        assert connection.end_exchange()
+        time.sleep(0.3)
+        assert connection.is_alive()
+        assert exchange(connection)[2] == b"ab"
 
 
 def test_abort_wakes_a_reader() -> None:

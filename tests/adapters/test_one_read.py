@@ -12,7 +12,7 @@ import pytest
 
 from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
 from llm_service.adapters.runtime.clock import SystemClock
-from llm_service.core.errors import ServiceError, UpstreamInvalidResponse
+from llm_service.core.errors import ServiceError, UpstreamInvalidResponse, UpstreamTruncated
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Delta, Done, ProviderCall, ProviderEvent
 from llm_service.core.messages import Message, Role
@@ -80,8 +80,28 @@ def test_what_follows_the_end_does_not_matter(trailer: bytes) -> None:
     assert events[-1].text == "paid text"
 
 
-@pytest.mark.parametrize("bad", [b"data: {bad\n\n", b"data: [1]\n\n", b"data: \xff\n\n", delta(5), delta(None)])
+TWO = b"data: " + delta("a")[6:-2] + b"," + delta("b")[6:-2] + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        TWO,
+        b'data: {"type": "x"\n\ndata: "y": 1}\n\n',
+        b"data: {bad\n\n",
+        b"data: [1]\n\n",
+        b"data: \xff\n\n",
+        delta(5),
+        delta(None),
+    ],
+)
 def test_the_text_before_a_bad_event_is_kept(bad: bytes) -> None:
     events, error = events_of(delta("paid ") + delta("text") + bad + COMPLETED)
     assert events == [Delta("paid text")]
     assert isinstance(error, UpstreamInvalidResponse)
+
+
+def test_a_mark_of_the_end_is_no_event() -> None:
+    events, error = events_of(delta("cut") + b"data: [DONE]\n\n")
+    assert events == [Delta("cut")]
+    assert isinstance(error, UpstreamTruncated)

@@ -1,6 +1,7 @@
 """The life of a generation."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -31,6 +32,33 @@ def test_whoever_listens_gets_an_end_also_when_storing_it_breaks(early: bool) ->
     assert raised.value.code == "internal-error"
     assert [type(error) for error in world.reporter.bugs] == [ZeroDivisionError]
     until(lambda: len(world.registry) == 0)
+
+
+def test_next_waits_for_news_and_not_longer_than_it_is_told() -> None:
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(Delta("a"), goes_on, Delta("b"), DONE))
+    leads, joins = world.begin(), world.begin()
+    assert leads.next(30) == joins.next(30) == Delta("a")
+    began = time.monotonic()
+    assert leads.next(0.2) is None
+    assert time.monotonic() - began >= 0.2
+    goes_on.set()
+    assert heard(leads)[0] == "b"
+    leads.close()
+    assert heard(joins)[0] == "b"
+    joins.close()
+
+
+def test_a_wake_up_without_news_does_not_end_the_wait() -> None:
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(Delta("a"), goes_on, DONE))
+    subscription = world.begin()
+    assert subscription.next(30) == Delta("a")
+    in_flight = world.registry.get("local", "id-1")
+    assert in_flight is not None
+    threading.Timer(0.05, in_flight.subscribers.wake).start()
+    threading.Timer(0.2, goes_on.set).start()
+    assert subscription.next(30) is not None
 
 
 def test_only_the_first_end_counts() -> None:
