@@ -80,6 +80,7 @@ start_check: "StartCheck"
 def on_starting(server: Any) -> None:
     """In the master, before it forks: begin to check the start, and migrate the database once for all workers."""
     global start_check
+    gc.freeze()  # the collector would write to the memory that workers share: 4 MB each
     addresses = [address for address in server.cfg.address if not isinstance(address, str)]
     # An address from --bind counts like HOST.
     foreign = next((host for host, *_ in addresses if not is_loopback(host)), None)
