@@ -6,25 +6,22 @@ gunicorn -c deploy/gunicorn.conf.py wsgi:app
 import gc
 import logging
 import math
-import mmap
 import os
 import resource
-import select
 import signal
 import sys
-import traceback
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from gunicorn import glogging
-from gunicorn.errors import HaltServer
 
 # gunicorn runs this file by its path: make the checkout importable.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from llm_service.adapters.observability.logs import configure_logging
-from llm_service.bootstrap.settings import Settings, is_loopback, needs_key_at
+from llm_service.bootstrap.settings import EXIT_CONFIG, Settings, is_loopback, needs_key_at
+from llm_service.cli.start_process import STOP_SIGNALS, StartCheck
 
 if TYPE_CHECKING:
     from llm_service.core.services import Services
@@ -74,70 +71,31 @@ class Logger(glogging.Logger):
 
 
 logger_class = Logger
-start_check: "StartCheck"
 
 
 def on_starting(server: Any) -> None:
-    """In the master, before it forks: begin to check the start, and migrate the database once for all workers."""
-    global start_check
+    """In the master, before it forks: begin to check the start, and migrate the database once for all workers.
+
+    The server keeps the check, because this file is read again at SIGHUP.
+    """
+    if refusals := settings.refusals():
+        sys.stderr.write("\n".join(refusals) + "\n")
+        sys.exit(EXIT_CONFIG)
     gc.freeze()  # the collector would write to the memory that workers share: 4 MB each
     addresses = [address for address in server.cfg.address if not isinstance(address, str)]
     # An address from --bind counts like HOST.
     foreign = next((host for host, *_ in addresses if not is_loopback(host)), None)
-    start_check = StartCheck([] if foreign is None else [needs_key_at(f"HOST: {foreign}")])
-
-
-class StartCheck:
-    """The start checks, in a child of the master: what they import stays there, as workers must patch it first.
-
-    Meanwhile the workers import the app, and wait for the verdict before they open it.
-    """
-
-    def __init__(self, needs_key: list[str]) -> None:
-        # Shared with all forks. A child that dies without a verdict has failed.
-        self._code = mmap.mmap(-1, 1)
-        self._code[0] = 1
-        self._reported = False
-        # Nobody writes to it: it ends when the child does.
-        self._over, over = os.pipe()
-        if os.fork() == 0:
-            self._check(needs_key)
-        os.close(over)
-
-    def _check(self, needs_key: list[str]) -> None:
-        try:
-            from llm_service.cli.start import check_start_or_exit
-
-            check_start_or_exit(settings, *needs_key)
-            self._code[0] = 0
-        except SystemExit as exit_:
-            self._code[0] = exit_.code if isinstance(exit_.code, int) else 1
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(0)
-
-    def wait(self, worker: Any) -> None:
-        """In a worker: return when the check is passed, and exit when it is not, or when the worker is to stop."""
-        while not select.select([self._over], [], [], 0.5)[0]:
-            worker.notify()  # a migration may take longer than `timeout`
-            if not worker.alive or worker.ppid != os.getppid():
-                sys.exit(0)
-        if self._code[0]:
-            sys.exit(0)
-
-    def stop_if_failed(self) -> None:
-        """In the master, when a worker has ended: end with the code of the check."""
-        if self._code[0] and not self._reported and select.select([self._over], [], [], 0)[0]:
-            self._reported = True
-            raise HaltServer("The start checks failed: see above.", self._code[0])
+    server.start_check = StartCheck(settings, *([] if foreign is None else [needs_key_at(f"HOST: {foreign}")]))
+    server.failed = False
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """In the worker: nothing that it imports is garbage."""
-    gc.disable()
+    """In the worker, before it imports the app."""
+    worker.start_check = server.start_check
+    gc.disable()  # nothing that it imports is garbage
+    for number in STOP_SIGNALS:
+        # The master's own handlers, until gunicorn sets the worker's, would lose a signal.
+        signal.signal(number, signal.SIG_DFL)
 
 
 def post_worker_init(worker: Any) -> None:
@@ -146,7 +104,7 @@ def post_worker_init(worker: Any) -> None:
 
     from llm_service.app import services_of
 
-    start_check.wait(worker)
+    worker.start_check.wait(worker)
     worker.services = services_of(worker.wsgi)
     _shut_down_on_sigterm(worker.services)
     # Modules and services are never freed, and scanning them causes pauses: with 32 clients the p99 of cache hits was
@@ -176,8 +134,21 @@ def _warm(services: "Services") -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """In the master: a failed start ends it."""
-    start_check.stop_if_failed()
+    """In the master: stop if the start has failed, which a worker that ends may tell."""
+    stopping = not server.LISTENERS and not server.cfg.reuse_port
+    if server.failed or stopping or server.start_check.failure is None:
+        return
+    server.failed = True
+    server.log.error(server.start_check.failure)
+    server.num_workers = 0
+    server.SIG_QUEUE.put_nowait(signal.SIGTERM)
+
+
+def on_exit(server: Any) -> None:
+    """In the master, last: exit with the code of the check if it failed."""
+    server.start_check.end()
+    if server.failed:
+        sys.exit(server.start_check.exit_code)
 
 
 def pre_request(worker: Any, req: Any) -> None:

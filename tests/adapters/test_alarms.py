@@ -99,3 +99,20 @@ def test_the_task_runs_only_while_there_are_alarms(alarms: Alarms, spawned: Spaw
     until(lambda: again.rang)
     assert len(spawned.threads) == 2
     again.cancel()
+
+
+def test_after_a_start_that_failed_the_next_alarm_starts_the_task(spawned: Spawned) -> None:
+    fails = [RuntimeError("can't start new thread")]
+
+    def spawn(function: Callable[[], None]) -> None:
+        if fails:
+            raise fails.pop()
+        spawned(function)
+
+    alarms = Alarms(spawn)
+    with pytest.raises(RuntimeError):
+        alarms.add(lambda: None)
+    alarm = alarms.add(lambda: None)
+    alarm.set(0)
+    until(lambda: alarm.rang)
+    alarm.cancel()

@@ -302,6 +302,17 @@ def test_a_wait_ends_at_the_deadline_and_after_the_idle_time(
         assert not connection.end_exchange()
 
 
+def test_a_connection_that_was_shut_down_is_not_used_again() -> None:
+    with server(keeps_open(SIZED)) as connection:
+        limit = soon()
+        connection.send(REQUEST, limit)
+        limit.idle_s = 0.05
+        connection.read_head(limit)
+        list(connection.read_body(limit))
+        time.sleep(0.3)  # the alarm was set, and the exchange is not over
+        assert not connection.end_exchange()
+
+
 def test_an_exchange_that_is_over_times_out_nothing() -> None:
     with server(keeps_open(SIZED, SIZED)) as connection:
         limit = soon()

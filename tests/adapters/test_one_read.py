@@ -71,7 +71,15 @@ def test_deltas_become_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "trailer", [b"data: {bad\n\n", b"data: [1]\n\n", b"data: [DONE] \n\n", b"data:\n\n", b"data: [DONE]\n\n"]
+    "trailer",
+    [
+        b'data: {"type": "x", "delta": "\xff"}\n\n',
+        b"data: {bad\n\n",
+        b"data: [1]\n\n",
+        b"data: [DONE] \n\n",
+        b"data:\n\n",
+        b"data: [DONE]\n\n",
+    ],
 )
 def test_what_follows_the_end_does_not_matter(trailer: bytes) -> None:
     events, error = events_of(delta("paid text") + COMPLETED + trailer)
@@ -80,6 +88,7 @@ def test_what_follows_the_end_does_not_matter(trailer: bytes) -> None:
     assert events[-1].text == "paid text"
 
 
+DEEP = b'data: {"type": "x", "u": ' + b"[" * 5000 + b"]" * 5000 + b"}\n\n"
 TWO = b"data: " + delta("a")[6:-2] + b"," + delta("b")[6:-2] + b"\n\n"
 
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 import pytest
+import structlog
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -245,3 +246,8 @@ def test_a_bug_is_a_plain_500(app: Flask, log_lines: list[str]) -> None:
         assert (response.status_code, response.mimetype) == (500, kind)
         assert "secret detail" not in response.text
     assert any("secret detail" in line and '"event": "unexpected error"' in line for line in log_lines)
+
+
+def test_a_line_that_cannot_be_made_is_told_and_breaks_nothing(log_lines: list[str]) -> None:
+    structlog.get_logger("llm_service").warning("odd", value={("a", "b"): 1})
+    assert [json.loads(line)["cause"] for line in log_lines] == ["TypeError"]

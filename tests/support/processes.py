@@ -51,18 +51,16 @@ def environment(folder: Path, **environ: str) -> dict[str, str]:
 
 def gunicorn(folder: Path, **environ: str) -> subprocess.Popen[bytes]:
     """Started as `make run` starts it, from an empty folder so that no `.env` of the checkout is read."""
-    command = [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "--chdir",
-        str(folder),
-        "-c",
-        str(ROOT / "deploy/gunicorn.conf.py"),
-        "wsgi:app",
-    ]
     with (folder / "server.log").open("ab") as log:
-        return subprocess.Popen(command, cwd=folder, env=environment(folder, **environ), stdout=log, stderr=log)
+        return gunicorn_with_log(folder, log.fileno(), **environ)
+
+
+def gunicorn_with_log(folder: Path, descriptor: int, /, **environ: str) -> subprocess.Popen[bytes]:
+    """As `gunicorn`, with its output somewhere else."""
+    config = str(ROOT / "deploy/gunicorn.conf.py")
+    command = [sys.executable, "-m", "gunicorn", "--chdir", str(folder), "-c", config, "wsgi:app"]
+    env = environment(folder, **environ)
+    return subprocess.Popen(command, cwd=folder, env=env, stdout=descriptor, stderr=descriptor)
 
 
 @contextmanager

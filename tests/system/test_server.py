@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import sqlite3
 import threading
 import time
@@ -21,7 +22,7 @@ import pytest
 from tests.support.calls import ask, get, provider, stream
 from tests.support.clocks import until
 from tests.support.constants import KEY_CANARY
-from tests.support.processes import Server, free_port, gunicorn, serving, stop, wait_until_ready
+from tests.support.processes import Server, free_port, gunicorn, gunicorn_with_log, serving, stop, wait_until_ready
 from tests.support.upstream import Upstream
 
 
@@ -280,7 +281,62 @@ def test_workers_serve_nothing_before_the_check_has_passed(waiting: tuple[Server
     wait_until_ready(server)
 
 
-def test_a_server_that_waits_for_its_check_stops_at_once(waiting: tuple[Server, IO[str]]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("to_all", [False, True])
+def test_a_server_that_waits_for_its_check_stops_at_once(
+    waiting: tuple[Server, IO[str]], number: signal.Signals, to_all: bool
+) -> None:
+    """As systemd and Ctrl-C do: to the whole group."""
     server, _ = waiting
-    server.process.send_signal(signal.SIGTERM)
+    check = _check_of(server)
+    for pid in (server.process.pid, *(server.workers() if to_all else ())):
+        os.kill(pid, number)
     assert server.process.wait(10) == 0
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert "start checks" not in log
+    until(lambda: not Path(f"/proc/{check}").exists())
+
+
+def test_a_check_that_is_killed_is_told(waiting: tuple[Server, IO[str]]) -> None:
+    server, _ = waiting
+    os.kill(_check_of(server), signal.SIGKILL)
+    assert server.process.wait(10) == 1
+    assert "The start checks were killed" in server.log.read_text()
+
+
+def _check_of(server: Server) -> int:
+    """The first child of the master."""
+    return min(server.workers())
+
+
+def test_a_reload_replaces_the_workers(tmp_path: Path) -> None:
+    with serving(tmp_path, WEB_CONCURRENCY="2") as server:
+        before = set(server.workers())
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: len(server.workers()) == 2 and not before & set(server.workers()))
+        wait_until_ready(server)
+        assert ask(server, input="after")[0] == 200
+
+
+def test_a_wrong_setting_is_told_first_when_the_port_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = gunicorn(tmp_path, APP_ENV="prod", PORT=str(taken.getsockname()[1]))
+        assert process.wait(60) == 78
+
+
+def test_a_log_that_nobody_reads_breaks_nothing(tmp_path: Path, upstream: Upstream) -> None:
+    reading, writing = os.pipe()
+    port = str(free_port())
+    process = gunicorn_with_log(tmp_path, writing, PORT=port, **provider(upstream, "fault-eof-after-3"))
+    server = Server(f"http://127.0.0.1:{port}", process, tmp_path / "server.log")
+    try:
+        server.log.touch()
+        wait_until_ready(server)
+        os.close(writing)
+        os.close(reading)
+        assert ask(server, input="answered")[0] == 200
+        assert ask(server, input="fails", model="fault-eof-after-3")[0] == 502
+        assert [row["status"] for row in get(server, "history")["items"]] == ["failed", "completed"]
+    finally:
+        stop(process)

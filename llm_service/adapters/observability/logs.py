@@ -3,11 +3,13 @@
 Prompts, outputs, keys and cookies are never logged. As a last step, known secrets and whatever looks like a key are masked.
 """
 
+import json
 import logging
 import logging.config
 import re
 import sys
 from collections.abc import Iterable, MutableMapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
@@ -58,10 +60,28 @@ def configure_logging(level: str, secrets: Iterable[str] = (), stream: TextIO | 
     logging.config.dictConfig(config)
     structlog.configure(
         processors=[*shared, *last],
-        logger_factory=lambda name: _Logger(stream, name),
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda name="": _Logger(stream, name),
+        wrapper_class=_bound_logger(level),
         cache_logger_on_first_use=False,
     )
+
+
+def _bound_logger(level: str) -> Any:
+    filtering: Any = structlog.make_filtering_bound_logger(level)
+
+    class BoundLogger(filtering):  # type: ignore[misc]
+        """Raises nothing, as `logging` does: a line that cannot be written must not break what it tells about."""
+
+        def _proxy_to_logger(self, method: str, event: Any = None, /, *arguments: Any, **values: Any) -> Any:
+            try:
+                return super()._proxy_to_logger(method, event, *arguments, **values)
+            except Exception as error:
+                # For a line that cannot be made. Where none can be written, nobody can be told.
+                with suppress(Exception):
+                    lost = {"event": "log line lost", "level": "error", "lost": str(event), "cause": type(error).__name__}
+                    self._logger.error(json.dumps(lost))
+
+    return BoundLogger
 
 
 class _Logger(structlog.WriteLogger):

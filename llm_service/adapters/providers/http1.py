@@ -122,7 +122,7 @@ class Http1Connection:
         if self._response is None or self._socket is None:
             return False
         self._response.close()
-        return self._response.allows_another and not self._aborted and not self._broken
+        return self._response.allows_another and not (self._aborted or self._timed_out or self._broken)
 
     def is_alive(self) -> bool:
         """Whether an idle connection can be used: neither too old nor closed by the server."""

@@ -37,6 +37,7 @@ class Alarm:
         self._due = time.monotonic() + seconds
 
     def cancel(self) -> None:
+        self._due = math.inf  # it may be about to ring
         self._alarms.remove(self)
 
     def ring_if_due(self, now: float) -> None:
@@ -60,13 +61,25 @@ class Alarms:
             self._alarms.add(alarm)
             starts, self._ticks = not self._ticks, True
         if starts:
-            self._spawn(self._run)
+            try:
+                self._spawn(self._run)
+            except BaseException:
+                self._stopped()
+                self.remove(alarm)
+                raise
         return alarm
 
     def remove(self, alarm: Alarm) -> None:
         self._alarms.discard(alarm)
 
     def _run(self) -> None:
+        try:
+            self._tick()
+        except BaseException:
+            self._stopped()
+            raise
+
+    def _tick(self) -> None:
         used_at = time.monotonic()
         while True:
             time.sleep(TICK_S)
@@ -79,6 +92,11 @@ class Alarms:
             used_at = now if self._alarms else used_at
             if now - used_at > LINGER_S and self._ended():
                 return
+
+    def _stopped(self) -> None:
+        """The next alarm starts the ticks again."""
+        with self._lock:
+            self._ticks = False
 
     def _ended(self) -> bool:
         with self._lock:

@@ -212,7 +212,7 @@ def _decoded(data: Sequence[bytes]) -> Iterable[_Event]:
     """All in one call; or one by one, if one of them is not as usual: what follows the terminal event need not be valid."""
     try:
         events = _DECODER.decode(b"[%b]" % b",".join(data))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         events = []
     return events if len(events) == len(data) else (_event(one) for one in data if one != b"[DONE]")
 
