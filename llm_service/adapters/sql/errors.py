@@ -15,6 +15,10 @@ class DatabaseFault(Exception):
     """The database cannot be used; the message tells the operator what to do."""
 
 
+class DatabaseLocked(DatabaseFault):
+    """Another process has locked it for longer than SQLite waits. It can be used later."""
+
+
 @contextmanager
 def mapped() -> Iterator[None]:
     """Raise a `StorageError` for every database error except SQLAlchemy's `IntegrityError`."""

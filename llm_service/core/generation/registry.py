@@ -39,6 +39,9 @@ class InFlightRegistry:
     def __len__(self) -> int:
         return len(self._generations)
 
+    def __contains__(self, request_id: str) -> bool:
+        return request_id in self._generations
+
     @property
     def closing(self) -> bool:
         return self._interrupt_at is not None
