@@ -8,6 +8,7 @@ from llm_service.adapters.memory.single_flight import MemorySingleFlight
 from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.providers.echo import NAME as ECHO
 from llm_service.adapters.providers.echo import EchoProvider
+from llm_service.adapters.providers.names import system_addresses
 from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
 from llm_service.adapters.providers.registry import ProviderRegistry
 from llm_service.adapters.providers.retry import ResilientProvider
@@ -206,6 +207,7 @@ def build_provider(settings: Settings) -> Provider:
             base_url=settings.openai_base_url,
             idle_timeout_s=settings.idle_timeout_s,
             proxy=settings.proxy,
+            resolve=system_addresses,
         )
     if settings.chosen_provider == "echo":
         return EchoProvider()

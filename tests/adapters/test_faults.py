@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -27,6 +26,7 @@ from tests.support.calls import ask, get, provider
 from tests.support.clocks import until
 from tests.support.command_line import flask
 from tests.support.constants import ROOT
+from tests.support.locks import locked
 from tests.support.processes import serving
 from tests.support.requests import BODY, GENERATE
 from tests.support.stores import Stores
@@ -34,19 +34,6 @@ from tests.support.upstream import Upstream
 
 HISTORY = "/api/v1/history"
 MakeApp = Callable[..., Flask]
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Another process holds the write lock."""
-    program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read()"
-    holder = subprocess.Popen([sys.executable, "-c", program, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert holder.stdout
-    assert holder.stdout.readline() == b"held\n"
-    try:
-        yield
-    finally:
-        holder.communicate()
 
 
 @pytest.fixture(name="small_disk")
