@@ -89,7 +89,7 @@ def _services(settings: Settings, database: Database) -> Services:
     # The cache keeps no text longer than the history.
     ttl_s = min(settings.cache_ttl_s, settings.history_days * DAY_S)
     cache = MemoryCache(ttl_s=ttl_s, max_entries=settings.cache_max_entries, epochs=SqlEpochs(database))
-    registry = InFlightRegistry(clock, reporter, stores.remote, abandon_grace_s=settings.abandon_grace_s)
+    registry = InFlightRegistry(clock, spawn, reporter, stores.remote, abandon_grace_s=settings.abandon_grace_s)
     recorder = OutcomeRecorder(stores.generations, open_spool(settings), clock, reporter)
     preparer, bodies = RequestPreparer(templates, models, providers, bounds), Recent[Any]()
     expire_s = settings.deadline_s + INTERRUPT_MARGIN_S

@@ -5,8 +5,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from typing import Any
 
 import httpcore2
 import httpx2
@@ -28,6 +29,7 @@ from tests.support.clocks import until
 from tests.support.constants import KEY_CANARY, ROOT
 from tests.support.name_servers import SilentNameServer
 from tests.support.upstream import Upstream
+from tests.support.world import World
 
 PROVIDER = "https://provider.example/v1/responses"
 PROXIES = [None, Proxy("proxy.example", 3128)]
@@ -115,8 +117,8 @@ def test_calls_share_a_lookup(silent: SilentNameServer) -> None:
 
 def test_an_address_needs_no_resolver(upstream: Upstream, silent: SilentNameServer) -> None:
     transport = DeadlineTransport(httpx2.Request("POST", f"{upstream.base_url}/responses"), None, silent.resolve)
-    with closing(transport), transport.send(b'{"model": "normal", "input": "Hello"}', 60, running()).for_httpx():
-        pass
+    with closing(transport), closing(transport.send(b'{"model": "normal", "input": "Hello"}', 60, running())) as answer:
+        assert answer.status == 200
     assert "127.0.0.1" in upstream.base_url
     assert silent.questions == 0
 
@@ -176,6 +178,25 @@ def test_the_provider_says_what_happened_and_that_nothing_is_billed(silent: Sile
     with closing(provider), pytest.raises(errors.UpstreamTimeout) as raised:
         list(provider.stream(ProviderCall("normal", messages_of("", "Hello"), {}), context))
     assert raised.value.may_be_billed is False
+
+
+@pytest.mark.parametrize("ends", ["overdue", "cancelled"])
+def test_a_generation_that_waits_for_a_name_is_ended_and_its_slot_is_free(silent: SilentNameServer, ends: str) -> None:
+    provider: Any = OpenAIProvider(
+        api_key=KEY_CANARY, base_url="https://provider.example/v1", idle_timeout_s=60, resolve=silent.resolve
+    )
+    world = World(provider, deadline_s=60)
+    with closing(provider), closing(world.begin()) as subscription:
+        assert silent.asked.wait(60)
+        if ends == "overdue":
+            world.clock.advance(61.1)
+            world.registry.tick()
+        else:
+            world.registry.cancel(world.registry.of_owner("local")[0])
+        with pytest.raises(errors.DeadlineExceeded if ends == "overdue" else errors.Cancelled):
+            subscription.next(30)
+        until(lambda: world.slots.in_use == 0, within_s=CONNECT_TIMEOUT_S - 1)
+        assert silent.questions == 1
 
 
 GREENLETS = """

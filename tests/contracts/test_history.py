@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from llm_service.adapters.observability.logs import LogReporter
+from llm_service.adapters.runtime.background import make_spawn
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.errors import InvalidInput, NotFound
@@ -37,7 +38,7 @@ def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
 
 
 def history_of(store: Stores, cache: "NoCache") -> HistoryService:
-    registry = InFlightRegistry(SystemClock(), LogReporter(), None, abandon_grace_s=None)
+    registry = InFlightRegistry(SystemClock(), make_spawn(), LogReporter(), None, abandon_grace_s=None)
     running = RunningGenerations(registry, store.generations, None, store.recorder, SystemClock())
     return HistoryService(store.generations, store.queries, store.retention, cache, running)
 
