@@ -78,7 +78,12 @@ def test_a_name_is_waited_for_until_the_deadline(silent: SilentNameServer, proxy
 def test_a_stop_ends_the_wait_for_a_name(silent: SilentNameServer, proxy: Proxy | None) -> None:
     context = running()
     transport = DeadlineTransport(httpx2.Request("POST", PROVIDER), proxy, silent.resolve)
-    stopping = threading.Thread(target=lambda: (silent.asked.wait(60), context.stop()))
+
+    def stop() -> None:
+        silent.asked.wait(60)
+        context.stop()
+
+    stopping = threading.Thread(target=stop)
     stopping.start()
     with pytest.raises(httpcore2.ConnectError) as raised:
         send(transport, context)

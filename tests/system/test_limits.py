@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import signal
-import sqlite3
 import threading
 import time
 import urllib.request

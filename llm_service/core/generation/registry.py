@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
 from ..clock import Clock
@@ -145,22 +146,26 @@ class InFlightRegistry:
 
     def _together(self, functions: Iterable[Callable[[], object]]) -> None:
         """Call them at the same time, and return when all have ended. One after the other, each would wait for a disk."""
-        waiting, ended = deque(functions), threading.Semaphore(0)
+        waiting, lock, ended = deque(functions), threading.Lock(), threading.Event()
+        at_work = min(len(waiting), END_TOGETHER)
 
         def work() -> None:
+            nonlocal at_work
             try:
-                while waiting:
-                    self._guarded(waiting.popleft())
+                with suppress(IndexError):  # another took the last one
+                    while True:
+                        self._guarded(waiting.popleft())
             finally:
-                ended.release()
+                with lock:
+                    at_work -= 1
+                    if not at_work:
+                        ended.set()
 
-        helpers = min(len(waiting), END_TOGETHER) - 1
-        for _ in range(helpers):
+        for _ in range(at_work - 1):
             self._spawn(work)
-        work()
-        until = self._clock.monotonic() + END_S
-        for _ in range(helpers):
-            ended.acquire(timeout=max(0.0, until - self._clock.monotonic()))
+        if at_work:
+            work()
+            self._clock.wait(ended, END_S)
 
     def _guarded(self, function: Callable[[], object]) -> None:
         try:

@@ -36,7 +36,10 @@ class Watch:
 
 @pytest.fixture(name="watch")
 def _watch(tmp_path: Path) -> Iterator[Watch]:
-    stores, world = Stores(Database(f"sqlite:///{tmp_path}/h.db")), World(ScriptedProvider(Delta("a"), threading.Event()))
+    stores, world = (
+        Stores(Database(f"sqlite:///{tmp_path}/h.db")),
+        World(ScriptedProvider(Delta("a"), threading.Event())),
+    )
     orphans = Orphans(
         stores.generations, stores.limits, stores.recorder, world.registry, world.clock, expire_s=EXPIRE_S
     )

@@ -235,11 +235,11 @@ class GroupWriter:
             transaction.close()
             raise
         if on_loop and (last or durable):
-            error = self._native.run(lambda: self._end(group, transaction, last))
+            failure = self._native.run(lambda: self._end(group, transaction, last))
         else:
-            error = self._end(group, transaction, last)
-        if error is not None:
-            raise error
+            failure = self._end(group, transaction, last)
+        if failure is not None:
+            raise failure
 
     def _end(self, group: list[_Job], transaction: Transaction, last: list[Work]) -> BaseException | None:
         """Commit, or roll back and return the error: only the thread may touch the transaction while it is there."""

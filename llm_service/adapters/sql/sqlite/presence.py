@@ -13,7 +13,9 @@ class Presence:
 
         Raises `OSError`.
         """
-        self._file: int | None = os.open(database.with_name(f".{database.name}.processes"), os.O_CREAT | os.O_RDWR, 0o600)
+        self._file: int | None = os.open(
+            database.with_name(f".{database.name}.processes"), os.O_CREAT | os.O_RDWR, 0o600
+        )
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.alone = True
