@@ -2,6 +2,8 @@
 
 A streamed answer is one small read per token, and httpcore and h11 are written in Python. Here a read takes all that has
 arrived, and a C parser divides it.
+
+Longer than other modules: a connection and what it reads are understood together.
 """
 
 import socket
