@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -102,10 +103,8 @@ def post_worker_init(worker: Any) -> None:
     """In the worker: open the services before it accepts requests, then warm the provider while it listens."""
     import gevent
 
-    from llm_service.app import services_of
-
     worker.start_check.wait(worker)
-    worker.services = services_of(worker.wsgi)
+    worker.services = _open_services(worker)
     _shut_down_on_sigterm(worker.services)
     # Modules and services are never freed, and scanning them causes pauses: with 32 clients the p99 of cache hits was
     # 47 ms, and is 32 ms without.
@@ -113,6 +112,22 @@ def post_worker_init(worker: Any) -> None:
     gc.enable()
     # Later than the first health check: importing the SDK holds the event loop for half a second.
     gevent.spawn_later(0.1, _warm, worker.services)
+
+
+def _open_services(worker: Any) -> "Services":
+    """Wait while another process locks the database: a worker that fails to start ends the other workers, too."""
+    from llm_service.app import services_of
+    from llm_service.bootstrap.errors import DatabaseIsLocked
+    from llm_service.core.errors import StorageBusy
+
+    while worker.alive and worker.ppid == os.getppid():
+        try:
+            return services_of(worker.wsgi)
+        except (DatabaseIsLocked, StorageBusy) as error:
+            worker.log.warning("waiting: %s", error)
+            worker.notify()
+            time.sleep(0.5)
+    sys.exit(0)
 
 
 def _shut_down_on_sigterm(services: "Services") -> None:

@@ -8,6 +8,7 @@ from llm_service.adapters.memory.single_flight import MemorySingleFlight
 from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.providers.echo import NAME as ECHO
 from llm_service.adapters.providers.echo import EchoProvider
+from llm_service.adapters.providers.names import system_addresses
 from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
 from llm_service.adapters.providers.registry import ProviderRegistry
 from llm_service.adapters.providers.retry import ResilientProvider
@@ -19,6 +20,7 @@ from llm_service.adapters.sql.idempotency import SqlIdempotency
 from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
 from llm_service.adapters.sql.limits import SqlLimits
 from llm_service.adapters.sql.retention import SqlRetention
+from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.bootstrap.errors import StartError
 from llm_service.bootstrap.housekeeping import DAY_S, INTERRUPT_MARGIN_S, Housekeeping, skip_if_storage_down
@@ -27,6 +29,7 @@ from llm_service.bootstrap.resources import (
     load_prices,
     load_templates,
     open_database,
+    open_presence,
     open_spool,
     signing_secret,
 )
@@ -38,6 +41,7 @@ from llm_service.core.access.keyring import Keyring
 from llm_service.core.access.sessions import Sessions
 from llm_service.core.generation.in_flight import Collaborators
 from llm_service.core.generation.models import AllowedModels
+from llm_service.core.generation.orphans import Orphans
 from llm_service.core.generation.outcomes import OutcomeRecorder
 from llm_service.core.generation.ports import MakeId, Provider
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
@@ -65,6 +69,14 @@ def build_services(settings: Settings) -> Services:
     Raises `StartError`.
     """
     database = open_database(settings)
+    try:
+        return _services(settings, database)
+    except BaseException:
+        database.close()  # the caller may try again
+        raise
+
+
+def _services(settings: Settings, database: Database) -> Services:
     clock, spawn, reporter = SystemClock(), make_spawn(), LogReporter()
     templates, prices = load_templates(settings, kept=kept_prompts(settings)), load_prices(settings)
     providers = ProviderRegistry(ResilientProvider(build_provider(settings), slots=settings.upstream_slots))
@@ -77,7 +89,7 @@ def build_services(settings: Settings) -> Services:
     # The cache keeps no text longer than the history.
     ttl_s = min(settings.cache_ttl_s, settings.history_days * DAY_S)
     cache = MemoryCache(ttl_s=ttl_s, max_entries=settings.cache_max_entries, epochs=SqlEpochs(database))
-    registry = InFlightRegistry(clock, reporter, stores.remote, abandon_grace_s=settings.abandon_grace_s)
+    registry = InFlightRegistry(clock, spawn, reporter, stores.remote, abandon_grace_s=settings.abandon_grace_s)
     recorder = OutcomeRecorder(stores.generations, open_spool(settings), clock, reporter)
     preparer, bodies = RequestPreparer(templates, models, providers, bounds), Recent[Any]()
     expire_s = settings.deadline_s + INTERRUPT_MARGIN_S
@@ -98,10 +110,11 @@ def build_services(settings: Settings) -> Services:
     sessions = Sessions(SqlSessions(database), keyring, clock, secrets.token_bytes, signing_secret(settings))
     failed_logins = FailedLoginThrottle(SqlFailedLogins(database), clock)
     ticker = Ticker(spawn, reporter)
-    Housekeeping(
+    housekeeping = Housekeeping(
         templates=templates,
         registry=registry,
         recorder=recorder,
+        orphans=Orphans(stores.generations, limit_store, recorder, registry, clock, expire_s=expire_s),
         idempotency=SqlIdempotency(database),
         retention=retention,
         limits=limit_store,
@@ -113,8 +126,10 @@ def build_services(settings: Settings) -> Services:
         clock=clock,
         reporter=reporter,
         history_days=settings.history_days,
-        expire_s=expire_s,
-    ).start(ticker)
+    )
+    presence = open_presence(settings)
+    housekeeping.start(ticker, alone=presence.alone)
+    presence.settle()
 
     def warm() -> None:
         providers.warm()
@@ -132,6 +147,7 @@ def build_services(settings: Settings) -> Services:
         providers.close()
         skip_if_storage_down(keyring.save_last_used)()
         database.close()
+        presence.close()
 
     return Services(
         template_registry=templates,
@@ -191,6 +207,7 @@ def build_provider(settings: Settings) -> Provider:
             base_url=settings.openai_base_url,
             idle_timeout_s=settings.idle_timeout_s,
             proxy=settings.proxy,
+            resolve=system_addresses,
         )
     if settings.chosen_provider == "echo":
         return EchoProvider()

@@ -8,3 +8,7 @@ class StartError(Exception):
         super().__init__("\n".join(lines))
         self.lines = lines
         self.exit_code = exit_code
+
+
+class DatabaseIsLocked(StartError):
+    """By another process. A later start may succeed."""

@@ -13,6 +13,7 @@ from llm_service.core.access.keyring import Keyring
 from llm_service.core.access.sessions import Sessions
 from llm_service.core.clock import Clock
 from llm_service.core.errors import StorageError
+from llm_service.core.generation.orphans import Orphans
 from llm_service.core.generation.outcomes import OutcomeRecorder
 from llm_service.core.generation.ports import IdempotencyStore, Reporter
 from llm_service.core.generation.recent import Recent
@@ -38,13 +39,12 @@ DAY_S = 24 * 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Housekeeping:
-    """`expire_s`: seconds after which no process can still run a generation."""
-
     templates: TemplateRegistry
     registry: InFlightRegistry
     recorder: OutcomeRecorder
     idempotency: IdempotencyStore
     retention: Retention
+    orphans: Orphans
     limits: LimitStore
     cache: MemoryCache
     recent: Sequence[Recent[Any]]
@@ -54,15 +54,13 @@ class Housekeeping:
     clock: Clock
     reporter: Reporter
     history_days: int
-    expire_s: float
 
-    def start(self, ticker: Ticker) -> None:
-        # Spooled outcomes first: the sweep would mark them as interrupted.
-        self.replay()
-        self.sweep()
+    def start(self, ticker: Ticker, *, alone: bool) -> None:
+        """`alone`: no other process runs generations. A database that is locked now holds up the first round at most."""
+        skip_if_storage_down(partial(self._catch_up, alone))()
         ticker.every(TICK_S, self.registry.tick)
         ticker.every(REPLAY_S, self.replay)
-        ticker.every(SWEEP_S, self.sweep)
+        ticker.every(SWEEP_S, skip_if_storage_down(self.orphans.sweep))
         for prune in (self.limits.prune, self.idempotency.prune, self._prune_history):
             ticker.every(PRUNE_S, partial(self._at_now, prune))
         ticker.every(TEMPLATES_S, self.templates.refresh)
@@ -75,20 +73,22 @@ class Housekeeping:
 
     def replay(self) -> None:
         """Store the spooled outcomes."""
-        # Requests that need the database report that it is down.
+        skip_if_storage_down(self._replay)()
+
+    def _catch_up(self, alone: bool) -> None:
+        # Spooled outcomes first: the sweep would mark them as interrupted.
+        self._replay()
+        if alone:
+            self.orphans.end_all()
+        else:
+            self.orphans.sweep()
+
+    def _replay(self) -> None:
         try:
-            with suppress(StorageError):
-                self.recorder.replay()
+            self.recorder.replay()
         except OSError as error:
             # An unreadable file must not keep the service from starting.
             self.reporter.unexpected_error(error)
-
-    def sweep(self) -> None:
-        """End the generations of dead processes."""
-        now_ms = self.clock.now_ms()
-        self.recorder.interrupt_older_than(now_ms - round(self.expire_s * 1000))
-        # Reservations whose generation has no row.
-        self.limits.expire(now_ms)
 
     def _at_now(self, prune: Callable[[int], object]) -> None:
         prune(self.clock.now_ms())

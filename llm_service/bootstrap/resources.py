@@ -16,12 +16,13 @@ from llm_service.adapters.providers.echo import NAME as ECHO
 from llm_service.adapters.providers.prices import ModelPrices, PricesFileError, read_prices
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.adapters.sql.epochs import SqlEpochs
-from llm_service.adapters.sql.errors import DatabaseFault
+from llm_service.adapters.sql.errors import DatabaseFault, DatabaseLocked
 from llm_service.adapters.sql.keys import SqlKeys
 from llm_service.adapters.sql.retention import SqlRetention
 from llm_service.adapters.sql.sqlite.database import Database, migrate
+from llm_service.adapters.sql.sqlite.presence import Presence
 from llm_service.adapters.sql.usage import SqlUsage
-from llm_service.bootstrap.errors import StartError
+from llm_service.bootstrap.errors import DatabaseIsLocked, StartError
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
 from llm_service.bootstrap.stores import history_stores
 from llm_service.core.access.keyring import Keyring
@@ -133,7 +134,7 @@ def migrate_database(settings: Settings) -> bool:
     try:
         return migrate(settings.database_url)
     except DatabaseFault as error:
-        raise StartError([str(error)], 1) from error
+        raise _start_error(error) from error
 
 
 def open_database(settings: Settings) -> Database:
@@ -141,7 +142,19 @@ def open_database(settings: Settings) -> Database:
     try:
         return Database(settings.database_url)
     except DatabaseFault as error:
-        raise StartError([str(error)], 1) from error
+        raise _start_error(error) from error
+
+
+def open_presence(settings: Settings) -> Presence:
+    """Raises `StartError`."""
+    try:
+        return Presence(settings.database_path)
+    except OSError as error:
+        raise StartError([f"DATABASE_URL: {error}"], 1) from error
+
+
+def _start_error(error: DatabaseFault) -> StartError:
+    return (DatabaseIsLocked if isinstance(error, DatabaseLocked) else StartError)([str(error)], 1)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Checks before the server starts. Commands open what they need without these checks."""
 
+import time
 from pathlib import Path
 
-from llm_service.bootstrap.errors import StartError
+from llm_service.bootstrap.errors import DatabaseIsLocked, StartError
 from llm_service.bootstrap.resources import (
     check_spool,
     load_prices,
@@ -16,6 +17,8 @@ from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CHECKOUT_FOLDERS = ("templates_html", "static")
+# A start with a migration waits as long for another process that has locked the database, such as a backup.
+LOCK_PATIENCE_S = 60
 CREATE_A_KEY = "Create one: flask keys create NAME --scope generate,history,usage"
 
 
@@ -33,11 +36,24 @@ def check_start(settings: Settings, needs_key: str | None = None) -> None:
         )
     load_templates(settings)
     load_prices(settings)
-    migrate_database(settings)
+    _migrate_patiently(settings)
     open_data_folder(settings)
     check_spool(settings)
     signing_secret(settings)
     refuse_to_be_open(settings, needs_key or settings.needs_key)
+
+
+def _migrate_patiently(settings: Settings) -> None:
+    gives_up_at = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        try:
+            migrate_database(settings)
+        except DatabaseIsLocked:
+            if time.monotonic() > gives_up_at:
+                raise
+            time.sleep(0.1)  # most of the wait is SQLite's own
+        else:
+            return
 
 
 def refuse_to_be_open(settings: Settings, needs_key: str | None) -> None:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from werkzeug.test import TestResponse
 
 from llm_service.adapters.files.spool import FileSpool
 from llm_service.adapters.sql.sqlite.database import Database, migrate
@@ -26,6 +26,7 @@ from tests.support.calls import ask, get, provider
 from tests.support.clocks import until
 from tests.support.command_line import flask
 from tests.support.constants import ROOT
+from tests.support.locks import locked
 from tests.support.processes import serving
 from tests.support.requests import BODY, GENERATE
 from tests.support.stores import Stores
@@ -33,19 +34,6 @@ from tests.support.upstream import Upstream
 
 HISTORY = "/api/v1/history"
 MakeApp = Callable[..., Flask]
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Another process holds the write lock."""
-    program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read()"
-    holder = subprocess.Popen([sys.executable, "-c", program, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert holder.stdout
-    assert holder.stdout.readline() == b"held\n"
-    try:
-        yield
-    finally:
-        holder.communicate()
 
 
 @pytest.fixture(name="small_disk")
@@ -150,19 +138,37 @@ def test_the_file_system_of_a_path(path: str, kind: str) -> None:
     assert type_at(Path(path), "") is None
 
 
-def test_a_lock_that_is_held_too_long_is_busy_and_costs_nothing(
+def test_a_lock_that_is_held_too_long_is_busy_for_all_and_costs_nothing(
     make_app: MakeApp, tmp_path: Path, upstream: Upstream
 ) -> None:
-    client = make_app(OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal").test_client()
-    calls = len(upstream.calls)
+    """Twelve requests and the readiness check wait together. Counted in attempts to begin, of up to five seconds each."""
+    app = make_app(OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal")
+    calls, attempts, answers = len(upstream.calls), list[str](), list[TestResponse]()
+    storage: Any = services_of(app).storage
+    driver = storage._writer._connection.connection.driver_connection
+
+    def post(number: int) -> None:
+        answers.append(app.test_client().post(GENERATE, json={**BODY, "input": f"Question {number}"}))
+
+    def ready() -> None:
+        checks.append(app.test_client().get("/api/v1/ready"))
+
+    checks: list[TestResponse] = []
     with locked(tmp_path / "test.db"):
-        response = client.post(GENERATE, json=BODY)
-    assert (response.status_code, response.get_json()["error"], response.headers["Retry-After"]) == (
-        503,
-        "storage-busy",
-        "1",
-    )
+        driver.set_trace_callback(lambda statement: attempts.append(statement) if "BEGIN" in statement else None)
+        threads = [threading.Thread(target=post, args=(number,)) for number in range(12)]
+        threads.append(threading.Thread(target=ready))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        driver.set_trace_callback(None)
+    seen = {(answer.status_code, answer.get_json()["error"], answer.headers["Retry-After"]) for answer in answers}
+    assert (len(answers), seen) == (12, {(503, "storage-busy", "1")})
+    assert [check.status_code for check in checks] == [503]
+    assert len(attempts) <= 6, "one by one there are thirteen and more"
     assert len(upstream.calls) == calls
+    assert app.test_client().post(GENERATE, json=BODY).status_code == 200
 
 
 def test_where_nothing_is_kept_a_call_begins_while_the_database_is_locked(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -23,6 +24,7 @@ from llm_service.adapters.sql.sqlite.database import Database, migrate
 from llm_service.adapters.sql.tables import metadata
 from llm_service.core.errors import StorageBusy, StorageUnavailable
 from tests.support.builders import completed, generation
+from tests.support.clocks import until
 from tests.support.constants import ROOT
 from tests.support.stores import Stores
 
@@ -106,6 +108,14 @@ def test_writes_share_commits_and_one_failure_is_nobody_elses(url: str) -> None:
     database = Database(url)
     database.write(lambda connection: connection.execute(text("CREATE TABLE t (n INTEGER PRIMARY KEY)")))
     failed: list[int] = []
+    # All of them arrive during the first write, so that they can share.
+    first, arrive, commits = threading.Event(), threading.Event(), list[str]()
+    driver: Any = database._writer._connection.connection.driver_connection
+    driver.set_trace_callback(lambda statement: commits.append(statement) if "COMMIT" in statement else None)
+
+    def hold(_connection: Connection) -> None:
+        first.set()
+        arrive.wait(60)
 
     def insert(number: int) -> None:
         # Every tenth number is 0 again, which is there already.
@@ -116,7 +126,19 @@ def test_writes_share_commits_and_one_failure_is_nobody_elses(url: str) -> None:
             failed.append(number)
 
     insert(0)
-    threads = [threading.Thread(target=insert, args=(number,)) for number in range(1, 101)]
+    holding = threading.Thread(target=database.write, args=(hold,))
+    holding.start()
+    first.wait(60)
+    commits.clear()
+    threads = [threading.Thread(target=insert, args=(number,)) for number in range(1, 101) if number % 10]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(database._writer._pending) == len(threads))
+    arrive.set()
+    for thread in [holding, *threads]:
+        thread.join()
+    assert len(commits) == 2, "that of the first write, and one for ninety"
+    threads = [threading.Thread(target=insert, args=(number,)) for number in [*range(10, 101, 10), *range(101, 110)]]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -124,7 +146,7 @@ def test_writes_share_commits_and_one_failure_is_nobody_elses(url: str) -> None:
     count = database.read(lambda connection: connection.execute(text("SELECT count(*) FROM t")).scalar())
     database.close()
     assert sorted(failed) == [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
-    assert count == 91
+    assert count == 100
 
 
 def test_a_write_that_waits_too_long_is_busy_and_reads_go_on(url: str) -> None:
@@ -151,6 +173,60 @@ def test_a_write_that_waits_too_long_is_busy_and_reads_go_on(url: str) -> None:
     other.close()
     database.check()
     database.close()
+
+
+def test_all_who_wait_for_a_lock_are_told_together(url: str) -> None:
+    """Counted in attempts to begin, each of which waits up to five seconds."""
+    database, attempts = Database(url), list[str]()
+    database.write(lambda connection: connection.execute(text("CREATE TABLE t (n INTEGER PRIMARY KEY)")))
+    driver: Any = database._writer._connection.connection.driver_connection
+    driver.set_trace_callback(lambda statement: attempts.append(statement) if "BEGIN" in statement else None)
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    raised: list[Exception] = []
+
+    def write(number: int) -> None:
+        try:
+            database.write(lambda connection: connection.execute(text("INSERT INTO t VALUES (:n)"), {"n": number}))
+        except Exception as error:
+            raised.append(error)
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(300)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    other.close()
+    database.write(lambda connection: connection.execute(text("INSERT INTO t VALUES (0)")))
+    database.close()
+    assert [type(error) for error in raised] == [StorageBusy] * 300
+    assert len(attempts) <= 2 + 1
+
+
+def test_who_came_late_to_a_lock_waits_on(url: str) -> None:
+    """Each has five seconds of its own: the first is told, the second writes when the lock is gone."""
+    database = Database(url)
+    database.write(lambda connection: connection.execute(text("CREATE TABLE t (n INTEGER PRIMARY KEY)")))
+    other = sqlite3.connect(database.path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    results: list[str] = []
+
+    def write(number: int) -> None:
+        try:
+            database.write(lambda connection: connection.execute(text("INSERT INTO t VALUES (:n)"), {"n": number}))
+            results.append(f"{number} written")
+        except StorageBusy:
+            results.append(f"{number} busy")
+            other.close()
+
+    first, second = (threading.Thread(target=write, args=(number,)) for number in (1, 2))
+    first.start()
+    time.sleep(2)
+    second.start()
+    first.join()
+    second.join()
+    database.close()
+    assert results == ["1 busy", "2 written"]
 
 
 def test_what_is_not_durable_waits_for_a_lock_too(url: str) -> None:
@@ -232,11 +308,11 @@ def test_an_error_quotes_no_text_of_a_caller(tmp_path: Path, caplog: pytest.LogC
 
 KILLED = """
 from gevent import monkey; monkey.patch_all()
-import sys, gevent
-from gevent import threadpool
+import sqlite3, sys, gevent
 from sqlalchemy import text
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.adapters.sql.sqlite.group_writer import at_the_end
+from llm_service.core.errors import StorageBusy
 
 url, when = sys.argv[1:]
 sleep = monkey.get_original("time", "sleep")
@@ -258,6 +334,37 @@ if when == "waiting for its turn":
     follower = gevent.spawn(database.write, insert(9), short=True)
     gevent.sleep(0.2)
     follower.kill()
+elif when == "with others in its group":
+    follower = gevent.spawn(database.write, insert(9))
+    gevent.sleep(0.2)
+    killed.kill()
+    follower.get()
+    database.write(lambda connection: connection.execute(text("DELETE FROM t WHERE n > 4")))
+elif when == "waiting for a lock":
+    gevent.sleep(0.6)
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    killed = [gevent.spawn(database.write, insert(7), short=True)]
+    gevent.sleep(0.5)
+    killed.append(gevent.spawn(database.write, insert(8)))
+    gevent.sleep(0.5)
+    gevent.killall(killed)
+    other.execute("ROLLBACK")
+    database.write(lambda connection: connection.execute(text("DELETE FROM t WHERE n > 4")))
+elif when == "behind one that was refused":
+    gevent.sleep(0.6)
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    refused = gevent.spawn(database.write, insert(7))
+    gevent.sleep(3)
+    killed, waits = gevent.spawn(database.write, insert(8)), gevent.spawn(database.write, insert(9))
+    refused.join()
+    assert isinstance(refused.exception, StorageBusy), refused
+    gevent.sleep(0.5)
+    killed.kill()
+    other.execute("ROLLBACK")
+    waits.get()
+    database.write(lambda connection: connection.execute(text("DELETE FROM t WHERE n > 4")))
 elif when == "beginning":
     gevent.get_hub().loop.run_callback(killed.throw)  # before it can go on
     gevent.sleep(0.1)
@@ -266,14 +373,25 @@ else:
     gevent.sleep(0.2)
     killed.kill()
 for number in (3, 4):
-    with gevent.Timeout(20):
+    with gevent.Timeout(60):
         database.write(insert(number), short=True)
 print(database.read(lambda connection: connection.execute(text("SELECT n FROM t")).scalars().all()))
 database.close()
 """
 
 
-@pytest.mark.parametrize("when", ["flushing", "in the thread", "waiting for its turn", "beginning"])
+@pytest.mark.parametrize(
+    "when",
+    [
+        "flushing",
+        "in the thread",
+        "waiting for its turn",
+        "beginning",
+        "with others in its group",
+        "waiting for a lock",
+        "behind one that was refused",
+    ],
+)
 def test_a_writer_that_is_killed_harms_no_other(url: str, when: str) -> None:
     """Its greenlet is killed, as at the end of gunicorn's grace. The thread goes on, and keeps the connection."""
     command = [sys.executable, "-c", KILLED, url, when]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from llm_service.adapters.observability.logs import LogReporter
+from llm_service.adapters.runtime.background import make_spawn
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.errors import InvalidInput, NotFound
@@ -37,7 +38,7 @@ def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
 
 
 def history_of(store: Stores, cache: "NoCache") -> HistoryService:
-    registry = InFlightRegistry(SystemClock(), LogReporter(), None, abandon_grace_s=None)
+    registry = InFlightRegistry(SystemClock(), make_spawn(), LogReporter(), None, abandon_grace_s=None)
     running = RunningGenerations(registry, store.generations, None, store.recorder, SystemClock())
     return HistoryService(store.generations, store.queries, store.retention, cache, running)
 
@@ -233,11 +234,12 @@ def test_positions_are_never_given_again(store: Stores) -> None:
     assert later > position
 
 
-def test_only_old_running_rows_are_interrupted(store: Stores) -> None:
+def test_only_unfinished_rows_that_are_named_are_interrupted(store: Stores) -> None:
     store.start(generation(1))
     stored(store, 2)
     store.start(generation(500))
-    assert store.interrupt_older_than(1_700_000_000_100, 7) == 1
+    assert store.generations.unfinished_ids() == {"id-1", "id-500"}
+    assert store.interrupt("id-1", "id-2", "id-3") == 1
     rows = {row.request_id: row for _, row in store.newest("alice", 10)}
     assert (rows["id-1"].status, rows["id-1"].error) == (Status.INTERRUPTED, "interrupted")
     assert store.running_ids() == {"id-500"}
@@ -371,7 +373,7 @@ def test_texts_that_come_to_an_end_twice_can_be_deleted(tmp_path: Path) -> None:
     """Interrupted while all was kept, completed late when texts were kept no more."""
     full = Stores(Database(f"sqlite:///{tmp_path}/h.db"))
     full.start(generation(1))
-    full.interrupt_older_than(1_800_000_000_000, 7)
+    full.interrupt("id-1")
     full.close()
     bare = Stores(Database(f"sqlite:///{tmp_path}/h.db"), "metadata")
     bare.finish(completed(generation(1)))
@@ -397,7 +399,8 @@ def test_a_row_may_be_marked_for_the_process_that_runs_it(store: Stores) -> None
     row = store.get("alice", "id-1")
     assert row
     assert (row.status, row.finished_ms, store.running_ids()) == (Status.CANCELLED, None, set())
-    assert store.interrupt_older_than(row.created_ms + 1, 7) == 1, "that process may have died"
+    assert store.generations.unfinished_ids() == {"id-1"}
+    assert store.interrupt("id-1") == 1, "that process may have died"
     row = store.get("alice", "id-1")
     assert row
     assert (row.status, row.finished_ms) == (Status.CANCELLED, 7)
@@ -477,7 +480,7 @@ def test_what_runs_is_found_when_it_is_over_however_it_ends(store: Stores) -> No
     store.finish_with_own_answer(
         replace(generation(2, input="second"), status=Status.CANCELLED, output="some"), "texts-2"
     )
-    store.interrupt_older_than(1_700_000_000_100, 7)
+    store.interrupt("id-1", "id-2", "id-3")
     assert [ids(store, q=text) for text in ("first partial", "second some", "third")] == [["id-1"], ["id-2"], ["id-3"]]
     store.finish(completed(generation(3, input="third"), output="late"))
     assert [ids(store, q=text) for text in ("third late", "third -late")] == [["id-3"], []]
@@ -504,7 +507,7 @@ def test_an_answer_for_those_who_shared_with_one_that_was_interrupted_is_found_o
     store.start(generation(1, input="shared"))
     late = generation(500, answer_id="id-1", input="shared")
     store.record_started(late)
-    store.interrupt_older_than(1_700_000_000_100, 7)
+    store.interrupt("id-1")
     store.finish(completed(late, output="whole"))
     assert [ids(store, q=text) for text in ("shared whole", "shared -whole")] == [["id-500", "id-1"], []]
     assert store.delete_all("alice") == 2

@@ -143,8 +143,8 @@ def test_sums_outlive_what_they_count(stores: Stores) -> None:
 def test_what_runs_is_not_counted_and_what_is_left_behind_is(stores: Stores) -> None:
     stores.start(paid(1, status=Status.RUNNING, finished_ms=None, billed=Usage(), cost_usd=None))
     assert total(stores) == UsageSums()
-    assert stores.interrupt_older_than(MORNING + 1, MORNING + 2) == 1
-    assert stores.interrupt_older_than(MORNING + 1, MORNING + 2) == 0
+    assert stores.interrupt("id-1", now_ms=MORNING + 2) == 1
+    assert stores.interrupt("id-1", now_ms=MORNING + 2) == 0
     sums = total(stores)
     assert (sums.requests, sums.interrupted, sums.unknown_usage, sums.input_tokens) == (1, 1, 1, 0)
 
@@ -153,7 +153,7 @@ def test_an_outcome_after_all_takes_the_place_of_the_one_before(stores: Stores) 
     """A process that was given up comes back to life with an answer."""
     outcome = paid(1)
     stores.start(replace(outcome, status=Status.RUNNING, finished_ms=None, billed=Usage(), cost_usd=None))
-    stores.interrupt_older_than(MORNING + 1, MORNING + 2)
+    stores.interrupt("id-1", now_ms=MORNING + 2)
     assert stores.finish(outcome)
     store(stores, paid(2))
     sums = total(stores)

@@ -36,6 +36,11 @@ class ManualClock:
     def alarm(self, ring: Callable[[], object]) -> Alarm:
         return self._real.alarm(ring)
 
+    def set_date(self, ms: int) -> None:
+        """As an operator or NTP sets a clock: no time passes."""
+        self._offset_s -= (ms - self.ms) / 1000
+        self.ms = ms
+
     def advance(self, seconds: float) -> None:
         self.ms += round(seconds * 1000)
 

@@ -1,7 +1,7 @@
 """Fakes of the ports of the core: they keep what they are given and fail when a test says so."""
 
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence, Set
 from dataclasses import replace
 from decimal import Decimal
 from typing import Protocol, TypeVar
@@ -34,7 +34,10 @@ class NothingCounted:
     def statuses(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses:
         raise AssertionError("nothing is limited")
 
-    def expire(self, now_ms: int) -> int:
+    def open_ids(self) -> Set[str]:
+        return set()
+
+    def expire(self, request_ids: Sequence[str]) -> int:
         return 0
 
     def prune(self, now_ms: int) -> None: ...
@@ -91,8 +94,11 @@ class ListGenerations:
         assert self.rows[was.request_id].billed == was.billed
         self._write("amend billing", now)
 
-    def interrupt_older_than(self, created_ms: int, now_ms: int) -> Sequence[Generation]:
+    def interrupt(self, request_ids: Sequence[str], now_ms: int) -> Sequence[Generation]:
         return []
+
+    def unfinished_ids(self) -> Set[str]:
+        return {row.request_id for row in self.rows.values() if row.finished_ms is None}
 
     def record_hit(self, generation: Generation, answer_id: str, *, durable: bool) -> bool:
         if answer_id in self.deleted:

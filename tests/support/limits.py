@@ -1,7 +1,7 @@
 """Limits counted in memory, and a world whose callers have them."""
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Sequence, Set
 from dataclasses import replace
 from decimal import Decimal
 
@@ -57,7 +57,10 @@ class DictLimits:
         rows = [limits_of(account, self.tallies.get(account.name, Tally()), now_ms) for account in accounts]
         return tuple(limit for limits in rows for limit in limits)
 
-    def expire(self, now_ms: int) -> int:
+    def open_ids(self) -> Set[str]:
+        return set()
+
+    def expire(self, request_ids: Sequence[str]) -> int:
         return 0
 
     def prune(self, now_ms: int) -> None: ...

@@ -68,9 +68,9 @@ class Stores:
     def amend_billing(self, was: Generation, now: Generation) -> None:
         self.recorder.amend_billing(was, now)
 
-    def interrupt_older_than(self, created_ms: int, now_ms: int) -> int:
+    def interrupt(self, *request_ids: str, now_ms: int = 7) -> int:
         def work(unit: UnitOfWork) -> int:
-            interrupted = unit.generations.interrupt_older_than(created_ms, now_ms)
+            interrupted = unit.generations.interrupt(request_ids, now_ms)
             for generation in interrupted:
                 settle(unit, generation)
             return len(interrupted)

@@ -86,7 +86,7 @@ class World:
         self.ids = count(1)
         self.spool = ListSpool()
         self.recorder = OutcomeRecorder(self.store, self.spool, self.clock, self.reporter)
-        self.registry = InFlightRegistry(self.clock, self.reporter, self.store, abandon_grace_s=grace_s)
+        self.registry = InFlightRegistry(self.clock, make_spawn(), self.reporter, self.store, abandon_grace_s=grace_s)
         self.running = RunningGenerations(self.registry, self.store, self.store, self.recorder, self.clock)
         bounds = replace(GenerationSettings(), **settings)  # type: ignore[arg-type]
         prices = prices or DollarPrices()

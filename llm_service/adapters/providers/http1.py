@@ -2,10 +2,13 @@
 
 A streamed answer is one small read per token, and httpcore and h11 are written in Python. Here a read takes all that has
 arrived, and a C parser divides it.
+
+Longer than other modules: a connection and what it reads are understood together.
 """
 
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +18,7 @@ import httptools
 
 from llm_service.core.clock import Alarm, MakeAlarm
 
+from .names import Resolver, connect
 from .proxies import Proxy
 from .tunnel import open_tunnel, proxy_errors
 
@@ -50,14 +54,26 @@ class Http1Connection:
     """A connection for one exchange at a time. All methods raise `httpcore2` errors.
 
     `abort` may be called from any thread or greenlet: it wakes a reader, even in the middle of a TLS record, and who
-    waits for a proxy's answer or for the TLS handshake.
+    waits for a name server, for TCP, for a proxy's answer or for the TLS handshake.
     """
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, proxy: Proxy | None = None) -> None:
-        """To `host`; through `proxy`, if there is one. Without TLS, the requests themselves are the proxy's."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        proxy: Proxy | None = None,
+        resolver: Resolver | None = None,
+    ) -> None:
+        """To `host`; through `proxy`, if there is one. Without TLS, the requests themselves are the proxy's.
+
+        `resolver` None = a new one with the system's names.
+        """
         self.address = (host, port)
         self._tls = tls
         self._proxy = proxy
+        self._resolver = resolver or Resolver()
+        self._resolving = threading.Event()
         self._socket: socket.socket | None = None
         self._alarm: Alarm | None = None
         self._aborted = False
@@ -139,8 +155,9 @@ class Http1Connection:
         return False
 
     def abort(self) -> None:
-        """End the exchange. While TCP connects there is nothing to wake: nothing is sent then."""
+        """End the exchange, wherever it is."""
         self._aborted = True
+        self._resolving.set()
         self._shut_down()
 
     def close(self) -> None:
@@ -159,7 +176,7 @@ class Http1Connection:
         self._shut_down()
 
     def _shut_down(self) -> None:
-        """Wake the reader."""
+        """Wake the reader, or who connects."""
         if (connected := self._socket) is not None:
             # The plain system call: a TLS socket's own `shutdown` would remove the TLS layer under a reader.
             with suppress(OSError):
@@ -195,9 +212,14 @@ class Http1Connection:
                 self._secure(self._tls, limit)
 
     def _dial(self, address: tuple[str, int], limit: Limit) -> socket.socket:
-        connected = self._use(socket.create_connection(address, _connect_s(limit)))
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connected
+        self._resolving.clear()
+        self._refuse_if_aborted()
+        addresses = self._resolver.addresses(*address, _connect_s(limit), self._resolving)
+        connect(addresses, lambda: _connect_s(limit), self._use)
+        assert self._socket is not None
+        self._refuse_if_aborted()
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._socket
 
     def _secure(self, tls: ssl.SSLContext, limit: Limit) -> None:
         assert self._socket is not None
@@ -207,10 +229,10 @@ class Http1Connection:
         secured.settimeout(_connect_s(limit))
         secured.do_handshake()
 
-    def _use(self, connected: socket.socket) -> socket.socket:
+    def _use(self, connected: socket.socket | None) -> None:
         self._socket = connected
-        self._refuse_if_aborted()
-        return connected
+        if connected is not None:
+            self._refuse_if_aborted()
 
     def _refuse_if_aborted(self) -> None:
         if self._aborted:

@@ -25,6 +25,7 @@ import structlog
 from llm_service.core.generation.call_context import CallContext
 
 from .http1 import Headers, Http1Connection, Limit
+from .names import Resolve, Resolver, system_addresses
 from .proxies import PORTS, Proxy
 
 KEEP_IDLE = 100
@@ -37,8 +38,10 @@ _LENGTH = b"content-length"
 class DeadlineTransport:
     """Sends requests that differ only in their bodies. Safe from threads and greenlets."""
 
-    def __init__(self, request: httpx2.Request, proxy: Proxy | None = None) -> None:
-        """`request`: the method, the address and the headers of all requests.
+    def __init__(
+        self, request: httpx2.Request, proxy: Proxy | None = None, resolve: Resolve = system_addresses
+    ) -> None:
+        """`request`: the method, the address and the headers of all requests. `resolve`: for the origin or the proxy.
 
         Raises `httpcore2.LocalProtocolError` for a header that contains a line end.
         """
@@ -49,6 +52,7 @@ class DeadlineTransport:
         # The host as it is in the Host header: Python's own encoding of other scripts differs.
         self._address = (request.url.raw_host.decode("ascii"), request.url.port or PORTS[request.url.scheme])
         self._proxy = proxy
+        self._resolver = Resolver(resolve)
         self._ssl_context: ssl.SSLContext | None = None
         self._lock = threading.Lock()
         self._idle: deque[Http1Connection] = deque(maxlen=KEEP_IDLE)
@@ -83,7 +87,8 @@ class DeadlineTransport:
             connection.close()
 
     def _new(self) -> Http1Connection:
-        return Http1Connection(*self._address, self._tls() if self._scheme == "https" else None, self._proxy)
+        tls = self._tls() if self._scheme == "https" else None
+        return Http1Connection(*self._address, tls, self._proxy, self._resolver)
 
     def _give_back(self, connection: Http1Connection) -> None:
         if len(self._idle) < KEEP_IDLE:

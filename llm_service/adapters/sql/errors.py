@@ -15,6 +15,10 @@ class DatabaseFault(Exception):
     """The database cannot be used; the message tells the operator what to do."""
 
 
+class DatabaseLocked(DatabaseFault):
+    """Another process has locked it for longer than SQLite waits. It can be used later."""
+
+
 @contextmanager
 def mapped() -> Iterator[None]:
     """Raise a `StorageError` for every database error except SQLAlchemy's `IntegrityError`."""
@@ -27,12 +31,16 @@ def mapped() -> Iterator[None]:
 
 
 def storage_error(error: SQLAlchemyError | sqlite3.Error) -> StorageError:
-    code = sqlite_code(error)
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if is_busy(error):
         return StorageBusy("The database is busy.", retry_after_s=RETRY_S)
-    if code == sqlite3.SQLITE_FULL:
+    if sqlite_code(error) == sqlite3.SQLITE_FULL:
         return StorageFull("The disk of the database is full.", retry_after_s=60)
     return StorageUnavailable("The database cannot be used right now.", retry_after_s=RETRY_S)
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether another connection has locked the database."""
+    return sqlite_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def sqlite_code(error: BaseException) -> int | None:

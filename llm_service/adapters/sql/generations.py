@@ -39,7 +39,7 @@ _SET_OUTPUT = Compiled(update(answers).where(answers.c.answer_id == bindparam("i
 _OVER = WHOLE.where(*_mine, generations.c.finished_ms.is_not(None))
 _IS_OVER = Compiled(select(generations.c.position).where(*_mine, generations.c.finished_ms.is_not(None)))
 _UNFINISHED = generations.c.finished_ms.is_(None)
-_LEFT_RUNNING = WHOLE.where(_UNFINISHED, generations.c.created_ms < bindparam("before"))
+_ORPHANS = WHOLE.where(_UNFINISHED, generations.c.request_id.in_(bindparam("ids", expanding=True)))
 _ANSWERED = (Status.COMPLETED, Status.INCOMPLETE)
 
 
@@ -94,9 +94,9 @@ class SqlGenerationWriter:
         count(self._connection, now, instead_of=was)
         _FINISH.execute(self._connection, outcome_row(now))
 
-    def interrupt_older_than(self, created_ms: int, now_ms: int) -> Sequence[Generation]:
+    def interrupt(self, request_ids: Sequence[str], now_ms: int) -> Sequence[Generation]:
         interrupted = []
-        for row in map(generation_of, self._connection.execute(_LEFT_RUNNING, {"before": created_ms}).all()):
+        for row in map(generation_of, self._connection.execute(_ORPHANS, {"ids": request_ids}).all()):
             # The process may have died after it was asked to cancel and before it did.
             status = Status.INTERRUPTED if row.status is Status.RUNNING else row.status
             over = replace(row, status=status, error=status.value, finished_ms=now_ms)
@@ -182,6 +182,9 @@ class SqlGenerations:
         query = select(generations.c.request_id).where(_UNFINISHED, generations.c.status == Status.RUNNING.value)
         return self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
+    def unfinished_ids(self) -> Set[str]:
+        return self._database.read(unfinished_ids)
+
     def _insert_sharing(self, generation: Generation, *, durable: bool) -> bool:
         """Insert a row that shares texts; False: they are gone. Concurrent inserts become one statement."""
         row: dict[str, Any] = generation_row(self._kept_texts(generation))
@@ -191,6 +194,11 @@ class SqlGenerations:
         except IntegrityError:
             return False
         return True
+
+
+def unfinished_ids(connection: Connection) -> Set[str]:
+    """Of all rows without an outcome."""
+    return set(connection.execute(select(generations.c.request_id).where(_UNFINISHED)).scalars())
 
 
 def _whole(generation: Generation) -> Generation:

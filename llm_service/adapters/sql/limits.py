@@ -1,6 +1,6 @@
 """Counts for limits, in SQL: shared by all processes that use the database."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import partial
 
 from sqlalchemy import Connection, delete
@@ -34,8 +34,11 @@ class SqlLimits:
     def statuses(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses:
         return self._database.read(partial(reservations.statuses, accounts=accounts, now_ms=now_ms))
 
-    def expire(self, now_ms: int) -> int:
-        return self._database.write(partial(reservations.expire, now_ms=now_ms))
+    def open_ids(self) -> Set[str]:
+        return self._database.read(reservations.open_ids)
+
+    def expire(self, request_ids: Sequence[str]) -> int:
+        return self._database.write(partial(reservations.expire, request_ids=request_ids))
 
     def prune(self, now_ms: int) -> None:
         reserved = limit_reservations.c

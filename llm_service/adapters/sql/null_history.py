@@ -1,6 +1,6 @@
 """Generations with `APP_HISTORY=off`: no rows, but usage and limits are counted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from llm_service.core.generation.model import Generation, Status
 from llm_service.core.generation.ports import UnitOfWork
 
-from .generations import SqlGenerationWriter
+from .generations import SqlGenerationWriter, unfinished_ids
 from .reservations import SqlReservations
 from .sqlite.database import Database
 from .usage_ledger import count
@@ -59,6 +59,10 @@ class NullGenerations:
         found = self.running.get(request_id)
         return None if found is None else found.owner
 
+    def unfinished_ids(self) -> Set[str]:
+        """Of rows from before the history was switched off."""
+        return self._database.read(unfinished_ids)
+
 
 class _NullUnitOfWork:
     def __init__(self, connection: Connection, running: dict[str, Generation]) -> None:
@@ -92,6 +96,6 @@ class _NullWriter:
     def amend_billing(self, was: Generation, now: Generation) -> None:
         count(self._connection, now, instead_of=was)
 
-    def interrupt_older_than(self, created_ms: int, now_ms: int) -> Sequence[Generation]:
+    def interrupt(self, request_ids: Sequence[str], now_ms: int) -> Sequence[Generation]:
         """For rows from before the history was switched off."""
-        return SqlGenerationWriter(self._connection, Generation.without_texts).interrupt_older_than(created_ms, now_ms)
+        return SqlGenerationWriter(self._connection, Generation.without_texts).interrupt(request_ids, now_ms)

@@ -51,9 +51,10 @@ _UNDER_WAY = select(
 _OF_REQUEST = Compiled(
     select(limit_reservations).where(_reserved.request_id == bindparam("id")).order_by(_reserved.account)
 )
-_OVERDUE = (
+_OPEN_IDS = select(_reserved.request_id).where(_reserved.spent_tokens.is_(None)).distinct()
+_ORPHANED = (
     select(limit_reservations)
-    .where(_reserved.spent_tokens.is_(None), _reserved.expires_ms <= bindparam("now"))
+    .where(_reserved.spent_tokens.is_(None), _reserved.request_id.in_(bindparam("ids", expanding=True)))
     .order_by(_reserved.account)
 )
 _OPEN = select(_reserved.account).where(_reserved.request_id == bindparam("id"), _reserved.spent_tokens.is_(None))
@@ -118,9 +119,14 @@ def statuses(connection: Connection, accounts: Sequence[Account], now_ms: int) -
     return _statuses(accounts, {account: _tally(connection, account, now_ms) for account in accounts}, now_ms)
 
 
-def expire(connection: Connection, now_ms: int) -> int:
-    """Charge overdue reservations in full. Returns the number of calls."""
-    rows = [_Reserved(*row) for row in connection.execute(_OVERDUE, {"now": now_ms})]
+def open_ids(connection: Connection) -> set[str]:
+    """Of calls that are not settled."""
+    return set(connection.execute(_OPEN_IDS).scalars())
+
+
+def expire(connection: Connection, request_ids: Sequence[str]) -> int:
+    """Charge open reservations in full. Returns the number of calls."""
+    rows = [_Reserved(*row) for row in connection.execute(_ORPHANED, {"ids": request_ids})]
     for row in rows:
         charge_row(connection, row, _each(row).times(row.attempts))
     return len({row.request_id for row in rows})

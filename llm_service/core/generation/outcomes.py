@@ -5,7 +5,7 @@ file. No caller gets an answer that is not in the history, and none is lost. All
 failures, cancellations, and those of dead processes. The same transaction settles the call's reservation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..clock import Clock
@@ -110,12 +110,12 @@ class OutcomeRecorder:
         except StorageError as error:
             self._reporter.unexpected_error(error, was.request_id)
 
-    def interrupt_older_than(self, created_ms: int) -> int:
-        """End generations of dead processes that began before; how many. Their reservations are charged in full."""
+    def interrupt(self, request_ids: Sequence[str]) -> int:
+        """End those of them that dead processes left unfinished; how many. Their reservations are charged in full."""
         now_ms = self._clock.now_ms()
 
         def work(unit: UnitOfWork) -> int:
-            interrupted = unit.generations.interrupt_older_than(created_ms, now_ms)
+            interrupted = unit.generations.interrupt(request_ids, now_ms)
             for generation in interrupted:
                 settle(unit, generation)
             return len(interrupted)

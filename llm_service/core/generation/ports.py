@@ -241,8 +241,8 @@ class GenerationWriter(Protocol):
         """Store a bill that came after the outcome (`was`), even if the row was deleted."""
         ...
 
-    def interrupt_older_than(self, created_ms: int, now_ms: int) -> Sequence[Generation]:
-        """Mark running generations that began before `created_ms` as `interrupted`. Returns them as stored."""
+    def interrupt(self, request_ids: Sequence[str], now_ms: int) -> Sequence[Generation]:
+        """Mark those of them that are unfinished as `interrupted`. Returns these as stored."""
         ...
 
 
@@ -291,6 +291,10 @@ class GenerationStore(Protocol):
 
     def owner_of(self, request_id: str) -> str | None:
         """None: there is no such generation."""
+        ...
+
+    def unfinished_ids(self) -> Set[str]:
+        """The request_ids of all rows without an outcome, of every owner and process."""
         ...
 
 

@@ -1,6 +1,9 @@
 """The generations of this process, and its upstream calls."""
 
-from collections.abc import Callable
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
 from ..clock import Clock
@@ -9,25 +12,36 @@ from .call_context import CallContext
 from .in_flight import InFlightGeneration
 from .model import Generation, Status
 from .outcomes import Outcome
-from .ports import RemoteControl, Reporter, SharedCall
+from .ports import RemoteControl, Reporter, SharedCall, Spawn
 
 # A call that is still there this long after its deadline hangs in a read.
 OVERDUE_S = 1.0
 # How often `tick` checks whether another process cancelled a generation of this one.
 REMOTE_CHECK_S = 1.0
+# How many generations are ended at the same time, so that their outcomes share transactions.
+END_TOGETHER = 100
+# Longer than an outcome waits for a store that is locked.
+END_S = 30.0
 
 
 class InFlightRegistry:
     """Keeps the generations of this process and its upstream calls. Call `tick` about twice a second."""
 
     def __init__(
-        self, clock: Clock, reporter: Reporter, remote: RemoteControl | None, *, abandon_grace_s: float | None
+        self,
+        clock: Clock,
+        spawn: Spawn,
+        reporter: Reporter,
+        remote: RemoteControl | None,
+        *,
+        abandon_grace_s: float | None,
     ) -> None:
         """`abandon_grace_s` None = a generation whose callers left continues.
 
         `remote` None = no other process can cancel generations of this one.
         """
         self._clock = clock
+        self._spawn = spawn
         self._reporter = reporter
         self._remote = remote
         self._abandon_grace_s = abandon_grace_s
@@ -38,6 +52,9 @@ class InFlightRegistry:
 
     def __len__(self) -> int:
         return len(self._generations)
+
+    def __contains__(self, request_id: str) -> bool:
+        return request_id in self._generations
 
     @property
     def closing(self) -> bool:
@@ -89,15 +106,14 @@ class InFlightRegistry:
 
     def interrupt_all(self) -> None:
         error = ShuttingDown("The service was stopped before the answer was complete.", retry_after_s=5)
-        for generation in tuple(self._generations.values()):
-            self._guarded(partial(self._end_early, generation, Status.INTERRUPTED, error))
+        generations = tuple(self._generations.values())
+        self._together(partial(self._end_early, generation, Status.INTERRUPTED, error) for generation in generations)
 
     def tick(self) -> None:
         """End generations that are abandoned, overdue, or cancelled in another process."""
         now = self._clock.monotonic()
-        for generation in tuple(self._generations.values()):
-            if self._abandoned(generation, now):
-                self._guarded(partial(self.cancel, generation))
+        generations = tuple(self._generations.values())
+        self._together(partial(self.cancel, each) for each in generations if self._abandoned(each, now))
         for call, context in tuple(self._calls.values()):
             if not call.members or now > context.deadline + OVERDUE_S:
                 context.stop()
@@ -116,8 +132,8 @@ class InFlightRegistry:
     def _cancel_what_was_cancelled_elsewhere(self, remote: RemoteControl) -> None:
         """Cancel generations whose rows another process cancelled or deleted."""
         here = dict(self._generations)
-        for request_id in here.keys() - remote.running_ids():
-            self.cancel(here[request_id])
+        gone = here.keys() - remote.running_ids()
+        self._together(partial(self.cancel, here[request_id]) for request_id in gone)
 
     def _end_early(self, generation: InFlightGeneration, status: Status, error: Ended) -> Generation | None:
         ended = generation.finish(Outcome(status, error=error, early=True))
@@ -127,6 +143,29 @@ class InFlightRegistry:
         if isinstance(generation.result, StorageError):
             raise generation.result
         return ended
+
+    def _together(self, functions: Iterable[Callable[[], object]]) -> None:
+        """Call them at the same time, and return when all have ended. One after the other, each would wait for a disk."""
+        waiting, lock, ended = deque(functions), threading.Lock(), threading.Event()
+        at_work = min(len(waiting), END_TOGETHER)
+
+        def work() -> None:
+            nonlocal at_work
+            try:
+                with suppress(IndexError):  # another took the last one
+                    while True:
+                        self._guarded(waiting.popleft())
+            finally:
+                with lock:
+                    at_work -= 1
+                    if not at_work:
+                        ended.set()
+
+        for _ in range(at_work - 1):
+            self._spawn(work)
+        if at_work:
+            work()
+            self._clock.wait(ended, END_S)
 
     def _guarded(self, function: Callable[[], object]) -> None:
         try:

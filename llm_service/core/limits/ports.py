@@ -1,6 +1,6 @@
 """The interfaces that limits need."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Protocol
 
 from .rules import Account, Reservation, ReservationResult, Settlement
@@ -35,8 +35,12 @@ class LimitStore(Protocol):
 
     def statuses(self, accounts: Sequence[Account], now_ms: int) -> LimitStatuses: ...
 
-    def expire(self, now_ms: int) -> int:
-        """Charge overdue reservations in full, because their usage will never be reported; how many calls."""
+    def open_ids(self) -> Set[str]:
+        """The request_ids of all calls that are reserved for, and not settled yet."""
+        ...
+
+    def expire(self, request_ids: Sequence[str]) -> int:
+        """Charge those of them that are open in full, because their usage will never be reported; how many calls."""
         ...
 
     def prune(self, now_ms: int) -> None:

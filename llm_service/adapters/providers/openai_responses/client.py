@@ -15,6 +15,7 @@ import openai
 
 from llm_service.core.generation.call_context import CallContext
 
+from ..names import Resolve
 from ..proxies import Proxy
 from ..transport import DeadlineTransport, Response
 
@@ -25,9 +26,9 @@ _TIMEOUT_HEADER = "x-stainless-read-timeout"
 class ResponsesClient:
     """`close` closes the connections. Safe from threads and greenlets."""
 
-    def __init__(self, *, api_key: str | None, base_url: str | None, proxy: Proxy | None) -> None:
+    def __init__(self, *, api_key: str | None, base_url: str | None, proxy: Proxy | None, resolve: Resolve) -> None:
         self._request = _made_by_sdk(api_key, base_url)
-        self._transport = DeadlineTransport(self._request, proxy)
+        self._transport = DeadlineTransport(self._request, proxy, resolve)
 
     def post(self, body: Mapping[str, Any], context: CallContext, seconds: float) -> Response:
         """Send a call, and return its response when the head has arrived; the caller closes it.

@@ -32,6 +32,7 @@ from llm_service.core.errors import (
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
 
+from ..names import Resolve, system_addresses
 from ..proxies import Proxy
 from ..sse import EventParser
 from .answer import Answer, usage_of
@@ -72,11 +73,18 @@ class OpenAIProvider:
     name = "openai"
 
     def __init__(
-        self, *, api_key: str | None, base_url: str | None, idle_timeout_s: float, proxy: Proxy | None = None
+        self,
+        *,
+        api_key: str | None,
+        base_url: str | None,
+        idle_timeout_s: float,
+        proxy: Proxy | None = None,
+        resolve: Resolve = system_addresses,
     ) -> None:
         self._api_key = api_key
         self._base_url = base_url
         self._proxy = proxy
+        self._resolve = resolve
         self._idle_timeout_s = idle_timeout_s
         self._client: ResponsesClient | None = None
         self._lock = threading.Lock()
@@ -124,7 +132,9 @@ class OpenAIProvider:
 
         with self._lock:
             if self._client is None:
-                self._client = ResponsesClient(api_key=self._api_key, base_url=self._base_url, proxy=self._proxy)
+                self._client = ResponsesClient(
+                    api_key=self._api_key, base_url=self._base_url, proxy=self._proxy, resolve=self._resolve
+                )
             return self._client
 
     def _post(self, call: ProviderCall, context: CallContext) -> "Response":

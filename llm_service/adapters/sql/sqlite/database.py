@@ -15,8 +15,8 @@ from sqlalchemy.pool import NullPool
 
 from llm_service.core.errors import StorageBusy, StorageFull
 
-from ..errors import DatabaseFault, mapped, sqlite_code
-from ..schema import check_schema
+from ..errors import DatabaseFault, DatabaseLocked, is_busy, mapped, sqlite_code
+from ..schema import REVISIONS, check_schema
 from ..usage_ledger import summed
 from .file_system import owners, refuse_network
 from .group_writer import BUSY_TIMEOUT_S, GroupWriter
@@ -31,7 +31,7 @@ class Database:
     """Opened once per process, after the fork. `close` when the process ends."""
 
     def __init__(self, url: str) -> None:
-        """Create or migrate the file if needed.
+        """Create or migrate the file if needed. If not, no lock is needed that another process may hold.
 
         Raises `DatabaseFault`.
         """
@@ -111,6 +111,8 @@ def migrate(url: str) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         refuse_network(path)
+        if _is_current(path):
+            return False
         lock = os.open(path.parent / f".{path.name}.migrate", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -118,8 +120,21 @@ def migrate(url: str) -> bool:
                 return check_schema(connection)
         finally:
             os.close(lock)
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise _fault(path, error) from error
+
+
+def _is_current(path: Path) -> bool:
+    """Whether the file has this program's schema. It is only read: another process may be writing for long."""
+    if not path.exists():
+        return False
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S)) as connection:
+        try:
+            return connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(REVISIONS[-1],)]
+        except sqlite3.Error as error:
+            if is_busy(error):
+                raise
+            return False  # there is no such table, or the file is damaged: `check_schema` finds out
 
 
 def sqlite_path(url: str) -> Path:
@@ -153,6 +168,8 @@ def _engine(path: Path, *, begin: str, query_only: bool = False) -> Engine:
 
 
 def _fault(path: Path, error: Exception) -> DatabaseFault:
+    if is_busy(error):
+        return DatabaseLocked(f"DATABASE_URL: the SQLite file {path} is locked by another process. Try again later.")
     reason = str(getattr(error, "orig", None) or error)
     code = sqlite_code(error)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

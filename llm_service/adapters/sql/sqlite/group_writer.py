@@ -6,8 +6,12 @@ next one. The first of them leads: it runs the group and then passes the lead on
 Short work runs on the event loop, and only what takes long runs in a native thread: full-text indexing and the flush. In the
 thread, each call of SQLite would take the interpreter's lock from the loop and back, which costs more than the call. A
 group that nobody needs flushed is committed on the loop too: see docs/decisions/0036-hits-are-not-flushed.md.
+
+Nobody waits longer for the lock of another process than `BUSY_TIMEOUT_S`, the time in the queue included: see
+docs/decisions/0046-a-locked-database-is-busy-for-all.md.
 """
 
+import math
 import threading
 import time
 from collections import deque
@@ -18,10 +22,10 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Transaction
-
-from llm_service.core.errors import StorageUnavailable
+from sqlalchemy.exc import DBAPIError
 
 from ..compiled import Compiled
+from ..errors import is_busy, storage_error
 from .thread_pool import ThreadPool
 
 T = TypeVar("T")
@@ -30,6 +34,8 @@ MAX_GROUP = 200
 # A group in the thread also moves the log into the database's file, which may take a while.
 MAX_GROUPS_ON_LOOP = 100
 BUSY_TIMEOUT_S = 5
+# Waits for a lock are multiples of it, so who is due within it hears of a failed wait at once.
+BUSY_STEP_S = 0.5
 CHECKPOINT_PAGES = 1000  # SQLite's default
 _LAST = "work at the end of this transaction"
 
@@ -50,18 +56,34 @@ class InsertRow:
         self.then(connection)
 
 
+class _Locked(Exception):
+    """Another process held the lock for as long as the group could wait."""
+
+    def __init__(self, error: DBAPIError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class _Job:
-    __slots__ = ("committed", "durable", "error", "finished", "result", "short", "turn", "work")
+    """`due`: on the monotonic clock, when it has waited long enough for a lock."""
+
+    __slots__ = ("abandoned", "committed", "due", "durable", "error", "finished", "result", "short", "turn", "work")
 
     def __init__(self, work: Work, *, durable: bool, short: bool) -> None:
         self.work: Any = work
         self.durable = durable
         self.short = short
+        self.due = time.monotonic() + BUSY_TIMEOUT_S
         self.turn = threading.Event()
+        self.abandoned = False
         self.committed = False
         self.finished = False
         self.result: Any = None
         self.error: BaseException | None = None
+
+    @property
+    def served(self) -> bool:
+        return self.committed or self.abandoned or self.error is not None
 
 
 def at_the_end(connection: Connection, work: Work) -> None:
@@ -84,8 +106,6 @@ class GroupWriter:
         self._lock = threading.Lock()
         self._pending: deque[_Job] = deque()
         self._leader: _Job | None = None
-        # The connection is the thread's: it runs, or ran when its caller was killed.
-        self._in_thread = False
         self._groups_on_loop = 0
         self._pragmas: dict[str, Any] = {}
 
@@ -94,8 +114,8 @@ class GroupWriter:
 
         `short`: it may run on the event loop.
 
-        Raises what `work` or the commit raised. If a group fails, its members run again one by one, so one caller's
-        error does not fail the others. `work` may therefore run twice.
+        Raises what `work` or the commit raised, and `StorageBusy` if the database stays locked. If a group fails, its
+        members run again one by one, so one caller's error does not fail the others. `work` may therefore run twice.
         """
         job = _Job(work, durable=durable, short=short)
         with self._lock:
@@ -110,7 +130,7 @@ class GroupWriter:
             self._abandon(job)
             raise
         if not job.finished:
-            self._lead()
+            self._lead(job)
         if job.error is not None:
             raise job.error
         result: T = job.result
@@ -121,29 +141,48 @@ class GroupWriter:
         self._native.run(self._connection.close)
         self._native.close()
 
-    def _lead(self) -> None:
+    def _lead(self, leader: _Job) -> None:
         with self._lock:
             group = [self._pending.popleft() for _ in range(min(MAX_GROUP, len(self._pending)))]
         try:
             if not self._commit_on_loop(group):
-                self._run_in_thread(lambda: self._commit(group))
+                locked = self._native.run(lambda: self._commit(group))
                 self._groups_on_loop = 0
-        except BaseException as error:
-            _fail_unfinished(group, error)
+                if locked is not None:
+                    group = self._refuse_due(leader, group, locked)
+        except BaseException:
+            # The greenlet is killed. The thread goes on with the connection, and then another leads.
+            leader.abandoned = True
+            self._native.after_others(lambda: self._hand_on(group))
             raise
-        finally:
-            self._hand_on(group)
+        self._hand_on(group)
+
+    def _refuse_due(self, leader: _Job, group: list[_Job], locked: _Locked) -> list[_Job]:
+        """The leader, and all who have waited as long, hear that the database is busy. Returns the group with them."""
+        until = time.monotonic() + BUSY_STEP_S
+        with self._lock:
+            while self._pending and self._pending[0].due <= until:
+                group.append(self._pending.popleft())
+        for job in group:
+            if (job is leader or job.due <= until) and not job.served:
+                job.error = storage_error(locked.error)
+                job.error.__cause__ = locked.error
+        return group
 
     def _hand_on(self, group: Sequence[_Job]) -> None:
+        """Give the group its results and the lead to the next. Who was not served waits on, before the others."""
         with self._lock:
+            self._pending.extendleft(job for job in reversed(group) if not job.served)
             following = self._leader = self._pending[0] if self._pending else None
         for job in group:
-            job.finished = True
-            job.turn.set()
+            if job.served:
+                job.finished = True
+                job.turn.set()
         if following is not None:
             following.turn.set()
 
     def _abandon(self, job: _Job) -> None:
+        job.abandoned = True
         with self._lock:
             if job in self._pending:
                 self._pending.remove(job)
@@ -151,16 +190,9 @@ class GroupWriter:
         if leads:
             self._hand_on(())
 
-    def _run_in_thread(self, function: Callable[[], T]) -> T:
-        """If the caller is killed meanwhile, the thread goes on, and what follows waits for it in its queue."""
-        self._in_thread = True
-        result = self._native.run(function)
-        self._in_thread = False
-        return result
-
     def _commit_on_loop(self, group: list[_Job]) -> bool:
         """Commit without waiting for a lock; False: nothing was done, the thread must try."""
-        if self._in_thread or self._groups_on_loop >= MAX_GROUPS_ON_LOOP or not all(job.short for job in group):
+        if self._groups_on_loop >= MAX_GROUPS_ON_LOOP or not all(job.short for job in group):
             return False
         self._groups_on_loop += 1
         try:
@@ -169,27 +201,33 @@ class GroupWriter:
             return False
         return True
 
-    def _commit(self, group: list[_Job]) -> None:
-        """Runs in the native thread: no logging, no shared lock."""
+    def _commit(self, group: list[_Job]) -> _Locked | None:
+        """Runs in the native thread: no logging, no shared lock. Returns why some were not served."""
         try:
             self._transact(group, on_loop=False)
+        except _Locked as locked:
+            return locked
         except BaseException as error:
-            if len(group) == 1:
-                group[0].error = error
-                return
-            for job in group:
-                self._commit([job])
+            if len(group) > 1:
+                return next(filter(None, (self._commit([job]) for job in group)), None)
+            group[0].error = error
+        return None
 
     def _transact(self, group: list[_Job], *, on_loop: bool) -> None:
         durable = any(job.durable for job in group)
         self._configure(
             synchronous="FULL" if durable else "NORMAL",
-            busy_timeout=0 if on_loop else BUSY_TIMEOUT_S * 1000,
+            busy_timeout=0 if on_loop else _busy_timeout_ms(group[0].due),
             wal_autocheckpoint=0 if on_loop and not durable else CHECKPOINT_PAGES,
         )
         last: list[Work] = []
         self._connection.info[_LAST] = last
-        transaction = self._connection.begin()
+        try:
+            transaction = self._connection.begin()
+        except DBAPIError as error:
+            if is_busy(error):
+                raise _Locked(error) from error
+            raise
         try:
             with self._around(self._connection):
                 self._work(group)
@@ -197,11 +235,11 @@ class GroupWriter:
             transaction.close()
             raise
         if on_loop and (last or durable):
-            error = self._run_in_thread(lambda: self._end(group, transaction, last))
+            failure = self._native.run(lambda: self._end(group, transaction, last))
         else:
-            error = self._end(group, transaction, last)
-        if error is not None:
-            raise error
+            failure = self._end(group, transaction, last)
+        if failure is not None:
+            raise failure
 
     def _end(self, group: list[_Job], transaction: Transaction, last: list[Work]) -> BaseException | None:
         """Commit, or roll back and return the error: only the thread may touch the transaction while it is there."""
@@ -240,8 +278,7 @@ class GroupWriter:
                     job.result = job.work(self._connection)
 
 
-def _fail_unfinished(group: list[_Job], error: BaseException) -> None:
-    for job in group:
-        if not job.committed and job.error is None:
-            job.error = StorageUnavailable("The write was interrupted.", retry_after_s=1)
-            job.error.__cause__ = error
+def _busy_timeout_ms(due: float) -> int:
+    """A multiple of the step: it rarely changes, and even who is late waits for another process to commit."""
+    steps = math.ceil((due - time.monotonic()) / BUSY_STEP_S)
+    return round(max(1, steps) * BUSY_STEP_S * 1000)

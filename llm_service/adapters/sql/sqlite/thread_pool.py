@@ -27,9 +27,26 @@ class ThreadPool:
             raise error
         return result  # type: ignore[no-any-return]
 
+    def after_others(self, function: Callable[[], object]) -> None:
+        """For a pool of one thread: call `function` when the thread has done what it was given, and do not wait for it."""
+        if self._pool is None:
+            function()
+            return
+        import gevent
+
+        def wait() -> None:
+            self._pool.apply(_nothing)
+            function()
+
+        gevent.spawn(wait)
+
     def close(self) -> None:
         if self._pool is not None:
             self._pool.kill()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _outcome(function: Callable[[], Any]) -> tuple[Any, BaseException | None]:
