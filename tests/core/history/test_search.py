@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from llm_service.core.history.search import EXCERPT_CHARS, Search, Term, excerpt, marked, parse_search, words_of
+from llm_service.core.history.search import EXCERPT_CHARS, Excerpts, Search, Term, marked, parse_search, words_of
 from tests.support.hostile import NASTY
 
 
@@ -54,7 +54,7 @@ def test_no_text_breaks_it(text: str) -> None:
         assert term.words
         assert all(word.isalnum() for word in term.words)
     assert "".join(piece for piece, _ in marked(search, text[:2000])) == text[:2000]
-    found = excerpt(search, [text])
+    found = Excerpts(search).of([text])
     assert found is None or len(found) <= EXCERPT_CHARS + 4
 
 
@@ -70,7 +70,7 @@ def test_random_texts_break_nothing() -> None:
 
 def test_the_excerpt_shows_the_place() -> None:
     text = "word " * 100 + "the Needle\nin it " + "word " * 100
-    found = excerpt(parse_search("needle"), ["nothing", text])
+    found = Excerpts(parse_search("needle")).of(["nothing", text])
     assert found
     assert found.startswith("… word")
     assert "the Needle in it" in found
@@ -79,9 +79,9 @@ def test_the_excerpt_shows_the_place() -> None:
         "needle",
         "words",
     ]
-    assert excerpt(parse_search("need"), [text]) is None, "a word, not a part of one"
-    assert excerpt(parse_search("-needle"), [text]) is None
-    assert excerpt(parse_search("arger"), ["Viel Ärger"]) == "Viel Ärger"
+    assert Excerpts(parse_search("need")).of([text]) is None, "a word, not a part of one"
+    assert Excerpts(parse_search("-needle")).of([text]) is None
+    assert Excerpts(parse_search("arger")).of(["Viel Ärger"]) == "Viel Ärger"
 
 
 @pytest.mark.parametrize(
@@ -102,4 +102,4 @@ def test_what_is_found_is_marked_in_every_script(search: str, text: str, found: 
     pieces = list(marked(parse_search(search), text))
     assert [piece for piece, is_found in pieces if is_found] == found
     assert "".join(piece for piece, _ in pieces) == text
-    assert excerpt(parse_search(search), [text]) is not None
+    assert Excerpts(parse_search(search)).of([text]) is not None
