@@ -205,6 +205,7 @@ def _with_ordered_marks(text: str) -> str:
 def _ordered(run: re.Match[str]) -> str:
     characters = [part for character in run[0] for part in unicodedata.normalize("NFKD", character)]
     ordered: list[str] = []
-    for is_mark, group in groupby(characters, key=lambda character: unicodedata.combining(character) > 0):
-        ordered.extend(sorted(group, key=unicodedata.combining) if is_mark else group)
+    # Each run of marks is a group of its own; the rest has no order.
+    for _, part in groupby(characters, key=lambda character: unicodedata.combining(character) > 0):
+        ordered.extend(sorted(part, key=unicodedata.combining))
     return "".join(ordered)
