@@ -114,6 +114,7 @@ class _Charger(NodeTransformer):
 
     def visit_For(self, node: nodes.For) -> nodes.Node:
         self.generic_visit(node)
+        assert isinstance(node.iter, nodes.Expr)
         node.iter = _filter(node.iter, _TURNS)
         return node
 
