@@ -23,9 +23,9 @@ def cpu_s(function: Callable[[], object], runs: int = 3) -> float:
     return min(times)
 
 
-def turns(function: Callable[[], object]) -> float:
+def turns(function: Callable[[], object], runs: int = 2) -> float:
     """CPU time in turns of an empty loop."""
-    return cpu_s(function) / cpu_s(_million_turns) * 1_000_000
+    return cpu_s(function, runs) / cpu_s(_million_turns) * 1_000_000
 
 
 def growth(work: Callable[[int], Callable[[], object]], *, largest: int) -> float:

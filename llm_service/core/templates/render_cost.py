@@ -16,10 +16,10 @@ from jinja2.visitor import NodeTransformer
 
 # Loops and filters can multiply a value: longer messages are refused.
 MAX_MESSAGE_CHARS = 4_000_000
-# Enough for eight operations on the longest message, or for a million turns of a loop, which take half a second.
+# Enough for eight operations on the longest message, or for half a million turns of a loop.
 MAX_COST = 8 * MAX_MESSAGE_CHARS
 # The cost of an item of a list or mapping, and of a turn; a text costs its length.
-ITEM_COST = 32
+ITEM_COST = 64
 # No file can use these names.
 _CHARGED, _TURNS, _JOINED = "charged value", "charged turns", "joined texts"
 
