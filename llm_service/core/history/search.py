@@ -77,6 +77,7 @@ class Excerpts:
     """The excerpts of one page of results. The work for a page is bounded, whatever the texts and the search are."""
 
     def __init__(self, search: Search) -> None:
+        self._wanted = search.wanted
         self._pattern = _pattern(search)
         self._steps_per_char = STEPS_PER_CHAR + sum(len(term.words) for term in search.wanted)
         self._steps_left = MAX_STEPS_PER_PAGE
@@ -95,6 +96,8 @@ class Excerpts:
     def _first_place(self, text: str) -> int | None:
         self._steps_left -= len(text) * self._steps_per_char
         folded = _folded(text)
+        if not any(all(word in folded for word in term.words) for term in self._wanted):
+            return None  # found out much faster than by listing the words
         for first, _ in _matching_words(self._pattern, _WORD.findall(folded)):
             word = next(islice(_WORD.finditer(folded), first, None))
             return _origin(text, word.start())
