@@ -7,6 +7,7 @@ from collections.abc import Callable
 # Shorter times are too inexact to be compared.
 COMPARABLE_S = 0.004
 MAX_GROWTH = 2.5
+ATTEMPTS = 12
 
 
 def cpu_s(function: Callable[[], object], runs: int = 3) -> float:
@@ -40,7 +41,7 @@ def growth(work: Callable[[int], Callable[[], object]], *, largest: int) -> floa
         if size > largest:
             return 1.0
     least = float("inf")
-    for _ in range(4):
+    for _ in range(ATTEMPTS):
         least = min(least, cpu_s(work(2 * size)) / cpu_s(work(size)))
         if least <= MAX_GROWTH:
             break
