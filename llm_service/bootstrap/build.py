@@ -21,6 +21,7 @@ from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
 from llm_service.adapters.sql.limits import SqlLimits
 from llm_service.adapters.sql.retention import SqlRetention
 from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.adapters.sql.sqlite.thread_pool import ThreadPool
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.bootstrap.errors import StartError
 from llm_service.bootstrap.housekeeping import DAY_S, INTERRUPT_MARGIN_S, Housekeeping, skip_if_storage_down
@@ -109,7 +110,8 @@ def _services(settings: Settings, database: Database) -> Services:
     keyring = Keyring(SqlKeys(database), clock, secrets.token_bytes)
     sessions = Sessions(SqlSessions(database), keyring, clock, secrets.token_bytes, signing_secret(settings))
     failed_logins = FailedLoginThrottle(SqlFailedLogins(database), clock)
-    ticker = Ticker(spawn, reporter)
+    # One thread: more of them would take turns with the event loop more often.
+    computing, ticker = ThreadPool(1), Ticker(spawn, reporter)
     housekeeping = Housekeeping(
         templates=templates,
         registry=registry,
@@ -144,6 +146,7 @@ def _services(settings: Settings, database: Database) -> Services:
         while providers.state().in_flight and clock.monotonic() < until:
             clock.sleep(0.01)
         ticker.close()
+        computing.close()
         providers.close()
         skip_if_storage_down(keyring.save_last_used)()
         database.close()
@@ -168,6 +171,7 @@ def _services(settings: Settings, database: Database) -> Services:
         providers=providers,
         prices=prices,
         clock=clock,
+        in_thread=computing.run,
         warm=warm,
         shut_down=shut_down,
         close=close,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from .access.failed_logins import FailedLoginThrottle
 from .access.keyring import Keyring
@@ -22,6 +22,17 @@ from .templates.model import TemplateSet
 from .templates.registry import TemplateRegistry
 from .usage.ports import Prices
 from .usage.reports import UsageReports
+
+T = TypeVar("T")
+
+
+class RunInThread(Protocol):
+    """Runs a function that computes for a while, so that other requests are served meanwhile.
+
+    The function knows nothing of the request, and must not log or take a lock. What it raises is raised here.
+    """
+
+    def __call__(self, function: Callable[[], T]) -> T: ...
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,7 @@ class Services:
     providers: ProviderResolver
     prices: Prices
     clock: Clock
+    in_thread: RunInThread
     warm: Callable[[], None]
     shut_down: Callable[[], None]
     close: Callable[[], None]

@@ -306,6 +306,53 @@ def test_an_error_quotes_no_text_of_a_caller(tmp_path: Path, caplog: pytest.LogC
     assert canary not in "".join(traceback.format_exception(caught.value)) + caplog.text
 
 
+SEARCHED = """
+from gevent import monkey; monkey.patch_all()
+import sys, time, gevent
+from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.core.history.model import Filters
+from llm_service.core.history.search import Excerpts, parse_search
+from tests.support.builders import completed, generation
+from tests.support.stores import Stores
+
+ROWS, TEXT, SEARCH = 60, "wörd " * 3900 + "needle", parse_search("needle")
+store = Stores(Database(sys.argv[1]))
+for number in range(ROWS):
+    made = generation(number, input=TEXT)
+    store.start(made)
+    store.finish(completed(made))
+
+longest = 0.0
+
+def others():
+    global longest
+    while True:
+        began = time.thread_time()
+        gevent.sleep(0)
+        longest = max(longest, time.thread_time() - began)
+
+began, page = time.thread_time(), Excerpts(SEARCH)
+for _ in range(ROWS):
+    page.of([TEXT])
+at_once = time.thread_time() - began
+other = gevent.spawn(others)
+gevent.sleep(0)
+rows = store.queries.newest("alice", 100, filters=Filters(search=SEARCH))
+other.kill()
+store.database.close()
+print(len([row for _, row in rows if row.match]), at_once / longest)
+"""
+
+
+def test_other_requests_run_between_the_rows_of_a_search(url: str) -> None:
+    """They wait for one row at a time, in the CPU time of the event loop's thread."""
+    run = subprocess.run([sys.executable, "-c", SEARCHED, url], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    rows, parts = run.stdout.split()
+    assert int(rows) == 60
+    assert float(parts) > 6, "all rows at once would be one part"
+
+
 KILLED = """
 from gevent import monkey; monkey.patch_all()
 import sqlite3, sys, gevent

@@ -18,7 +18,7 @@ from llm_service.core.generation.model import CachedAnswer, CacheStats, Generati
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
 from llm_service.core.history.model import Filters
-from llm_service.core.history.search import parse_search
+from llm_service.core.history.search import EXCERPTED_CHARS, parse_search
 from llm_service.core.history.service import HistoryService
 from tests.support.builders import completed, generation, messages_of
 from tests.support.hostile import NASTY
@@ -501,6 +501,16 @@ def test_a_search_finds_all_who_share_an_answer(store: Stores) -> None:
     assert ids(store, q="words") == ["id-4", "id-3"]
     store.delete("alice", "id-3")
     assert ids(store, q="shared") == []
+
+
+def test_rows_that_share_an_answer_share_its_excerpt(store: Stores) -> None:
+    """It is searched for once: for each row again, the work that a page may do would not be enough for the last row."""
+    said(store, 1, "the needle in the first row")
+    first = said(store, 2, "word " * (EXCERPTED_CHARS // 5) + "needle")
+    for number in range(3, 203):
+        store.record_started(hit_of(first, number))
+    rows = [row for _, row in store.newest("alice", 300, filters=Filters(search=parse_search("needle")))]
+    assert [row.match for row in rows] == [None] * 201 + ["the needle in the first row"]
 
 
 def test_an_answer_for_those_who_shared_with_one_that_was_interrupted_is_found_once(store: Stores) -> None:

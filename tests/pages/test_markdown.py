@@ -1,13 +1,28 @@
 """A model's text as Markdown: which HTML it may become, and nothing else."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from flask.testing import FlaskClient
 
-from llm_service.web.pages.markdown import ATTRIBUTES, MAX_CHARS, MAX_MARKS, TAGS, link_host, to_html
-from tests.support.hostile import EVERYTHING, IMAGES, LINKS, NO_LINKS, SCRIPTS
+from llm_service.app import create_app, services_of
+from llm_service.bootstrap.settings import Settings
+from llm_service.web.pages import MAX_CHARS_ON_LOOP
+from llm_service.web.pages.markdown import (
+    ATTRIBUTES,
+    MAX_BRACKETS,
+    MAX_CHARS,
+    MAX_MARKS,
+    TAGS,
+    link_host,
+    to_html,
+    too_long,
+)
+from tests.support.effort import turns
+from tests.support.hostile import EVERYTHING, IMAGES, LINKS, NO_LINKS, SCRIPTS, UNITS
 from tests.support.requests import GENERATE as URL
 
 # Put before a text to make it Markdown.
@@ -101,9 +116,18 @@ def test_plain_text_stays_plain(text: str) -> None:
     assert to_html(text) in (None, text)
 
 
-@pytest.mark.parametrize("text", ["*x* " + "a" * MAX_CHARS, "*x*" + "[" * (MAX_MARKS + 1), "*x*\n\n" + "|a\n" * (MAX_MARKS + 1)])  # fmt: skip
+@pytest.mark.parametrize("text", ["*x* " + "a" * MAX_CHARS, "*x*" + "[" * (MAX_BRACKETS + 1), "*x*\n\n" + "|a" * (MAX_BRACKETS + 1), "*a* " * (MAX_MARKS // 2 + 1), "*x*\n\n" + "a\n" * MAX_MARKS])  # fmt: skip
 def test_slow_texts_stay_plain(text: str) -> None:
+    assert too_long(text)
     assert to_html(text) is None
+
+
+@pytest.mark.parametrize("unit", UNITS.values(), ids=UNITS.keys())
+def test_no_text_takes_long(unit: str) -> None:
+    """Each is as long as it may be, which is where it takes longest."""
+    repeats = [MAX_CHARS // len(unit), *(limit // unit.count(mark) for mark in "\n*_`~[]<|" if mark in unit for limit in (MAX_MARKS, MAX_BRACKETS))]  # fmt: skip
+    text = max((unit * count for count in repeats if not too_long(unit * count)), key=len, default="")
+    assert turns(lambda: to_html(text)) < 60_000_000, "a second"
 
 
 @pytest.mark.parametrize("text", [">" * 5000, "- " * 5000, "[" * 5000, "*" * 50_000, "".join(" " * n + "- a\n" for n in range(300))])  # fmt: skip
@@ -126,6 +150,26 @@ def test_pages_show_markdown_and_the_original_text(upstream_app: Any) -> None:
         assert 'value="markdown" checked' in page
         assert 'id="output" dir="auto">Answer to: x\n\n# A title\n\n**bold** &lt;b&gt;</div>' in page
     assert client.get(f"/history/{request_id}/output.txt").text == "Answer to: x\n\n# A title\n\n**bold** <b>"
+
+
+T = TypeVar("T")
+
+
+def test_pages_format_long_texts_in_a_thread(make_app: Any) -> None:
+    """A short one is formatted at once: the thread would cost more."""
+    app, in_thread = make_app(), list[Callable[[], object]]()
+
+    def recording(function: Callable[[], T]) -> T:
+        in_thread.append(function)
+        return services_of(app).in_thread(function)
+
+    services = replace(services_of(app), in_thread=recording)
+    client = create_app(Settings.from_env({}), services=services).test_client()
+    assert "<strong>b</strong>" in client.get(f"/history/{generated(client, '**b** ')}").text
+    assert in_thread == []
+    page = client.get(f"/history/{generated(client, '**b** ' + 'a' * MAX_CHARS_ON_LOOP)}").text
+    assert "<strong>b</strong>" in page
+    assert len(in_thread) == 1
 
 
 def test_pages_explain_why_a_long_text_is_plain(make_app: Any, upstream: Any) -> None:

@@ -93,3 +93,20 @@ NASTY = [
     "-", "%", "_", "a_b", "';DROP TABLE answers; --", "\\", "a\\", "\u202eabc", "e\u0301", "ß", "ﬁ", "½", "⑴", "İ", "漢字", "ค้นหา", "हिन्दी",
     "a" * 100_000, '"' * 100_000, "-" * 100_000, "a " * 50_000, "a* " * 30_000, '"a b" ' * 20_000, "*" * 100_000,
 ]  # fmt: skip
+# Repeated, these make work that grows faster than the text, where a function looks at a part of it again and again.
+UNITS = {
+    "letters": "a", "words": "a ", "blanks": " ", "tabs": "\t", "lines": "\n", "lines of three kinds": "\r\n\r\n\u2028",
+    "combining marks": "\u0301\u0316", "iota subscripts": "\u0345\u0301", "marks that are letters": "\uff9e\u0301",
+    "marks that fall apart": "\u0f73", "voiced marks": "\u3099", "accents": "éü", "sharp s": "ß ", "Hangul": "각한",
+    "Chinese": "漢", "emoji": "👨‍👩‍👧", "ligatures": "ﬁ½", "flags": "\U0001f3f4\U000e0061", "directions": "\u202e\u2066",
+    "quotes": '"', "quoted words": '"a b" ', "minuses": "-", "stars": "*", "prefixes": "abc* ", "brackets": "[", "pairs": "[] ",
+    "roles": "user[ ] ", "braces": "{", "tags": "{{ ", "front matter": "---\n", "lists": "- a\n", "tables": "a|b\n-|-\n",
+    "emphasis": "*a **b ", "links": "[a](https://a.b ", "images": "![", "quotations": "> ", "code": "`` ` ", "references": "[a]: b\n",
+    "entities": "&#", "elements": "<a ", "backslashes": "\\", "colons": ":", "dots": "a.", "schemes": "https://a.", "NULs": "\x00",
+    "surrogates": "\ud800", "underscores": "_",
+}  # fmt: skip
+
+
+def of_size(unit: str, size: int) -> str:
+    """A word, the unit again and again, and a word: `size` characters between the words."""
+    return f"a {(unit * (size // len(unit) + 1))[:size]} b"

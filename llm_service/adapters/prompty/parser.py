@@ -20,10 +20,10 @@ from ..strict_yaml import FileFormatError, Node, read_yaml, refuse_unknown_keys,
 from .properties import read_inputs, read_outputs
 from .self_tests import read_tests
 
-_FRONT_MATTER = re.compile(r"(?:[ \t]*\n)*---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+_FRONT_MATTER = re.compile(r"(?:[ \t]*+\n)*+---[ \t]*+\n(.*?)^---[ \t]*+(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 # A stripped line that the format's own parser takes as a role, and more: anything in brackets, which it takes as
 # attributes or as text, and two old roles. None of these may silently become prompt text.
-_ROLE_LINE = re.compile(r"#?\s*(system|user|assistant|developer|tool|function)\s*(\[.*\]\s*)?:", re.IGNORECASE)
+_ROLE_LINE = re.compile(r"#?\s*+(system|user|assistant|developer|tool|function)\s*+(\[.*\]\s*+)?:", re.IGNORECASE)
 _ROLES = ("system", "user")
 
 

@@ -6,12 +6,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from llm_service.core.history.model import Filters
+from llm_service.core.history.search import EXCERPTED_CHARS
 
 from .sqlite import full_text as search
 from .tables import answers, generations
-
-# Excerpts are searched for in this much of a text.
-EXCERPTED_CHARS = 20_000
 
 
 def rows(

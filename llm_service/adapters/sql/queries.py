@@ -1,6 +1,7 @@
 """Lists, searches and exports of the history in SQL."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ from sqlalchemy import Connection, Row
 
 from llm_service.core.generation.model import Generation, GenerationSummary
 from llm_service.core.history.model import EVERYTHING, Filters
+from llm_service.core.history.search import Excerpts, Search
 
 from . import paging
 from .rows import SUMMARIES, WHOLE, generation_of, summary_of
@@ -43,7 +45,8 @@ class SqlHistoryQueries:
             return rows, paging.beginnings(connection, rows) if filters.search else {}
 
         rows, beginnings = self._database.read(work)
-        return [(row.position, summary_of(row, filters.search, beginnings.get(row.answer_id, ()))) for row in rows]
+        matches = _excerpts(filters.search, rows, beginnings) if filters.search else {}
+        return [(row.position, summary_of(row, matches.get(row.answer_id))) for row in rows]
 
     def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:
         # Page by page: no transaction stays open for a slow reader.
@@ -55,3 +58,18 @@ class SqlHistoryQueries:
             if len(rows) < EXPORT_BATCH:
                 return
             before = rows[-1].position
+
+
+def _excerpts(
+    search: Search, rows: Sequence[Row[Any]], beginnings: Mapping[str, Sequence[str]]
+) -> Mapping[str, str | None]:
+    """The excerpt of each answer: rows that share one share it.
+
+    On the event loop, because threads that compute delay it more: it waits for each of them at every system call.
+    """
+    page, found = Excerpts(search), dict[str, str | None]()
+    for row in rows:
+        if row.answer_id not in found:
+            found[row.answer_id] = page.of(beginnings.get(row.answer_id, ()))
+            time.sleep(0)  # lets other requests run
+    return found

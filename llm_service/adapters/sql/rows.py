@@ -1,14 +1,12 @@
 """Converts generations to rows and back."""
 
 import json
-from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Row, RowMapping, select
 
 from llm_service.core.generation.model import Generation, GenerationSummary, Status
-from llm_service.core.history.search import Search, excerpt
 from llm_service.core.messages import dump_messages, load_messages
 from llm_service.core.usage.tokens import Usage
 
@@ -97,9 +95,8 @@ def generation_of(row: Row[Any]) -> Generation:
     )
 
 
-def summary_of(row: Row[Any], search: Search | None, texts: Sequence[str]) -> GenerationSummary:
-    """From a row of `SUMMARIES`, with an excerpt around the match in the texts."""
-    match = excerpt(search, texts) if search else None
+def summary_of(row: Row[Any], match: str | None = None) -> GenerationSummary:
+    """From a row of `SUMMARIES`. `match`: the excerpt around what a search found."""
     return GenerationSummary(**_summary_values(row._mapping), match=match)
 
 

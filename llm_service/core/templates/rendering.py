@@ -2,8 +2,8 @@
 
 A section is compiled once, at load. Values are substituted once, as plain text: nothing in a value is read as a role, a
 variable or a loop. A section may print, filter, test, compare and loop over declared inputs. It may not call, import,
-multiply or access globals, and filters take only constants, so neither a file nor a value can make it run for long or
-read anything.
+multiply or access globals, and filters take only constants; what it does is charged (`render_cost`). So neither a file nor a
+value can make it run for long, fill the memory or read anything.
 """
 
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
 from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..errors import FieldError, InvalidInput
+from .render_cost import CHARGED_FILTERS, MAX_MESSAGE_CHARS, CostEnvironment, TooExpensive, charged
 
 FILTERS = [
     "abs",
@@ -48,11 +48,8 @@ FILTERS = [
     "upper",
     "wordcount",
 ]
-# Loops and filters can multiply a value: longer messages are refused.
-MAX_MESSAGE_CHARS = 4_000_000
-# `indent(1000000)` of many lines would fill the memory before the length is checked.
 MAX_FILTER_NUMBER = 100_000
-MAX_INDENT = 100
+MAX_INDENTS = {"indent": 100, "tojson": 8}
 _ALLOWED_NODES = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.If, nodes.For, nodes.Filter,
     nodes.Test, nodes.Getattr, nodes.Getitem, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not,
@@ -70,10 +67,10 @@ class SectionError(Exception):
         self.line = line
 
 
-def _make_environment() -> ImmutableSandboxedEnvironment:
-    env = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+def _make_environment() -> CostEnvironment:
+    env = CostEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
     env.globals.clear()
-    env.filters = {name: env.filters[name] for name in FILTERS}
+    env.filters = {name: env.filters[name] for name in FILTERS} | CHARGED_FILTERS
     return env
 
 
@@ -90,7 +87,7 @@ class Section:
             tree = _ENVIRONMENT.parse(text)
             _refuse_unsafe_nodes(tree)
             self.variables = frozenset(meta.find_undeclared_variables(tree))
-            self._template = _ENVIRONMENT.from_string(tree)
+            self._template = _ENVIRONMENT.from_string(charged(tree))
         except TemplateSyntaxError as error:
             raise SectionError(error.message or "is not valid Jinja2", error.lineno) from error
         except RecursionError as error:
@@ -105,7 +102,17 @@ class Section:
         """Raises `InvalidInput` if the section cannot be rendered with these values."""
         try:
             return self._joined(values)
-        except (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        except TooExpensive as error:
+            raise _too_long() from error
+        except (
+            TemplateError,
+            SecurityError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            LookupError,
+            RecursionError,
+        ) as error:
             # The error's message may quote a value; its type does not.
             kind = type(error).__name__
             raise InvalidInput(
@@ -118,11 +125,15 @@ class Section:
         for part in self._template.generate(values):
             length += len(part)
             if length > MAX_MESSAGE_CHARS:
-                raise InvalidInput.of(
-                    [FieldError("parameters", f"render to a message of more than {MAX_MESSAGE_CHARS:,} characters")]
-                )
+                raise _too_long()
             parts.append(part)
         return "".join(parts)
+
+
+def _too_long() -> InvalidInput:
+    return InvalidInput.of(
+        [FieldError("parameters", f"render to a message of more than {MAX_MESSAGE_CHARS:,} characters")]
+    )
 
 
 def _refuse_unsafe_nodes(tree: nodes.Template) -> None:
@@ -145,6 +156,6 @@ def _refuse_arguments(node: nodes.Filter) -> None:
         constant = argument.node if isinstance(argument, nodes.Neg) else argument
         if not isinstance(constant, nodes.Const):
             raise SectionError(f"may give the filter {node.name} only constants", node.lineno)
-        limit = MAX_INDENT if node.name == "indent" else MAX_FILTER_NUMBER
+        limit = MAX_INDENTS.get(node.name, MAX_FILTER_NUMBER)
         if isinstance(constant.value, int | float) and constant.value > limit:
             raise SectionError(f"may not give the filter {node.name} a number above {limit:,}", node.lineno)

@@ -6,8 +6,9 @@ returns the same file for later swaps.
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from .markdown import to_html, too_long
 BLUEPRINTS = (
     generate.pages, history.pages, templates.pages, usage.pages, problems.pages, status.pages, login.pages
 )  # fmt: skip
+# Longer texts are formatted in a thread: a switch costs as much as formatting a few words.
+MAX_CHARS_ON_LOOP = 500
 NAVIGATION = (
     ("/", "Generate", Scope.GENERATE),
     ("/templates", "Templates", None),
@@ -50,12 +53,13 @@ def register(app: Flask) -> None:
     app.jinja_env.globals.update(asset=asset, may=may, csrf_token=csrf_token, csrf_field=csrf_field)
     app.jinja_env.filters.update(
         age_ms=age_ms,
+        columns_of=columns_of,
         field_id=field_id,
         field_label=field_label,
         limit_amount=limit_amount,
         limit_label=LIMIT_LABELS.get,
         invisible_characters=invisible_characters,
-        markdown=to_html,
+        markdown=_formatted,
         marked=lambda text, search: marked(search, text),
         moment=moment,
         number=number,
@@ -99,6 +103,16 @@ def moment(milliseconds: int) -> str:
 def age_ms(milliseconds: int) -> int:
     """The age by the server's clock, because the reader's clock may be wrong."""
     return max(0, services().clock.now_ms() - milliseconds)
+
+
+def _formatted(text: str) -> Markup | None:
+    """The worst texts take a third of a second."""
+    return to_html(text) if len(text) <= MAX_CHARS_ON_LOOP else services().in_thread(partial(to_html, text))
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys of all rows, each once, in the order of their first row."""
+    return list(dict.fromkeys(key for row in rows for key in row))
 
 
 def pretty_json(value: Any) -> str:
