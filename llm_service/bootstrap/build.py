@@ -53,6 +53,7 @@ from llm_service.core.services import Services
 from llm_service.core.usage.reports import UsageReports
 
 make_id: MakeId = uuid7
+MIB = 1024 * 1024
 # Before the grace ends: time for the last events and rows.
 LAST_EVENTS_S = 2
 # After the generations were interrupted: time for their upstream calls to end.
@@ -76,7 +77,12 @@ def build_services(settings: Settings) -> Services:
     )
     # The cache keeps no text longer than the history.
     ttl_s = min(settings.cache_ttl_s, settings.history_days * DAY_S)
-    cache = MemoryCache(ttl_s=ttl_s, max_entries=settings.cache_max_entries, epochs=SqlEpochs(database))
+    cache = MemoryCache(
+        ttl_s=ttl_s,
+        max_entries=settings.cache_max_entries,
+        max_bytes=settings.cache_max_mb * MIB,
+        epochs=SqlEpochs(database),
+    )
     registry = InFlightRegistry(clock, reporter, stores.remote, abandon_grace_s=settings.abandon_grace_s)
     recorder = OutcomeRecorder(stores.generations, open_spool(settings), clock, reporter)
     preparer, bodies = RequestPreparer(templates, models, providers, bounds), Recent[Any]()

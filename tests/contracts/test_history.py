@@ -277,7 +277,7 @@ class NoCache:
         return 0
 
     def stats(self) -> CacheStats:
-        return CacheStats("none", 0, 0, 0, 0, 0)
+        return CacheStats("none", 0, 0, 0, 0, 0, 0, 0)
 
 
 KEY = IdempotencyKey("/api/v1/generate", "k-1", "f" * 64)
