@@ -30,6 +30,7 @@ from llm_service.bootstrap.resources import (
     open_spool,
     signing_secret,
 )
+from llm_service.bootstrap.retention import WholeRetention
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
 from llm_service.bootstrap.stores import history_stores
 from llm_service.core.access.caller import Allowance
@@ -70,11 +71,8 @@ def build_services(settings: Settings) -> Services:
     templates, prices = load_templates(settings, kept=kept_prompts(settings)), load_prices(settings)
     providers = ProviderRegistry(ResilientProvider(build_provider(settings), slots=settings.upstream_slots))
     models, bounds = build_models(settings), _generation_settings(settings)
-    stores, limit_store, retention = (
-        history_stores(database, settings.history),
-        SqlLimits(database),
-        SqlRetention(database),
-    )
+    stores, limit_store, spool = history_stores(database, settings.history), SqlLimits(database), open_spool(settings)
+    retention = WholeRetention(SqlRetention(database), spool)
     # The cache keeps no text longer than the history.
     ttl_s = min(settings.cache_ttl_s, settings.history_days * DAY_S)
     cache = MemoryCache(
@@ -84,7 +82,7 @@ def build_services(settings: Settings) -> Services:
         epochs=SqlEpochs(database),
     )
     registry = InFlightRegistry(clock, reporter, stores.remote, abandon_grace_s=settings.abandon_grace_s)
-    recorder = OutcomeRecorder(stores.generations, open_spool(settings), clock, reporter)
+    recorder = OutcomeRecorder(stores.generations, spool, clock, reporter)
     preparer, bodies = RequestPreparer(templates, models, providers, bounds), Recent[Any]()
     expire_s = settings.deadline_s + INTERRUPT_MARGIN_S
     limiter = Limiter(limit_store, prices, clock, everyone=bounds.everyone, expire_s=expire_s)
