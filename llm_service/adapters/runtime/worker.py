@@ -18,11 +18,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 log = structlog.get_logger("llm_service")
 
-# A caller that reads nothing for this long counts as disconnected.
-WRITE_TIMEOUT_S = 60.0
 CHECKS = 12
-# So does one whose request keeps the service waiting for longer in all. The socket's own timeout is for each silence.
-BODY_TIMEOUT_S = 300.0
 
 
 class Worker(GeventWorker):
@@ -37,8 +33,11 @@ class CallerSocket(socket):
     """A socket whose `sendall` waits as long as its reader reads, however slowly.
 
     It raises `ConnectionResetError` if the reader takes nothing for `WRITE_TIMEOUT_S`. A timeout of the socket is for
-    `recv` only; with it, all waiting for one request is limited to `BODY_TIMEOUT_S`.
+    each `recv` only; with it, all waiting for one request is limited to `BODY_TIMEOUT_S`. Then `recv` raises `TimeoutError`.
     """
+
+    WRITE_TIMEOUT_S = 60.0
+    BODY_TIMEOUT_S = 300.0
 
     __slots__ = ("_waited_s",)
 
@@ -71,7 +70,7 @@ class CallerSocket(socket):
             wait(self._read_event)
             return
         began = time.monotonic()
-        wait(self._read_event, max(0.0, min(self.timeout, BODY_TIMEOUT_S - self._waited_s)))
+        wait(self._read_event, max(0.0, min(self.timeout, self.BODY_TIMEOUT_S - self._waited_s)))
         self._waited_s += time.monotonic() - began
 
     def _wait_for_reader(self) -> None:
@@ -82,14 +81,14 @@ class CallerSocket(socket):
         unread, checks = self._unread(), 0
         while checks < CHECKS:
             try:
-                wait(self._write_event, WRITE_TIMEOUT_S / CHECKS)
+                wait(self._write_event, self.WRITE_TIMEOUT_S / CHECKS)
                 return
             except TimeoutError:
                 checks += 1
             left = self._unread()
             if left < unread:
                 unread, checks = left, 0
-        log.info("disconnected a caller that stopped reading", silent_s=WRITE_TIMEOUT_S, unread_bytes=unread)
+        log.info("disconnected a caller that stopped reading", silent_s=self.WRITE_TIMEOUT_S, unread_bytes=unread)
         # gunicorn treats it like a caller that hung up.
         raise ConnectionResetError(errno.ECONNRESET, "The caller stopped reading.")
 
