@@ -10,6 +10,7 @@ import fcntl
 import struct
 import termios
 import time
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ from gunicorn.workers.ggevent import GeventWorker
 log = structlog.get_logger("llm_service")
 
 CHECKS = 12
+_RESET = struct.pack("ii", 1, 0)
 
 
 class Worker(GeventWorker):
@@ -89,6 +91,8 @@ class CallerSocket(socket):
             if left < unread:
                 unread, checks = left, 0
         log.info("disconnected a caller that stopped reading", silent_s=self.WRITE_TIMEOUT_S, unread_bytes=unread)
+        # Closing it discards what is left; the kernel would go on trying to send it for minutes.
+        self.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
         # gunicorn treats it like a caller that hung up.
         raise ConnectionResetError(errno.ECONNRESET, "The caller stopped reading.")
 
