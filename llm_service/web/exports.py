@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -97,14 +97,16 @@ def _jsonl_export(generations: Iterable[Generation], _clock: Clock) -> Iterator[
 
 def _csv_export(generations: Iterable[Generation], _clock: Clock) -> Iterator[str]:
     """RFC 4180 with a header line. Text that a spreadsheet would run as a formula is prefixed with a '."""
+    yield _csv_line(CSV_COLUMNS)
+    for generation in generations:
+        yield _csv_line(_cells(history_item_json(generation)))
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    # A buffer for each line: it has four bytes for each character, which a slow reader must not hold.
     buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    rows = (_cells(history_item_json(generation)) for generation in generations)
-    for row in chain([list(CSV_COLUMNS)], rows):
-        writer.writerow(row)
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
+    csv.writer(buffer).writerow(cells)
+    return buffer.getvalue()
 
 
 def _cells(entry: dict[str, Any]) -> list[str]:

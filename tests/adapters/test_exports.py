@@ -45,6 +45,17 @@ def test_an_export_holds_a_few_texts_and_not_those_of_two_hundred_rows(store: St
     assert peak < 8 * MIB
 
 
+@pytest.mark.parametrize("format", ["json", "jsonl", "csv"])
+def test_between_two_chunks_a_reader_holds_a_few_copies_of_a_row(store: Stores, format: str) -> None:
+    tracemalloc.start()
+    try:
+        pieces = chunked(export_pieces(store.export("alice"), SystemClock(), format))
+        held = [tracemalloc.get_traced_memory()[0] for _ in pieces]
+    finally:
+        tracemalloc.stop()
+    assert max(held) < 5 * MIB
+
+
 def test_rows_that_are_deleted_meanwhile_are_left_out(tmp_path: Path) -> None:
     store = Stores(Database(f"sqlite:///{tmp_path}/h.db"))
     for number in range(12):

@@ -125,7 +125,8 @@ def test_everything_stays_flat(soak: Soak) -> None:
     for thread in threads:
         thread.join(40)
     second, last = _middle(seen[len(seen) // 3 : 2 * len(seen) // 3]), _middle(seen[2 * len(seen) // 3 :])
-    report = f"before {before}\nsecond third {second}\nlast third {last}\n{dict(soak.done)}"
+    course = [round(one.pss_mib) for one in seen[:: max(1, len(seen) // 60)]]
+    report = f"before {before}\nsecond third {second}\nlast third {last}\n{dict(soak.done)}\nPSS in MiB: {course}"
     print(report)
     assert soak.wrong == [], report
     grown = {name: value - asdict(second)[name] for name, value in asdict(last).items()}
