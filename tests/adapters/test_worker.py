@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -73,8 +74,7 @@ def test_a_reader_who_stops_is_disconnected(both: tuple[Impatient, socket.socket
         ours.sendall(b"x" * 4_000_000)
     ours.close()
     with pytest.raises(ConnectionResetError):  # the kernel keeps nothing for it either
-        while caller.recv(100_000):
-            pass
+        read_to_the_end(caller)
 
 
 def test_a_reader_who_stops_in_the_middle_is_disconnected(both: tuple[Impatient, socket.socket]) -> None:
@@ -88,6 +88,16 @@ def test_a_reader_who_stops_in_the_middle_is_disconnected(both: tuple[Impatient,
     beside(read)
     with pytest.raises(ConnectionResetError, match="stopped reading"):
         ours.sendall(b"x" * 4_000_000)
+
+
+def test_a_reader_who_stops_in_a_file_is_disconnected_too(
+    both: tuple[Impatient, socket.socket], tmp_path: Path
+) -> None:
+    ours, _ = both
+    path = tmp_path / "static.js"
+    path.write_bytes(b"x" * 4_000_000)
+    with path.open("rb") as file, pytest.raises(ConnectionResetError, match="stopped reading"):
+        ours.sendfile(file, 0, 4_000_000)
 
 
 def test_a_reader_who_hangs_up_ends_it_at_once(both: tuple[Impatient, socket.socket]) -> None:
@@ -136,6 +146,11 @@ def test_a_body_in_single_bytes_may_not_take_for_ever(both: tuple[Impatient, soc
     finally:
         over.set()
         dripping.join(5)
+
+
+def read_to_the_end(caller: socket.socket) -> None:
+    while caller.recv(100_000):
+        pass
 
 
 def read_until_it_takes_too_long(ours: Impatient) -> int:

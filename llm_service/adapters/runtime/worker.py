@@ -32,10 +32,11 @@ class Worker(GeventWorker):
 
 
 class CallerSocket(socket):
-    """A socket whose `sendall` waits as long as its reader reads, however slowly.
+    """A socket that waits for its reader as long as that reads, however slowly.
 
-    It raises `ConnectionResetError` if the reader takes nothing for `WRITE_TIMEOUT_S`. A timeout of the socket is for
-    each `recv` only; with it, all waiting for one request is limited to `BODY_TIMEOUT_S`. Then `recv` raises `TimeoutError`.
+    `send`, `sendall` and `sendfile` raise `ConnectionResetError` if it takes nothing for `WRITE_TIMEOUT_S`. A timeout of
+    the socket is for each `recv` only; with it, all waiting for one request is limited to `BODY_TIMEOUT_S`. Then `recv`
+    raises `TimeoutError`.
     """
 
     WRITE_TIMEOUT_S = 60.0
@@ -51,12 +52,19 @@ class CallerSocket(socket):
         self._waited_s = 0.0  # a response: the next request is another
         rest = memoryview(data)
         while True:
-            try:
-                rest = rest[self._sock.send(rest, flags) :]
-            except BlockingIOError:
-                self._wait_for_reader()
+            rest = rest[self.send(rest, flags) :]
             if not rest:
                 return
+
+    def send(self, data: Any, flags: int = 0, timeout: object = None) -> int:
+        """`timeout` is ignored. Also what `sendfile` sends comes here: static files."""
+        while True:
+            try:
+                return self._sock.send(data, flags)  # type: ignore[no-any-return]
+            except BlockingIOError:
+                if self.timeout == 0.0:
+                    raise
+                self._wait_for_reader()
 
     def recv(self, *args: Any) -> bytes:
         while True:
