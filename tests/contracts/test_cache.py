@@ -68,7 +68,7 @@ def test_it_is_bounded_in_bytes(make: MakeCache) -> None:
             cache.put(str(number), answer(output=letter * (300_000 // width)))
         assert [number for number in range(10) if cache.get(str(number))] == [7, 8, 9]
         assert 900_000 < cache.stats().bytes <= cache.stats().max_bytes == 1_000_000
-        cache.put("9", answer(output=letter * (1_000_000 // width)))
+        assert cache.put("9", answer(output=letter * (1_000_000 // width))) is False
         assert [number for number in range(10) if cache.get(str(number))] == [7, 8], "what it replaces is old"
         cache.clear()
         assert cache.stats().bytes == 0
@@ -109,7 +109,7 @@ def test_the_bytes_that_are_counted_are_those_of_the_process() -> None:
 
 def test_no_entries_is_no_cache(make: MakeCache) -> None:
     cache = make(0)
-    cache.put("a", answer())
+    assert cache.put("a", answer()) is False
     assert cache.get("a") is None
     assert cache.stats().max_entries == 0
 

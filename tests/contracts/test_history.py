@@ -260,7 +260,8 @@ class NoCache:
     def get(self, key: str, *, counted: bool = True) -> CachedAnswer | None:
         return None
 
-    def put(self, key: str, answer: CachedAnswer) -> None: ...
+    def put(self, key: str, answer: CachedAnswer) -> bool:
+        return False
 
     def count_coalesced(self) -> None: ...
 

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from sys import getsizeof
 from typing import Any, Protocol
 
@@ -64,16 +63,19 @@ class MemoryCache:
                 self._hits += 1
             return answer
 
-    def put(self, key: str, answer: CachedAnswer) -> None:
-        if not self._max_entries:
-            return
+    def put(self, key: str, answer: CachedAnswer) -> bool:
         with self._lock:
-            # Also what it replaces, if it is too large itself.
+            # What it replaces is old, also if there is no room for it.
             self._entries.pop(key, None)
-            while len(self._entries) >= self._max_entries:
-                self._entries.popitem()
-            with suppress(ValueError):  # larger than the whole cache
+            if not self._max_entries:
+                return False
+            try:
                 self._entries[key] = answer
+            except ValueError:  # larger than the whole cache
+                return False
+            while len(self._entries) > self._max_entries:
+                self._entries.popitem()
+            return True
 
     def count_coalesced(self) -> None:
         with self._lock:
