@@ -36,6 +36,9 @@ fuzz: $(VENV)/.dev ## For ten minutes: data of all kinds against the document, a
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} FUZZ_SECONDS=$${FUZZ_SECONDS:-480} FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} \
 	MIXED_REQUESTS=$${MIXED_REQUESTS:-10000} $(BIN)/python -m pytest tests/system/test_document.py tests/system/test_mixed.py
 
+soak: $(VENV)/.dev ## For three minutes (SOAK_SECONDS): strangers, hang-ups, slow callers; memory and connections stay flat
+	$(BIN)/python -m pytest -m soak -s tests/soak
+
 docs: $(VENV)/.runtime ## Write .env.example and the tables of docs/ from the code
 	$(BIN)/python -m llm_service.cli.docs
 
@@ -69,4 +72,4 @@ $(VENV)/.dev: requirements-dev.lock | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help run test test-quick check fuzz docs audit bench bench-cost lock clean
+.PHONY: help run test test-quick check fuzz soak docs audit bench bench-cost lock clean

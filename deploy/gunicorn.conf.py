@@ -32,7 +32,7 @@ settings = Settings.load_or_exit(os.environ)
 bind = [f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"]
 workers = settings.web_concurrency
 # Most of the time is spent waiting for the provider: see docs/decisions/0001-gevent-workers.md.
-worker_class = "gevent"
+worker_class = "llm_service.adapters.runtime.worker.Worker"
 worker_connections = 4000
 backlog = 2048
 keepalive = 5

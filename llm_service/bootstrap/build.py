@@ -34,6 +34,7 @@ from llm_service.bootstrap.resources import (
     open_spool,
     signing_secret,
 )
+from llm_service.bootstrap.retention import WholeRetention
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
 from llm_service.bootstrap.stores import history_stores
 from llm_service.core.access.caller import Allowance
@@ -58,6 +59,7 @@ from llm_service.core.services import Services
 from llm_service.core.usage.reports import UsageReports
 
 make_id: MakeId = uuid7
+MIB = 1024 * 1024
 # Before the grace ends: time for the last events and rows.
 LAST_EVENTS_S = 2
 # After the generations were interrupted: time for their upstream calls to end.
@@ -82,16 +84,18 @@ def _services(settings: Settings, database: Database) -> Services:
     templates, prices = load_templates(settings, kept=kept_prompts(settings)), load_prices(settings)
     providers = ProviderRegistry(ResilientProvider(build_provider(settings), slots=settings.upstream_slots))
     models, bounds = build_models(settings), _generation_settings(settings)
-    stores, limit_store, retention = (
-        history_stores(database, settings.history),
-        SqlLimits(database),
-        SqlRetention(database),
-    )
+    stores, limit_store, spool = history_stores(database, settings.history), SqlLimits(database), open_spool(settings)
+    retention = WholeRetention(SqlRetention(database), spool)
     # The cache keeps no text longer than the history.
     ttl_s = min(settings.cache_ttl_s, settings.history_days * DAY_S)
-    cache = MemoryCache(ttl_s=ttl_s, max_entries=settings.cache_max_entries, epochs=SqlEpochs(database))
+    cache = MemoryCache(
+        ttl_s=ttl_s,
+        max_entries=settings.cache_max_entries,
+        max_bytes=settings.cache_max_mb * MIB,
+        epochs=SqlEpochs(database),
+    )
     registry = InFlightRegistry(clock, spawn, reporter, stores.remote, abandon_grace_s=settings.abandon_grace_s)
-    recorder = OutcomeRecorder(stores.generations, open_spool(settings), clock, reporter)
+    recorder = OutcomeRecorder(stores.generations, spool, clock, reporter)
     preparer, bodies = RequestPreparer(templates, models, providers, bounds), Recent[Any]()
     expire_s = settings.deadline_s + INTERRUPT_MARGIN_S
     limiter = Limiter(limit_store, prices, clock, everyone=bounds.everyone, expire_s=expire_s)

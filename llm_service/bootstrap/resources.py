@@ -23,6 +23,7 @@ from llm_service.adapters.sql.sqlite.database import Database, migrate
 from llm_service.adapters.sql.sqlite.presence import Presence
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.bootstrap.errors import DatabaseIsLocked, StartError
+from llm_service.bootstrap.retention import WholeRetention
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
 from llm_service.bootstrap.stores import history_stores
 from llm_service.core.access.keyring import Keyring
@@ -177,7 +178,7 @@ def open_history_queries(settings: Settings) -> Iterator[HistoryQueries | None]:
 def open_retention(settings: Settings) -> Iterator[Retention]:
     """Only deletion."""
     with _opened_database(settings) as database:
-        yield SqlRetention(database)
+        yield WholeRetention(SqlRetention(database), open_spool(settings))
 
 
 @contextmanager

@@ -152,6 +152,9 @@ class Settings:
         "How long a cached answer is used.")
     cache_max_entries: int = setting(STORAGE, "APP_CACHE_MAX_ENTRIES", integer(0, 10_000_000), 10_000,
         "Cached answers per process; the least recently used is dropped first. 0 = no cache.")
+    cache_max_mb: int = setting(STORAGE, "APP_CACHE_MAX_MB", integer(1, 1_000_000), 256,
+        "Memory of the cached answers per process, in MiB; the least recently used is dropped first, and a larger answer "
+        "is not cached.")
     cache_scope: str = setting(STORAGE, "APP_CACHE_SCOPE", choice("owner", "shared"), "owner",
         "`shared`: cached answers serve all callers, who can tell from the response time what others asked.")
     data_dir: Path | None = setting(STORAGE, "APP_DATA_DIR", data_path(), None,

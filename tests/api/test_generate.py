@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -55,6 +56,14 @@ def test_the_second_answer_comes_from_the_cache_and_costs_nothing(client: FlaskC
 def test_cache_control(client: FlaskClient, header: str, statuses: list[str]) -> None:
     got = [client.post(URL, json=BODY, headers={"Cache-Control": header}).headers["Cache-Status"] for _ in range(2)]
     assert got == [f"llm-service; {status}" for status in statuses]
+
+
+@pytest.mark.parametrize("bound", ["APP_CACHE_MAX_ENTRIES=0", "APP_CACHE_MAX_MB=1"])
+def test_what_the_cache_has_no_room_for_is_not_called_stored(make_app: Callable[..., Flask], bound: str) -> None:
+    name, _, value = bound.partition("=")
+    client = make_app(**{name: value}, APP_INPUT_MAX_CHARS="700000").test_client()
+    body = {**BODY, "input": "x" * 700_000}
+    assert [client.post(URL, json=body).headers["Cache-Status"] for _ in range(2)] == ["llm-service; fwd=miss"] * 2
 
 
 def test_a_bare_name_is_the_highest_version(client: FlaskClient) -> None:

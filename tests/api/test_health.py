@@ -49,7 +49,7 @@ class UnreachableCache(MemoryCache):
 
 
 def test_degraded_while_the_cache_is_away(app: Flask) -> None:
-    cache = UnreachableCache(ttl_s=1, max_entries=0)
+    cache = UnreachableCache(ttl_s=1, max_entries=0, max_bytes=1)
     services = replace(services_of(app), cache=cache)
     response = create_app(app.config["SETTINGS"], services=services).test_client().get("/api/v1/ready")
     assert (response.status_code, response.get_json()["status"]) == (200, "degraded")
@@ -63,6 +63,7 @@ def test_status(client: FlaskClient) -> None:
         client.post(GENERATE, json=BODY)
     status = client.get("/api/v1/status").get_json()
     assert status.pop("uptime_s") >= 0
+    assert 500 < status["cache"].pop("bytes") < 5000
     assert status == {
         "service": "LLM API Service",
         "env": "dev",
@@ -73,7 +74,15 @@ def test_status(client: FlaskClient) -> None:
         "templates": SHIPPED,
         "template_faults": [],
         "cache_size": 1,
-        "cache": {"backend": "memory", "entries": 1, "max_entries": 10000, "hits": 1, "misses": 1, "coalesced": 0},
+        "cache": {
+            "backend": "memory",
+            "entries": 1,
+            "max_entries": 10000,
+            "max_bytes": 268435456,
+            "hits": 1,
+            "misses": 1,
+            "coalesced": 0,
+        },
         "running": 0,
         "upstream": {"in_flight": 0, "slots": 500, "circuit": "closed", "retries_last_minute": 0},
     }

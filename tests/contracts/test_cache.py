@@ -1,7 +1,9 @@
 """What every cache promises. A second adapter is one more param."""
 
 import threading
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -20,8 +22,8 @@ def _timer() -> HandTimer:
 
 @pytest.fixture(name="make", params=["memory"])
 def _make(request: pytest.FixtureRequest, timer: HandTimer) -> MakeCache:
-    def memory(max_entries: int = 3) -> Cache:
-        return MemoryCache(ttl_s=10, max_entries=max_entries, timer=timer)
+    def memory(max_entries: int = 3, max_bytes: int = 1_000_000) -> Cache:
+        return MemoryCache(ttl_s=10, max_entries=max_entries, max_bytes=max_bytes, timer=timer)
 
     return {"memory": memory}[request.param]
 
@@ -58,9 +60,56 @@ def test_the_least_recently_used_goes_first(make: MakeCache) -> None:
     assert [key for key in ("a", "b", "c", "d") if cache.get(key)] == ["a", "c", "d"]
 
 
+def test_it_is_bounded_in_bytes(make: MakeCache) -> None:
+    """For texts of any width: the least recently used goes first, and what is larger than all is not kept."""
+    for letter, width in (("a", 1), ("ж", 2), ("𝄞", 4)):
+        cache = make(100, 1_000_000)
+        for number in range(10):
+            cache.put(str(number), answer(output=letter * (300_000 // width)))
+        assert [number for number in range(10) if cache.get(str(number))] == [7, 8, 9]
+        assert 900_000 < cache.stats().bytes <= cache.stats().max_bytes == 1_000_000
+        assert cache.put("9", answer(output=letter * (1_000_000 // width))) is False
+        assert [number for number in range(10) if cache.get(str(number))] == [7, 8], "what it replaces is old"
+        cache.clear()
+        assert cache.stats().bytes == 0
+
+
+def test_all_that_an_entry_keeps_is_counted(make: MakeCache) -> None:
+    text = "x" * 100_000
+    for kept in (
+        answer(output=text),
+        replace(answer(), input=text),
+        replace(answer(), parameters={"a": text}),
+        replace(answer(), parameters={"a": [{"b": [text]}]}),
+        replace(answer(), parameters={text: 1}),
+        replace(answer(), parameters={"a": list(range(1000, 4500))}),
+        replace(answer(), input=text, parameters={"a": text}),
+    ):
+        cache = make()
+        cache.put("a", kept)
+        assert 100_000 < cache.stats().bytes < 135_000, "and the same text once"
+        cache.discard("a")
+        assert cache.stats().bytes == 0
+
+
+def test_the_bytes_that_are_counted_are_those_of_the_process() -> None:
+    """Of many small answers too: at least four fifths of what the allocator says, and at most half more."""
+    tracemalloc.start()
+    try:
+        cache = MemoryCache(ttl_s=10, max_entries=10_000, max_bytes=100_000_000)
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(3000):
+            made = answer(output=f"{number} " * 20)
+            cache.put(f"{number:064}", replace(made, parameters={"tone": f"simple {number}"}))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.8 < cache.stats().bytes / (after - before) < 1.5
+
+
 def test_no_entries_is_no_cache(make: MakeCache) -> None:
     cache = make(0)
-    cache.put("a", answer())
+    assert cache.put("a", answer()) is False
     assert cache.get("a") is None
     assert cache.stats().max_entries == 0
 

@@ -239,7 +239,9 @@ def test_networks(address: str | None, network: str) -> None:
 
 
 def test_a_cache_is_cleared_in_every_process_once(database: Database) -> None:
-    here, there = (MemoryCache(ttl_s=60, max_entries=10, epochs=SqlEpochs(database)) for _ in range(2))
+    here, there = (
+        MemoryCache(ttl_s=60, max_entries=10, max_bytes=10_000_000, epochs=SqlEpochs(database)) for _ in range(2)
+    )
     for cache in (here, there):
         cache.put("a", ANSWER)
     assert here.clear() == 1

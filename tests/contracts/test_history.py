@@ -262,7 +262,8 @@ class NoCache:
     def get(self, key: str, *, counted: bool = True) -> CachedAnswer | None:
         return None
 
-    def put(self, key: str, answer: CachedAnswer) -> None: ...
+    def put(self, key: str, answer: CachedAnswer) -> bool:
+        return False
 
     def count_coalesced(self) -> None: ...
 
@@ -279,7 +280,7 @@ class NoCache:
         return 0
 
     def stats(self) -> CacheStats:
-        return CacheStats("none", 0, 0, 0, 0, 0)
+        return CacheStats("none", 0, 0, 0, 0, 0, 0, 0)
 
 
 KEY = IdempotencyKey("/api/v1/generate", "k-1", "f" * 64)

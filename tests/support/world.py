@@ -81,7 +81,7 @@ class World:
         self.clock = ManualClock()
         limits = counted or NothingCounted()
         self.store = ListGenerations(limits)
-        self.cache = MemoryCache(ttl_s=60, max_entries=10)
+        self.cache = MemoryCache(ttl_s=60, max_entries=10, max_bytes=10_000_000)
         self.reporter = RecordingReporter()
         self.ids = count(1)
         self.spool = ListSpool()

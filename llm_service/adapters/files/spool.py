@@ -17,6 +17,8 @@ from llm_service.core.generation.model import Generation, Status
 from llm_service.core.messages import Message, Messages, Role, from_plain, to_plain
 from llm_service.core.usage.tokens import Usage
 
+from .put_aside import PutAside
+
 _MONEY = ("cost_usd", "saved_usd")
 
 
@@ -27,6 +29,7 @@ class FileSpool:
         self._path = path
         self._keeps_texts = keeps_texts
         self._lock = threading.Lock()
+        self._aside = PutAside(path.with_name(f"{path.name}.bad"))
 
     def add(self, generation: Generation) -> None:
         kept = generation if self._keeps_texts else generation.without_texts()
@@ -42,24 +45,30 @@ class FileSpool:
             return ()
         faults = []
         with self._opened(os.O_RDWR) as file:
-            # The process died while it wrote a last line without its end: no caller was told that it is stored.
-            for line in self._path.read_bytes().split(b"\n")[:-1]:
+            for line in _whole_lines(self._path):
                 try:
                     store(_generation(json.loads(line)))
                 except StorageError:
                     raise
                 except Exception as error:
-                    self._put_away(line)
+                    # It must not block the others.
+                    self._aside.add(line)
                     faults.append(error)
             os.ftruncate(file, 0)
             os.fsync(file)
         return faults
 
-    def _put_away(self, line: bytes) -> None:
-        """A line that cannot be stored must not block the others."""
-        path = self._path.with_name(f"{self._path.name}.bad")
-        with _closing(os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600)) as file:
-            _append(file, line + b"\n")
+    def forget(self, owner: str, request_id: str | None = None) -> None:
+        """Delete what was put aside of the owner, or of one generation. Raises `OSError`."""
+        if self._aside.exists:
+            with self._opened(os.O_CREAT | os.O_RDWR):
+                self._aside.forget(owner, request_id)
+
+    def prune(self, before_ms: int) -> None:
+        """Delete what was put aside and began earlier. Raises `OSError`."""
+        if self._aside.exists:
+            with self._opened(os.O_CREAT | os.O_RDWR):
+                self._aside.prune(before_ms)
 
     @contextmanager
     def _opened(self, flags: int) -> Iterator[int]:
@@ -68,6 +77,14 @@ class FileSpool:
             while not _locks(file):
                 time.sleep(0.05)
             yield file
+
+
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    """Without their ends. A last line without one is left out: its process died, so no caller was told that it is stored."""
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line[:-1]
 
 
 @contextmanager

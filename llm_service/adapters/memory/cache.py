@@ -1,9 +1,10 @@
-"""The cache of one process: bounded, least recently used first, with a lifetime per entry."""
+"""The cache of one process: bounded in entries and bytes, least recently used first, with a lifetime per entry."""
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from sys import getsizeof
+from typing import Any, Protocol
 
 from cachetools import TTLCache
 
@@ -11,6 +12,8 @@ from llm_service.core.generation.model import CachedAnswer, CacheStats
 
 # Incremented to make all processes empty their caches.
 CACHE_EPOCH = "cache-cleared"
+# What the cache itself needs for an entry, with its key and the small values of the answer.
+ENTRY_BYTES = 700
 
 
 class EpochStore(Protocol):
@@ -26,8 +29,8 @@ class EpochStore(Protocol):
 class MemoryCache:
     """Each process has its own; `epochs` tells it (`poll`) that another process cleared all of them.
 
-    `max_entries` 0 keeps nothing. `timer` returns monotonic seconds. No method yields to another greenlet while it
-    holds the lock, so it is safe for both kinds of worker.
+    `max_entries` 0 keeps nothing, and an answer larger than `max_bytes` is not kept. `timer` returns monotonic seconds. No
+    method yields to another greenlet while it holds the lock, so it is safe for both kinds of worker.
     """
 
     def __init__(
@@ -35,11 +38,13 @@ class MemoryCache:
         *,
         ttl_s: float,
         max_entries: int,
+        max_bytes: int,
         epochs: EpochStore | None = None,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         """`epochs` None = there is no other process."""
-        self._entries: TTLCache[str, CachedAnswer] = TTLCache(max_entries, ttl_s, timer=timer)
+        self._entries: TTLCache[str, CachedAnswer] = TTLCache(max_bytes, ttl_s, timer=timer, getsizeof=size_of)
+        self._max_entries = max_entries
         self._epochs = epochs
         self._epoch = epochs.get(CACHE_EPOCH) if epochs else 0
         self._lock = threading.Lock()
@@ -58,10 +63,19 @@ class MemoryCache:
                 self._hits += 1
             return answer
 
-    def put(self, key: str, answer: CachedAnswer) -> None:
+    def put(self, key: str, answer: CachedAnswer) -> bool:
         with self._lock:
-            if self._entries.maxsize:
+            # What it replaces is old, also if there is no room for it.
+            self._entries.pop(key, None)
+            if not self._max_entries:
+                return False
+            try:
                 self._entries[key] = answer
+            except ValueError:  # larger than the whole cache
+                return False
+            while len(self._entries) > self._max_entries:
+                self._entries.popitem()
+            return True
 
     def count_coalesced(self) -> None:
         with self._lock:
@@ -98,7 +112,9 @@ class MemoryCache:
             return CacheStats(
                 backend="memory",
                 entries=len(self._entries),
-                max_entries=int(self._entries.maxsize),
+                max_entries=self._max_entries,
+                bytes=int(self._entries.currsize),
+                max_bytes=int(self._entries.maxsize),
                 hits=self._hits,
                 misses=self._misses,
                 coalesced=self._coalesced,
@@ -109,3 +125,31 @@ class MemoryCache:
             entries = len(self._entries)
             self._entries.clear()
             return entries
+
+
+def size_of(answer: CachedAnswer) -> int:
+    """The bytes that the entry keeps in memory. Texts dominate: each is counted as it is stored, and once."""
+    values = _Sizes()
+    return ENTRY_BYTES + values.add(answer.input) + values.add(answer.output) + values.add(answer.parameters)
+
+
+class _Sizes:
+    """Adds up values of JSON; an object that was counted before costs nothing."""
+
+    def __init__(self) -> None:
+        self._counted: set[int] = set()
+
+    def add(self, value: Any) -> int:
+        size, left = 0, [value]
+        while left:
+            value = left.pop()
+            if id(value) in self._counted:
+                continue
+            self._counted.add(id(value))
+            size += getsizeof(value)
+            if isinstance(value, Mapping):
+                left.extend(value)
+                left.extend(value.values())
+            elif isinstance(value, list | tuple):
+                left.extend(value)
+        return size

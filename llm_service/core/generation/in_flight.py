@@ -168,8 +168,7 @@ class InFlightGeneration:
         if self.collapsed or not self.traits.cacheable or not outcome.is_cacheable or done is None:
             return False
         bill = Bill.of(done.usage, self._uses.prices.of(self.generation.model))
-        self._uses.cache.put(self.generation.cache_key, _cached_answer(self.generation, done, bill))
-        return True
+        return self._uses.cache.put(self.generation.cache_key, _cached_answer(self.generation, done, bill))
 
     def amend_billing(self) -> None:
         """After its call ended: store the whole bill if the outcome was stored before the call reported it."""

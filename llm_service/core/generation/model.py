@@ -204,9 +204,13 @@ class Generation(GenerationSummary, HasMessages):
 
 @dataclass(frozen=True, slots=True)
 class CacheStats:
+    """`bytes`: the memory of the entries."""
+
     backend: str
     entries: int
     max_entries: int
+    bytes: int
+    max_bytes: int
     hits: int
     misses: int
     coalesced: int

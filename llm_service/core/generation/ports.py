@@ -104,7 +104,9 @@ class Cache(Protocol):
         """`counted`: count it as a hit or a miss."""
         ...
 
-    def put(self, key: str, answer: CachedAnswer) -> None: ...
+    def put(self, key: str, answer: CachedAnswer) -> bool:
+        """False: there is no room for it."""
+        ...
 
     def count_coalesced(self) -> None:
         """Count a request that joined a call."""

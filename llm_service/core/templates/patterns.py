@@ -6,7 +6,7 @@ match more than ASCII, unlike those of the OpenAPI document that shows the same 
 """
 
 import re
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import re2
@@ -34,7 +34,7 @@ def pattern_matches(pattern: str, text: str) -> bool:
     return _compiled(pattern).search(text) is not None
 
 
-@cache
+@lru_cache(maxsize=1000)  # edited files leave their old patterns behind
 def _compiled(pattern: str) -> Any:
     options = re2.Options()
     options.log_errors = False

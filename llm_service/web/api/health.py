@@ -72,6 +72,8 @@ def status_json() -> dict[str, Any]:
             "backend": cache.backend,
             "entries": cache.entries,
             "max_entries": cache.max_entries,
+            "bytes": cache.bytes,
+            "max_bytes": cache.max_bytes,
             "hits": cache.hits,
             "misses": cache.misses,
             "coalesced": cache.coalesced,

@@ -1,4 +1,7 @@
-"""The connection of a request: whether its caller is still there, and timeouts on reads and writes."""
+"""The connection of a request: whether its caller is still there, and a timeout on reads.
+
+The server ends connections whose caller stops reading: `adapters/runtime/worker.py`.
+"""
 
 import socket
 from collections.abc import Callable
@@ -8,9 +11,7 @@ from flask import Request
 
 from .current import current_request
 
-# A caller that reads nothing for this long counts as disconnected.
-WRITE_TIMEOUT_S = 60
-# So does a caller that sends no more of the body that it announced.
+# A caller that sends no more of the body that it announced counts as disconnected.
 READ_TIMEOUT_S = 20
 
 
@@ -28,13 +29,6 @@ def set_read_timeout(request: Request) -> None:
     connection = _socket(request)
     if connection is not None:
         connection.settimeout(READ_TIMEOUT_S)
-
-
-def set_write_timeout() -> None:
-    """Close the connection if the caller stops reading, instead of waiting forever."""
-    connection = _socket(current_request())
-    if connection is not None:
-        connection.settimeout(WRITE_TIMEOUT_S)
 
 
 def _socket(request: Request) -> Any:

@@ -13,7 +13,6 @@ from llm_service.core.generation.in_flight import GenerationResult
 from llm_service.core.generation.model import Delta
 from llm_service.core.generation.subscriptions import Subscription
 
-from .connection import set_write_timeout
 from .errors import log_error
 
 log = structlog.get_logger("llm_service")
@@ -63,7 +62,6 @@ def subscription_events(
 
 def sse_response(subscription: Subscription, events: Iterator[str], headers: dict[str, str] | None = None) -> Response:
     """The streamed response. It closes the subscription when it ends, for whatever reason."""
-    set_write_timeout()
     response = Response(events, headers={**STREAM_HEADERS, **(headers or {})}, content_type="text/event-stream")
     response.call_on_close(subscription.close)
     return response

@@ -40,7 +40,7 @@ def previews(max_output_tokens: int = 100, folder: Path | None = None) -> tuple[
     prepare = RequestPreparer(
         library_of(folder or ROOT / "prompts"), AllowedModels("m1", ("m1", "m2")), OneProvider(), limits
     )
-    cache = MemoryCache(ttl_s=60, max_entries=10)
+    cache = MemoryCache(ttl_s=60, max_entries=10, max_bytes=10_000_000)
     return PreviewService(prepare, cache, OnePrice()), cache
 
 

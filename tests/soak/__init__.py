@@ -1,0 +1,1 @@
+"""Minutes of all kinds of callers at once: `make soak`."""
