@@ -20,9 +20,11 @@ with JSON of the schema that was asked for.
     fault-hang-after-3      three deltas, then silence         fault-drip       after a delta, a byte each 0.1 s
     fault-eof-at-start      closes after the first event
     fault-eof-after-3       closes the connection              fault-rst-after-3  resets it
+    fault-garbage-after-3   sends what is neither TLS nor HTTP
     fault-eof-mid-event     closes inside an event             fault-no-terminal  ends well, without a last event
     fault-incomplete        max_output_tokens                  fault-content-filter
     fault-failed            response.failed                    fault-failed-rate-limit
+    fault-failed-quota      fault-failed-too-long
     fault-failed-usage      response.failed with usage
     once-failed             the same, and an answer to the next call with that input
     fault-error-event       an `error` event                   fault-error-nested
@@ -37,6 +39,7 @@ with JSON of the schema that was asked for.
 import argparse
 import asyncio
 import json
+import os
 import re
 import socket
 import ssl
@@ -393,6 +396,13 @@ class _Script:
         await asyncio.sleep(0.05)
         raise Hangup(reset=True)
 
+    async def _garbage_after_3(self) -> None:
+        await self._three_deltas()
+        await asyncio.sleep(0.05)
+        # Below TLS, if there is any.
+        os.write(self._writer.get_extra_info("socket").fileno(), b"neither TLS nor HTTP\r\n")
+        raise Hangup
+
     async def _eof_mid_event(self) -> None:
         await self._three_deltas()
         await self._chunk(b'event: response.completed\ndata: {"type": "resp')
@@ -418,6 +428,12 @@ class _Script:
 
     async def _failed_rate_limit(self) -> None:
         await self._failed("rate_limit_exceeded")
+
+    async def _failed_quota(self) -> None:
+        await self._failed("insufficient_quota")
+
+    async def _failed_too_long(self) -> None:
+        await self._failed("context_length_exceeded")
 
     async def _failed_usage(self) -> None:
         await self._failed(usage=self._usage)

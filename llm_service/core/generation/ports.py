@@ -67,7 +67,7 @@ class Provider(Protocol):
 class ManagedProvider(Provider, Protocol):
     """A provider with retries and its own retry budget, circuit breaker and slots.
 
-    It yields a `Retrying` before each further attempt.
+    Before each further attempt it yields a `Retrying`, waits, and yields an `AttemptStarted`.
     """
 
     @property
