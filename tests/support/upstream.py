@@ -33,6 +33,7 @@ with JSON of the schema that was asked for.
     fault-json-body         one JSON body although a stream was asked for
     fault-huge              3 MiB of text                      fault-long-line  a line of 2 MiB
     fault-no-usage  fault-bad-usage  fault-no-usage-details
+    fault-bom               a byte order mark, then the stream fault-json-bom   the same, as one JSON body
     fault-nul               NUL and half a surrogate pair      fault-no-deltas  the text only in the last event
 """
 
@@ -48,6 +49,7 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
+BOM = b"\xef\xbb\xbf"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
 
 
@@ -506,6 +508,19 @@ class _Script:
         assert self._usage is not None
         self._usage = {**self._usage, "input_tokens_details": None, "output_tokens_details": None}
         await self._normal()
+
+    async def _bom(self) -> None:
+        """In pieces, and right before the first delta."""
+        await self._begin()
+        await self._chunk(BOM[:1])
+        await self._chunk(BOM[1:])
+        for word in self._words:
+            await self._chunk(f"data: {json.dumps({'type': 'response.output_text.delta', 'delta': word})}\n\n".encode())
+        await self._event({"type": "response.completed", "response": self._response()})
+        await self._send(b"0\r\n\r\n")
+
+    async def _json_bom(self) -> None:
+        await self._whole(200, BOM.decode() + json.dumps(self._response()))
 
     async def _nul(self) -> None:
         await self._begin()

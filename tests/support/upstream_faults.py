@@ -60,6 +60,8 @@ ANSWERS = {
     "fault-bad-usage": (Status.COMPLETED, "Answer to: Hello", None),
     "fault-no-usage-details": (Status.COMPLETED, "Answer to: Hello", None),
     "fault-nul": (Status.COMPLETED, "a\ufffdb\ufffdc", None),
+    "fault-bom": (Status.COMPLETED, "Answer to: Hello", None),
+    "fault-json-bom": (Status.COMPLETED, "Answer to: Hello", None),
     "fault-no-deltas": (Status.COMPLETED, "Answer to: Hello", None),
 }
 # Those of them that bring text before they fail.

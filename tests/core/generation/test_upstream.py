@@ -32,7 +32,7 @@ def test_a_failure_that_reported_tokens_is_billed() -> None:
     assert (row.status, row.usage, row.billed, row.cost_usd) == (Status.FAILED, Usage(5, 1), Usage(5, 1), 6)
 
 
-@pytest.mark.parametrize("kind", sorted(all_errors(), key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", sorted(all_errors(), key=str))
 def test_after_the_first_text_every_failure_may_be_billed(kind: type[ServiceError]) -> None:
     """Before it, the error says whether. The attempt may be the last one, or be repeated."""
     error = errors.Failure(kind.__name__, "broke").error()
