@@ -17,6 +17,8 @@ from llm_service.core.generation.model import Generation, Status
 from llm_service.core.messages import Message, Messages, Role, from_plain, to_plain
 from llm_service.core.usage.tokens import Usage
 
+# Overwrites a line that has been stored.
+_DONE = b" "
 _MONEY = ("cost_usd", "saved_usd")
 
 
@@ -43,14 +45,19 @@ class FileSpool:
         faults = []
         with self._opened(os.O_RDWR) as file:
             # The process died while it wrote a last line without its end: no caller was told that it is stored.
+            start = 0
             for line in self._path.read_bytes().split(b"\n")[:-1]:
                 try:
-                    store(_generation(json.loads(line)))
+                    if line.strip(_DONE):
+                        store(_generation(json.loads(line)))
                 except StorageError:
                     raise
                 except Exception as error:
                     self._put_away(line)
                     faults.append(error)
+                # If a later one is not stored, the file stays, and this one must not be counted again.
+                os.pwrite(file, _DONE * len(line), start)
+                start += len(line) + 1
             os.ftruncate(file, 0)
             os.fsync(file)
         return faults

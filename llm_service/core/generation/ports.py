@@ -215,7 +215,7 @@ class Spool(Protocol):
         ...
 
     def replay(self, store: Callable[[Generation], None]) -> Sequence[Exception]:
-        """Pass all to `store`, oldest first, and remove them. If it raises a `StorageError`, all are kept.
+        """Pass all to `store`, oldest first, and remove them. If it raises a `StorageError`, the rest is kept.
 
         Outcomes that cannot be read, or stored for another reason, are put aside; the reasons are returned.
         """
