@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.runtime.clock import SystemClock
@@ -246,7 +247,7 @@ def test_only_old_running_rows_are_interrupted(store: Stores) -> None:
 
 def test_the_same_id_twice_is_refused(store: Stores) -> None:
     store.start(generation(1))
-    with pytest.raises(Exception, match=r"(?i)unique"):
+    with pytest.raises(IntegrityError, match=r"(?i)unique"):
         store.start(generation(1))
     assert len(store.newest("alice", 10)) == 1
 
