@@ -50,7 +50,8 @@ class ServiceError(Exception):
     """`retryable`: the same call may succeed later. `retry_after_s`: when, if known.
 
     `max_attempts`: how often in all the service calls the provider before it answers with this error. `may_be_billed`:
-    the provider may bill a call that ended with this error, although it reported no tokens.
+    the provider may bill a call that ended with this error, although it reported no tokens. That is for calls that brought
+    no text; with text, every call may be billed (`AttemptBilling`).
     """
 
     code: str = "internal-error"

@@ -1,7 +1,9 @@
 """The strict reader: what it takes, and for each fault the line that it names."""
 
 import json
+import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from llm_service.core.templates.ports import TemplateFaults
 from llm_service.core.templates.properties import PropertyKind
 from llm_service.core.templates.registry import TemplateRegistry
 from tests.support.builders import messages_of
+from tests.support.clocks import HandTimer
 from tests.support.templates import RecordingTemplateReporter, library_of
 
 GOOD = """---
@@ -235,6 +238,67 @@ def test_every_way_to_change_is_seen(tmp_path: Path, change: str) -> None:
         file.write_text(GOOD.replace("lines.", "texts."))
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert folder.changed()
+
+
+class MappedFile:
+    """A prompt file that is written through a mapping of memory.
+
+    The first write to a page sets the file's times, further ones do not: as two writes within one tick of its clock.
+    """
+
+    def __init__(self, path: Path, content: str) -> None:
+        path.write_text(content)
+        self.path = path
+        with path.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), 0)
+        self._memory[:1] = self._memory[:1]
+
+    def rewrite(self, old: str, new: str) -> None:
+        """In place and with the same length."""
+        before = self.path.stat()
+        start = self._memory.find(old.encode())
+        self._memory[start : start + len(old)] = new.encode()
+        after = self.path.stat()
+        assert (before.st_ctime_ns, before.st_mtime_ns) == (after.st_ctime_ns, after.st_mtime_ns), (
+            "its times are the same"
+        )
+        assert new in self.path.read_text()
+
+
+@pytest.mark.parametrize("content", [GOOD, GOOD.replace("---", "- -", 1)], ids=["good", "broken"])
+@pytest.mark.parametrize("dated_back", [False, True])
+def test_a_second_write_within_a_tick_is_seen(tmp_path: Path, content: str, dated_back: bool) -> None:
+    """Also of a file whose time was set, as copying programs do, and of one that was broken."""
+    (tmp_path / "b_v1.prompty").write_text(GOOD)
+    file = MappedFile(tmp_path / "a_v1.prompty", content)
+    if dated_back:
+        os.utime(file.path, ns=(10**18, 10**18))
+    folder = PromptFolder(tmp_path, default_max_chars=5000, timer=HandTimer(file.path.stat().st_ctime))
+    with suppress(TemplateFaults):
+        folder.load()
+    assert not folder.changed()
+    file.rewrite("- -\n" if content != GOOD else "lines.", "---\n" if content != GOOD else "texts.")
+    assert folder.changed()
+    after = folder.load()
+    assert "texts" in after.get("a_v1").source or content != GOOD
+    assert not folder.changed()
+
+
+def test_a_file_that_has_settled_is_not_read_again(tmp_path: Path) -> None:
+    """However late the first look at it comes, there is one after it has settled. Then only a new time counts."""
+    file = MappedFile(tmp_path / "a_v1.prompty", GOOD)
+    timer = HandTimer(file.path.stat().st_ctime)
+    folder = PromptFolder(tmp_path, default_max_chars=5000, timer=timer)
+    folder.load()
+    timer.now += 60
+    file.rewrite("lines.", "texts.")
+    assert folder.changed(), "nobody had looked since it was read"
+    assert "texts." in folder.load().get("a_v1").source
+    file.rewrite("texts.", "words.")
+    assert not folder.changed(), "no program can write so late in the same tick: it is not read"
+    os.utime(file.path)
+    assert folder.changed()
+    assert "words." in folder.load().get("a_v1").source
 
 
 def test_what_editors_leave_lying_about_is_not_read(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core import errors
 from llm_service.core.errors import ServiceError
 from llm_service.core.generation.call_context import CallContext
-from llm_service.core.generation.model import Delta, Done, ProviderCall, ProviderEvent, Retrying
+from llm_service.core.generation.model import AttemptStarted, Delta, Done, ProviderCall, ProviderEvent, Retrying
 from tests.support.builders import messages_of
 from tests.support.clocks import HandTimer, until
 from tests.support.constants import KEY_CANARY
@@ -25,7 +25,8 @@ from tests.support.upstream_faults import BRING_TEXT, FAILURES, Patience, patien
 ATTEMPTS = {
     **dict.fromkeys(("fault-500", "fault-502", "fault-529", "fault-429-plain", "fault-429-date"), 3),
     **dict.fromkeys(("fault-reset", "fault-empty", "fault-eof-at-start"), 3),
-    **dict.fromkeys(("fault-eof-after-3", "fault-rst-after-3", "fault-eof-mid-event", "fault-no-terminal"), 3),
+    **dict.fromkeys(("fault-eof-after-3", "fault-rst-after-3", "fault-garbage-after-3"), 3),
+    **dict.fromkeys(("fault-eof-mid-event", "fault-no-terminal"), 3),
     **dict.fromkeys(("fault-failed", "fault-failed-rate-limit", "fault-failed-usage"), 3),
     **dict.fromkeys(("fault-error-event", "fault-error-nested"), 3),
     **dict.fromkeys(("fault-408", "fault-bad-json-event"), 2),
@@ -81,7 +82,7 @@ def test_how_often_each_fault_is_tried(
         events.extend(stream)
     assert type(raised.value) is FAILURES[model]
     assert len(upstream.calls) - before == expected
-    assert [event.attempt for event in events if isinstance(event, Retrying)] == list(range(2, expected + 1))
+    assert [event.attempt for event in events if isinstance(event, AttemptStarted)] == list(range(2, expected + 1))
 
 
 def test_the_time_that_the_provider_names_is_waited(upstream: Upstream) -> None:
@@ -113,7 +114,7 @@ def test_a_stop_ends_the_pause(upstream: Upstream) -> None:
     )
     context = CallContext(time.monotonic() + 120, SystemClock())
     events = provider.stream(call("fault-500"), context)
-    assert next(events) == Retrying(2, may_be_billed=False), "a provider does not bill its own failure"
+    assert next(events) == Retrying(may_be_billed=False), "a provider does not bill its own failure"
     context.stop()
     with pytest.raises(errors.Cancelled):
         next(events)

@@ -8,6 +8,7 @@ STREAM = (
     b': comment\n\nevent: one\ndata: {"a": 1}\n\ndata:two\r\ndata: lines\r\n\r\nevent: x\rdata: \xc3\xa9\r\rid: 3\n\n'
     b"data: last, not ended\n"
 )
+BOM = b"\xef\xbb\xbf"
 EVENTS = [b'{"a": 1}', b"two\nlines", "é".encode()]
 
 
@@ -23,6 +24,13 @@ def test_events_do_not_depend_on_where_the_chunks_are_cut(cut: int) -> None:
 
 def test_byte_by_byte() -> None:
     assert parsed(bytes([byte]) for byte in STREAM) == EVENTS
+
+
+@pytest.mark.parametrize("cut", range(6))
+def test_one_byte_order_mark_at_the_beginning_is_ignored(cut: int) -> None:
+    stream = BOM + b"data: a\n\n" + BOM + b"data: b\n\ndata: " + BOM + b"c\n\n"
+    assert parsed([stream[:cut], stream[cut:]]) == parsed(bytes([byte]) for byte in stream) == [b"a", BOM + b"c"]
+    assert parsed([BOM + BOM + b"data: a\n\n"]) == [], "the second one is part of a name that nobody knows"
 
 
 @pytest.mark.parametrize("line", [b"x" * (MAX_EVENT_BYTES + 10_000), (b"data: " + b"x" * 1000 + b"\n") * 1100])

@@ -25,11 +25,14 @@ from tests.support.builders import messages_of
 provider = OpenAIProvider(api_key="x", base_url=sys.argv[1], idle_timeout_s=5)
 for _ in range(2):
     try:
-        *_, done = provider.stream(ProviderCall("normal", messages_of("", "Hello"), {}), CallContext(time.monotonic() + 5, SystemClock()))
+        *_, done = provider.stream(ProviderCall(sys.argv[2], messages_of("", "Hello"), {}), CallContext(time.monotonic() + 5, SystemClock()))
         print(done.text)
     except ServiceError as error:
-        print(error.code)
+        print(error.code, provider.health_error() or "")
 """
+
+
+TLS_FAILS = "upstream-tls The model provider's TLS certificate or handshake is not valid."
 
 
 @pytest.fixture(name="authority", scope="module")
@@ -53,9 +56,9 @@ def _served(request: pytest.FixtureRequest, authority: trustme.CA) -> Iterator[U
         yield upstream
 
 
-def answers(upstream: Upstream, **environ: str) -> list[str]:
+def answers(upstream: Upstream, model: str = "normal", **environ: str) -> list[str]:
     env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", **environ}
-    command = [sys.executable, "-c", PROGRAM, upstream.base_url]
+    command = [sys.executable, "-c", PROGRAM, upstream.base_url, model]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
     return done.stdout.splitlines()
 
@@ -68,11 +71,18 @@ def test_a_trusted_certificate(served: Upstream, trusted: Path) -> None:
 
 @pytest.mark.parametrize("served", ["127.0.0.1"], indirect=True)
 def test_an_unknown_authority(served: Upstream) -> None:
-    assert answers(served) == ["upstream-tls"] * 2
+    assert answers(served) == [TLS_FAILS] * 2
     assert served.calls == []
 
 
 @pytest.mark.parametrize("served", ["other.example"], indirect=True)
 def test_a_certificate_for_another_name(served: Upstream, trusted: Path) -> None:
-    assert answers(served, SSL_CERT_FILE=str(trusted)) == ["upstream-tls"] * 2
+    assert answers(served, SSL_CERT_FILE=str(trusted)) == [TLS_FAILS] * 2
     assert served.calls == []
+
+
+@pytest.mark.parametrize("served", ["127.0.0.1"], indirect=True)
+def test_a_fault_of_tls_in_the_middle_of_an_answer_is_a_lost_connection(served: Upstream, trusted: Path) -> None:
+    """It may be billed, may pass, and is nothing that an operator has to mend."""
+    found = answers(served, "fault-garbage-after-3", SSL_CERT_FILE=str(trusted))
+    assert found == ["upstream-truncated "] * 2

@@ -122,12 +122,12 @@ def test_where_it_is_open_a_wrong_key_is_still_refused(app: Flask) -> None:
 def test_what_comes_from_a_caller_is_a_bound_parameter(closed: Flask, tmp_path: Path) -> None:
     """CVE-2026-42208: the statements that reach SQLite have a placeholder for the id."""
     text, key = key_of(closed)
-    statements: list[str] = []
+    statements: list[tuple[str, Any]] = []
 
+    # An assertion in here would be taken for a fault of the database, and for a refused key.
     def keep(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
         if "FROM keys" in statement:
-            statements.append(statement)
-            assert parameters == (key.key_id,)
+            statements.append((statement, parameters))
 
     event.listen(Engine, "before_cursor_execute", keep)
     try:
@@ -136,7 +136,8 @@ def test_what_comes_from_a_caller_is_a_bound_parameter(closed: Flask, tmp_path: 
     finally:
         event.remove(Engine, "before_cursor_execute", keep)
     assert len(statements) == 2, "what has no key's form does not even get there"
-    for statement in statements:
+    for statement, parameters in statements:
+        assert parameters == (key.key_id,)
         assert "keys.key_id = ?" in statement
         assert key.key_id not in statement
 

@@ -196,7 +196,16 @@ def test_a_budget_sends_the_bound_that_it_reserves(make_app: MakeApp, upstream: 
 
 @pytest.mark.parametrize(
     ("model", "charged"),
-    [("fault-401", 0), ("fault-500", 0), ("fault-too-long", 0), ("fault-failed-usage", None), ("fault-eof-after-3", 3)],
+    [
+        ("fault-401", 0),
+        ("fault-500", 0),
+        ("fault-too-long", 0),
+        ("fault-failed-usage", None),
+        ("fault-eof-after-3", 3),
+        ("fault-failed-rate-limit", 3),
+        ("fault-failed-quota", 1),
+        ("fault-failed-too-long", 1),
+    ],
 )
 def test_what_a_failed_call_is_charged(make_app: MakeApp, upstream: Upstream, model: str, charged: int | None) -> None:
     """In attempts at their most; None = as reported."""
@@ -206,7 +215,7 @@ def test_what_a_failed_call_is_charged(make_app: MakeApp, upstream: Upstream, mo
     client = with_allowance(app, tokens_per_day=50_000)
     assert ask(client, model=model).status_code >= 400
     item, total = limits(client)["tokens-per-day"], client.get("/api/v1/usage").get_json()["total"]
-    assert item["reserved"] == "0"
+    assert (item["reserved"], total["unknown_usage"]) == ("0", int(charged is not None))
     if charged is None:
         assert int(item["used"]) == total["input_tokens"] + total["output_tokens"] > 0
     else:

@@ -14,6 +14,7 @@ from llm_service.app import services_of
 from llm_service.core.errors import Cancelled, ServiceError
 from llm_service.core.generation.model import Delta
 from llm_service.web.api.events import MAX_START_DELAY_S
+from llm_service.web.http.problems import PROBLEMS
 from llm_service.web.http.sse import DISCONNECT_CHECK_S, subscription_events
 from tests.support.clocks import until
 from tests.support.constants import KEY_CANARY
@@ -84,15 +85,22 @@ def test_a_stored_answer_is_streamed_too(client: FlaskClient) -> None:
     assert events[0][2]["cached"] is events[2][2]["cached"] is True
 
 
+# They bring text, too, but no call of theirs may be repeated.
+TEXT_THEN_NO_END = {"fault-hang-after-3", "fault-drip", "fault-huge"}
+
+
 @pytest.mark.parametrize("model", sorted(FAILURES))
 def test_each_failure_in_a_stream(upstream_app: Flask, model: str) -> None:
     """Before the first event it keeps its status; behind it one `error` ends the stream."""
     client = upstream_app.test_client()
     response = client.post(URL, json=asked(model=model))
     code = "unknown-model" if model == "fault-404" else FAILURES[model].code
-    if response.mimetype == "application/problem+json":
-        assert response.get_json()["error"] == code
+    if model not in BRING_TEXT | TEXT_THEN_NO_END:
+        problem = response.get_json()
+        assert (response.mimetype, problem["error"]) == ("application/problem+json", code)
+        assert response.status_code == problem["status"] == PROBLEMS[code].status
         return
+    assert (response.status_code, response.mimetype) == (200, "text/event-stream")
     events = parse(response.response)
     names = [name for name, _, _ in events]
     assert (names[0], names[-1], names.count("error"), names.count("done")) == ("start", "error", 1, 0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.runtime.background import make_spawn
@@ -248,7 +249,7 @@ def test_only_unfinished_rows_that_are_named_are_interrupted(store: Stores) -> N
 
 def test_the_same_id_twice_is_refused(store: Stores) -> None:
     store.start(generation(1))
-    with pytest.raises(Exception, match=r"(?i)unique"):
+    with pytest.raises(IntegrityError, match=r"(?i)unique"):
         store.start(generation(1))
     assert len(store.newest("alice", 10)) == 1
 

@@ -143,7 +143,7 @@ def test_signing_out_ends_it(closed: Flask) -> None:
     assert cookie_of(client) is None
     client.set_cookie("session", reference)
     assert client.get("/templates").status_code == 302
-    assert client.get("/logout").status_code in (302, 405)
+    assert client.get("/logout").status_code == 302
 
 
 def test_each_sign_in_is_a_new_session_and_the_old_one_ends(closed: Flask) -> None:
@@ -207,6 +207,8 @@ FORMS = [
     "/history/clear",
     "/logout",
 ]
+# The others answer with a part of a page.
+REDIRECT = ("/", "/history/clear", "/logout")
 
 
 @pytest.mark.parametrize("address", FORMS)
@@ -215,6 +217,7 @@ def test_a_changing_request_brings_the_session_s_token(closed: Flask, address: s
     client, other = signed_in(closed, text), signed_in(closed, text)
     good = token_of(client)
     form = {"template_id": "basic_chat_v1", "input": "Hi"}
+    done = 303 if address in REDIRECT else 200
 
     def status(token: str | None = None, header: str | None = None, **headers: str) -> int:
         sent = {**form, **({} if token is None else {"csrf_token": token})}
@@ -233,11 +236,10 @@ def test_a_changing_request_brings_the_session_s_token(closed: Flask, address: s
     assert status(good, **{"Sec-Fetch-Site": "", "Origin": "null"}) == 403
     assert status(good, **{"Sec-Fetch-Site": "", "Origin": "http://evil.example"}) == 403
     assert status(good, **{"Sec-Fetch-Site": ""}) == 403, "neither Origin nor Sec-Fetch-Site"
-    assert status(good, **{"Sec-Fetch-Site": "", "Origin": "http://localhost"}) in (200, 303)
+    assert status(good, **{"Sec-Fetch-Site": "", "Origin": "http://localhost"}) == done
     if address == "/logout":
         return
-    assert status(good) in (200, 303)
-    assert status(header=good) in (200, 303)
+    assert status(good) == status(header=good) == done
 
 
 def test_the_api_by_cookie_needs_the_token_too(closed: Flask) -> None:

@@ -20,9 +20,11 @@ with JSON of the schema that was asked for.
     fault-hang-after-3      three deltas, then silence         fault-drip       after a delta, a byte each 0.1 s
     fault-eof-at-start      closes after the first event
     fault-eof-after-3       closes the connection              fault-rst-after-3  resets it
+    fault-garbage-after-3   sends what is neither TLS nor HTTP
     fault-eof-mid-event     closes inside an event             fault-no-terminal  ends well, without a last event
     fault-incomplete        max_output_tokens                  fault-content-filter
     fault-failed            response.failed                    fault-failed-rate-limit
+    fault-failed-quota      fault-failed-too-long
     fault-failed-usage      response.failed with usage
     once-failed             the same, and an answer to the next call with that input
     fault-error-event       an `error` event                   fault-error-nested
@@ -31,12 +33,14 @@ with JSON of the schema that was asked for.
     fault-json-body         one JSON body although a stream was asked for
     fault-huge              3 MiB of text                      fault-long-line  a line of 2 MiB
     fault-no-usage  fault-bad-usage  fault-no-usage-details
+    fault-bom               a byte order mark, then the stream fault-json-bom   the same, as one JSON body
     fault-nul               NUL and half a surrogate pair      fault-no-deltas  the text only in the last event
 """
 
 import argparse
 import asyncio
 import json
+import os
 import re
 import socket
 import ssl
@@ -45,6 +49,7 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
+BOM = b"\xef\xbb\xbf"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
 
 
@@ -393,6 +398,13 @@ class _Script:
         await asyncio.sleep(0.05)
         raise Hangup(reset=True)
 
+    async def _garbage_after_3(self) -> None:
+        await self._three_deltas()
+        await asyncio.sleep(0.05)
+        # Below TLS, if there is any.
+        os.write(self._writer.get_extra_info("socket").fileno(), b"neither TLS nor HTTP\r\n")
+        raise Hangup
+
     async def _eof_mid_event(self) -> None:
         await self._three_deltas()
         await self._chunk(b'event: response.completed\ndata: {"type": "resp')
@@ -418,6 +430,12 @@ class _Script:
 
     async def _failed_rate_limit(self) -> None:
         await self._failed("rate_limit_exceeded")
+
+    async def _failed_quota(self) -> None:
+        await self._failed("insufficient_quota")
+
+    async def _failed_too_long(self) -> None:
+        await self._failed("context_length_exceeded")
 
     async def _failed_usage(self) -> None:
         await self._failed(usage=self._usage)
@@ -490,6 +508,19 @@ class _Script:
         assert self._usage is not None
         self._usage = {**self._usage, "input_tokens_details": None, "output_tokens_details": None}
         await self._normal()
+
+    async def _bom(self) -> None:
+        """In pieces, and right before the first delta."""
+        await self._begin()
+        await self._chunk(BOM[:1])
+        await self._chunk(BOM[1:])
+        for word in self._words:
+            await self._chunk(f"data: {json.dumps({'type': 'response.output_text.delta', 'delta': word})}\n\n".encode())
+        await self._event({"type": "response.completed", "response": self._response()})
+        await self._send(b"0\r\n\r\n")
+
+    async def _json_bom(self) -> None:
+        await self._whole(200, BOM.decode() + json.dumps(self._response()))
 
     async def _nul(self) -> None:
         await self._begin()

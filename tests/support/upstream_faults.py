@@ -31,10 +31,13 @@ FAILURES = {
     "fault-eof-at-start": errors.UpstreamTruncated,
     "fault-eof-after-3": errors.UpstreamTruncated,
     "fault-rst-after-3": errors.UpstreamTruncated,
+    "fault-garbage-after-3": errors.UpstreamTruncated,
     "fault-eof-mid-event": errors.UpstreamTruncated,
     "fault-no-terminal": errors.UpstreamTruncated,
     "fault-failed": errors.UpstreamError,
     "fault-failed-rate-limit": errors.UpstreamRateLimited,
+    "fault-failed-quota": errors.UpstreamQuota,
+    "fault-failed-too-long": errors.UpstreamRejected,
     "fault-failed-usage": errors.UpstreamError,
     "fault-error-event": errors.UpstreamError,
     "fault-error-nested": errors.UpstreamError,
@@ -57,12 +60,15 @@ ANSWERS = {
     "fault-bad-usage": (Status.COMPLETED, "Answer to: Hello", None),
     "fault-no-usage-details": (Status.COMPLETED, "Answer to: Hello", None),
     "fault-nul": (Status.COMPLETED, "a\ufffdb\ufffdc", None),
+    "fault-bom": (Status.COMPLETED, "Answer to: Hello", None),
+    "fault-json-bom": (Status.COMPLETED, "Answer to: Hello", None),
     "fault-no-deltas": (Status.COMPLETED, "Answer to: Hello", None),
 }
 # Those of them that bring text before they fail.
 BRING_TEXT = {
     "fault-eof-after-3", "fault-rst-after-3", "fault-eof-mid-event", "fault-no-terminal",
-    "fault-failed", "fault-failed-rate-limit", "fault-failed-usage", "fault-error-event", "fault-error-nested",
+    "fault-failed", "fault-failed-rate-limit", "fault-failed-quota", "fault-failed-too-long", "fault-failed-usage",
+    "fault-garbage-after-3", "fault-error-event", "fault-error-nested",
 }  # fmt: skip
 
 

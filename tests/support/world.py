@@ -12,7 +12,16 @@ from llm_service.adapters.runtime.background import make_spawn
 from llm_service.core.access.caller import LOCAL
 from llm_service.core.generation.bulkhead import Bulkhead
 from llm_service.core.generation.in_flight import Collaborators, GenerationResult
-from llm_service.core.generation.model import Delta, Done, GenerateRequest, Status, UpstreamState
+from llm_service.core.generation.model import (
+    AttemptStarted,
+    Delta,
+    Done,
+    GenerateRequest,
+    ProviderEvent,
+    Retrying,
+    Status,
+    UpstreamState,
+)
 from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.outcomes import OutcomeRecorder
 from llm_service.core.generation.ports import ManagedProvider, Spawn
@@ -33,6 +42,11 @@ from tests.support.templates import library_of
 ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
 DONE = Done(Status.COMPLETED, "ab", Usage(1, 2, 3), "m1")
 WORD = (Delta("a"), Delta("b"), DONE)
+
+
+def again(attempt: int, *, may_be_billed: bool = True) -> tuple[ProviderEvent, ProviderEvent]:
+    """What the retry loop says when it repeats a failed attempt."""
+    return Retrying(may_be_billed), AttemptStarted(attempt)
 
 
 class OneProvider:

@@ -9,7 +9,6 @@ import urllib.request
 import zlib
 from collections.abc import Iterator
 from email.message import Message
-from pathlib import Path
 
 import pytest
 
@@ -119,11 +118,3 @@ def test_errors_of_the_service_and_of_nginx_have_one_shape(proxy: str) -> None:
         assert (problem["error"], problem["status"]) == (error, status)
         assert headers["X-Request-ID"] == problem["request_id"]
     assert fetch(proxy + "/nowhere")[1].get_content_type() == "text/html"
-
-
-def test_without_the_service_nginx_answers_in_its_place(tmp_path: Path) -> None:
-    """The named location is text of ours: it must be a problem document and name a page that exists."""
-    text = (ROOT / "deploy/nginx.conf").read_text()
-    for body in [line.split("'")[1] for line in text.splitlines() if "return " in line]:
-        problem = json.loads(body)
-        assert problem.keys() == {"type", "title", "status", "detail", "instance", "error", "request_id"}

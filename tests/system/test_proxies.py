@@ -39,7 +39,7 @@ def test_a_provider_behind_a_tunnel(tmp_path: Path) -> None:
                 assert (status, answer.get("output")) == (200, f"Answer to: {text}")
             assert stream(server, "normal")[-1][0] == "done"
     assert [head.split("\r\n")[0] for head in proxy.heads] == ["CONNECT provider.example:443 HTTP/1.1"]
-    assert all(sent["headers"]["authorization"] == f"Bearer {KEY_CANARY}" for sent in upstream.calls)
+    assert [sent["headers"]["authorization"] for sent in upstream.calls] == [f"Bearer {KEY_CANARY}"] * 3
     log = server.log.read_text()
     assert {"host": "127.0.0.1", "port": proxy.port}.items() <= next(
         line for line in map(json.loads, log.splitlines()) if line["event"] == "proxy"

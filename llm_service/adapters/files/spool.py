@@ -19,6 +19,8 @@ from llm_service.core.usage.tokens import Usage
 
 from .put_aside import PutAside
 
+# Overwrites a line that has been stored.
+_DONE = b" "
 _MONEY = ("cost_usd", "saved_usd")
 
 
@@ -45,15 +47,20 @@ class FileSpool:
             return ()
         faults = []
         with self._opened(os.O_RDWR) as file:
+            start = 0
             for line in _whole_lines(self._path):
                 try:
-                    store(_generation(json.loads(line)))
+                    if line.strip(_DONE):
+                        store(_generation(json.loads(line)))
                 except StorageError:
                     raise
                 except Exception as error:
                     # It must not block the others.
                     self._aside.add(line)
                     faults.append(error)
+                # If a later one is not stored, the file stays, and this one must not be counted again.
+                os.pwrite(file, _DONE * len(line), start)
+                start += len(line) + 1
             os.ftruncate(file, 0)
             os.fsync(file)
         return faults

@@ -78,7 +78,12 @@ def _bound_logger(level: str) -> Any:
             except Exception as error:
                 # For a line that cannot be made. Where none can be written, nobody can be told.
                 with suppress(Exception):
-                    lost = {"event": "log line lost", "level": "error", "lost": str(event), "cause": type(error).__name__}
+                    lost = {
+                        "event": "log line lost",
+                        "level": "error",
+                        "lost": str(event),
+                        "cause": type(error).__name__,
+                    }
                     self._logger.error(json.dumps(lost))
 
     return BoundLogger

@@ -1,14 +1,17 @@
 """The folder of prompt files.
 
 It is polled, not watched: a scan costs one `stat` per file, notices every kind of change, works on every file system and
-needs no thread of its own.
+needs no thread of its own. A file that was just written may change again within the same tick of the file system's clock:
+its content is compared, too, until it is two seconds old.
 """
 
+import hashlib
 import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -25,27 +28,37 @@ log = structlog.get_logger("llm_service")
 MAX_PROMPT_FILE_BYTES = 256 * 1024
 SUFFIX = ".prompty"
 
-# Inode, size and times: they change when the file does. Only a second write of the same length in place, within one tick
-# of the file system's clock (some milliseconds) after a scan, goes unnoticed.
+# Inode, size and times: they change when the file does, except within one tick of the file system's clock.
 Stamp = tuple[int, int, int, int]
+# Longer than a tick of any file system. FAT's is the longest.
+SETTLES_S = 2.0
 
 
 class PromptFolder:
     """Implements `TemplateSource`. A good file is read again only after it changed."""
 
     def __init__(
-        self, folder: Path, *, default_max_chars: int, run_tests: bool = True, kept: Path | None = None
+        self,
+        folder: Path,
+        *,
+        default_max_chars: int,
+        run_tests: bool = True,
+        kept: Path | None = None,
+        timer: Callable[[], float] = time.time,
     ) -> None:
-        """`kept`: the file in which the last good set is saved for processes that start later."""
+        """`kept`: the file in which the last good set is saved for processes that start later. `timer`: Unix time."""
         self._folder = folder
         self._run_tests = run_tests
         self._kept = kept
         self._default_max_chars = default_max_chars
+        self._timer = timer
         self._scanned: Mapping[str, Stamp] | None = None
+        # Of the files that were young when they were read: a hash of their content, by name.
+        self._unsettled: dict[str, bytes] = {}
         self._good: dict[Path, tuple[Stamp, Template]] = {}
 
     def changed(self) -> bool:
-        return self._scan() != self._scanned
+        return self._scan() != self._scanned or self._rewritten()
 
     def load(self) -> TemplateSet:
         """Read every `*.prompty` file of the folder and run its tests.
@@ -54,6 +67,7 @@ class PromptFolder:
         """
         # Scanned before it is read, so changes made meanwhile are noticed by the next scan.
         self._scanned = self._scan()
+        before, self._unsettled = self._unsettled, self._hashes_of_the_young(self._scanned)
         if not self._folder.is_dir():
             raise TemplateFaults([TemplateFault(str(self._folder), None, "the folder of prompt files does not exist")])
         faults: list[TemplateFault] = []
@@ -61,8 +75,9 @@ class PromptFolder:
         for name, stamp in self._scanned.items():
             path = self._folder / name
             known = self._good.get(path)
+            same = known is not None and known[0] == stamp and before.get(name) == self._unsettled.get(name)
             try:
-                good[path] = known if known and known[0] == stamp else (stamp, self._read(path))
+                good[path] = known if known and same else (stamp, self._read(path))
             except FileFormatError as error:
                 faults.append(TemplateFault(str(path), error.line or None, error.message))
             except TemplateFaults as error:
@@ -109,6 +124,30 @@ class PromptFolder:
         # Editors keep lock files and half-written copies as hidden files.
         return {name: _stamp(f"{self._folder}/{name}") for name in names if not name.startswith(".")}
 
+    def _hashes_of_the_young(self, scanned: Mapping[str, Stamp]) -> dict[str, bytes]:
+        """Taken before the files are read, so that a write in between is noticed as one."""
+        now = self._timer()
+        return {name: self._hash(name) for name, stamp in scanned.items() if _is_young(stamp, now)}
+
+    def _rewritten(self) -> bool:
+        """Whether a file has other content, although its stamp is the same. Reads only those that were young."""
+        if not self._unsettled or self._scanned is None:
+            return False
+        now = self._timer()
+        for name, content in tuple(self._unsettled.items()):
+            if self._hash(name) != content:
+                return True
+            if not _is_young(self._scanned[name], now):
+                # The next write gets another time.
+                del self._unsettled[name]
+        return False
+
+    def _hash(self, name: str) -> bytes:
+        """Empty if the file cannot be read: `load` reports that."""
+        with suppress(OSError, FileFormatError):
+            return hashlib.sha256(_read_bytes(self._folder / name)).digest()
+        return b""
+
     def _read(self, path: Path) -> Template:
         time.sleep(0)  # let requests proceed between two files
         template = _load(path, self._folder, self._default_max_chars)
@@ -144,6 +183,11 @@ def _stamp(path: str) -> Stamp:
     except OSError:
         return (0, 0, 0, 0)  # gone, or a broken link: reading it reports that
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _is_young(stamp: Stamp, now: float) -> bool:
+    """By the time of the last change of any kind, which no program can set."""
+    return now - stamp[3] / 1e9 < SETTLES_S
 
 
 def _load(path: Path, folder: Path, default_max_chars: int) -> Template:

@@ -21,7 +21,7 @@ from llm_service.core.errors import (
 )
 from llm_service.core.generation.bulkhead import Bulkhead
 from llm_service.core.generation.call_context import CallContext
-from llm_service.core.generation.model import Delta, Done, ProviderCall, ProviderEvent, Retrying
+from llm_service.core.generation.model import AttemptStarted, Delta, Done, ProviderCall, ProviderEvent, Retrying
 from llm_service.core.generation.ports import Provider
 
 from .circuit_breaker import CircuitBreaker
@@ -107,10 +107,11 @@ class ResilientProvider:
             pause_s = self._pause_s(error, attempt, began, context)
             if pause_s is None:
                 raise error
-            attempt += 1
-            yield Retrying(attempt, may_be_billed=error.may_be_billed)
+            yield Retrying(may_be_billed=error.may_be_billed)
             if context.sleep(pause_s):
                 raise Cancelled("The call was stopped.")
+            attempt += 1
+            yield AttemptStarted(attempt)
 
     def warm(self) -> None:
         self._provider.warm()

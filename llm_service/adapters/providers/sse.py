@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 MAX_EVENT_BYTES = 1024 * 1024
+_BOM = b"\xef\xbb\xbf"
 
 
 class EventTooLarge(Exception):
@@ -14,6 +15,7 @@ class EventParser:
 
     def __init__(self) -> None:
         self._rest = bytearray()
+        self._is_first_line = True
         # Of the event that is not complete.
         self._data: list[bytes] = []
         self._size = 0
@@ -51,4 +53,8 @@ class EventParser:
             raise EventTooLarge
         lines = bytes(rest[:end]).splitlines()
         del rest[:end]
+        if self._is_first_line and lines:
+            # One byte order mark is ignored. It may come in pieces, so the whole line is needed.
+            self._is_first_line = False
+            lines[0] = lines[0].removeprefix(_BOM)
         return lines

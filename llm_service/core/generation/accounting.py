@@ -16,7 +16,11 @@ def sums_of(generation: Generation) -> UsageSums:
     saved = generation.usage if spared else NO_TOKENS
     cost_usd = generation.cost_usd if called else ZERO_USD
     saved_usd = generation.saved_usd if spared else ZERO_USD
-    unknown = None in (billed.input_tokens, billed.output_tokens, saved.input_tokens, saved.output_tokens)
+    # What the reported attempts cost is not all if another one may be billed too.
+    unreported = called and bool(generation.unreported)
+    unknown = unreported or None in (
+        billed.input_tokens, billed.output_tokens, saved.input_tokens, saved.output_tokens
+    )  # fmt: skip
     fresh = answered and not generation.cached and generation.latency_ms is not None
     return UsageSums(
         requests=1,

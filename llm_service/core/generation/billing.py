@@ -9,13 +9,16 @@ class AttemptBilling:
     """The attempts of a generation's own provider call, and the bill so far. A generation that joined a call has none.
 
     An attempt that ends without reporting all of its tokens may still be billed: it is `unreported`. So is the current
-    attempt until it reports.
+    attempt until it reports. Between two attempts there is no current one: a call that is stopped in the pause before a
+    retry owes nothing for it.
     """
 
     def __init__(self, model: str, prices: Prices, *, joined: bool) -> None:
         self._price = None if joined else prices.of(model)
         self._under_way = not joined
         self._unreported = 0
+        # Set for each piece of text, so without a method.
+        self.has_text = False
         self.attempts = 0 if joined else 1
         self.bill = NO_BILL if joined else Bill()
 
@@ -23,18 +26,22 @@ class AttemptBilling:
     def unreported(self) -> int:
         return self._unreported + self._under_way
 
-    def retry(self, attempt: int, *, may_be_billed: bool) -> None:
-        """The current attempt failed; the next one begins."""
-        self.end(may_be_billed=may_be_billed)
+    def begin(self, attempt: int) -> None:
+        """A further attempt is about to be sent."""
         self.attempts = attempt
+        self.has_text = False
         self._under_way = True
 
     def report(self, usage: Usage) -> None:
         """The current attempt reported its usage, which ends it."""
         self.bill = self.bill.plus(Bill.of(usage, self._price))
-        self.end(may_be_billed=not usage.is_complete)
+        self._unreported += self._under_way and not usage.is_complete
+        self._under_way = False
 
     def end(self, *, may_be_billed: bool) -> None:
-        """End the current attempt, unless it has already ended."""
-        self._unreported += self._under_way and may_be_billed
+        """End the current attempt, unless it has already ended.
+
+        `may_be_billed`: what its error says. The model worked for an attempt that brought text, whatever ended it.
+        """
+        self._unreported += self._under_way and (may_be_billed or self.has_text)
         self._under_way = False

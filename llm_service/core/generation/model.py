@@ -78,13 +78,19 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """The call failed and is repeated as attempt number `attempt`; earlier text is void.
+    """The attempt failed, and after a pause the call is repeated; earlier text is void.
 
-    `may_be_billed`: the failed attempt may be billed although it reported no tokens.
+    `may_be_billed`: the failed attempt may be billed although it reported no tokens, as its error says.
     """
 
-    attempt: int
     may_be_billed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """The pause is over: the call is sent again, as attempt number `attempt`."""
+
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ class Billed:
     usage: Usage
 
 
-ProviderEvent = Delta | Retrying | Billed | Done
+ProviderEvent = Delta | Retrying | AttemptStarted | Billed | Done
 
 
 @dataclass(frozen=True, slots=True)

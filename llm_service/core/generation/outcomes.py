@@ -112,6 +112,7 @@ class OutcomeRecorder:
 
     def interrupt(self, request_ids: Sequence[str]) -> int:
         """End those of them that dead processes left unfinished; how many. Their reservations are charged in full."""
+        self._replay_first()
         now_ms = self._clock.now_ms()
 
         def work(unit: UnitOfWork) -> int:
@@ -122,12 +123,30 @@ class OutcomeRecorder:
 
         return self._store.transaction(work, short=False)
 
+    def give_up(self, owner: str, request_id: str) -> None:
+        """Mark a generation whose process is gone as cancelled, unless it has another outcome."""
+        self._replay_first()
+        row = self._store.get(owner, request_id)
+        if row is not None and row.finished_ms is None:
+            self.finish(replace(row, status=Status.CANCELLED, finished_ms=self._clock.now_ms()))
+
     def replay(self) -> None:
         """Store the spooled outcomes, oldest first.
 
         Raises `StorageError` while the database still cannot be written.
         """
         for error in self._spool.replay(self._store_late):
+            self._reporter.unexpected_error(error)
+
+    def _replay_first(self) -> None:
+        """Before a row is given up: its process may have spooled its outcome.
+
+        So whatever is given up was not spooled, and nothing is counted twice even if the row is deleted then.
+        """
+        try:
+            self.replay()
+        except OSError as error:
+            # An unreadable file must not keep running rows alive.
             self._reporter.unexpected_error(error)
 
     def _stored(self, work: Callable[[UnitOfWork], bool], generation: Generation, patient: bool) -> bool:
@@ -158,10 +177,11 @@ class OutcomeRecorder:
             raise error from worse
 
     def _store_late(self, generation: Generation) -> None:
+        """Also if the row was deleted: its texts stay away, but its usage counts, and its reservation is settled."""
         row = self._store.get(generation.owner, generation.request_id)
-        if row is None or (row.status, row.finished_ms) == (generation.status, generation.finished_ms):
+        if row is not None and (row.status, row.finished_ms) == (generation.status, generation.finished_ms):
             return
-        if row.answer_id == generation.answer_id:
+        if row is None or row.answer_id == generation.answer_id:
             self._store.transaction(lambda unit: _finish(unit, generation))
         else:
             late = replace(generation, answer_id=row.answer_id)

@@ -67,7 +67,7 @@ class Provider(Protocol):
 class ManagedProvider(Provider, Protocol):
     """A provider with retries and its own retry budget, circuit breaker and slots.
 
-    It yields a `Retrying` before each further attempt.
+    Before each further attempt it yields a `Retrying`, waits, and yields an `AttemptStarted`.
     """
 
     @property
@@ -217,7 +217,7 @@ class Spool(Protocol):
         ...
 
     def replay(self, store: Callable[[Generation], None]) -> Sequence[Exception]:
-        """Pass all to `store`, oldest first, and remove them. If it raises a `StorageError`, all are kept.
+        """Pass all to `store`, oldest first, and remove them. If it raises a `StorageError`, the rest is kept.
 
         Outcomes that cannot be read, or stored for another reason, are put aside; the reasons are returned.
         """

@@ -1,11 +1,9 @@
 """Joins or cancels a generation by its id, in any process."""
 
-from dataclasses import replace
-
 from ..clock import Clock
 from ..errors import NotFound
 from .in_flight import GenerationResult
-from .model import Generation, Status
+from .model import Generation
 from .outcomes import OutcomeRecorder
 from .ports import GenerationStore, RemoteControl
 from .registry import InFlightRegistry
@@ -62,10 +60,7 @@ class RunningGenerations:
         remote.request_cancel(owner, request_id)
         if PolledSubscription(self._store, self._clock, self._get(owner, request_id)).poll(REMOTE_CANCEL_S):
             return
-        # Its process is gone.
-        row = self._get(owner, request_id)
-        if not is_over(row):
-            self._recorder.finish(replace(row, status=Status.CANCELLED, finished_ms=self._clock.now_ms()))
+        self._recorder.give_up(owner, request_id)
 
     def _get(self, owner: str, request_id: str) -> Generation:
         generation = self._store.get(owner, request_id)

@@ -13,7 +13,7 @@ from ..clock import Clock
 from ..errors import Cancelled, DeadlineExceeded, Failure, ServiceError
 from .call_context import CallContext
 from .in_flight import InFlightGeneration
-from .model import CallResult, Delta, Done, ProviderCall, Retrying
+from .model import AttemptStarted, CallResult, Delta, Done, ProviderCall, Retrying
 from .ports import ManagedProvider, Reporter, SharedCall, Spawn
 from .registry import OVERDUE_S, InFlightRegistry
 
@@ -94,8 +94,7 @@ class UpstreamCaller:
         try:
             return CallResult(done=_relay(generation, call, context))
         except Exception as error:
-            may_be_billed = context.stopped or getattr(error, "may_be_billed", True)
-            return self._failed(error, generation, context, may_be_billed=may_be_billed)
+            return self._failed(error, generation, context, may_be_billed=getattr(error, "may_be_billed", True))
 
     def _failed(
         self, error: Exception, generation: InFlightGeneration, context: CallContext, *, may_be_billed: bool
@@ -119,10 +118,13 @@ def _relay(generation: InFlightGeneration, call: UpstreamCall, context: CallCont
     with closing(call.provider.stream(call.request, context)) as events:
         for event in events:
             if isinstance(event, Delta):
+                billing.has_text = True
                 shared.append(event.text)
             elif isinstance(event, Retrying):
-                billing.retry(event.attempt, may_be_billed=event.may_be_billed)
+                billing.end(may_be_billed=event.may_be_billed)
                 _discard_text(shared)
+            elif isinstance(event, AttemptStarted):
+                billing.begin(event.attempt)
             else:
                 billing.report(event.usage)
                 if isinstance(event, Done):

@@ -5,7 +5,9 @@ The server ends connections whose caller stops reading: `adapters/runtime/worker
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from flask import Request
 
@@ -13,6 +15,11 @@ from .current import current_request
 
 # A caller that sends no more of the body that it announced counts as disconnected.
 READ_TIMEOUT_S = 20
+# How much is read and dropped of a refused body: more than nginx lets through, and than any honest mistake needs.
+MAX_REST_BYTES = 4 * 1024 * 1024
+REST_PIECE_BYTES = 64 * 1024
+# A caller that sends nothing for this long has read its answer, or never will.
+REST_TIMEOUT_S = 5
 
 
 def disconnect_check() -> Callable[[], bool]:
@@ -29,6 +36,23 @@ def set_read_timeout(request: Request) -> None:
     connection = _socket(request)
     if connection is not None:
         connection.settimeout(READ_TIMEOUT_S)
+
+
+def drop_rest_of_body(environ: WSGIEnvironment) -> None:
+    """Read what is left of a request's body, up to a bound, after its answer was sent.
+
+    To close a connection on bytes that nobody has read resets it, and a caller who is still sending loses the answer
+    (RFC 9112, section 9.6). Only under gunicorn: its reader knows where the body ends.
+    """
+    connection = environ.get("gunicorn.socket")
+    if connection is None:
+        return
+    connection.settimeout(REST_TIMEOUT_S)
+    left = MAX_REST_BYTES
+    # Whatever is wrong with the rest, the request has its answer. Each server raises errors of its own.
+    with suppress(Exception):
+        while left > 0 and (piece := environ["wsgi.input"].read(REST_PIECE_BYTES)):
+            left -= len(piece)
 
 
 def _socket(request: Request) -> Any:

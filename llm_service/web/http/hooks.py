@@ -3,11 +3,12 @@
 import logging
 import re
 import time
+from functools import partial
 
 import structlog
 from flask import Flask, Response, current_app
 
-from .connection import set_read_timeout
+from .connection import drop_rest_of_body, set_read_timeout
 from .current import current_g, current_request
 
 log = structlog.get_logger("llm_service")
@@ -64,6 +65,8 @@ def _finish(response: Response) -> Response:
         headers["Cache-Control"] = f"public, max-age={STATIC_MAX_AGE_S}, immutable" if known else "no-cache"
     else:
         headers.setdefault("Cache-Control", "no-store")
+    if response.status_code >= 400 and request.method not in ("GET", "HEAD"):
+        response.call_on_close(partial(drop_rest_of_body, request.environ))
     _log(response)
     return response
 

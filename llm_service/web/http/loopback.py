@@ -7,6 +7,7 @@ proxy in between that `APP_PROXY_HOPS` does not account for.
 import ipaddress
 import re
 from functools import lru_cache
+from urllib.parse import urlsplit
 from wsgiref.types import WSGIEnvironment
 
 from flask import current_app, request
@@ -65,6 +66,16 @@ def _was_forwarded(environ: WSGIEnvironment) -> bool:
 def is_loopback_host(host: str) -> bool:
     name = host_name(host)
     return name == "localhost" or is_loopback(name)
+
+
+def use_host_of_target(environ: WSGIEnvironment) -> None:
+    """The host of `GET http://host/path` counts, and not the Host header's (RFC 9112, section 3.2.2).
+
+    werkzeug's own server does the same; gunicorn leaves the header as it is.
+    """
+    target = environ.get("RAW_URI", "/")
+    if target[:1] not in "/*" and "HTTP_HOST" in environ:
+        environ["HTTP_HOST"] = urlsplit(target).netloc  # gunicorn has split it as well, so it can be split
 
 
 @lru_cache(maxsize=1024)

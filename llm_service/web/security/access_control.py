@@ -16,7 +16,7 @@ from llm_service.core.errors import ServiceError, StorageUnavailable
 
 from ..http.current import current_g, current_request
 from ..http.errors import CHALLENGE, Csrf, NotAllowed, NotAuthenticated, UntrustedHost
-from ..http.loopback import host_name
+from ..http.loopback import host_name, use_host_of_target
 from ..http.security_log import log_security_event
 from .authentication import INVALID_KEY, authenticate, drop_cookie
 from .permissions import ROUTE_PERMISSIONS, Access
@@ -64,6 +64,7 @@ def _endpoint(request: Request) -> str | None:
 
 def _check_host(request: Request, trusted_names: Sequence[str]) -> None:
     """Protects against DNS rebinding: another site can make a browser call 127.0.0.1, but not under one of our names."""
+    use_host_of_target(request.environ)
     name = host_name(request.environ.get("HTTP_HOST", ""))
     if not name or (name not in trusted_names and not any(_is_under(name, trusted) for trusted in trusted_names)):
         raise UntrustedHost("The Host header is missing, or names a host that this service does not serve.")

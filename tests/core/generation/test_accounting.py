@@ -35,6 +35,11 @@ def test_a_hit_and_a_joined_call_add_what_they_saved(hit: bool, hits: int, joine
         (paid(1, cost_usd=None), 0, 1),
         (spared(1, saved_usd=None), 0, 1),
         (paid(1), 0, 0),
+        (paid(1, attempts=2, unreported=0), 0, 0),
+        (paid(1, attempts=2, unreported=1), 1, 0),
+        (paid(1, attempts=2, unreported=1, cost_usd=None), 1, 0),
+        (paid(1, attempts=2, unreported=1, status=Status.INTERRUPTED), 1, 0),
+        (spared(1, cached=False, unreported=0), 0, 0),
     ],
 )
 def test_what_is_unknown_is_counted_and_never_summed(

@@ -27,8 +27,9 @@ def test_a_report_that_says_only_half_leaves_the_attempt_unreported() -> None:
 def test_retries_add_up() -> None:
     attempt = billing()
     attempt.report(Usage(5, 1))
-    attempt.retry(2, may_be_billed=True)
-    attempt.retry(3, may_be_billed=False)
+    attempt.begin(2)
+    attempt.end(may_be_billed=False)
+    attempt.begin(3)
     attempt.report(Usage(1, 2))
     assert (attempt.attempts, attempt.unreported) == (3, 0), "attempt 1 reported, attempt 2 was never sent"
     assert (attempt.bill.usage, attempt.bill.cost_usd) == (Usage(6, 3), Decimal(9))

@@ -9,11 +9,11 @@ import pytest
 
 from llm_service.core import errors
 from llm_service.core.generation.in_flight import State
-from llm_service.core.generation.model import Delta, GenerateRequest, Retrying, Status
+from llm_service.core.generation.model import Delta, GenerateRequest, Status
 from llm_service.core.generation.outcomes import Outcome
 from tests.support.clocks import until
 from tests.support.fakes import BrokenPrices, ScriptedProvider
-from tests.support.world import ASKED, DONE, WORD, World, heard
+from tests.support.world import ASKED, DONE, WORD, World, again, heard
 
 
 @pytest.mark.parametrize("early", [False, True])
@@ -92,7 +92,7 @@ def test_text_that_comes_after_its_end_is_not_its_text() -> None:
 
 def test_the_text_at_its_end_is_kept_when_its_call_restarts_for_others() -> None:
     restarts, goes_on = threading.Event(), threading.Event()
-    world = World(ScriptedProvider(Delta("a"), restarts, Retrying(2), Delta("b"), goes_on, DONE))
+    world = World(ScriptedProvider(Delta("a"), restarts, *again(2), Delta("b"), goes_on, DONE))
     leads, joins = world.begin(detached=True), world.begin()
     assert leads.next(30) == joins.next(30) == Delta("a")
     in_flight = world.registry.get("local", "id-1")

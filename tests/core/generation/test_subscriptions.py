@@ -5,15 +5,12 @@ import threading
 import pytest
 
 from llm_service.core import errors
-from llm_service.core.generation.model import (
-    Delta,
-    Retrying,
-)
+from llm_service.core.generation.model import Delta
 from llm_service.core.generation.subscriptions import PolledSubscription
 from tests.support.builders import completed, generation
 from tests.support.clocks import ManualClock, until
 from tests.support.fakes import ListGenerations, NothingCounted, ScriptedProvider
-from tests.support.world import DONE, World, heard
+from tests.support.world import DONE, World, again, heard
 
 
 @pytest.mark.parametrize(
@@ -32,7 +29,7 @@ def test_a_position_is_kept_however_the_text_was_cut(after: int, rest: str) -> N
 
 def test_a_retry_may_begin_anew_only_while_nobody_has_seen_the_text() -> None:
     goes_on = threading.Event()
-    world = World(ScriptedProvider(Delta("half"), goes_on, Retrying(2), Delta("a"), Delta("b"), DONE))
+    world = World(ScriptedProvider(Delta("half"), goes_on, *again(2), Delta("a"), Delta("b"), DONE))
     leader, seeing = world.begin(), world.begin()
     assert seeing.next(30) == Delta("half")
     goes_on.set()

@@ -1,25 +1,23 @@
 """Upstream calls: what they bill, and what becomes of their failures."""
 
+import socket
 import threading
 
 import pytest
 
+from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
 from llm_service.core import errors
-from llm_service.core.generation.model import (
-    Billed,
-    Delta,
-    Retrying,
-    Status,
-)
+from llm_service.core.errors import ServiceError, all_errors
+from llm_service.core.generation.model import Billed, Delta, Retrying, Status
 from llm_service.core.usage.tokens import NO_TOKENS, Usage
 from tests.support.clocks import until
 from tests.support.fakes import ScriptedProvider
-from tests.support.world import WORD, World, heard
+from tests.support.world import WORD, World, again, heard
 
 
 def test_every_attempt_that_reported_tokens_is_billed() -> None:
     """The answer's own counts, and what the cache saves, are those of the last attempt."""
-    world = World(ScriptedProvider(Billed(Usage(5, 1, 6, 4)), Retrying(2), Billed(Usage()), Retrying(3), *WORD))
+    world = World(ScriptedProvider(Billed(Usage(5, 1, 6, 4)), *again(2), Billed(Usage()), *again(3), *WORD))
     paid, hit = world.run().generation, world.run().generation
     assert (paid.usage, paid.billed) == (Usage(1, 2, 3), Usage(6, 3, 9, 4))
     assert (paid.cost_usd, paid.saved_usd) == (4 + 3, 0)
@@ -32,6 +30,44 @@ def test_a_failure_that_reported_tokens_is_billed() -> None:
         world.run()
     (row,) = world.store.rows.values()
     assert (row.status, row.usage, row.billed, row.cost_usd) == (Status.FAILED, Usage(5, 1), Usage(5, 1), 6)
+
+
+@pytest.mark.parametrize("kind", sorted(all_errors(), key=str))
+def test_after_the_first_text_every_failure_may_be_billed(kind: type[ServiceError]) -> None:
+    """Before it, the error says whether. The attempt may be the last one, or be repeated."""
+    error = errors.Failure(kind.__name__, "broke").error()
+    retrying = Retrying(error.may_be_billed)
+    for text, expected in (((), int(kind.may_be_billed)), ((Delta("a"),), 1)):
+        failed = World(ScriptedProvider(*text, error))
+        with pytest.raises(ServiceError):
+            failed.run()
+        repeated = World(ScriptedProvider(*text, retrying, again(2)[1], *WORD))
+        row = repeated.run().generation
+        assert failed.store.rows["id-1"].unreported == row.unreported == expected
+        assert (row.output, row.attempts, row.billed) == ("ab", 2, Usage(1, 2, 3))
+
+
+def test_a_reported_attempt_with_text_is_known() -> None:
+    world = World(ScriptedProvider(Delta("a"), Billed(Usage(5, 1)), *again(2, may_be_billed=False), *WORD))
+    assert world.run().generation.unreported == 0
+
+
+@pytest.mark.parametrize(("scheme", "unreported"), [("https", 0), ("http", 1)])
+def test_a_stopped_call_may_be_billed_only_if_it_was_sent(scheme: str, unreported: int) -> None:
+    """A server that accepts and says nothing: with TLS, the handshake never ends, and nothing is sent."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"{scheme}://127.0.0.1:{server.getsockname()[1]}/v1"
+        provider = OpenAIProvider(api_key=None, base_url=address, idle_timeout_s=60)
+        world = World(provider)  # type: ignore[arg-type]
+        subscription = world.begin(detached=True)
+        connection, _ = server.accept()
+        with connection:
+            assert connection.recv(1)
+            world.running.cancel("local", "id-1")
+            until(lambda: world.slots.in_use == 0)
+            until(lambda: world.store.rows["id-1"].unreported == unreported)
+        subscription.close()
+    assert world.store.rows["id-1"].status is Status.CANCELLED
 
 
 def test_who_shares_a_call_pays_nothing_and_saves_it() -> None:

@@ -27,7 +27,7 @@ from llm_service.core.usage.tokens import Usage
 from tests.support.clocks import NOW_MS, ManualClock, until
 from tests.support.fakes import DollarPrices
 from tests.support.limits import DictLimits, Limited
-from tests.support.world import ASKED, DONE, WORD, heard
+from tests.support.world import ASKED, DONE, WORD, again, heard
 
 
 def test_a_hit_counts_as_a_generation() -> None:
@@ -146,6 +146,7 @@ def test_the_limit_of_everyone_counts_all_owners() -> None:
         ([Delta("a"), errors.UpstreamTruncated("cut")], 1),
         ([errors.UpstreamTimeout("silent")], 1),
         ([ZeroDivisionError()], 1),
+        ([Delta("a"), errors.UpstreamQuota("no credit")], 1),
         ([Delta("a"), Billed(Usage(5, 1)), errors.UpstreamError("failed")], Decimal(6)),
     ],
 )
@@ -168,7 +169,7 @@ def test_an_answer_without_usage_is_charged_at_its_most() -> None:
 
 
 def test_each_attempt_reserves_and_those_that_told_nothing_are_charged() -> None:
-    world = Limited(Delta("a"), Retrying(2), Billed(Usage(5, 1)), Retrying(3, may_be_billed=False), *WORD)
+    world = Limited(Delta("a"), *again(2), Billed(Usage(5, 1)), *again(3, may_be_billed=False), *WORD)
     caller = world.caller(tokens_per_day=50_000)
     world.ask(caller)
     most = world.most(caller).tokens
@@ -176,7 +177,7 @@ def test_each_attempt_reserves_and_those_that_told_nothing_are_charged() -> None
 
 
 def test_there_is_no_further_attempt_without_room_for_it() -> None:
-    world = Limited(Delta("a"), Retrying(2), *WORD)
+    world = Limited(Delta("a"), *again(2), *WORD)
     caller = world.caller(tokens_per_day=5000)
     with pytest.raises(errors.UpstreamTruncated):
         world.ask(caller)
@@ -191,6 +192,18 @@ def test_a_cancelled_call_is_charged_at_its_most() -> None:
     assert subscription.next(30) == Delta("a")
     world.running.cancel("local", "id-0")
     assert (world.tally().used.tokens, world.tally().calls) == (world.most(caller).tokens, 0)
+
+
+def test_who_stops_in_the_pause_before_a_retry_pays_for_no_attempt_that_was_not_sent() -> None:
+    world = Limited(Retrying(may_be_billed=False), threading.Event())
+    caller = world.caller(tokens_per_day=50_000)
+    subscription = world.service.begin(ASKED, caller, "id-0", detached=True)
+    until(lambda: len(world.counted.asked) == 2)  # its retry has reserved, too
+    until(lambda: world.registry.get("local", "id-0").billing.unreported == 0)  # type: ignore[union-attr]
+    world.running.cancel("local", "id-0")
+    row = world.store.rows["id-0"]
+    assert (row.attempts, row.unreported, world.tally().used, world.tally().reserved) == (1, 0, FREE, FREE)
+    subscription.close()
 
 
 def test_a_bill_that_comes_late_takes_its_place() -> None:

@@ -9,7 +9,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from ..sse import EventTooLarge
 from ..tunnel import ProxyFailed, ProxyTimeout
 
 _CODE = re.compile(r"[a-z][a-z0-9_.]{0,59}")
+_CERTIFICATE = re.compile("CERTIFICATE|UNKNOWN_CA")
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 _TOO_LONG_CODES = {"context_length_exceeded", "string_above_max_length"}
 # A gateway timed out: the provider behind it may have answered, and may bill that.
@@ -62,7 +63,7 @@ def _from_chain(chain: list[BaseException]) -> errors.ServiceError:
         return errors.OutputTooLarge("The model provider sent an event larger than 1 MiB.")
     if failed := next((cause for cause in chain if isinstance(cause, ProxyFailed)), None):
         return _from_proxy(failed)
-    if any(isinstance(cause, ssl.SSLError) and not isinstance(cause, TimeoutError) for cause in chain):
+    if _is_tls_setup(chain):
         return errors.UpstreamTls("The model provider's TLS certificate or handshake is not valid.")
     if any(isinstance(cause, httpx2.TimeoutException | httpcore2.TimeoutException | TimeoutError) for cause in chain):
         return errors.UpstreamTimeout("The model provider did not answer in time.")
@@ -77,6 +78,17 @@ def _from_chain(chain: list[BaseException]) -> errors.ServiceError:
         return errors.UpstreamUnreachable("The model provider cannot be reached.")
     # Invalid JSON or wrong types: the SDK raises plain ValueError and TypeError for these.
     return errors.UpstreamInvalidResponse("The model provider sent an answer that cannot be read.")
+
+
+def _is_tls_setup(chain: Sequence[BaseException]) -> bool:
+    """Whether TLS failed before the request was accepted: in the handshake, or since a client certificate is wanted.
+
+    Later, a fault of TLS is a lost connection.
+    """
+    faults = [cause for cause in chain if isinstance(cause, ssl.SSLError) and not isinstance(cause, TimeoutError)]
+    connecting = any(isinstance(cause, httpcore2.ConnectError | httpx2.ConnectError) for cause in chain)
+    # With TLS 1.3, a server refuses a client's certificate after the handshake.
+    return bool(faults) and (connecting or any(_CERTIFICATE.search(fault.reason or "") for fault in faults))
 
 
 def _from_proxy(failed: ProxyFailed) -> errors.ServiceError:
