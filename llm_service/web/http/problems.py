@@ -111,8 +111,8 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "too-large": Problem(
         413, "Request too large",
-        "The request body is larger than 1 MiB.",
-        "Send less text.",
+        "The request body is larger than 1 MiB, has more than 10,000 values or 1,000 form fields, or a header is longer than 16 KiB.",
+        "Send less.",
     ),
     "unsupported-media-type": Problem(
         415, "Unsupported media type",
