@@ -228,7 +228,7 @@ PROBLEMS: Mapping[str, Problem] = {
     # -- the service itself
     "overloaded": Problem(
         503, "Service overloaded",
-        "The service is making as many calls to the model provider as it is allowed to. Cached answers are still available.",
+        "The service is making as many calls to the model provider as it is allowed to, or checks too many unknown keys at once. Cached answers are still available.",
         f"{TRY_LATER} Operators: check APP_UPSTREAM_SLOTS.",
     ),
     "internal-error": Problem(

@@ -93,3 +93,22 @@ def test_windows_that_are_over_are_forgotten(door: Door) -> None:
 )
 def test_the_name_of_an_address(address: str | None, network: str) -> None:
     assert network_of(address) == network
+
+
+def test_a_flood_at_the_same_time_costs_no_writes_either(door: Door) -> None:
+    """The count of each is still being written when the next comes."""
+    waits: list[float | None] = []
+
+    class Nested(MemoryFailedLogins):
+        def count(self, address: str, now_ms: int, window_ms: int) -> tuple[int, int]:
+            if not waits:
+                waits.append(door.throttle.record_failure(address))
+            return super().count(address, now_ms, window_ms)
+
+    door.store = Nested()
+    door.throttle = FailedLoginThrottle(door.store, door.clock)
+    door.wrong(1)
+    assert door.store.writes == MAX_FAILURES + 1
+    assert waits[0] == 60.0
+    door.clock.ms += WINDOW_MS
+    assert door.wrong(1) == [None], "nothing is left of them"
