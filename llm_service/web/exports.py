@@ -18,7 +18,6 @@ from .schemas.base import rfc3339
 from .schemas.history import EXPORT_FORMATS, history_item_json
 
 CHUNK_CHARS = 32 * 1024
-MAX_CHUNK_CHARS = 256 * 1024
 CSV_COLUMNS = (
     "request_id", "created_at", "finished_at", "template_id", "template_revision", "model", "provider", "status",
     "incomplete_reason", "error", "cached", "attempts", "input", "parameters", "output", "system_prompt", "user_prompt",
@@ -57,21 +56,16 @@ def export_pieces(generations: Iterable[Generation], clock: Clock, format: str) 
 
 
 def chunked(pieces: Iterator[str]) -> Iterator[str]:
-    """The pieces joined into chunks worth sending, and long ones cut; others get the processor between them.
-
-    A slow reader holds the text of a long piece once, not also as the bytes of one huge chunk.
-    """
+    """The pieces joined into chunks worth sending; other requests get the processor between them."""
     held: list[str] = []
     chars = 0
     for piece in pieces:
         held.append(piece)
         chars += len(piece)
         if chars >= CHUNK_CHARS:
-            whole = "".join(held)
+            yield "".join(held)
             held, chars = [], 0
-            for start in range(0, len(whole), MAX_CHUNK_CHARS):
-                yield whole[start : start + MAX_CHUNK_CHARS]
-                time.sleep(0)
+            time.sleep(0)
     yield "".join(held)
 
 

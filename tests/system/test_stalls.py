@@ -59,8 +59,8 @@ BODIES = {
     "1 MiB of escaped quotes": (b'{"input": [' + b"[]," * 33 + b'"' + b'\\"' * 500_000, 400),
     "170,000 escapes of NUL": (b'{"template_id":"anything_v1","input":"' + b"\\u0000" * 170_000 + b'"}', 422),
     "170,000 escapes of half a pair": (b'{"template_id":"anything_v1","input":"' + b"\\ud800" * 170_000 + b'"}', 422),
-    "61,000 members below a key of 500 kB": (
-        b'{"' + b"k" * 500_000 + b'":{' + b",".join(b'"%d":0' % n for n in range(61_000)) + b"}}", 413,
+    "61,000 members below a key of 400 kB": (
+        b'{"' + b"k" * 400_000 + b'":{' + b",".join(b'"%d":0' % n for n in range(61_000)) + b"}}", 413,
     ),
     "9,900 members below a key of 500 kB": (
         b'{"' + b"k" * 500_000 + b'":{' + b",".join(b'"%d":0' % n for n in range(9_900)) + b"}}", 422,

@@ -1,11 +1,10 @@
 """Lists, searches and exports of the history in SQL."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row
 
 from llm_service.core.generation.model import Generation, GenerationSummary
 from llm_service.core.history.model import EVERYTHING, Filters
@@ -14,13 +13,8 @@ from . import paging
 from .rows import SUMMARIES, WHOLE, generation_of, summary_of
 from .sqlite.database import Database
 from .sqlite.full_text import FEW_DOCUMENTS, FIRST_WINDOW
-from .tables import generations
 
-# An export looks up the positions of this many rows together, and reads the rows until their texts have this size.
 EXPORT_BATCH = 200
-EXPORT_CHARS = 1024 * 1024
-_POSITIONS = select(generations.c.position)
-_TEXTS = ("input", "parameters", "messages", "output")
 
 
 class SqlHistoryQueries:
@@ -57,35 +51,12 @@ class SqlHistoryQueries:
         return self._database.read(query)
 
     def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:
-        # Batch by batch: for a slow reader no transaction stays open, and few texts are held.
+        # Page by page: no transaction stays open for a slow reader.
         before: int | None = None
         while True:
-            find = partial(
-                self._rows, query=_POSITIONS, owner=owner, filters=filters, limit=EXPORT_BATCH, before=before
-            )
-            positions = [row.position for row in self._database.read(find)]
-            left = deque(positions)
-            while left:
-                rows = self._database.read(partial(_read_some, owner=owner, positions=tuple(left)))
-                while left and (not rows or left[0] >= rows[-1].position):
-                    left.popleft()
-                while rows:
-                    yield generation_of(rows.popleft())
-            if len(positions) < EXPORT_BATCH:
+            batch = partial(self._rows, query=WHOLE, owner=owner, filters=filters, limit=EXPORT_BATCH, before=before)
+            rows = self._database.read(batch)
+            yield from map(generation_of, rows)
+            if len(rows) < EXPORT_BATCH:
                 return
-            before = positions[-1]
-
-
-def _read_some(connection: Connection, *, owner: str, positions: Sequence[int]) -> deque[Row[Any]]:
-    """The rows at these positions, newest first: at least one that is still there, and as many as fit `EXPORT_CHARS`."""
-    # The owner again: what is at a position now need not be what was found there.
-    query = WHOLE.where(generations.c.owner == owner, generations.c.position.in_(positions))
-    rows: deque[Row[Any]] = deque()
-    chars = 0
-    with connection.execute(query.order_by(generations.c.position.desc())) as found:
-        for row in found:
-            rows.append(row)
-            chars += sum(len(row._mapping[name] or "") for name in _TEXTS)
-            if chars >= EXPORT_CHARS:
-                break
-    return rows
+            before = rows[-1].position

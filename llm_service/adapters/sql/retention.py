@@ -1,21 +1,18 @@
 """Deletes generations in SQL, in batches, with the texts that no other row shares."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Select, func, select
 
 from llm_service.core.generation.model import Status
 
 from . import answers as texts
 from .sqlite.database import Database
 from .sqlite.full_text import merge
-from .tables import answers, generations
+from .tables import generations
 
-# A batch is so many rows, or fewer whose texts have this size: they are read to remove them from the index.
 DELETE_BATCH = 100
-DELETE_CHARS = 4 * 1024 * 1024
 MERGE_PAGES = 500
 
 
@@ -53,19 +50,6 @@ class SqlRetention:
     def _delete_in_batches(self, query: Select[Any]) -> int:
         """Each batch is its own transaction, so nobody waits long."""
         deleted = 0
-        while rows := self._database.write(partial(_delete_some, query=query)):
+        while rows := self._database.write(lambda connection: texts.delete_rows(connection, query.limit(DELETE_BATCH))):
             deleted += len(rows)
         return deleted
-
-
-def _delete_some(connection: Connection, *, query: Select[Any]) -> Sequence[Row[Any]]:
-    chars = func.length(answers.c.input) + func.coalesce(func.length(answers.c.output), 0)
-    sized = query.join(answers, answers.c.answer_id == generations.c.answer_id).add_columns(chars.label("chars"))
-    ids: list[str] = []
-    total = 0
-    for row in connection.execute(sized.limit(DELETE_BATCH)):
-        total += row.chars
-        if ids and total > DELETE_CHARS:
-            break
-        ids.append(row.request_id)
-    return texts.delete_rows(connection, texts.DELETED.where(generations.c.request_id.in_(ids))) if ids else ()
