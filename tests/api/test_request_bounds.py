@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.core.errors import InvalidCharacter
-from llm_service.web.http.errors import TooLarge
+from llm_service.web.http.errors import RequestError, TooLarge
 from llm_service.web.http.request import FORM_TYPE, MAX_FORM_FIELDS, PARSED_HEADERS, parse_form
 from llm_service.web.http.strict_json import MAX_VALUES, parse_json, reject_unstorable
 from tests.support.constants import TEST_PROMPTS
@@ -132,3 +133,28 @@ def test_an_error_names_the_keys_shortened() -> None:
     with pytest.raises(InvalidCharacter) as caught:
         reject_unstorable({"a": [{"k" * 1000: {"b": "x\x00"}}]})
     assert [fault.field for fault in caught.value.fields] == ["a." + "k" * 64 + ".b"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(lambda n: b'"' + b"\\u00e9" * n + b'"', id="escapes"),
+        pytest.param(lambda n: b'"' + b"\\ud800" * n + b'"', id="halves of pairs"),
+        pytest.param(lambda n: b'"' + b'\\"' * n + b'"', id="escaped quotes"),
+        pytest.param(lambda n: b'"' + b",[" * n + b'"', id="marks in a text"),
+        pytest.param(lambda n: b'"' * 2 * n, id="quotes"),
+        pytest.param(lambda n: b'"' + b'"' + b"[" * n, id="brackets"),
+        pytest.param(lambda n: b" " * n, id="spaces"),
+        pytest.param(lambda n: b"[" + b'"a",' * (n // 40) + b"1]", id="values"),
+        pytest.param(lambda n: b"1" * n, id="digits"),
+        pytest.param(lambda n: b"0." + b"1" * n, id="decimals"),
+        pytest.param(lambda n: "漢".encode() * n, id="no JSON"),
+    ],
+)
+def test_json_is_read_in_linear_time(body: Callable[[int], bytes]) -> None:
+    def read(text: bytes) -> None:
+        with suppress(RequestError, InvalidCharacter):
+            reject_unstorable(parse_json(text))
+
+    some, more = body(100_000), body(200_000)
+    assert cpu_s(lambda: read(more)) < 2.5 * cpu_s(lambda: read(some)) + 0.005

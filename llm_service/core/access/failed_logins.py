@@ -7,6 +7,7 @@ import ipaddress
 from collections import Counter
 
 from ..clock import MINUTE_MS, Clock
+from .lookups import LookupLimit
 from .ports import FailedLoginStore
 
 MAX_FAILURES = 5
@@ -25,9 +26,13 @@ class FailedLoginThrottle:
         self._blocked: dict[str, int] = {}
         # Failures that are being written now, by network.
         self._counting: Counter[str] = Counter()
+        self._writes = LookupLimit()
 
     def record_failure(self, address: str | None) -> float | None:
-        """Count a failure. Returns the seconds to wait if that is one too many. Raises `StorageError`."""
+        """Count a failure. Returns the seconds to wait if that is one too many.
+
+        Raises `StorageError`, and `Overloaded` while failures from many addresses are written.
+        """
         name, now_ms = network_of(address), self._clock.now_ms()
         until_ms = self._blocked.get(name, 0)
         if until_ms <= now_ms:
@@ -43,7 +48,8 @@ class FailedLoginThrottle:
     def _count(self, name: str, now_ms: int) -> tuple[int, int]:
         self._counting[name] += 1
         try:
-            return self._store.count(name, now_ms, WINDOW_MS)
+            with self._writes.one_more():
+                return self._store.count(name, now_ms, WINDOW_MS)
         finally:
             self._counting[name] -= 1
             if self._counting[name] <= 0:
