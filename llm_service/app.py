@@ -18,10 +18,13 @@ from llm_service.web import api, pages
 from llm_service.web.context import EXTENSION
 from llm_service.web.http.errors import register_error_handlers
 from llm_service.web.http.hooks import register_hooks
+from llm_service.web.http.request import Request
 from llm_service.web.security.access_control import register_access
 
 
 class App(Flask):
+    request_class = Request
+
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Flask looks at each function whether it is a coroutine, seven times in a request. None is."""
         return func

@@ -18,7 +18,7 @@ from llm_service.core.errors import InvalidInput, NotFound
 from llm_service.core.generation.model import CachedAnswer, CacheStats, Generation, IdempotencyKey, KeyHolder, Status
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
-from llm_service.core.history.model import Filters
+from llm_service.core.history.model import Filters, Page
 from llm_service.core.history.search import EXCERPTED_CHARS, parse_search
 from llm_service.core.history.service import HistoryService
 from tests.support.builders import completed, generation, messages_of
@@ -38,10 +38,10 @@ def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     store.close()
 
 
-def history_of(store: Stores, cache: "NoCache") -> HistoryService:
+def history_of(store: Stores, cache: "NoCache", **options: int) -> HistoryService:
     registry = InFlightRegistry(SystemClock(), make_spawn(), LogReporter(), None, abandon_grace_s=None)
     running = RunningGenerations(registry, store.generations, None, store.recorder, SystemClock())
-    return HistoryService(store.generations, store.queries, store.retention, cache, running)
+    return HistoryService(store.generations, store.queries, store.retention, cache, running, **options)  # type: ignore[arg-type]
 
 
 def stored(store: Stores, number: int, owner: str = "alice", **more: object) -> Generation:
@@ -152,6 +152,46 @@ def test_a_cursor_whose_rows_are_gone_leads_back(store: Stores) -> None:
     store.delete_all("alice")
     gone = history.page("alice", middle.next, 2)
     assert (list(gone.items), gone.next, gone.prev) == ([], None, None)
+
+
+@pytest.mark.parametrize("search", [None, "needle", "-needle output"])
+def test_a_page_with_filters_looks_at_so_many_rows_and_leads_on(store: Stores, search: str | None) -> None:
+    """Rows of another owner count for nothing: who has few rows among many gets them at once."""
+    for number in range(1, 41):
+        is_match = number in (5, 6, 33)
+        stored(store, number, "alice", output="needle" if is_match == (search != "-needle output") else "output")
+        stored(store, 100 + number, "bob")
+    history = history_of(store, NoCache(), max_scanned=10)
+    filters = Filters(template_id="no_such_v1") if search is None else Filters(search=parse_search(search))
+    expected = [[], [], [], []] if search is None else [["id-33"], [], [], ["id-6", "id-5"]]
+
+    def ids(page: Page) -> list[str]:
+        return [item.request_id for item in page.items]
+
+    pages = [history.page("alice", filters=filters)]
+    while pages[-1].next is not None:
+        pages.append(history.page("alice", pages[-1].next, filters=filters))
+    assert [ids(page) for page in pages[:4]] == expected
+    assert all(ids(page) == [] for page in pages[4:])
+    assert len(pages) <= 5
+    back = [history.page("alice", "n0", filters=filters)]
+    while back[-1].prev is not None:
+        back.append(history.page("alice", back[-1].prev, filters=filters))
+    assert [name for page in back[::-1] for name in ids(page)] == [name for page in pages for name in ids(page)]
+    assert len(back) <= 5
+    assert len(history.page("alice", limit=200).items) == 40, "without filters nothing is scanned for"
+
+
+def test_the_position_of_a_row(store: Stores) -> None:
+    for number in range(1, 6):
+        stored(store, number, "alice")
+        stored(store, 10 + number, "bob")
+    positions = [position for position, _ in store.newest("alice", 10)]
+    find = store.queries.position_of
+    assert [find("alice", nth) for nth in (1, 2, 5, 6)] == [positions[0], positions[1], positions[4], None]
+    assert find("alice", 2, before=positions[1]) == positions[3]
+    assert find("alice", 2, after=positions[3]) == positions[1]
+    assert find("nobody", 1) is None
 
 
 def test_an_empty_page(store: Stores) -> None:

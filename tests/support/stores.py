@@ -93,9 +93,10 @@ class Stores:
         *,
         before: int | None = None,
         after: int | None = None,
+        stop: int | None = None,
         filters: Filters = EVERYTHING,
     ) -> Sequence[tuple[int, GenerationSummary]]:
-        return self.queries.newest(owner, limit, before=before, after=after, filters=filters)
+        return self.queries.newest(owner, limit, before=before, after=after, stop=stop, filters=filters)
 
     def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:
         return self.queries.export(owner, filters)

@@ -37,10 +37,14 @@ class SqlKeys:
         self._database.write(lambda connection: connection.execute(insert(keys), _values(key, digest)))
 
     def digest_of(self, key_id: str) -> bytes | None:
-        return self._database.read(lambda connection: connection.execute(_DIGEST, {"id": key_id}).scalar_one_or_none())
+        return self._database.read(
+            lambda connection: connection.execute(_DIGEST, {"id": key_id}).scalar_one_or_none(), sign_in=True
+        )
 
     def get(self, key_id: str) -> Key | None:
-        row = self._database.read(lambda connection: connection.execute(_BY_ID, {"id": key_id}).one_or_none())
+        row = self._database.read(
+            lambda connection: connection.execute(_BY_ID, {"id": key_id}).one_or_none(), sign_in=True
+        )
         return None if row is None else _key(row)
 
     def all(self) -> Sequence[Key]:
@@ -74,7 +78,9 @@ class SqlSessions:
         self._database.write(lambda connection: connection.execute(insert(sessions), values))
 
     def find(self, session_id: str) -> StoredSession | None:
-        row = self._database.read(lambda connection: connection.execute(_SESSION, {"id": session_id}).one_or_none())
+        row = self._database.read(
+            lambda connection: connection.execute(_SESSION, {"id": session_id}).one_or_none(), sign_in=True
+        )
         return None if row is None else StoredSession(row.session_id, _key(row), row.began_ms, row.seen_ms)
 
     def mark_seen(self, session_id: str, now_ms: int) -> None:

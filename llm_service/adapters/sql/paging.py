@@ -20,12 +20,15 @@ def rows(
     limit: int,
     before: int | None = None,
     after: int | None = None,
+    stop: int | None = None,
     *,
     few_documents: int,
     first_window: int,
 ) -> Sequence[Row[Any]]:
-    """Newest first; with `after`, the rows next to it."""
+    """Newest first; with `after`, the rows next to it. `stop`: the last position that is looked at."""
     query = query.where(*_conditions(filters))
+    if stop is not None:
+        query = query.where(generations.c.position >= stop if after is None else generations.c.position <= stop)
     if filters.search is not None:
         rows = search.matching_rows(
             connection,
@@ -37,12 +40,22 @@ def rows(
             first_window=first_window,
             before=before,
             after=after,
+            stop=stop,
         )
     else:
         mine = query.where(generations.c.owner == owner)
         ordered = search.in_order(mine, generations.c.position, before, after)
         rows = connection.execute(ordered.limit(limit)).all()
     return rows[::-1] if after is not None else rows
+
+
+def position_of(
+    connection: Connection, owner: str, nth: int, before: int | None = None, after: int | None = None
+) -> int | None:
+    """The position of the owner's `nth` row, counted from the newest, or from a position. Reads an index only."""
+    mine = select(generations.c.position).where(generations.c.owner == owner)
+    ordered = search.in_order(mine, generations.c.position, before, after)
+    return connection.execute(ordered.limit(1).offset(nth - 1)).scalar_one_or_none()
 
 
 def _conditions(filters: Filters) -> Iterator[ColumnElement[bool]]:

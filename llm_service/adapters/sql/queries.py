@@ -44,15 +44,20 @@ class SqlHistoryQueries:
         *,
         before: int | None = None,
         after: int | None = None,
+        stop: int | None = None,
         filters: Filters = EVERYTHING,
     ) -> Sequence[tuple[int, GenerationSummary]]:
         def work(connection: Connection) -> tuple[Sequence[Row[Any]], dict[str, list[str]]]:
-            rows = self._rows(connection, SUMMARIES, owner, filters, limit, before, after)
+            rows = self._rows(connection, SUMMARIES, owner, filters, limit, before, after, stop)
             return rows, paging.beginnings(connection, rows) if filters.search else {}
 
         rows, beginnings = self._database.read(work)
         matches = _excerpts(filters.search, rows, beginnings) if filters.search else {}
         return [(row.position, summary_of(row, matches.get(row.answer_id))) for row in rows]
+
+    def position_of(self, owner: str, nth: int, *, before: int | None = None, after: int | None = None) -> int | None:
+        query = partial(paging.position_of, owner=owner, nth=nth, before=before, after=after)
+        return self._database.read(query)
 
     def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:
         # Batch by batch: for a slow reader no transaction stays open, and few texts are held.

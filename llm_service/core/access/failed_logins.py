@@ -4,8 +4,10 @@ A valid key is never counted and never refused, so nobody can lock out others wh
 """
 
 import ipaddress
+from collections import Counter
 
 from ..clock import MINUTE_MS, Clock
+from .lookups import LookupLimit
 from .ports import FailedLoginStore
 
 MAX_FAILURES = 5
@@ -22,18 +24,36 @@ class FailedLoginThrottle:
         self._store = store
         self._clock = clock
         self._blocked: dict[str, int] = {}
+        # Failures that are being written now, by network.
+        self._counting: Counter[str] = Counter()
+        self._writes = LookupLimit()
 
     def record_failure(self, address: str | None) -> float | None:
-        """Count a failure. Returns the seconds to wait if that is one too many. Raises `StorageError`."""
+        """Count a failure. Returns the seconds to wait if that is one too many.
+
+        Raises `StorageError`, and `Overloaded` while failures from many addresses are written.
+        """
         name, now_ms = network_of(address), self._clock.now_ms()
         until_ms = self._blocked.get(name, 0)
         if until_ms <= now_ms:
-            since_ms, count = self._store.count(name, now_ms, WINDOW_MS)
+            if self._counting[name] > MAX_FAILURES:
+                return WINDOW_MS / 1000  # those that are being written block it: a thousand at once cost no more writes
+            since_ms, count = self._count(name, now_ms)
             if count <= MAX_FAILURES:
                 return None
             until_ms = since_ms + WINDOW_MS
             self._block(name, until_ms)
         return max(1.0, (until_ms - now_ms) / 1000)
+
+    def _count(self, name: str, now_ms: int) -> tuple[int, int]:
+        self._counting[name] += 1
+        try:
+            with self._writes.one_more():
+                return self._store.count(name, now_ms, WINDOW_MS)
+        finally:
+            self._counting[name] -= 1
+            if self._counting[name] <= 0:
+                del self._counting[name]
 
     def prune(self) -> None:
         """Delete counts whose minute has passed."""

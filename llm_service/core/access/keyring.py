@@ -9,6 +9,7 @@ from ..clock import MINUTE_MS, Clock
 from ..errors import NotFound
 from .caller import UNLIMITED, Allowance, Scope
 from .keys import ID_CHARS, Key, RandomBytes, digest_of, make_key, parse_key
+from .lookups import LookupLimit
 from .ports import KeyStore
 
 # How long a valid key is trusted without another look at the store: a revocation takes at most that long to work
@@ -46,6 +47,7 @@ class Keyring:
         self._random_bytes = random_bytes
         self._trusted: dict[bytes, tuple[Key, float]] = {}
         self._used: dict[str, int] = {}
+        self._lookups = LookupLimit()
 
     def make(
         self,
@@ -63,13 +65,13 @@ class Keyring:
         return text, key
 
     def find(self, text: str) -> Key | RejectedKey:
-        """The usable key with this text. Raises `StorageError`."""
+        """The usable key with this text. Raises `StorageError`, and `Overloaded` while many unknown keys are checked."""
         parsed = parse_key(text)
         if parsed is None:
             return RejectedKey(KeyRejection.MALFORMED)
         key, until = self._trusted.get(parsed.digest, (None, 0.0))
         if key is None or until <= self._clock.monotonic():
-            stored = self._store.digest_of(parsed.key_id)
+            stored = self._stored_digest(parsed.key_id, is_known=key is not None)
             same = hmac.compare_digest(parsed.digest, _DUMMY_DIGEST if stored is None else stored)
             # The rest is read only after the secret matched: the time it takes would reveal that the id exists.
             key = self._store.get(parsed.key_id) if same else None
@@ -112,6 +114,12 @@ class Keyring:
             raise NotFound(f"No key has the id {key_id[:ID_CHARS]!r}. `flask keys list` shows all keys.")
         self._trusted = {}
         return key
+
+    def _stored_digest(self, key_id: str, *, is_known: bool) -> bytes | None:
+        if is_known:
+            return self._store.digest_of(key_id)
+        with self._lookups.one_more():
+            return self._store.digest_of(key_id)
 
     def _trust(self, digest: bytes, key: Key) -> None:
         if len(self._trusted) >= MAX_TRUSTED:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from ..clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock
 from .keyring import Keyring
 from .keys import Key, RandomBytes
-from .ports import SessionStore
+from .lookups import LookupLimit
+from .ports import SessionStore, StoredSession
 
 IDLE_MS = 12 * HOUR_MS
 ABSOLUTE_MS = 7 * DAY_MS
 # How precisely the last use is stored: more would cost a write for each request.
 SEEN_INTERVAL_MS = MINUTE_MS
+MAX_KNOWN = 1000
 _REFERENCE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -44,6 +46,8 @@ class Sessions:
         self._clock = clock
         self._random_bytes = random_bytes
         self._secret = secret
+        self._known: set[str] = set()
+        self._lookups = LookupLimit()
 
     def begin(self, key: Key, instead_of: str | None) -> str:
         """Create a session and return its reference. `instead_of`: the browser's old reference, whose session ends."""
@@ -54,10 +58,13 @@ class Sessions:
         return reference
 
     def find(self, reference: str) -> Session | None:
-        """None if there is no such session, it has ended, or its key is no longer usable. Raises `StorageError`."""
+        """None if there is no such session, it has ended, or its key is no longer usable.
+
+        Raises `StorageError`, and `Overloaded` while many unknown sessions are looked up.
+        """
         if not _REFERENCE.fullmatch(reference):
             return None
-        stored = self._store.find(_id_of(reference))
+        stored = self._stored(_id_of(reference))
         if stored is None:
             return None
         now_ms = self._clock.now_ms()
@@ -65,6 +72,7 @@ class Sessions:
         key = self._keyring.check(stored.key)
         if ended or not isinstance(key, Key):
             return None
+        self._remember(stored.session_id)
         if now_ms - stored.seen_ms >= SEEN_INTERVAL_MS:
             self._store.mark_seen(stored.session_id, now_ms)
         return Session(stored.session_id, key, self._token(stored.session_id))
@@ -77,6 +85,18 @@ class Sessions:
         """Delete ended sessions."""
         now_ms = self._clock.now_ms()
         self._store.remove_older(created_ms=now_ms - ABSOLUTE_MS, seen_ms=now_ms - IDLE_MS)
+
+    def _stored(self, session_id: str) -> StoredSession | None:
+        if session_id in self._known:
+            return self._store.find(session_id)
+        with self._lookups.one_more():
+            return self._store.find(session_id)
+
+    def _remember(self, session_id: str) -> None:
+        """Only that it was valid once: each request looks it up again."""
+        if len(self._known) >= MAX_KNOWN:
+            self._known = set()
+        self._known.add(session_id)
 
     def _token(self, session_id: str) -> str:
         return hmac.new(self._secret, f"csrf:{session_id}".encode(), hashlib.sha256).hexdigest()

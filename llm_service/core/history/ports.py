@@ -17,13 +17,19 @@ class HistoryQueries(Protocol):
         *,
         before: int | None = None,
         after: int | None = None,
+        stop: int | None = None,
         filters: Filters = EVERYTHING,
     ) -> Sequence[tuple[int, GenerationSummary]]:
         """Up to `limit` rows, newest first, each with its position; `before`/`after` are exclusive positions.
 
+        `stop`: the last position that is looked at, however few rows that gives; None = all.
         With `after`, the rows are those next to it, so paging back leaves no gap. A search finds the texts of
         generations that are over, and each row has its `match`.
         """
+        ...
+
+    def position_of(self, owner: str, nth: int, *, before: int | None = None, after: int | None = None) -> int | None:
+        """The position of the owner's `nth` row, counted from the newest, or from a position; None = fewer rows."""
         ...
 
     def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:

@@ -1,10 +1,10 @@
 """Reads and deletes an owner's history."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..errors import FieldError, InvalidInput, NotFound
-from ..generation.model import Generation
+from ..generation.model import Generation, GenerationSummary
 from ..generation.ports import Cache, GenerationStore
 from ..generation.running import RunningGenerations
 from .model import EVERYTHING, Filters, Page
@@ -13,6 +13,8 @@ from .search import Search, parse_search
 
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
+# Filters that fit nothing would read the whole history: 0.2 s for each million rows.
+MAX_SCANNED = 100_000
 MAX_SEARCH_CHARS = 500
 _CURSOR = re.compile(r"([bn])([0-9]{1,18})", re.ASCII)
 
@@ -29,8 +31,13 @@ class HistoryService:
         running: RunningGenerations,
         *,
         keeps: str = "full",
+        max_scanned: int = MAX_SCANNED,
     ) -> None:
-        """`keeps`: `full`, `metadata` (no texts), or `off`: then `queries` is None and every list is empty."""
+        """`keeps`: `full`, `metadata` (no texts), or `off`: then `queries` is None and every list is empty.
+
+        `max_scanned`: how many rows a page with filters looks at.
+        """
+        self._max_scanned = max_scanned
         self.keeps = keeps
         self._store = store
         self._queries = queries
@@ -43,6 +50,7 @@ class HistoryService:
     ) -> Page:
         """One page, newest first. `cursor` is the `next` or `prev` of another page with the same filters.
 
+        With filters, a page looks at `max_scanned` rows at most, so it may have few items, or none, and still a `next`.
         Raises `InvalidInput` for an invalid cursor, or a limit outside 1..200.
         """
         if not 1 <= limit <= MAX_PAGE:
@@ -50,30 +58,48 @@ class HistoryService:
         back, position = _read_cursor(cursor) if cursor is not None else (False, None)
         if self._queries is None or _finds_nothing(filters):
             return Page(items=[], next=None, prev=None)
-        # One extra row tells whether there is another page.
         if back:
-            rows = list(self._queries.newest(owner, limit + 1, after=position, filters=filters))
-            more_newer, more_older = len(rows) > limit, True
-            rows = rows[-limit:]
-        else:
-            rows = list(self._queries.newest(owner, limit + 1, before=position, filters=filters))
-            more_newer, more_older = position is not None, len(rows) > limit
-            rows = rows[:limit]
-        if not rows and position is not None:
-            return self._way_back(self._queries, owner, back, position, filters)
-        return Page(
-            items=[summary for _, summary in rows],
-            next=_write_cursor("b", rows[-1][0]) if rows and more_older else None,
-            prev=_write_cursor("n", rows[0][0]) if rows and more_newer else None,
-        )
+            return self._newer_page(self._queries, owner, position or 0, limit, filters)
+        return self._older_page(self._queries, owner, position, limit, filters)
+
+    def _older_page(
+        self, queries: HistoryQueries, owner: str, position: int | None, limit: int, filters: Filters
+    ) -> Page:
+        stop = self._stop(queries, owner, filters, before=position)
+        # One extra row tells whether there is another page.
+        rows = queries.newest(owner, limit + 1, before=position, stop=stop, filters=filters)
+        shown = rows[:limit]
+        older = shown[-1][0] if len(rows) > limit else stop
+        if not shown and older is None and position is not None:
+            return self._way_back(queries, owner, False, position, filters)
+        newer = None if position is None else shown[0][0] if shown else max(0, position - 1)
+        return _page(shown, older, newer)
+
+    def _newer_page(self, queries: HistoryQueries, owner: str, position: int, limit: int, filters: Filters) -> Page:
+        stop = self._stop(queries, owner, filters, after=position)
+        rows = queries.newest(owner, limit + 1, after=position, stop=stop, filters=filters)
+        shown = rows[-limit:]
+        newer = shown[0][0] if len(rows) > limit else stop
+        if not shown and newer is None:
+            return self._way_back(queries, owner, True, position, filters)
+        return _page(shown, shown[-1][0] if shown else position + 1, newer)
 
     def _way_back(self, queries: HistoryQueries, owner: str, back: bool, position: int, filters: Filters) -> Page:
         """The cursor's rows are gone: an empty page that leads to the remaining ones."""
         if back:
-            left = queries.newest(owner, 1, before=position + 1, filters=filters)
-            return Page(items=[], next=_write_cursor("b", position + 1) if left else None, prev=None)
-        left = queries.newest(owner, 1, after=position - 1, filters=filters)
-        return Page(items=[], next=None, prev=_write_cursor("n", max(0, position - 1)) if left else None)
+            left = self._has_more(queries, owner, filters, before=position + 1)
+            return _page([], position + 1 if left else None, None)
+        left = self._has_more(queries, owner, filters, after=position - 1)
+        return _page([], None, max(0, position - 1) if left else None)
+
+    def _has_more(self, queries: HistoryQueries, owner: str, filters: Filters, **place: int) -> bool:
+        """Whether a page from there has rows, or leads to further ones."""
+        stop = self._stop(queries, owner, filters, **place)
+        return stop is not None or bool(queries.newest(owner, 1, **place, filters=filters))
+
+    def _stop(self, queries: HistoryQueries, owner: str, filters: Filters, **place: int | None) -> int | None:
+        """The last position that a page from there looks at; None = all."""
+        return None if filters == EVERYTHING else queries.position_of(owner, self._max_scanned, **place)
 
     def get(self, owner: str, request_id: str) -> Generation:
         """Raises `NotFound`, also for another owner's generation."""
@@ -126,6 +152,15 @@ def _finds_nothing(filters: Filters) -> bool:
 
 def _not_found() -> NotFound:
     return NotFound("There is no generation with this id in your history. It may have been deleted.")
+
+
+def _page(rows: Sequence[tuple[int, GenerationSummary]], older: int | None, newer: int | None) -> Page:
+    """`older` and `newer`: the positions that the pages beside it begin at; None = there are no such pages."""
+    return Page(
+        items=[summary for _, summary in rows],
+        next=None if older is None else _write_cursor("b", older),
+        prev=None if newer is None else _write_cursor("n", newer),
+    )
 
 
 def _write_cursor(direction: str, position: int) -> str:

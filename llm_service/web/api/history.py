@@ -37,6 +37,7 @@ def index(query: dict[str, Any]) -> Response:
 
     Newest first. Entries contain only the first words of the input and, with `q`, the text around the match. A search covers the
     inputs and outputs of finished generations. Repeat the same filters with a `next` or `prev` cursor.
+    With filters, a page covers at most 100,000 entries, so it may have few items or none: continue while there is a `next`.
     """
     page = services().history.page(resolve_owner(query["owner"]), query["cursor"], query["limit"], read_filters(query))
     return json_response(

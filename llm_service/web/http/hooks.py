@@ -10,6 +10,7 @@ from flask import Flask, Response, current_app
 
 from .connection import drop_rest_of_body, set_read_timeout
 from .current import current_g, current_request
+from .request import refuse_long_headers
 
 log = structlog.get_logger("llm_service")
 _stdlib_log = logging.getLogger("llm_service")
@@ -51,6 +52,7 @@ def _begin() -> None:
     if own is not None and CLIENT_REQUEST_ID.fullmatch(own):
         g.shown_request_id = own
         structlog.contextvars.bind_contextvars(client_request_id=own)
+    refuse_long_headers(request.environ)
 
 
 def _finish(response: Response) -> Response:

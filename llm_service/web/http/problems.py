@@ -111,8 +111,8 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "too-large": Problem(
         413, "Request too large",
-        "The request body is larger than 1 MiB.",
-        "Send less text.",
+        "The request body is larger than 1 MiB, has more than 10,000 values or 1,000 form fields, or a header is longer than 16 KiB.",
+        "Send less.",
     ),
     "unsupported-media-type": Problem(
         415, "Unsupported media type",
@@ -228,7 +228,7 @@ PROBLEMS: Mapping[str, Problem] = {
     # -- the service itself
     "overloaded": Problem(
         503, "Service overloaded",
-        "The service is making as many calls to the model provider as it is allowed to. Cached answers are still available.",
+        "The service is making as many calls to the model provider as it is allowed to, or checks too many unknown keys at once. Cached answers are still available.",
         f"{TRY_LATER} Operators: check APP_UPSTREAM_SLOTS.",
     ),
     "internal-error": Problem(

@@ -11,14 +11,18 @@ from typing import Any, NoReturn
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from llm_service.core.text import refuse_forbidden
+from llm_service.core.text import is_storable, refuse_forbidden
 
 from .errors import DuplicateKey, InvalidJson, TooDeep, TooLarge, UnsupportedMediaType
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_DEPTH = 32
+# Parsing and validation take the event loop's time for each value, and a mebibyte has room for half a million.
+MAX_VALUES = 10_000
+# Each part of a path in an error message is cut: a key may be as long as the body.
+MAX_KEY_CHARS = 64
 # Possessive quantifiers: an unclosed string ends at the body's end, and no quote in it is tried as another start.
-_BRACKETS_AND_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+_STRINGS_AND_MARKS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 
 
 def read_body(request: Request) -> bytes:
@@ -55,9 +59,9 @@ def _received(request: Request) -> bytes:
 def parse_json(body: bytes) -> Any:
     """The body as Python values.
 
-    Raises `InvalidJson`, `DuplicateKey` or `TooDeep`.
+    Raises `InvalidJson`, `DuplicateKey`, `TooDeep` or `TooLarge`.
     """
-    _refuse_deep(body)
+    _refuse_deep_and_wide(body)
     try:
         return json.loads(body.decode(), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except RecursionError:
@@ -72,31 +76,44 @@ def parse_json(body: bytes) -> Any:
         raise InvalidJson("The body contains a number that is too long.") from error
 
 
-def reject_unstorable(values: Any, path: str = "") -> None:
-    """Raise `InvalidCharacter` for NUL or a lone surrogate in any key or string."""
+def reject_unstorable(values: Any, *path: str) -> None:
+    """Raise `InvalidCharacter` for NUL or a lone surrogate in any key or string. `path`: the keys that lead to `values`."""
     if isinstance(values, str):
-        refuse_forbidden(path or "body", values)
+        if not is_storable(values):
+            refuse_forbidden(_joined(path), values)
     elif isinstance(values, dict):
         for key, value in values.items():
-            refuse_forbidden(path or "body", key)
-            reject_unstorable(value, f"{path}.{key}" if path else key)
+            if not is_storable(key):
+                refuse_forbidden(_joined(path), key)
+            reject_unstorable(value, *path, key)
     elif isinstance(values, list):
         for value in values:
-            reject_unstorable(value, path)
+            reject_unstorable(value, *path)
 
 
-def _refuse_deep(body: bytes) -> None:
-    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+def _joined(path: tuple[str, ...]) -> str:
+    """Only for an error: joining the keys for each value would copy a long key once per value below it."""
+    return ".".join(key[:MAX_KEY_CHARS] for key in path) or "body"
+
+
+def _refuse_deep_and_wide(body: bytes) -> None:
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets <= MAX_DEPTH and body.count(b",") < MAX_VALUES - MAX_DEPTH:
         return
-    depth = 0
-    for token in _BRACKETS_AND_STRINGS.finditer(body):
+    depth = values = 0
+    for tokens, token in enumerate(_STRINGS_AND_MARKS.finditer(body)):
         mark = token[0]
         if mark in (b"[", b"{"):
-            depth += 1
+            depth, values = depth + 1, values + 1
             if depth > MAX_DEPTH:
                 raise TooDeep(f"The JSON is nested more than {MAX_DEPTH} levels deep.")
         elif mark in (b"]", b"}"):
             depth -= 1
+        elif mark == b",":
+            values += 1
+        # A value has at most two strings, two brackets and a comma. More is no JSON, and not read to its end.
+        if values > MAX_VALUES or tokens > 5 * MAX_VALUES:
+            raise TooLarge(f"The JSON has more than {MAX_VALUES:,} values.")
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

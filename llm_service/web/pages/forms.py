@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from llm_service.core.templates.model import Template
 from llm_service.core.templates.properties import Property, PropertyKind, normalize_number
 
 from ..http.errors import RequestError
-from ..http.strict_json import parse_json, reject_unstorable
+from ..http.strict_json import MAX_VALUES, parse_json, reject_unstorable
 
 PREFIX = "p."
 # Longer texts get a field with several lines.
@@ -49,7 +50,7 @@ class Form:
         return self.values.get(prop.name, as_text(prop, normalize_number(prop.default)))
 
     def request(self) -> GenerateRequest:
-        """Raises `InvalidInput` if the advanced JSON is not an object."""
+        """Raises `InvalidInput` if the advanced JSON is not an object, or a list has too many lines."""
         return GenerateRequest(
             template_id=self.template.template_id,
             input=self.input,
@@ -60,10 +61,9 @@ class Form:
 
     def payload(self) -> str:
         """The body of the same API request, as JSON text; without the advanced JSON while that is not valid."""
-        try:
-            parameters = {**self._fields(), **self._advanced()}
-        except InvalidInput:
-            parameters = self._fields()
+        parameters = self._fields()
+        with suppress(InvalidInput):
+            parameters |= self._advanced()
         body = {"template_id": self.template.template_id, "input": self.input, "parameters": parameters}
         return json.dumps({**body, **({"model": self.model} if self.model else {})}, ensure_ascii=False, indent=2)
 
@@ -170,10 +170,16 @@ def as_text(prop: Property, value: Any) -> Any:
 
 
 def from_text(prop: Property, typed: Any) -> Any:
-    """The typed value; the text itself if it is not valid, for the core's check to report."""
+    """The typed value; the text itself if it is not valid, for the core's check to report.
+
+    Raises `InvalidInput` for a list of too many lines: each is parsed.
+    """
     if prop.kind in (PropertyKind.STRING, PropertyKind.BOOLEAN):
         return typed
     if widget(prop) == "list" and not isinstance(_value(typed), list):
+        if typed.count("\n") >= MAX_VALUES:
+            fault = FieldError(f"parameters.{prop.name}", f"must have at most {MAX_VALUES:,} lines")
+            raise InvalidInput.of([fault])
         lines = [line.strip() for line in typed.split("\n") if line.strip()]
         return [_value(line) for line in lines] if prop.items and prop.items.kind is not PropertyKind.STRING else lines
     return _value(typed)

@@ -9,6 +9,8 @@ from llm_service.core.access.failed_logins import (
     FailedLoginThrottle,
     network_of,
 )
+from llm_service.core.access.lookups import MAX_LOOKUPS
+from llm_service.core.errors import Overloaded
 from tests.support.access import MemoryFailedLogins
 from tests.support.clocks import ManualClock
 
@@ -93,3 +95,46 @@ def test_windows_that_are_over_are_forgotten(door: Door) -> None:
 )
 def test_the_name_of_an_address(address: str | None, network: str) -> None:
     assert network_of(address) == network
+
+
+def test_a_flood_at_the_same_time_costs_no_writes_either(door: Door) -> None:
+    """The count of each is still being written when the next comes."""
+    waits: list[float | None] = []
+
+    class Nested(MemoryFailedLogins):
+        def count(self, address: str, now_ms: int, window_ms: int) -> tuple[int, int]:
+            if not waits:
+                waits.append(door.throttle.record_failure(address))
+            return super().count(address, now_ms, window_ms)
+
+    door.store = Nested()
+    door.throttle = FailedLoginThrottle(door.store, door.clock)
+    door.wrong(1)
+    assert door.store.writes == MAX_FAILURES + 1
+    assert waits[0] == 60.0
+    door.clock.ms += WINDOW_MS
+    assert door.wrong(1) == [None], "nothing is left of them"
+
+
+def test_floods_from_many_addresses_write_few_at_once(door: Door) -> None:
+    begun: list[str] = []
+    refused: list[Overloaded] = []
+
+    class Nested(MemoryFailedLogins):
+        """Each count is being written while the next one begins."""
+
+        def count(self, address: str, now_ms: int, window_ms: int) -> tuple[int, int]:
+            if not refused:
+                begun.append(address)
+                try:
+                    door.throttle.record_failure(f"10.0.1.{len(begun)}")
+                except Overloaded as error:
+                    refused.append(error)
+            return super().count(address, now_ms, window_ms)
+
+    door.store = Nested()
+    door.throttle = FailedLoginThrottle(door.store, door.clock)
+    door.wrong(1)
+    assert door.store.writes == MAX_LOOKUPS
+    assert refused[0].retry_after_s == 1
+    assert door.wrong(1, "10.0.2.1") == [None], "all have been written"

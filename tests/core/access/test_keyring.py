@@ -7,8 +7,9 @@ import pytest
 from llm_service.core.access.caller import Allowance, Scope
 from llm_service.core.access.keyring import MAX_TRUSTED, TRUSTED_S, KeyRejection, Keyring, RejectedKey
 from llm_service.core.access.keys import Key, digest_of, with_checksum
+from llm_service.core.access.lookups import MAX_LOOKUPS
 from llm_service.core.clock import MINUTE_MS
-from llm_service.core.errors import NotFound
+from llm_service.core.errors import NotFound, Overloaded
 from tests.support.access import MemoryKeys
 from tests.support.clocks import ManualClock
 
@@ -116,3 +117,30 @@ def test_a_second_revocation_changes_nothing(keyring: Keyring, clock: ManualCloc
     assert keyring.revoke(key.key_id) == revoked
     with pytest.raises(NotFound, match="flask keys list"):
         keyring.revoke("nope")
+
+
+def test_of_unknown_keys_few_are_looked_up_at_once_and_known_ones_always(clock: ManualClock) -> None:
+    unknown, _ = Keyring(MemoryKeys(), clock, os.urandom).make("other", SCOPES)
+    outcomes: list[str] = []
+
+    class Slow(MemoryKeys):
+        """Each lookup is in progress while the next one begins."""
+
+        def digest_of(self, key_id: str) -> bytes | None:
+            if key_id not in self.keys and len(outcomes) < 2 * MAX_LOOKUPS:
+                outcomes.append("looked up")
+                try:
+                    keyring.find(unknown)
+                except Overloaded:
+                    outcomes.append("refused")
+                    assert keyring.find(text) == key, "it is looked up again, and never refused"
+            return super().digest_of(key_id)
+
+    keyring = Keyring(Slow(), clock, os.urandom)
+    text, key = keyring.make("ci", SCOPES)
+    assert keyring.find(text) == key
+    clock.ms += round(TRUSTED_S * 1000)
+    assert isinstance(keyring.find(unknown), RejectedKey)
+    assert outcomes == ["looked up"] * MAX_LOOKUPS + ["refused"]
+    outcomes *= 2
+    assert isinstance(keyring.find(unknown), RejectedKey), "all are free again"

@@ -8,7 +8,10 @@ import pytest
 from llm_service.core.access.caller import Scope
 from llm_service.core.access.keyring import Keyring
 from llm_service.core.access.keys import Key
+from llm_service.core.access.lookups import MAX_LOOKUPS
+from llm_service.core.access.ports import StoredSession
 from llm_service.core.access.sessions import ABSOLUTE_MS, IDLE_MS, SEEN_INTERVAL_MS, Session, Sessions
+from llm_service.core.errors import Overloaded
 from tests.support.access import MemoryKeys, MemorySessions
 from tests.support.clocks import ManualClock
 
@@ -120,3 +123,30 @@ def test_what_is_over_is_forgotten(house: House) -> None:
     house.clock.ms += 1
     house.sessions.prune()
     assert house.store.rows == {}
+
+
+def test_of_unknown_sessions_few_are_looked_up_at_once_and_known_ones_always(house: House) -> None:
+    known = house.sessions.begin(house.key, None)
+    house.found(known)
+    outcomes: list[str] = []
+
+    class Slow(MemorySessions):
+        """Each lookup is in progress while the next one begins."""
+
+        def find(self, session_id: str) -> StoredSession | None:
+            if session_id not in self.rows and len(outcomes) < 2 * MAX_LOOKUPS:
+                outcomes.append("looked up")
+                try:
+                    sessions.find("a" * 64)
+                except Overloaded:
+                    outcomes.append("refused")
+                    assert sessions.find(known) is not None
+            return super().find(session_id)
+
+    slow = Slow(house.store.keys)
+    slow.rows = house.store.rows
+    house.store = slow
+    sessions = house.with_secret(b"s" * 32)
+    assert sessions.find(known) is not None
+    assert sessions.find("a" * 64) is None
+    assert outcomes == ["looked up"] * MAX_LOOKUPS + ["refused"]

@@ -22,7 +22,14 @@ class Rows:
         self.asked = 0
 
     def newest(
-        self, owner: str, limit: int, *, before: int | None = None, after: int | None = None, filters: Filters
+        self,
+        owner: str,
+        limit: int,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        stop: int | None = None,
+        filters: Filters,
     ) -> Sequence[tuple[int, GenerationSummary]]:
         self.asked += 1
         found = sorted(
@@ -33,6 +40,9 @@ class Rows:
             near = [position for position in found if position > after][:limit]
             return [(position, self.rows[position]) for position in reversed(near)]
         return [(position, self.rows[position]) for position in found if before is None or position < before][:limit]
+
+    def position_of(self, owner: str, nth: int, *, before: int | None = None, after: int | None = None) -> int | None:
+        return None
 
     def get(self, owner: str, request_id: str) -> Generation | None:
         return next((row for row in self.rows.values() if (row.owner, row.request_id) == (owner, request_id)), None)

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import sqlite3
-from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -20,10 +19,12 @@ from ..schema import REVISIONS, check_schema
 from ..usage_ledger import summed
 from .file_system import owners, refuse_network
 from .group_writer import BUSY_TIMEOUT_S, GroupWriter
-from .thread_pool import ThreadPool
+from .readers import Readers
 
 T = TypeVar("T")
 READ_THREADS = 4
+# A lookup by a primary key takes a fraction of a millisecond.
+SIGN_IN_THREADS = 2
 MIN_FREE_BYTES = 64 * 1024 * 1024
 
 
@@ -38,12 +39,12 @@ class Database:
         self.path = sqlite_path(url)
         try:
             migrate(url)
-            self._readers = _engine(self.path, begin="BEGIN", query_only=True)
+            reading = _engine(self.path, begin="BEGIN", query_only=True)
+            self._readers, self._sign_in_readers = Readers(reading, READ_THREADS), Readers(reading, SIGN_IN_THREADS)
             self._writer = GroupWriter(_engine(self.path, begin="BEGIN IMMEDIATE").connect(), summed)
-            self._idle: deque[Connection] = deque([self._readers.connect()])
+            self._readers.open()
         except (SQLAlchemyError, OSError) as error:
             raise _fault(self.path, error) from error
-        self._native = ThreadPool(READ_THREADS)
 
     def write(self, work: Callable[[Connection], T], *, durable: bool = True, short: bool = False) -> T:
         """Run `work` in a transaction. When this returns it is committed: no killed process loses it.
@@ -56,23 +57,13 @@ class Database:
         with mapped():
             return self._writer.run(work, durable=durable, short=short)
 
-    def read(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` on a snapshot of the data.
+    def read(self, work: Callable[[Connection], T], *, sign_in: bool = False) -> T:
+        """Run `work` on a snapshot of the data. `sign_in`: in threads of its own, where it never waits behind a search.
 
         Raises `StorageError`.
         """
-        connection = self._idle.pop() if self._idle else None
-
-        def in_thread() -> tuple[Connection, T]:
-            nonlocal connection
-            connection = connection or self._readers.connect()
-            with connection.begin():
-                return connection, work(connection)
-
         with mapped():
-            connection, result = self._native.run(in_thread)
-        self._idle.append(connection)
-        return result
+            return (self._sign_in_readers if sign_in else self._readers).run(work)
 
     def check(self) -> None:
         """Raise a `StorageError` if nothing can be written now: the database is locked, or its disk is nearly full."""
@@ -92,14 +83,13 @@ class Database:
                 busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 return bool(busy)
 
-        if self._native.run(work):
+        if self._readers.run_without(work):
             raise StorageBusy("The database's log is in use and could not be emptied. Try again.", retry_after_s=1)
 
     def close(self) -> None:
         self._writer.close()
-        while self._idle:
-            self._idle.pop().close()
-        self._native.close()
+        self._readers.close()
+        self._sign_in_readers.close()
 
 
 def migrate(url: str) -> bool:

@@ -87,10 +87,12 @@ def matching_rows(
     first_window: int,
     before: int | None,
     after: int | None,
+    stop: int | None = None,
 ) -> Sequence[Row[Any]]:
     """The rows of `query` whose texts match: the newest before a position, or the oldest after one, in that order.
 
-    `query` selects from generations, including the position, and has all conditions except the owner.
+    `query` selects from generations, including the position, and has all conditions except the owner. No windows are read
+    beyond `stop`.
     """
     found = _documents(owner, search)
     few = connection.execute(select(func.count()).select_from(found.limit(few_documents + 1).subquery())).scalar_one()
@@ -98,7 +100,7 @@ def matching_rows(
         all_rows = _rows_of(query.where(_fetched_owner == owner), found)
         return connection.execute(in_order(all_rows, _fetched_position, before, after).limit(limit)).all()
     rows: list[Row[Any]] = []
-    for low, high in _windows(connection, first_window, before, after):
+    for low, high in _windows(connection, first_window, before, after, stop):
         within = _rows_within(
             connection, query, owner, search, limit - len(rows), low, high, newest_first=after is None
         )
@@ -108,20 +110,22 @@ def matching_rows(
     return rows
 
 
-def _windows(connection: Connection, size: int, before: int | None, after: int | None) -> Iterator[tuple[int, int]]:
+def _windows(
+    connection: Connection, size: int, before: int | None, after: int | None, stop: int | None
+) -> Iterator[tuple[int, int]]:
     """Ranges of positions (ends excluded), each larger than the one before.
 
     A page fills after a small part of the history, even if another condition excludes most matches.
     """
     end = connection.execute(select(func.max(_position))).scalar_one() or 0
     if after is not None:
-        low = after
+        low, end = after, end if stop is None else min(end, stop)
         while low < end:
             yield low, low + size + 1
             low, size = low + size, size * WINDOW_GROWTH
     else:
         high = end + 1 if before is None else before
-        while high > 1:
+        while high > max(1, stop or 1):
             yield high - size - 1, high
             high, size = high - size, size * WINDOW_GROWTH
 
