@@ -174,6 +174,18 @@ def test_bodies_that_are_json_but_wrong(client: FlaskClient, body: bytes) -> Non
         ({"Content-Type": "application/json", "Accept": "application/xml"}, 406, "not-acceptable"),
         ({"Content-Type": "application/json; charset=UTF-8"}, 200, None),
         ({"Content-Type": "application/json", "Accept": "text/html, */*;q=0.1"}, 200, None),
+        ({"Content-Type": "application/json", "Accept": "application/json; charset=utf-8"}, 200, None),
+        ({"Content-Type": "application/json", "Accept": "APPLICATION/JSON;Charset=UTF-8;q=0.5"}, 200, None),
+        ({"Content-Type": "application/json", "Accept": 'text/html, application/json;profile="a,b"'}, 200, None),
+        ({"Content-Type": "application/json", "Accept": "application/*;q=0.1"}, 200, None),
+        ({"Content-Type": "application/json", "Accept": "text/event-stream"}, 200, None),
+        ({"Content-Type": "application/json", "Accept": "application/problem+json"}, 200, None),
+        ({"Content-Type": "application/json", "Accept": ""}, 200, None),
+        ({"Content-Type": "application/json", "Accept": "*/*, application/json;version=2;q=0"}, 200, None),
+        ({"Content-Type": "application/json", "Accept": "text/csv"}, 406, "not-acceptable"),
+        ({"Content-Type": "application/json", "Accept": "application/json;q=0"}, 406, "not-acceptable"),
+        ({"Content-Type": "application/json", "Accept": "*/*;q=0"}, 406, "not-acceptable"),
+        ({"Content-Type": "application/json", "Accept": "json"}, 406, "not-acceptable"),
     ],
 )
 def test_headers_of_the_request(client: FlaskClient, headers: dict[str, str], status: int, error: str | None) -> None:

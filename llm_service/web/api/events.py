@@ -33,7 +33,13 @@ def stream_generation(subscription: Subscription, headers: dict[str, str]) -> Re
 
 
 def join_generation(subscription: Subscription) -> Response:
-    """Stream from the subscription's position; `start` is sent only to callers without a `Last-Event-ID`."""
+    """Stream from the subscription's position; `start` is sent only to callers without a `Last-Event-ID`.
+
+    204 to those who have had all of it: an EventSource connects again after every end, until it gets this status.
+    """
+    if subscription.nothing_left:
+        subscription.close()
+        return Response(status=204)
     return sse_response(subscription, _stream(subscription, None, start="Last-Event-ID" not in request.headers))
 
 

@@ -52,7 +52,7 @@ REQUEST_HEADERS = [
         "in": "header",
         "name": "Idempotency-Key",
         "description": "A unique name for this request, such as a UUID. If you repeat it with the same body within 24 hours, you get the "
-        "same answer without another call to the model. Failed requests run again.",
+        "same answer without another call to the model; while the first request runs, you join it. Failed requests run again.",
         "schema": {"type": "string", "pattern": KEY_PATTERN},
     },
 ]

@@ -101,7 +101,7 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "idempotency-conflict": Problem(
         409, "Request already in progress",
-        "The first request with this Idempotency-Key has not finished yet.",
+        "The first request with this Idempotency-Key has begun, but its generation cannot be joined yet.",
         f"{TRY_LATER} Use the same key to get the answer of the first request.",
     ),
     "cancelled": Problem(

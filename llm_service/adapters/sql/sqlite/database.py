@@ -114,6 +114,9 @@ def migrate(url: str) -> bool:
         lock = os.open(path.parent / f".{path.name}.migrate", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                # SQLite would make it readable for all. It gives its log and its shared memory the mode of the file.
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             with _engine(path, begin="BEGIN IMMEDIATE").connect() as connection:
                 return check_schema(connection)
         finally:
