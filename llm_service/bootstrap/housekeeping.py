@@ -33,6 +33,8 @@ TEMPLATES_S = 0.5
 # A cache is empty everywhere within a second, and a key's last use is known to the minute.
 CACHE_POLL_S = 0.8
 KEY_USES_S = 20
+# A stream ends within four seconds after its key: a silent one looks every two seconds.
+KEY_WATCH_S = 2
 DAY_S = 24 * 3600
 
 
@@ -70,6 +72,7 @@ class Housekeeping:
         for recent in self.recent:
             ticker.every(EXPIRE_S, recent.expire)
         ticker.every(KEY_USES_S, skip_if_storage_down(self.keyring.save_last_used))
+        ticker.every(KEY_WATCH_S, skip_if_storage_down(self.keyring.watches.look))
         ticker.every(PRUNE_S, skip_if_storage_down(self.sessions.prune))
         ticker.every(PRUNE_S, skip_if_storage_down(self.failed_logins.prune))
 

@@ -11,6 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.app import services_of
+from llm_service.core.access.key_watch import KeyWatch
 from llm_service.core.errors import Cancelled, ServiceError
 from llm_service.core.generation.model import Delta
 from llm_service.web.api.events import MAX_START_DELAY_S
@@ -329,6 +330,9 @@ def test_who_joined_gets_the_error_of_the_first(client: FlaskClient) -> None:
 # -- what a stream does while nothing comes
 
 
+VALID = KeyWatch(None, lambda watch: None)
+
+
 class Scripted:
     """A subscription that plays a script; None is a poll that found nothing."""
 
@@ -344,16 +348,16 @@ class Scripted:
 
 def test_a_silent_stream_pings_within_ten_seconds() -> None:
     silence = [None] * round(10 / DISCONNECT_CHECK_S)
-    heard = list(subscription_events(Scripted(*silence, Delta("a"), Cancelled("stopped")), lambda: False))  # type: ignore[arg-type]
+    heard = list(subscription_events(Scripted(*silence, Delta("a"), Cancelled("stopped")), lambda: False, VALID))  # type: ignore[arg-type]
     assert heard[0] is None
     assert heard[1] == Delta("a")
     assert isinstance(heard[2], Cancelled)
 
 
 def test_who_is_gone_gets_nothing_more() -> None:
-    assert list(subscription_events(Scripted(None, Delta("a")), lambda: True)) == []  # type: ignore[arg-type]
+    assert list(subscription_events(Scripted(None, Delta("a")), lambda: True, VALID)) == []  # type: ignore[arg-type]
 
 
 def test_a_bug_ends_a_stream_with_an_error_too() -> None:
-    heard = list(subscription_events(Scripted(Delta("a"), ZeroDivisionError()), lambda: False))  # type: ignore[arg-type]
+    heard = list(subscription_events(Scripted(Delta("a"), ZeroDivisionError()), lambda: False, VALID))  # type: ignore[arg-type]
     assert [type(event) for event in heard] == [Delta, ServiceError]

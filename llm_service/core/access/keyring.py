@@ -8,6 +8,7 @@ from enum import StrEnum
 from ..clock import MINUTE_MS, Clock
 from ..errors import NotFound
 from .caller import UNLIMITED, Allowance, Scope
+from .key_watch import KeyWatches
 from .keys import ID_CHARS, Key, RandomBytes, digest_of, make_key, parse_key
 from .ports import KeyStore
 
@@ -46,6 +47,7 @@ class Keyring:
         self._random_bytes = random_bytes
         self._trusted: dict[bytes, tuple[Key, float]] = {}
         self._used: dict[str, int] = {}
+        self.watches = KeyWatches(store, clock)
 
     def make(
         self,
