@@ -34,7 +34,8 @@ settings = Settings.load_or_exit(os.environ)
 bind = [f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"]
 workers = settings.web_concurrency
 # Most of the time is spent waiting for the provider: see docs/decisions/0001-gevent-workers.md.
-worker_class = "gevent"
+# This one is gunicorn's, with the service's own error answers.
+worker_class = "llm_service.web.http.gunicorn_worker.Worker"
 worker_connections = 4000
 backlog = 2048
 keepalive = 5

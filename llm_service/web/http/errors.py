@@ -42,6 +42,12 @@ class RequestError(ServiceError):
     code = "invalid-json"
 
 
+class BadRequest(RequestError):
+    """Not valid HTTP. The server's, not the app's: its status may be another one than 400."""
+
+    code = "bad-request"
+
+
 class InvalidJson(RequestError):
     pass
 

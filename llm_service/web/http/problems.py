@@ -34,6 +34,11 @@ def duration(seconds: int) -> str:
 
 PROBLEMS: Mapping[str, Problem] = {
     # -- the caller's request
+    "bad-request": Problem(
+        400, "Bad request",
+        "The request is not valid HTTP, or its first line or its headers are too large. The status says more: 400, 403, 414, 417, 431 or 501.",
+        "Check the program that sent the request, and the proxies between. The first line may have 4,094 bytes, and each of at most 100 headers 8,190.",
+    ),
     "invalid-json": Problem(
         400, "Invalid JSON",
         "The request body is not one valid JSON value in UTF-8 (RFC 8259).",
