@@ -92,6 +92,7 @@ def build_services(settings: Settings) -> Services:
         collaborators=Collaborators(registry, recorder, cache, prices, clock, reporter, make_id),
         settings=bounds,
         limiter=limiter,
+        space=database.space,
     )
     running = RunningGenerations(registry, stores.generations, stores.remote, recorder, clock)
     keyring = Keyring(SqlKeys(database), clock, secrets.token_bytes)
@@ -110,6 +111,7 @@ def build_services(settings: Settings) -> Services:
         keyring=keyring,
         sessions=sessions,
         failed_logins=failed_logins,
+        space=database.space,
         clock=clock,
         reporter=reporter,
         history_days=settings.history_days,

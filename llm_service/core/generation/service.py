@@ -46,7 +46,7 @@ from .model import (
     Status,
     snippet_of,
 )  # fmt: skip
-from .ports import GenerationStore, IdempotencyStore, SharedCall, SingleFlight, UnitOfWork
+from .ports import GenerationStore, IdempotencyStore, SharedCall, SingleFlight, StorageSpace, UnitOfWork
 from .preparation import GenerationSettings, PreparedRequest, RequestPreparer
 from .preview import most_tokens
 from .registry import InFlightRegistry
@@ -86,6 +86,7 @@ class GenerationService:
         collaborators: Collaborators,
         settings: GenerationSettings,
         limiter: Limiter,
+        space: StorageSpace,
     ) -> None:
         """`idempotency` None = no answers are kept to repeat."""
         self._preparer = preparer
@@ -99,6 +100,7 @@ class GenerationService:
         self._clock = collaborators.clock
         self._settings = settings
         self._limiter = limiter
+        self._space = space
 
     def run(
         self,
@@ -242,6 +244,7 @@ class GenerationService:
 
     def _lead(self, start: _Start, call: SharedCall) -> Subscription:
         prepared, model = start.prepared, start.prepared.call.model
+        self._space.require()  # before anything is paid
         prepared.provider.bulkhead.acquire()
         try:
             running = self._generation(start, status=Status.RUNNING, attempts=1)

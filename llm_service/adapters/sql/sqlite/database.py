@@ -13,18 +13,18 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from llm_service.core.errors import StorageBusy, StorageFull
+from llm_service.core.errors import StorageBusy
 
 from ..errors import DatabaseFault, mapped, sqlite_code
 from ..schema import check_schema
 from ..usage_ledger import summed
+from .disk_space import DiskSpace
 from .file_system import owners, refuse_network
 from .group_writer import BUSY_TIMEOUT_S, GroupWriter
 from .thread_pool import ThreadPool
 
 T = TypeVar("T")
 READ_THREADS = 4
-MIN_FREE_BYTES = 64 * 1024 * 1024
 
 
 class Database:
@@ -38,6 +38,7 @@ class Database:
         self.path = sqlite_path(url)
         try:
             migrate(url)
+            self.space = DiskSpace(self.path.parent)
             self._readers = _engine(self.path, begin="BEGIN", query_only=True)
             self._writer = GroupWriter(_engine(self.path, begin="BEGIN IMMEDIATE").connect(), summed)
             self._idle: deque[Connection] = deque([self._readers.connect()])
@@ -77,9 +78,8 @@ class Database:
     def check(self) -> None:
         """Raise a `StorageError` if nothing can be written now: the database is locked, or its disk is nearly full."""
         self.write(lambda connection: None)
-        space = os.statvfs(self.path.parent)
-        if space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
-            raise StorageFull("The disk of the database is nearly full.", retry_after_s=60)
+        self.space.look()
+        self.space.require()
 
     def truncate_log(self) -> None:
         """Move the write-ahead log into the file and empty it. Deleted text is then in neither.
