@@ -193,6 +193,15 @@ def test_headers_of_the_request(client: FlaskClient, headers: dict[str, str], st
     assert (response.status_code, response.get_json().get("error")) == (status, error)
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br, gzip", "x"])
+def test_a_refused_coding_says_which_are_taken(client: FlaskClient, coding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    response = client.post(URL, data=json.dumps(BODY), headers=headers)
+    assert (response.status_code, response.headers["Accept-Encoding"]) == (415, "identity")
+    other = client.post(URL, data=json.dumps(BODY), headers={"Content-Type": "text/plain"})
+    assert (other.status_code, "Accept-Encoding" in other.headers) == (415, False)
+
+
 def test_a_body_that_is_too_large(client: FlaskClient) -> None:
     for size in (1_100_000, 3_000_000):
         response = client.post(URL, data=b" " * size, content_type="application/json")

@@ -101,6 +101,10 @@ class UnsupportedMediaType(RequestError):
     code = "unsupported-media-type"
 
 
+class UnsupportedCoding(UnsupportedMediaType):
+    """Of the body: the answer says which codings are taken (RFC 9110, 12.5.3)."""
+
+
 class HttpError(RequestError):
     """An HTTP error that werkzeug or webargs raised, with our code for its status."""
 
@@ -179,6 +183,8 @@ def _error_response(error: ServiceError) -> Response:
         response.headers["Retry-After"] = str(wait_s)
     if isinstance(error, LimitError):
         response.headers.update(refusal_headers(error, services().clock.now_ms()))
+    if isinstance(error, UnsupportedCoding):
+        response.headers["Accept-Encoding"] = "identity"
     if status == 401:
         response.headers["WWW-Authenticate"] = CHALLENGE
     return response
