@@ -35,7 +35,7 @@ bind = [f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{set
 workers = settings.web_concurrency
 # Most of the time is spent waiting for the provider: see docs/decisions/0001-gevent-workers.md.
 # This one is gunicorn's, with the service's own error answers.
-worker_class = "llm_service.web.http.gunicorn_worker.Worker"
+worker_class = "llm_service.bootstrap.gunicorn_worker.Worker"
 worker_connections = 4000
 backlog = 2048
 keepalive = 5

@@ -9,7 +9,7 @@ from llm_service.core.access.caller import Scope
 from ..context import caller, owner, services
 from ..exports import export_file, output_file
 from ..filters import read_filters
-from ..schemas.generation import EventSchema
+from ..schemas.generation import EVENT_STREAM
 from ..schemas.history import (
     DeletedSchema,
     ExportQuerySchema,
@@ -113,7 +113,7 @@ def output(request_id: str) -> Response:
 
 
 @blp.route("/<request_id>/events")
-@blp.response(200, EventSchema, content_type="text/event-stream", description="The answer as a stream of events.")
+@blp.response(200, EVENT_STREAM, content_type="text/event-stream", description="The answer as a stream of events.")
 @blp.alt_response(204, description="You have received everything, the last event included: do not connect again.")
 @blp.problems("not-authenticated", "not-found", "storage-unavailable")
 @blp.doc(

@@ -1,4 +1,4 @@
-"""gunicorn's worker, with the service's own answers to what is not valid HTTP.
+"""The service's own answers to what is not valid HTTP.
 
 The app never sees such a request, and gunicorn would answer with HTML and without the headers of every response.
 gunicorn's master imports this module: it must not import the app.
@@ -8,7 +8,6 @@ from typing import Any
 
 from gunicorn import util
 from gunicorn.http import errors
-from gunicorn.workers.ggevent import GeventWorker
 
 STATUSES: dict[type[Exception], tuple[int, str]] = {
     errors.ForbiddenProxyRequest: (403, "Forbidden"),
@@ -21,7 +20,12 @@ STATUSES: dict[type[Exception], tuple[int, str]] = {
 _OF_RESPONSES = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
 
 
-class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
+class ServerErrors:
+    """For a worker class of gunicorn: how it answers errors that are not the app's."""
+
+    wsgi: Any
+    log: Any
+
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """The answer is a problem document whatever the address is: it may be what could not be read."""
         from .unread_requests import broken_app, broken_request
