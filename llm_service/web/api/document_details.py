@@ -19,10 +19,6 @@ def with_details(document: Mapping[str, Any], templates: TemplateSet, models: Al
     """The finished document; `document` is not changed."""
     finished = deepcopy(dict(document))
     _use_what_is_configured(finished, templates, models)
-    for operation in _operations(finished):
-        for status, response in operation.get("responses", {}).items():
-            if "content" in response and status == "200":
-                response["content"] = _json_first(response["content"])
     _describe_defaults(finished)
     _drop_unused_schemas(finished)
     return finished
@@ -44,11 +40,6 @@ def _use_what_is_configured(document: dict[str, Any], templates: TemplateSet, mo
     operation["responses"]["200"]["content"][JSON_TYPE]["example"]["model"] = models.shown_for(template)
     for name in NAMING_A_MODEL:
         document["components"]["schemas"][name]["properties"]["model"]["examples"] = [models.default]
-
-
-def _json_first(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Generators take the first type that they know."""
-    return dict(sorted(content.items(), key=lambda item: item[0] != JSON_TYPE))
 
 
 def _describe_defaults(document: dict[str, Any]) -> None:
