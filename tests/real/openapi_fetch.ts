@@ -6,7 +6,7 @@ declare const process: { argv: string[] };
 
 const baseUrl = process.argv[2];
 // Without "stream", answers are JSON.
-const client = createClient<paths, "application/json">({ baseUrl });
+const client = createClient<paths, "application/json" | "application/problem+json">({ baseUrl });
 const streams = createClient<paths, "text/event-stream">({ baseUrl });
 
 const plain = await client.POST("/api/v1/generate", { body: { template_id: "basic_chat", input: "Hi" } });
