@@ -26,6 +26,9 @@ test-quick: $(VENV)/.dev ## While you work: every check, and the fast tests, in 
 	$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest $(TOGETHER) -m "not slow" $(QUICK)
 
+test-real: $(VENV)/.dev ## Tests that download packages of npm when they run (they need npm, node and the registry)
+	TEST_REAL=1 $(BIN)/python -m pytest tests/real
+
 check: $(VENV)/.dev ## Lint, format, types, import contracts (no tests)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -72,4 +75,4 @@ $(VENV)/.dev: requirements-dev.lock | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help run test test-quick check fuzz soak docs audit bench bench-cost lock clean
+.PHONY: help run test test-quick test-real check fuzz soak docs audit bench bench-cost lock clean

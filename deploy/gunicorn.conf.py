@@ -32,7 +32,8 @@ settings = Settings.load_or_exit(os.environ)
 bind = [f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"]
 workers = settings.web_concurrency
 # Most of the time is spent waiting for the provider: see docs/decisions/0001-gevent-workers.md.
-worker_class = "llm_service.adapters.runtime.worker.Worker"
+# This one is gunicorn's, with the service's own error answers and limits on how long a caller may be waited for.
+worker_class = "llm_service.bootstrap.gunicorn_worker.Worker"
 worker_connections = 4000
 backlog = 2048
 keepalive = 5

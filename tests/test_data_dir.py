@@ -1,6 +1,8 @@
 """APP_DATA_DIR: what is in it, and that databases which share it never share what belongs to one of them."""
 
+import os
 import stat
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -9,7 +11,14 @@ import pytest
 from llm_service.adapters.sql.sqlite.database import sqlite_path
 from llm_service.bootstrap.build import build_services
 from llm_service.bootstrap.errors import StartError
-from llm_service.bootstrap.resources import kept_prompts, open_data_folder, open_database, open_spool, signing_secret
+from llm_service.bootstrap.resources import (
+    kept_prompts,
+    load_templates,
+    open_data_folder,
+    open_database,
+    open_spool,
+    signing_secret,
+)
 from llm_service.bootstrap.settings import Settings
 from llm_service.bootstrap.start_checks import check_start
 from llm_service.core.generation.model import Status
@@ -42,6 +51,38 @@ def test_where_the_files_are(environ: dict[str, str], tmp_path: Path, monkeypatc
     assert settings.database_path == (tmp_path / "db/x.db" if "DATABASE_URL" in environ else folder / "llm_service.db")
     assert open_data_folder(settings) == folder
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.fixture(name="usual_umask")
+def _usual_umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("usual_umask")
+def test_only_their_owner_reads_the_files(tmp_path: Path) -> None:
+    """In a folder that others may read, which an operator made."""
+    tmp_path.chmod(0o755)
+    settings = settings_for(DATABASE_URL=f"sqlite:///{tmp_path}/x.db")
+    with closing(Stores(open_database(settings))) as store:
+        store.start(generation(1))
+        open_spool(settings).add(completed(generation(1)))
+        signing_secret(settings)
+        load_templates(settings, kept=kept_prompts(settings))
+        modes = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in tmp_path.iterdir()}
+    assert {"x.db", "x.db-wal", "x.db-shm", "x.db.spool", "secret_key", "last_good_prompts.json"} <= modes.keys()
+    assert set(modes.values()) == {"0o600"}, modes
+
+
+@pytest.mark.usefixtures("usual_umask")
+def test_a_database_keeps_the_mode_that_its_operator_gave_it(tmp_path: Path) -> None:
+    settings = settings_for(DATABASE_URL=f"sqlite:///{tmp_path}/x.db")
+    open_database(settings).close()
+    (tmp_path / "x.db").chmod(0o640)
+    with closing(Stores(open_database(settings))) as store:
+        store.start(generation(1))
+        assert {oct(stat.S_IMODE((tmp_path / name).stat().st_mode)) for name in ("x.db", "x.db-wal")} == {"0o640"}
 
 
 @pytest.mark.parametrize("url", ["sqlite:///a/x.db", "sqlite:////tmp/a b%20c/x.db", "sqlite:///é:y/x.db"])

@@ -109,6 +109,7 @@ def _services(settings: Settings, database: Database) -> Services:
         collaborators=Collaborators(registry, recorder, cache, prices, clock, reporter, make_id),
         settings=bounds,
         limiter=limiter,
+        space=database.space,
     )
     running = RunningGenerations(registry, stores.generations, stores.remote, recorder, clock)
     keyring = Keyring(SqlKeys(database), clock, secrets.token_bytes)
@@ -129,6 +130,7 @@ def _services(settings: Settings, database: Database) -> Services:
         keyring=keyring,
         sessions=sessions,
         failed_logins=failed_logins,
+        space=database.space,
         clock=clock,
         reporter=reporter,
         history_days=settings.history_days,

@@ -8,6 +8,7 @@ from typing import Any
 
 from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.adapters.runtime.background import Ticker
+from llm_service.adapters.sql.sqlite.disk_space import DiskSpace
 from llm_service.core.access.failed_logins import FailedLoginThrottle
 from llm_service.core.access.keyring import Keyring
 from llm_service.core.access.sessions import Sessions
@@ -34,6 +35,9 @@ TEMPLATES_S = 0.5
 # A cache is empty everywhere within a second, and a key's last use is known to the minute.
 CACHE_POLL_S = 0.8
 KEY_USES_S = 20
+SPACE_S = 5
+# A stream ends within four seconds after its key: a silent one looks every two seconds.
+KEY_WATCH_S = 2
 DAY_S = 24 * 3600
 
 
@@ -51,6 +55,7 @@ class Housekeeping:
     keyring: Keyring
     sessions: Sessions
     failed_logins: FailedLoginThrottle
+    space: DiskSpace
     clock: Clock
     reporter: Reporter
     history_days: int
@@ -68,6 +73,8 @@ class Housekeeping:
         for recent in self.recent:
             ticker.every(EXPIRE_S, recent.expire)
         ticker.every(KEY_USES_S, skip_if_storage_down(self.keyring.save_last_used))
+        ticker.every(SPACE_S, self.space.look)
+        ticker.every(KEY_WATCH_S, skip_if_storage_down(self.keyring.watches.look))
         ticker.every(PRUNE_S, skip_if_storage_down(self.sessions.prune))
         ticker.every(PRUNE_S, skip_if_storage_down(self.failed_logins.prune))
 

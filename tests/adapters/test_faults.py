@@ -72,6 +72,30 @@ def test_a_full_disk_is_said_before_anything_is_paid_and_reading_goes_on(
     assert client.post(GENERATE, json={**BODY, "input": "again"}).status_code == 200
 
 
+def test_a_nearly_full_disk_is_said_before_anything_is_paid(
+    make_app: MakeApp, small_disk: Path, upstream: Upstream
+) -> None:
+    """Less than 64 MiB are free: SQLite could still write, but perhaps not what comes back."""
+    app = make_app(
+        DATABASE_URL=f"sqlite:///{small_disk}/h.db", OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal"
+    )
+    client = app.test_client()
+    stored = client.post(GENERATE, json=BODY).get_json()
+    (small_disk / "filler").write_bytes(b"x" * 30 * 2**20)
+    refresh = {"Cache-Control": "no-store"}
+    until(lambda: client.post(GENERATE, json=BODY, headers=refresh).status_code == 503)
+    before = len(upstream.calls)
+    for stream in (False, True):
+        response = client.post(GENERATE, json={**BODY, "input": "another", "stream": stream})
+        assert (response.status_code, response.get_json()["error"]) == (503, "storage-full")
+    assert len(upstream.calls) == before
+    again = client.post(GENERATE, json=BODY)
+    assert (again.status_code, again.get_json()["cached"]) == (200, True), "that costs nothing"
+    assert client.get(f"{HISTORY}/{stored['request_id']}").status_code == 200
+    (small_disk / "filler").unlink()
+    assert client.post(GENERATE, json={**BODY, "input": "again"}).status_code == 200
+
+
 def test_a_read_only_disk_stops_the_start_with_path_and_owner(tmp_path: Path, small_disk: Path) -> None:
     migrate(f"sqlite:///{small_disk}/h.db")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)

@@ -183,11 +183,32 @@ def test_bodies_that_are_json_but_wrong(client: FlaskClient, body: bytes) -> Non
         ({"Content-Type": "application/json", "Accept": "application/xml"}, 406, "not-acceptable"),
         ({"Content-Type": "application/json; charset=UTF-8"}, 200, None),
         ({"Content-Type": "application/json", "Accept": "text/html, */*;q=0.1"}, 200, None),
+        ({"Content-Type": "application/json", "Accept": "application/json; charset=utf-8"}, 200, None),
+        ({"Content-Type": "application/json", "Accept": "APPLICATION/JSON;Charset=UTF-8;q=0.5"}, 200, None),
+        ({"Content-Type": "application/json", "Accept": 'text/html, application/json;profile="a,b"'}, 200, None),
+        ({"Content-Type": "application/json", "Accept": "application/*;q=0.1"}, 200, None),
+        ({"Content-Type": "application/json", "Accept": "text/event-stream"}, 200, None),
+        ({"Content-Type": "application/json", "Accept": "application/problem+json"}, 200, None),
+        ({"Content-Type": "application/json", "Accept": ""}, 200, None),
+        ({"Content-Type": "application/json", "Accept": "*/*, application/json;version=2;q=0"}, 200, None),
+        ({"Content-Type": "application/json", "Accept": "text/csv"}, 406, "not-acceptable"),
+        ({"Content-Type": "application/json", "Accept": "application/json;q=0"}, 406, "not-acceptable"),
+        ({"Content-Type": "application/json", "Accept": "*/*;q=0"}, 406, "not-acceptable"),
+        ({"Content-Type": "application/json", "Accept": "json"}, 406, "not-acceptable"),
     ],
 )
 def test_headers_of_the_request(client: FlaskClient, headers: dict[str, str], status: int, error: str | None) -> None:
     response = client.post(URL, data=json.dumps(BODY), headers=headers)
     assert (response.status_code, response.get_json().get("error")) == (status, error)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br, gzip", "x"])
+def test_a_refused_coding_says_which_are_taken(client: FlaskClient, coding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    response = client.post(URL, data=json.dumps(BODY), headers=headers)
+    assert (response.status_code, response.headers["Accept-Encoding"]) == (415, "identity")
+    other = client.post(URL, data=json.dumps(BODY), headers={"Content-Type": "text/plain"})
+    assert (other.status_code, "Accept-Encoding" in other.headers) == (415, False)
 
 
 def test_a_body_that_is_too_large(client: FlaskClient) -> None:

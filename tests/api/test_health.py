@@ -1,4 +1,7 @@
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -7,7 +10,9 @@ from flask.testing import FlaskClient
 from llm_service import __version__
 from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.app import create_app, services_of
-from tests.support.constants import SHIPPED
+from llm_service.core.access.keys import with_checksum
+from tests.support.constants import ROOT, SHIPPED
+from tests.support.keys import bearer, make_key
 from tests.support.requests import BODY, GENERATE
 
 
@@ -41,6 +46,9 @@ def test_degraded_while_the_key_is_refused(upstream_app: Flask) -> None:
     assert client.get("/api/v1/ready").get_json()["status"] == "ready"
 
 
+INVALID = with_checksum("llms_" + "0" * 12 + "_" + "0" * 43)
+
+
 class UnreachableCache(MemoryCache):
     """As a shared cache whose server is away."""
 
@@ -56,6 +64,29 @@ def test_degraded_while_the_cache_is_away(app: Flask) -> None:
     assert response.get_json()["checks"] == {
         "database": "ok", "cache": "unreachable", "templates": "ok", "provider": "ok"
     }  # fmt: skip
+
+
+def test_strangers_get_words_and_callers_with_a_key_the_details(make_app: Callable[..., Flask], tmp_path: Path) -> None:
+    folder = tmp_path / "prompts"
+    shutil.copytree(ROOT / "prompts", folder)
+    app = make_app(APP_AUTH="required", APP_PROMPTS_DIR=str(folder))
+    (folder / "secret_plan_v1.prompty").write_text("---\nnome: Plan\n---\n")
+    services_of(app).template_registry.refresh()
+    services = replace(services_of(app), cache=UnreachableCache(ttl_s=1, max_entries=0, max_bytes=0))
+    client = create_app(app.config["SETTINGS"], services=services).test_client()
+    headers = bearer(make_key(app, scopes=("generate",))[0])
+    for stranger in ({}, {"Authorization": f"Bearer {INVALID}"}, {"Cookie": "session=" + "0" * 64}):
+        response = client.get("/api/v1/ready", headers=stranger)
+        assert (response.status_code, response.get_json()) == (
+            200,
+            {
+                "status": "degraded",
+                "checks": {"database": "ok", "cache": "failing", "templates": "failing", "provider": "ok"},
+            },
+        )
+    checks = client.get("/api/v1/ready", headers=headers).get_json()["checks"]
+    assert checks["cache"] == "unreachable"
+    assert "secret_plan_v1.prompty:" in checks["templates"]
 
 
 def test_status(client: FlaskClient) -> None:

@@ -163,6 +163,28 @@ def test_export(client: FlaskClient) -> None:
     assert client.get(f"{URL}/export?format=jsonl").data == b""
 
 
+@pytest.mark.parametrize(
+    ("accept", "path", "status"),
+    [
+        ("text/csv", "/export?format=csv", 200),
+        ("text/csv; header=present", "/export?format=csv", 200),
+        ("application/jsonl", "/export?format=jsonl", 200),
+        ("application/json;charset=utf-8", "/export", 200),
+        ("text/html", "/export", 406),
+        ("text/csv", "", 406),
+        ("application/json; charset=utf-8", "", 200),
+        ("text/plain; charset=utf-8", "/{}/output.txt", 200),
+        ("application/json", "/{}/output.txt", 200),
+        ("text/event-stream", "/{}/events", 200),
+        ("text/csv", "/{}/events", 406),
+    ],
+)
+def test_each_address_accepts_its_own_types(client: FlaskClient, accept: str, path: str, status: int) -> None:
+    (request_id,) = ask(client)
+    response = client.get(URL + path.format(request_id), headers={"Accept": accept})
+    assert response.status_code == status
+
+
 def test_export_as_lines(client: FlaskClient) -> None:
     ids = ask(client, 3)
     response = client.get(f"{URL}/export?format=jsonl")

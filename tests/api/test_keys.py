@@ -21,6 +21,7 @@ from tests.support.keys import KeyClient, bearer, signed_in, token_of
 from tests.support.keys import make_key as key_of
 from tests.support.logs import logged
 from tests.support.requests import BODY, GENERATE
+from tests.support.upstream import Upstream
 
 STATUS = "/api/v1/status"
 
@@ -271,3 +272,35 @@ def test_what_happens_at_the_doors_is_logged_with_ids_and_without_secrets(closed
     assert all(entry["client"] == "127.0.0.1" and entry["request_id"] and entry["route"] for entry in mine)
     for secret in (text, wrong, text[18:61]):
         assert [line for line in events if secret in line] == []
+
+
+@pytest.mark.parametrize("model", ["tokens-200-5", "slow-40"])
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+def test_a_stream_ends_soon_after_its_key(
+    make_app: Callable[..., Flask], upstream: Upstream, model: str, end: str
+) -> None:
+    """Each would go on for forty seconds: with steady text, or in silence."""
+    app = make_app(APP_AUTH="required", OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL=model)
+    keyring = services_of(app).keyring
+    expires_ms = services_of(app).clock.now_ms() + 3000 if end == "expired" else None
+    text, key = key_of(app, "alice", expires_ms=expires_ms)
+    _, other = key_of(app, "alice")
+    response = app.test_client().post(GENERATE, json={**BODY, "stream": True}, headers=bearer(text))
+    chunks: Any = iter(response.response)
+    request_id = json.loads(next(chunks).decode().split("data: ")[1])["request_id"]
+    page = app.test_client().get(f"/generate/{request_id}/events", headers=bearer(text))
+    assert len(keyring.watches) == 2
+    keyring.revoke(other.key_id)  # another key of the same owner
+    if end == "revoked":
+        keyring.revoke(key.key_id)
+    *_, last = b"".join(chunks).decode().strip().split("\n\n")
+    name, _, data = last.split("\n")
+    assert (name, json.loads(data.removeprefix("data: "))["error"]) == ("event: error", "not-authenticated")
+    fragment = page.get_data(as_text=True).rsplit("\n\n", 2)[-2]
+    assert "Your API key was revoked or has expired." in fragment
+    assert 'id="recent"' not in fragment
+    response.close()
+    page.close()
+    assert len(keyring.watches) == 0
+    (row,) = services_of(app).history.page("alice", limit=10).items
+    assert row.status.value == "running", "long before its end"

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jsonschema
@@ -14,6 +15,7 @@ from openapi_spec_validator import validate
 from llm_service.web.api.template_operations import PATTERN
 from tests.support.constants import ROOT
 from tests.support.requests import BODY, GENERATE
+from tests.support.upstream import Upstream
 
 TYPED = re.compile(r"/api/v1/templates/[a-z0-9_]+/generate")
 GOLDEN = ROOT / "tests" / "golden" / "openapi.json"
@@ -103,3 +105,79 @@ def test_answers_are_as_documented(client: FlaskClient, document: dict[str, Any]
 def test_the_documented_examples_work(client: FlaskClient, document: dict[str, Any]) -> None:
     content = document["paths"][GENERATE]["post"]["requestBody"]["content"]["application/json"]
     assert client.post(GENERATE, json=content["example"]).status_code == 200
+
+
+# -- what generators of clients need
+
+
+def everything(value: Any) -> Iterator[dict[str, Any]]:
+    """Each object of the document."""
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from everything(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from everything(inner)
+
+
+def test_generators_find_json_first(document: dict[str, Any]) -> None:
+    """They take the first type that they know."""
+    several = 0
+    for path, method, operation in operations(document):
+        content = list(operation["responses"]["200"].get("content", [])) if "200" in operation["responses"] else []
+        if len(content) > 1:
+            several += 1
+            assert content[0] == "application/json", (path, method)
+    assert several > 10
+
+
+def test_event_streams_are_text(document: dict[str, Any]) -> None:
+    streams = [part["text/event-stream"] for part in everything(document["paths"]) if "text/event-stream" in part]
+    assert len(streams) > 10
+    assert {stream["schema"]["type"] for stream in streams} == {"string"}
+
+
+def test_no_schema_is_unused(document: dict[str, Any]) -> None:
+    used = {part["$ref"] for part in everything(document) if isinstance(part.get("$ref"), str)}
+    assert {f"#/components/schemas/{name}" for name in document["components"]["schemas"]} == {
+        reference for reference in used if "/schemas/" in reference
+    }
+
+
+def test_what_has_a_default_may_be_omitted(document: dict[str, Any]) -> None:
+    """A `default` in a schema makes openapi-typescript demand the value of every caller: it is text here."""
+    schemas = document["components"]["schemas"]
+    bodies = {name: schema for name, schema in schemas.items() if name.endswith(("Request", "Parameters"))}
+    assert len(bodies) > 10
+    for name, schema in bodies.items():
+        assert not any("default" in part for part in everything(schema["properties"])), name
+        assert "stream" not in schema.get("required", ())
+        if "stream" in schema["properties"]:
+            assert schema["properties"]["stream"]["description"].endswith("Default: `false`.")
+    tone = schemas["BasicChatV1Parameters"]
+    assert "tone" not in tone.get("required", ())
+    assert "Default: `" in tone["properties"]["tone"]["description"]
+
+
+def test_examples_work_with_the_configured_model_and_prompts(
+    make_app: Callable[..., Flask], upstream: Upstream
+) -> None:
+    prompts = str(ROOT / "tests" / "prompts")
+    app = make_app(OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal", APP_PROMPTS_DIR=prompts)
+    client = app.test_client()
+    document = client.get("/openapi.json").get_json()
+    tried = 0
+    for path, _, operation in operations(document):
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+        if "{" not in path and "example" in content:
+            model = document["components"]["schemas"]["GenerateRequest"]["properties"]["model"]["examples"][0]
+            response = client.post(path, json={**content["example"], "model": model})
+            assert response.status_code in (200, 502), (
+                path,
+                response.get_json(),
+            )  # a typed answer is not the upstream's
+            assert response.get_json().get("error") in (None, "invalid-output")
+            tried += 1
+    assert tried == 3
+    assert "gpt-4o-mini" not in json.dumps(document["components"]["schemas"]["GenerateRequest"])

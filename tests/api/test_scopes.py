@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 
 from llm_service.app import services_of
 from llm_service.core.access.caller import Scope
 from llm_service.web.security.permissions import ROUTE_PERMISSIONS, Access
 from tests.support.constants import OWN_PAGE
-from tests.support.keys import KeyClient, make_key, signed_in, token_of
+from tests.support.keys import KeyClient, bearer, make_key, signed_in, token_of
 from tests.support.requests import BODY, GENERATE
 
 VALUES = {
@@ -123,15 +122,19 @@ def test_a_key_that_may_only_generate_sees_its_answer_and_no_history(closed: Fla
     assert "canary-own" not in browser.post("/generate/answer", data={**form, "input": "other"}, headers=OWN_PAGE).text
 
 
-def test_what_a_scope_opens_is_in_the_document(client: FlaskClient) -> None:
-    document = client.get("/openapi.json").get_json()
+@pytest.mark.parametrize("auth", ["auto", "required"])
+def test_what_a_scope_opens_is_in_the_document(make_app: Callable[..., Flask], auth: str) -> None:
+    """On loopback, where no key is needed, it says that a key may be omitted."""
+    app = make_app(APP_AUTH=auth)
+    document = app.test_client().get("/openapi.json", headers=bearer(make_key(app)[0])).get_json()
+    keyless: list[dict[str, list[str]]] = [{}] if auth == "auto" else []
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     paths = document["paths"]
-    assert paths[GENERATE]["post"]["security"] == [{"bearer": ["generate"]}]
-    assert paths["/api/v1/templates/basic_chat_v1/generate"]["post"]["security"] == [{"bearer": ["generate"]}]
-    assert paths["/api/v1/history/{request_id}"]["delete"]["security"] == [{"bearer": ["history"]}]
-    assert paths["/api/v1/cache"]["delete"]["security"] == [{"bearer": ["admin"]}]
-    assert paths["/api/v1/templates"]["get"]["security"] == [{"bearer": []}]
+    assert paths[GENERATE]["post"]["security"] == [{"bearer": ["generate"]}, *keyless]
+    assert paths["/api/v1/templates/basic_chat_v1/generate"]["post"]["security"] == [{"bearer": ["generate"]}, *keyless]
+    assert paths["/api/v1/history/{request_id}"]["delete"]["security"] == [{"bearer": ["history"]}, *keyless]
+    assert paths["/api/v1/cache"]["delete"]["security"] == [{"bearer": ["admin"]}, *keyless]
+    assert paths["/api/v1/templates"]["get"]["security"] == [{"bearer": []}, *keyless]
     assert paths["/api/v1/health"]["get"]["security"] == []
     for methods in paths.values():
         for operation in (methods[name] for name in methods if name != "parameters"):

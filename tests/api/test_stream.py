@@ -11,6 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.app import services_of
+from llm_service.core.access.key_watch import KeyWatch
 from llm_service.core.errors import Cancelled, ServiceError
 from llm_service.core.generation.model import Delta
 from llm_service.web.api.events import MAX_START_DELAY_S
@@ -136,10 +137,13 @@ def test_joining_with_and_without_a_last_event_id(client: FlaskClient) -> None:
     address = f"/api/v1/history/{request_id}/events"
     whole = parse(client.get(address).response)
     assert (whole[0][0], text_of(whole), whole[-1][0]) == ("start", "word " * 20, "done")
-    for last in (0, 1, 7, 99, 100, 101, 4000):
+    for last in (0, 1, 7, 99, 100):
         rest = parse(client.get(address, headers={"Last-Event-ID": str(last)}).response)
         assert text_of(rest) == ("word " * 20)[last:]
         assert (rest[0][0] != "start", rest[-1][:2]) == (True, ("done", 101))
+    for last in (101, 4000):
+        nothing = client.get(address, headers={"Last-Event-ID": str(last)})
+        assert (nothing.status_code, nothing.data) == (204, b""), "an EventSource would connect again for ever"
     assert parse(client.get(address, headers={"Last-Event-ID": "none"}).response)[-1][0] == "done"
     list(chunks)
     assert client.get("/api/v1/history/nope/events").status_code == 404
@@ -160,6 +164,8 @@ def test_cancel(client: FlaskClient, upstream: Upstream) -> None:
     until(lambda: services_of(client.application).providers.state().in_flight == 0)
     replay = parse(client.get(f"/api/v1/history/{request_id}/events").response)
     assert (replay[-1][0], replay[-1][2]["error"], text_of(replay)) == ("error", "cancelled", row["output"])
+    last = {"Last-Event-ID": str(replay[-1][1])}
+    assert client.get(f"/api/v1/history/{request_id}/events", headers=last).status_code == 204, "also after an error"
 
 
 def test_a_plain_caller_of_a_cancelled_one_gets_409(app: Flask) -> None:
@@ -240,19 +246,48 @@ def test_a_key_belongs_to_one_body(client: FlaskClient) -> None:
     assert (other.status_code, other.get_json()["error"]) == (422, "idempotency-mismatch")
 
 
-def test_a_key_under_way_is_a_conflict(app: Flask) -> None:
+def test_a_stream_with_a_key_under_way_is_joined(app: Flask, upstream: Upstream) -> None:
     client = app.test_client()
-    subscription = client.post(URL, json=asked(model="slow-3"), headers={"Idempotency-Key": "k"})
-    again = client.post(URL, json=asked(model="slow-3"), headers={"Idempotency-Key": "k"})
-    assert (again.status_code, again.get_json()["error"]) == (409, "idempotency-conflict")
-    assert int(again.headers["Retry-After"]) >= 1
-    subscription.close()  # its caller dies; the generation goes on, because the caller said that it would ask again
-    began = time.monotonic()
-    while (again := client.post(URL, json=asked(model="slow-3"), headers={"Idempotency-Key": "k"})).status_code == 409:
-        assert time.monotonic() - began < 60
-        time.sleep(0.05)
-    assert again.headers["Idempotency-Replayed"] == "true"
-    assert parse(again.response)[-1][0] == "done"
+    before = len(upstream.calls_of(SLOW))
+    first = client.post(URL, json=asked(model=SLOW), headers={"Idempotency-Key": "k"})
+    started = parse([next(iter(first.response))])[0][2]
+    again = client.post(URL, json=asked(model=SLOW), headers={"Idempotency-Key": "k"})
+    assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
+    assert "Cache-Status" not in again.headers
+    other = client.post(URL, json=asked(model=SLOW, input="Another"), headers={"Idempotency-Key": "k"})
+    assert (other.status_code, other.get_json()["error"]) == (422, "idempotency-mismatch")
+    first.close()  # its caller dies; the generation goes on, because the caller said that it would ask again
+    events = parse(again.response)
+    assert events[0][2] == started, "the first request's id"
+    assert (text_of(events), events[-1][0]) == ("word " * 20, "done")
+    assert events[-1][2]["request_id"] == started["request_id"]
+    assert len(upstream.calls_of(SLOW)) == before + 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_key_under_way_in_another_process_is_joined(
+    app: Flask, make_app: Callable[..., Flask], upstream: Upstream, stream: bool
+) -> None:
+    other = make_app(OPENAI_API_KEY=KEY_CANARY, OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL=SLOW)
+    before = len(upstream.calls_of(SLOW))
+    headers, body = {"Idempotency-Key": "k"}, asked(model=SLOW, stream=stream)
+    answers: list[Any] = []
+    first = threading.Thread(
+        target=lambda: answers.append(app.test_client().post(URL, json=body, headers=headers).data)
+    )
+    first.start()
+    until(lambda: len(upstream.calls_of(SLOW)) == before + 1)
+    again = other.test_client().post(URL, json=body, headers=headers)
+    assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
+    ends = [parse([data])[-1][2] if stream else json.loads(data) for data in (again.data, *_joined(first, answers))]
+    assert ends[0] == ends[1]
+    assert ends[0]["output"] == "word " * 20
+    assert len(upstream.calls_of(SLOW)) == before + 1
+
+
+def _joined(thread: threading.Thread, answers: list[Any]) -> list[Any]:
+    thread.join(10)
+    return answers
 
 
 def test_a_failed_request_runs_again(upstream_app: Flask, upstream: Upstream) -> None:
@@ -273,23 +308,37 @@ def test_keys_that_are_none(client: FlaskClient, key: str) -> None:
 
 def test_many_at_once_with_one_key_make_one_call(app: Flask, upstream: Upstream) -> None:
     before = len(upstream.calls_of("slow-1"))
-    statuses: list[int] = []
+    answers: list[Any] = []
 
     def call() -> None:
-        response = keyed(app.test_client(), "k", model="slow-1", input="Once")
-        statuses.append(response.status_code)
+        answers.append(keyed(app.test_client(), "k", model="slow-1", input="Once"))
 
     callers = [threading.Thread(target=call) for _ in range(30)]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join(10)
-    assert (statuses.count(200), statuses.count(409)) == (1, 29)
+    assert [answer.status_code for answer in answers] == [200] * 30
+    assert len({answer.data for answer in answers}) == 1
+    assert sum("Idempotency-Replayed" in answer.headers for answer in answers) == 29
     assert len(upstream.calls_of("slow-1")) == before + 1
     assert len(app.test_client().get("/api/v1/history").get_json()["items"]) == 1
 
 
+def test_who_joined_gets_the_error_of_the_first(client: FlaskClient) -> None:
+    both = [client.post(URL, json=asked(model="tokens-100-5"), headers={"Idempotency-Key": "k"}) for _ in "ab"]
+    chunks = [iter(response.response) for response in both]
+    first, second = (parse([next(each)])[0][2]["request_id"] for each in chunks)
+    assert first == second
+    client.post(f"/api/v1/history/{first}/cancel")
+    ends = [parse(list(each))[-1] for each in chunks]
+    assert [(name, problem["error"]) for name, _, problem in ends] == [("error", "cancelled")] * 2
+
+
 # -- what a stream does while nothing comes
+
+
+VALID = KeyWatch(None, lambda watch: None)
 
 
 class Scripted:
@@ -307,16 +356,16 @@ class Scripted:
 
 def test_a_silent_stream_pings_within_ten_seconds() -> None:
     silence = [None] * round(10 / DISCONNECT_CHECK_S)
-    heard = list(subscription_events(Scripted(*silence, Delta("a"), Cancelled("stopped")), lambda: False))  # type: ignore[arg-type]
+    heard = list(subscription_events(Scripted(*silence, Delta("a"), Cancelled("stopped")), lambda: False, VALID))  # type: ignore[arg-type]
     assert heard[0] is None
     assert heard[1] == Delta("a")
     assert isinstance(heard[2], Cancelled)
 
 
 def test_who_is_gone_gets_nothing_more() -> None:
-    assert list(subscription_events(Scripted(None, Delta("a")), lambda: True)) == []  # type: ignore[arg-type]
+    assert list(subscription_events(Scripted(None, Delta("a")), lambda: True, VALID)) == []  # type: ignore[arg-type]
 
 
 def test_a_bug_ends_a_stream_with_an_error_too() -> None:
-    heard = list(subscription_events(Scripted(Delta("a"), ZeroDivisionError()), lambda: False))  # type: ignore[arg-type]
+    heard = list(subscription_events(Scripted(Delta("a"), ZeroDivisionError()), lambda: False, VALID))  # type: ignore[arg-type]
     assert [type(event) for event in heard] == [Delta, ServiceError]

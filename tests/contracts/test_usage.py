@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.clock import HOUR_MS
 from llm_service.core.generation.model import Generation, Status
+from llm_service.core.usage.reports import UsageReports
 from llm_service.core.usage.sums import GroupBy, UsageLine, UsageSums, bucket_of, total_of
 from llm_service.core.usage.tokens import Usage
 from tests.support.builders import MORNING, USAGE, paid, spared
@@ -122,6 +124,20 @@ def test_a_time_begins_with_its_first_hour_and_ends_before_its_last(stores: Stor
     first = MORNING // HOUR_MS
     assert keys(stores.usage.lines("alice", GroupBy.HOUR, first + 1, first + 3)) == {(first + 1,): 1, (first + 2,): 1}
     assert keys(stores.usage.lines("alice", GroupBy.HOUR, first + 3, None)) == {(first + 3,): 1}
+
+
+@pytest.mark.parametrize("group_by", [GroupBy.DAY, GroupBy.MODEL])
+@pytest.mark.parametrize("inside_ms", [0, 1, HOUR_MS // 2, HOUR_MS - 1])
+def test_neighbouring_periods_count_nothing_twice(stores: Stores, group_by: GroupBy, inside_ms: int) -> None:
+    """Wherever in an hour the one ends and the other begins."""
+    store(stores, *(paid(number, created_ms=MORNING + number * HOUR_MS // 4) for number in range(40)))
+    reports = UsageReports(stores.usage)
+    ends = [MORNING - HOUR_MS, *(MORNING + hour * HOUR_MS + inside_ms for hour in (1, 2, 5)), MORNING + 20 * HOUR_MS]
+    parts = [reports.report("alice", group_by, since, until).total for since, until in pairwise(ends)]
+    whole = reports.report("alice", group_by, ends[0], ends[-1]).total
+    assert whole.requests == 40
+    assert [part.requests for part in parts] == [4, 4, 12, 20]
+    assert sum(part.cost_usd for part in parts) == whole.cost_usd
 
 
 def test_latencies_are_those_of_their_line(stores: Stores) -> None:

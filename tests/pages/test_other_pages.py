@@ -49,6 +49,20 @@ def test_the_history_is_searched(client: FlaskClient) -> None:
     assert client.get("/history?status=nope").status_code == 422
 
 
+@pytest.mark.shared_app
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/history", "/history/rows", "/history/export.json", "/usage", "/templates", "/templates/basic_chat", "/status",
+     "/problems/csrf", "/docs", "/login"],
+)  # fmt: skip
+def test_pages_ignore_what_others_add_to_their_links(client: FlaskClient, path: str) -> None:
+    with client.get(f"{path}?utm_source=mail&fbclid=1&fbclid=2&%00=1") as response:
+        assert response.status_code == client.get(path).status_code
+        assert response.status_code < 400
+    with client.get("/history?q=a&q=b") as response:
+        assert response.status_code == 422, "this one is known, and what it means is not"
+
+
 @pytest.mark.parametrize("format", ["json", "jsonl", "csv"])
 def test_exports_keep_the_filters(client: FlaskClient, format: str) -> None:
     ask(client, "first words")

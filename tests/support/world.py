@@ -9,6 +9,7 @@ from llm_service.adapters.memory.single_flight import MemorySingleFlight
 from llm_service.adapters.providers.echo import EchoProvider
 from llm_service.adapters.providers.retry import ResilientProvider
 from llm_service.adapters.runtime.background import make_spawn
+from llm_service.adapters.sql.sqlite.disk_space import DiskSpace
 from llm_service.core.access.caller import LOCAL
 from llm_service.core.generation.bulkhead import Bulkhead
 from llm_service.core.generation.in_flight import Collaborators, GenerationResult
@@ -87,6 +88,7 @@ class World:
         counted: FakeLimits | None = None,
         prices: Prices | None = None,
         spawn: Spawn | None = None,
+        space: DiskSpace | None = None,
         **settings: object,
     ) -> None:
         self.provider = provider
@@ -122,6 +124,7 @@ class World:
             ),
             settings=bounds,
             limiter=Limiter(limits, prices, self.clock, everyone=bounds.everyone, expire_s=130),
+            space=space or DiskSpace(ROOT),
         )
 
     def _make_id(self) -> str:

@@ -6,11 +6,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
+from http.client import parse_headers
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from llm_service.web.http.connection import READ_TIMEOUT_S
+from llm_service.web.http.hooks import HEADERS
 from tests.support.processes import Server, serving
 
 POST = "POST /api/v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -89,6 +92,7 @@ def health(server: Server) -> int:
 def test_what_is_no_http_is_refused(server: Server, number: int, name: str, request_text: str, expected: int) -> None:
     status, data = ask(server, request_text)
     assert status == expected, (number, name, data[:300])
+    assert_problem(status, data)
     assert data.count(b"HTTP/1.1") <= 1, "what follows is not another request"
     assert b"Traceback" not in data
     assert health(server) == 200
@@ -127,6 +131,28 @@ def test_who_sends_all_of_a_refused_body_gets_the_answer(
             data += piece
     assert status_of(data) == status
     assert json.loads(data.partition(b"\r\n\r\n")[2])["status"] == status
+
+
+def assert_problem(status: int, data: bytes) -> None:
+    """Also where gunicorn answers and the app is not asked."""
+    head, _, body = data.partition(b"\r\n\r\n")
+    headers, problem = parse_headers(BytesIO(head.partition(b"\r\n")[2] + b"\r\n\r\n")), json.loads(body)
+    assert headers["Content-Type"] == "application/problem+json"
+    assert (problem["status"], headers["X-Request-ID"]) == (status, problem["request_id"])
+    assert problem["type"] == f"/problems/{problem['error']}"
+    for name, value in (*HEADERS, ("Cache-Control", "no-store")):
+        assert headers.get_all(name) == [value]
+
+
+def test_what_gunicorn_refuses_is_not_quoted(server: Server) -> None:
+    """Neither in the answer nor in the log: it may be a key."""
+    canary = "llms_canary_in_a_bad_header"
+    for request in (f"{GET}{LOCAL}Authorization : Bearer {canary}\r\n\r\n", f"{canary}\r\n\r\n"):
+        status, data = ask(server, request)
+        assert status == 400
+        assert_problem(status, data)
+        assert canary.encode() not in data
+    assert canary not in server.log.read_text()
 
 
 def resident_kb(server: Server) -> int:

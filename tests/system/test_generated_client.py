@@ -11,10 +11,12 @@ from tests.support.processes import Server, serving
 
 CALL = """
 from client import Client
+from client.api.generate import generate
+from client.api.history import join_generation
 from client.api.templates import basic_chat_v1, classify_v1, summarize_v1
 from client.models import (
     BasicChatV1Parameters, BasicChatV1ParametersTone, BasicChatV1Request, ClassifyV1Parameters, ClassifyV1Request,
-    SummarizeV1Request,
+    GenerateRequest, SummarizeV1Request,
 )
 
 client = Client(base_url=BASE)
@@ -24,6 +26,9 @@ answer = basic_chat_v1.sync(client=client, body=BasicChatV1Request("Hi", paramet
 print(answer.system_prompt)
 sorted_ = classify_v1.sync(client=client, body=ClassifyV1Request("Hi", ClassifyV1Parameters(labels=["bug", "idea"])))
 print(type(sorted_.output_json).__name__)
+plain = generate.sync(client=client, body=GenerateRequest(template_id="basic_chat", input_="Hi"))
+print(type(plain).__name__)
+print(join_generation.sync(plain.request_id, client=client).split(chr(10))[0])
 try:
     BasicChatV1Parameters.from_dict({"tone": "loud"})
 except ValueError as error:
@@ -55,9 +60,10 @@ def test_its_typed_calls_work(generated: tuple[Server, Path]) -> None:
     server, folder = generated
     done = run(folder, sys.executable, "-c", f"BASE = {server.base_url!r}\n{CALL}")
     assert done.returncode == 0, done.stderr
-    status, prompt, output, refused = done.stdout.splitlines()
+    status, prompt, output, plain, event, refused = done.stdout.splitlines()
     assert (status, output) == ("completed", "ClassifyV1Output")
     assert "in a simple tone" in prompt
+    assert (plain, event) == ("Generation", "event: start")
     assert refused == "'loud' is not a valid BasicChatV1ParametersTone", "before any request"
 
 

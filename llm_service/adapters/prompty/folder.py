@@ -99,8 +99,8 @@ class PromptFolder:
             return
         sources = {template.template_id: template.source for template in templates}
         fresh = self._kept.with_name(f"{self._kept.name}.{os.getpid()}")
-        fresh.write_text(json.dumps(sources))
-        fresh.chmod(0o600)
+        with os.fdopen(os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
+            json.dump(sources, file)
         fresh.replace(self._kept)
 
     def load_last_good(self) -> TemplateSet | None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from ..clock import MINUTE_MS, Clock
 from ..errors import NotFound
 from .caller import UNLIMITED, Allowance, Scope
+from .key_watch import KeyWatches
 from .keys import ID_CHARS, Key, RandomBytes, digest_of, make_key, parse_key
 from .lookups import LookupLimit
 from .ports import KeyStore
@@ -48,6 +49,7 @@ class Keyring:
         self._trusted: dict[bytes, tuple[Key, float]] = {}
         self._used: dict[str, int] = {}
         self._lookups = LookupLimit()
+        self.watches = KeyWatches(store, clock)
 
     def make(
         self,

@@ -300,6 +300,14 @@ class GenerationStore(Protocol):
         ...
 
 
+class StorageSpace(Protocol):
+    """Whether there is room for an answer."""
+
+    def require(self) -> None:
+        """Raise `StorageFull` if there is not. It costs next to nothing: what it knows is some seconds old."""
+        ...
+
+
 class RemoteControl(Protocol):
     """Controls generations of other processes through their rows. All methods raise `StorageError`."""
 

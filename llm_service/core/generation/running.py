@@ -2,15 +2,15 @@
 
 from ..clock import Clock
 from ..errors import NotFound
-from .in_flight import GenerationResult
 from .model import Generation
 from .outcomes import OutcomeRecorder
 from .ports import GenerationStore, RemoteControl
 from .registry import InFlightRegistry
-from .subscriptions import LocalSubscription, PolledSubscription, ReplaySubscription, Subscription, is_over
+from .subscriptions import PolledSubscription, Subscription, find_subscription, is_over
 
 # Longer than a process needs to notice that its generation was cancelled (`InFlightRegistry.tick`).
 REMOTE_CANCEL_S = 4.0
+_UNKNOWN = "There is no generation with this id in your history. It may have been deleted."
 
 
 class RunningGenerations:
@@ -33,13 +33,10 @@ class RunningGenerations:
 
     def subscribe(self, owner: str, request_id: str, after: int = 0) -> Subscription:
         """Subscribe from position `after`, in code points of the answer."""
-        in_flight = self._registry.get(owner, request_id)
-        if in_flight is not None:
-            return LocalSubscription(in_flight, self._clock, after)
-        generation = self._get(owner, request_id)
-        if is_over(generation):
-            return ReplaySubscription(GenerationResult(generation, {}), after)
-        return PolledSubscription(self._store, self._clock, generation, after)
+        found = find_subscription(self._registry, self._store, self._clock, owner, request_id, after)
+        if found is None:
+            raise NotFound(_UNKNOWN)
+        return found
 
     def cancel(self, owner: str, request_id: str) -> Generation:
         """Cancel it and return its final state; one that is over does not change."""
@@ -65,5 +62,5 @@ class RunningGenerations:
     def _get(self, owner: str, request_id: str) -> Generation:
         generation = self._store.get(owner, request_id)
         if generation is None:
-            raise NotFound("There is no generation with this id in your history. It may have been deleted.")
+            raise NotFound(_UNKNOWN)
         return generation

@@ -46,16 +46,18 @@ from .model import (
     Status,
     snippet_of,
 )  # fmt: skip
-from .ports import GenerationStore, IdempotencyStore, SharedCall, SingleFlight, UnitOfWork
+from .ports import GenerationStore, IdempotencyStore, SharedCall, SingleFlight, StorageSpace, UnitOfWork
 from .preparation import GenerationSettings, PreparedRequest, RequestPreparer
 from .preview import most_tokens
 from .registry import InFlightRegistry
 from .stopwatch import Stopwatch
-from .subscriptions import LocalSubscription, ReplaySubscription, Subscription, is_over
+from .subscriptions import LocalSubscription, ReplaySubscription, Subscription, find_subscription
 from .upstream import UpstreamCall, UpstreamCaller
 
 # How often `run` checks whether the caller has left.
 CALLER_CHECK_S = 2.0
+# A request has its key a moment before its row: the pauses between looks for the row.
+HOLDER_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class GenerationService:
         collaborators: Collaborators,
         settings: GenerationSettings,
         limiter: Limiter,
+        space: StorageSpace,
     ) -> None:
         """`idempotency` None = no answers are kept to repeat."""
         self._preparer = preparer
@@ -97,6 +100,7 @@ class GenerationService:
         self._clock = collaborators.clock
         self._settings = settings
         self._limiter = limiter
+        self._space = space
 
     def run(
         self,
@@ -159,16 +163,21 @@ class GenerationService:
     def _claim(
         self, idempotency: IdempotencyStore, owner: str, key: IdempotencyKey, request_id: str
     ) -> Subscription | None:
-        """None if the key is now this request's; else the answer of the request that has it."""
-        holder = idempotency.claim(owner, key, request_id, self._clock.now_ms())
-        if holder is None:
-            return None
-        if holder.fingerprint != key.fingerprint:
-            raise IdempotencyMismatch("This Idempotency-Key was used with another body.")
-        generation = self._store.get(owner, holder.request_id)
-        if generation is None or not is_over(generation):
-            raise IdempotencyConflict("A request with this Idempotency-Key is in progress.", retry_after_s=1)
-        return ReplaySubscription(GenerationResult(generation, {}, replayed=True))
+        """None if the key is now this request's; else the answer, finished or not, of the request that has it."""
+        for pause_s in HOLDER_PAUSES_S:
+            holder = idempotency.claim(owner, key, request_id, self._clock.now_ms())
+            if holder is None:
+                return None
+            if holder.fingerprint != key.fingerprint:
+                raise IdempotencyMismatch("This Idempotency-Key was used with another body.")
+            joined = find_subscription(
+                self._registry, self._store, self._clock, owner, holder.request_id, replayed=True
+            )
+            if joined is not None:
+                return joined
+            self._clock.sleep(pause_s)
+        # Its process died before it began.
+        raise IdempotencyConflict("A request with this Idempotency-Key is in progress.", retry_after_s=1)
 
     def _begin(self, start: _Start) -> Subscription:
         limits = self._limiter.admit(start.prepared.caller, start.request_id)
@@ -235,6 +244,7 @@ class GenerationService:
 
     def _lead(self, start: _Start, call: SharedCall) -> Subscription:
         prepared, model = start.prepared, start.prepared.call.model
+        self._space.require()  # before anything is paid
         prepared.provider.bulkhead.acquire()
         try:
             running = self._generation(start, status=Status.RUNNING, attempts=1)

@@ -5,6 +5,7 @@ of a subscription closes it.
 """
 
 import threading
+from dataclasses import replace
 from typing import Protocol
 
 from ..clock import Alarm, Clock
@@ -13,6 +14,7 @@ from ..limits.status import LimitStatuses
 from .in_flight import GenerationResult, InFlightGeneration
 from .model import Delta, Generation, Status
 from .ports import GenerationStore
+from .registry import InFlightRegistry
 
 POLL_S = 1.0
 
@@ -24,6 +26,11 @@ class Subscription(Protocol):
     """
 
     limits: LimitStatuses
+
+    @property
+    def nothing_left(self) -> bool:
+        """Whether the subscriber had the result, too, when it subscribed: the position was past the text's end."""
+        ...
 
     @property
     def collapsed(self) -> bool: ...
@@ -54,10 +61,11 @@ class Subscription(Protocol):
 class LocalSubscription:
     """To a generation of this process, from a position."""
 
-    replayed = False
+    nothing_left = False
 
-    def __init__(self, in_flight: InFlightGeneration, clock: Clock, after: int = 0) -> None:
+    def __init__(self, in_flight: InFlightGeneration, clock: Clock, after: int = 0, *, replayed: bool = False) -> None:
         self.limits: LimitStatuses = ()
+        self.replayed = replayed
         self._in_flight = in_flight
         self._call = in_flight.call
         self._clock = clock
@@ -127,7 +135,7 @@ class LocalSubscription:
         if isinstance(result, ServiceError):
             # A new error for each subscription, because raised errors collect tracebacks.
             raise Failure.of(result).error()
-        return result
+        return replace(result, replayed=True) if self.replayed else result
 
 
 class ReplaySubscription:
@@ -136,8 +144,11 @@ class ReplaySubscription:
     def __init__(self, result: GenerationResult, after: int = 0) -> None:
         self.limits: LimitStatuses = result.limits
         self._result = result
-        self._text = result.generation.output or ""
+        text = result.generation.output
+        self._text = text or ""
         self.position = min(after, len(self._text))
+        # Without the text, as where no history is kept, a larger position may be of one who has not had the result.
+        self.nothing_left = after == 1 if text is None else after > len(text)
 
     @property
     def generation(self) -> Generation:
@@ -172,10 +183,13 @@ class PolledSubscription:
     """To a generation of another process, through its row: the whole text comes at its end."""
 
     collapsed = False
-    replayed = False
+    nothing_left = False
 
-    def __init__(self, store: GenerationStore, clock: Clock, generation: Generation, after: int = 0) -> None:
+    def __init__(
+        self, store: GenerationStore, clock: Clock, generation: Generation, after: int = 0, *, replayed: bool = False
+    ) -> None:
         self.limits: LimitStatuses = ()
+        self.replayed = replayed
         self._store = store
         self._clock = clock
         self._after = after
@@ -208,7 +222,7 @@ class PolledSubscription:
             if row is None:
                 raise NotFound("The generation was deleted.")
             if is_over(row):
-                self._over = ReplaySubscription(GenerationResult(row, {}), self._after)
+                self._over = ReplaySubscription(GenerationResult(row, {}, replayed=self.replayed), self._after)
         return self._over is not None
 
 
@@ -216,3 +230,25 @@ def is_over(row: Generation) -> bool:
     """A row marked as cancelled is over only when its process has stored the text."""
     asked = row.status is Status.CANCELLED and row.finished_ms is None
     return row.status is not Status.RUNNING and not asked
+
+
+def find_subscription(
+    registry: InFlightRegistry,
+    store: GenerationStore,
+    clock: Clock,
+    owner: str,
+    request_id: str,
+    after: int = 0,
+    *,
+    replayed: bool = False,
+) -> Subscription | None:
+    """To the owner's generation, wherever it runs or ran, from position `after`; None if there is none."""
+    in_flight = registry.get(owner, request_id)
+    if in_flight is not None:
+        return LocalSubscription(in_flight, clock, after, replayed=replayed)
+    generation = store.get(owner, request_id)
+    if generation is None:
+        return None
+    if is_over(generation):
+        return ReplaySubscription(GenerationResult(generation, {}, replayed=replayed), after)
+    return PolledSubscription(store, clock, generation, after, replayed=replayed)

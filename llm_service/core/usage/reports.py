@@ -8,9 +8,6 @@ from ..errors import FieldError, InvalidInput
 from .ports import UsageStore
 from .sums import GroupBy, UsageLine, UsageSums, total_of
 
-# 9999-12-31T23:00:00Z, the last hour that can be written.
-LAST_HOUR = 70_389_527
-
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
@@ -36,14 +33,15 @@ class UsageReports:
         since_ms: int | None = None,
         until_ms: int | None = None,
     ) -> UsageReport:
-        """Sums are stored by hour: `since_ms` is rounded down and `until_ms` up to a full hour. `owner` None = all owners.
+        """Sums are stored by hour. `owner` None = all owners.
 
-        Raises `InvalidInput`.
+        Both ends are rounded down to a full hour: so two periods, of which one begins where the other ends, count nothing
+        twice and miss nothing. Raises `InvalidInput`.
         """
         if since_ms is not None and until_ms is not None and until_ms <= since_ms:
             raise InvalidInput.of([FieldError("until", "must be later than since")])
         since_hour = None if since_ms is None else since_ms // HOUR_MS
-        until_hour = None if until_ms is None else min(-(-until_ms // HOUR_MS), LAST_HOUR)
+        until_hour = None if until_ms is None else until_ms // HOUR_MS
         return self.between(owner, group_by, since_hour, until_hour)
 
     def between(

@@ -1,13 +1,14 @@
 """How an operation of the API is declared: strict requests, documented answers, problem documents."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
 import marshmallow as ma
 from flask import Request, Response, current_app
 from flask_smorest import Blueprint as SmorestBlueprint
+from werkzeug.datastructures import MIMEAccept
 
 from llm_service.core.errors import InvalidInput
 
@@ -22,7 +23,7 @@ from ..schemas.problems import ProblemSchema
 
 V = TypeVar("V", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
-PROBLEM_TYPE = "application/problem+json"
+JSON_TYPE, PROBLEM_TYPE = "application/json", "application/problem+json"
 # The statuses of a limit that is reached.
 LIMITED = (402, 429)
 RATE_LIMIT_HEADERS = {
@@ -62,10 +63,10 @@ class Blueprint(SmorestBlueprint):
 
     def response(self, *args: Any, **kwargs: Any) -> Callable[[V], V]:
         """As smorest's, but the view must return a finished `Response` (`json_response`)."""
-        return _document_only(super().response(*args, **kwargs))
+        return _document_only(super().response(*args, **kwargs), kwargs.get("content_type", JSON_TYPE))
 
     def alt_response(self, *args: Any, **kwargs: Any) -> Callable[[V], V]:
-        return _document_only(super().alt_response(*args, **kwargs))
+        return _document_only(super().alt_response(*args, **kwargs), kwargs.get("content_type", JSON_TYPE))
 
     def body(self, schema: ma.Schema, *, repeats: bool = False, **documented: Any) -> Callable[[V], Callable[..., Any]]:
         """Parse the JSON body strictly, validate it with the schema, and pass it to the view as a dict.
@@ -113,8 +114,10 @@ class Blueprint(SmorestBlueprint):
         return decorate
 
 
-def _document_only(decorator: Callable[[V], Any]) -> Callable[[V], V]:
+def _document_only(decorator: Callable[[V], Any], media_type: str | None = None) -> Callable[[V], V]:
     """Keep the documentation of a smorest decorator, without the function that it wraps around the view.
+
+    `media_type`: of the response that it documents; `_check_accept` needs all of a view's.
 
     A view with ten documented responses would be called through ten functions, each of which checks whether the next is a
     coroutine: a third of the time of a cache hit.
@@ -122,6 +125,8 @@ def _document_only(decorator: Callable[[V], Any]) -> Callable[[V], V]:
 
     def decorate(view: V) -> V:
         view._apidoc = decorator(view)._apidoc  # type: ignore[attr-defined]
+        if media_type is not None:
+            view.media_types = (*getattr(view, "media_types", ()), media_type)  # type: ignore[attr-defined]
         return view
 
     return decorate
@@ -149,22 +154,32 @@ def _load(schema: ma.Schema, body: bytes) -> Any:
 
 
 def _check_request() -> None:
-    """Before each API request: refuse undeclared query arguments and media types that no operation returns."""
+    """Before each API request: refuse undeclared query arguments and an `Accept` that excludes each of the operation's media types."""
     request = current_request()
-    if request.environ.get("QUERY_STRING"):
-        view = current_app.view_functions.get(request.endpoint or "")
+    environ = request.environ
+    accept = environ.get("HTTP_ACCEPT", "*/*")
+    if accept == "*/*" and not environ.get("QUERY_STRING"):
+        return
+    view = current_app.view_functions.get(request.endpoint or "")
+    if environ.get("QUERY_STRING"):
         # Declared arguments are checked by their schema.
         reject_unknown_args(None if view is None or getattr(view, "declares_query_args", False) else ())
-    if request.environ.get("HTTP_ACCEPT", "*/*") == "*/*":
-        return
-    accept = request.accept_mimetypes
-    if accept and not accept.best_match(["application/json", PROBLEM_TYPE, "text/plain", "text/event-stream"]):
-        raise NotAcceptable("The response is application/json, which the Accept header excludes.")
+    # Programs send `application/json` with every request, also for a text file.
+    if accept not in ("*/*", JSON_TYPE):
+        _check_accept(request.accept_mimetypes, getattr(view, "media_types", (JSON_TYPE,)))
+
+
+def _check_accept(accept: MIMEAccept, media_types: Collection[str]) -> None:
+    """Parameters are ignored: `application/json; charset=utf-8` is what we send. `q=0` with a parameter refuses nothing."""
+    ranges = [(text.partition(";")[0].strip(), quality) for text, quality in accept if quality or ";" not in text]
+    if accept and MIMEAccept(ranges).best_match((*media_types, PROBLEM_TYPE)) is None:
+        names = " or ".join(name for name in dict.fromkeys(media_types) if name != PROBLEM_TYPE)
+        raise NotAcceptable(f"The response is {names}, which the Accept header excludes.")
 
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A finished response, which smorest does not serialize a second time."""
-    return Response(json.dumps(body, ensure_ascii=False), status, headers, content_type="application/json")
+    return Response(json.dumps(body, ensure_ascii=False), status, headers, content_type=JSON_TYPE)
 
 
 def _problem_response(codes: list[str], status: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from llm_service.core.generation.models import AllowedModels
 from llm_service.core.templates.model import TemplateSet
 
 from ..context import services
+from .document_details import with_details
 from .template_operations import with_templates
 
 docs = Blueprint("docs", __name__)
@@ -27,7 +28,8 @@ class OpenApi:
 
     def text(self, templates: TemplateSet, models: AllowedModels) -> str:
         if templates is not self._templates:
-            self._text = json.dumps(with_templates(self._frame(), templates, models), indent=2, allow_nan=False)
+            document = with_details(with_templates(self._frame(), templates, models), templates, models)
+            self._text = json.dumps(document, indent=2, allow_nan=False)
             self._templates = templates
         return self._text
 

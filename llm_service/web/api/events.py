@@ -14,7 +14,7 @@ from llm_service.core.generation.subscriptions import Subscription
 
 from ..http.connection import disconnect_check
 from ..http.errors import problem_document
-from ..http.sse import PING, StreamEvent, json_event, sse_response, subscription_events
+from ..http.sse import PING, StreamEvent, json_event, sse_response, subscription_events, watch_key
 from ..schemas.generation import generation_json
 
 # `start` is sent with the first upstream event, or after this time.
@@ -29,12 +29,18 @@ def stream_generation(subscription: Subscription, headers: dict[str, str]) -> Re
     except BaseException:
         subscription.close()
         raise
-    return sse_response(subscription, _stream(subscription, first, start=True), headers)
+    return _stream(subscription, first, start=True, headers=headers)
 
 
 def join_generation(subscription: Subscription) -> Response:
-    """Stream from the subscription's position; `start` is sent only to callers without a `Last-Event-ID`."""
-    return sse_response(subscription, _stream(subscription, None, start="Last-Event-ID" not in request.headers))
+    """Stream from the subscription's position; `start` is sent only to callers without a `Last-Event-ID`.
+
+    204 to those who have had all of it: an EventSource connects again after every end, until it gets this status.
+    """
+    if subscription.nothing_left:
+        subscription.close()
+        return Response(status=204)
+    return _stream(subscription, None, start="Last-Event-ID" not in request.headers)
 
 
 def last_event_id() -> int:
@@ -43,9 +49,17 @@ def last_event_id() -> int:
     return int(value) if _LAST_EVENT_ID.fullmatch(value) else 0
 
 
-def _stream(subscription: Subscription, first: Delta | GenerationResult | None, *, start: bool) -> Iterator[str]:
+def _stream(
+    subscription: Subscription,
+    first: Delta | GenerationResult | None,
+    *,
+    start: bool,
+    headers: dict[str, str] | None = None,
+) -> Response:
     # Read now: the request context is gone when the stream runs.
-    return _events(subscription, subscription_events(subscription, disconnect_check(), first), start, request.path)
+    watch = watch_key()
+    events = subscription_events(subscription, disconnect_check(), watch, first)
+    return sse_response(subscription, watch, _events(subscription, events, start, request.path), headers)
 
 
 def _events(subscription: Subscription, events: Iterator[StreamEvent], start: bool, path: str) -> Iterator[str]:

@@ -17,9 +17,9 @@ from ..http.current import current_g, current_request
 from ..http.errors import InvalidIdempotencyKey
 from ..http.rate_limit_headers import limit_headers
 from ..schemas.generation import (
+    EVENT_STREAM,
     GENERATE_EXAMPLE,
     GENERATION_EXAMPLE,
-    EventSchema,
     GenerateHelpSchema,
     GenerateRequestSchema,
     GenerationSchema,
@@ -52,7 +52,7 @@ REQUEST_HEADERS = [
         "in": "header",
         "name": "Idempotency-Key",
         "description": "A unique name for this request, such as a UUID. If you repeat it with the same body within 24 hours, you get the "
-        "same answer without another call to the model. Failed requests run again.",
+        "same answer without another call to the model; while the first request runs, you join it. Failed requests run again.",
         "schema": {"type": "string", "pattern": KEY_PATTERN},
     },
 ]
@@ -94,10 +94,10 @@ def document_generation(blp: Blueprint, *codes: str, in_path: bool = False) -> D
         view = blp.problems(*codes, in_path=in_path)(view)
         view = blp.alt_response(
             200,
-            schema=EventSchema,
+            schema=EVENT_STREAM,
             content_type="text/event-stream",
             success=True,
-            description="The answer as a stream of events.",
+            description="The answer; with `stream`, as a stream of events.",
         )(view)
         return blp.response(200, GenerationSchema, example=GENERATION_EXAMPLE, headers=ANSWER_HEADERS)(view)
 

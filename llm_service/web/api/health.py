@@ -3,14 +3,17 @@
 import time
 from typing import Any
 
-from flask import Response, current_app
+from flask import Response, current_app, g
 
 from llm_service import __version__
-from llm_service.core.errors import StorageError
+from llm_service.core.errors import StorageBusy, StorageError, StorageFull, StorageUnavailable
 
 from ..context import caller, services
 from ..schemas.health import HealthSchema, ReadySchema, StatusSchema
 from .blueprint import Blueprint, json_response
+
+# What a check may say to anyone.
+PUBLIC_WORDS = ("ok", "warming up", *(error.code for error in (StorageUnavailable, StorageBusy, StorageFull)))
 
 blp = Blueprint("health", __name__, url_prefix="/api/v1", description="Liveness, readiness and status")
 
@@ -35,10 +38,14 @@ def health() -> Response:
 def ready() -> Response:
     """Check readiness
 
-    `ready`; `degraded` (it works, but an operator should look at it); or `not-ready` with status 503.
+    `ready`; `degraded` (it works, but an operator should look at it); or `not-ready` with status 503. With a key, a failing check
+    says what is wrong; without one, only that it fails.
     """
     checks, usable = _checks()
     all_ok = all(value == "ok" for value in checks.values())
+    if g.caller is None:
+        # The details name files, lines, models and settings.
+        checks = {name: value if value in PUBLIC_WORDS else "failing" for name, value in checks.items()}
     state = "ready" if all_ok else "degraded" if usable else "not-ready"
     return json_response({"status": state, "checks": checks}, 200 if usable else 503)
 

@@ -9,7 +9,7 @@ from llm_service.core.access.caller import Scope
 from ..context import caller, owner, services
 from ..exports import export_file, output_file
 from ..filters import read_filters
-from ..schemas.generation import EventSchema
+from ..schemas.generation import EVENT_STREAM
 from ..schemas.history import (
     DeletedSchema,
     ExportQuerySchema,
@@ -114,7 +114,8 @@ def output(request_id: str) -> Response:
 
 
 @blp.route("/<request_id>/events")
-@blp.response(200, EventSchema, content_type="text/event-stream", description="The answer as a stream of events.")
+@blp.response(200, EVENT_STREAM, content_type="text/event-stream", description="The answer as a stream of events.")
+@blp.alt_response(204, description="You have received everything, the last event included: do not connect again.")
 @blp.problems("not-authenticated", "not-found", "storage-unavailable")
 @blp.doc(
     operationId="joinGeneration",
@@ -131,7 +132,8 @@ def events(request_id: str) -> Response:
     """Stream a running or finished generation
 
     Sends the same events as a streamed generate call, without calling the model. If another process runs the generation, its text
-    is sent when it ends.
+    is sent when it ends. A browser's EventSource connects again after each stream, with the last `id` that it received: if nothing
+    follows, the status is 204, and it stops.
     """
     return join_generation(
         services().running.subscribe(resolve_generation_owner(request_id), request_id, last_event_id())

@@ -74,12 +74,16 @@ def make_api(app: Flask) -> ServiceApi:
 
 
 def with_scopes(document: dict[str, Any], app: Flask) -> dict[str, Any]:
-    """The document, each operation with the scope that it requires; `[]` = any key."""
+    """The document, each operation with the scope that it requires; `[]` = any key, `{}` = none on the service's own machine."""
+    keyless: list[dict[str, list[str]]] = [{}] if app.config["OPEN_ON_LOOPBACK"] else []
     needs: Mapping[str, object] = app.config["ROUTE_PERMISSIONS"]
     for rule in app.url_map.iter_rules():
         path = document["paths"].get(rule.rule.replace("<", "{").replace(">", "}"), {})
         for method in rule.methods or ():
             operation, need = path.get(method.lower()), needs.get(rule.endpoint)
             if operation is not None and "security" not in operation:
-                operation["security"] = [{"bearer": [need.value] if isinstance(need, Scope) else []}]
+                operation["security"] = [
+                    {"bearer": [need.value] if isinstance(need, Scope) else []},
+                    *keyless,
+                ]
     return document

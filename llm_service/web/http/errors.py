@@ -42,6 +42,12 @@ class RequestError(ServiceError):
     code = "invalid-json"
 
 
+class BadRequest(RequestError):
+    """Not valid HTTP. The server's, not the app's: its status may be another one than 400."""
+
+    code = "bad-request"
+
+
 class InvalidJson(RequestError):
     pass
 
@@ -93,6 +99,10 @@ class TooLarge(RequestError):
 
 class UnsupportedMediaType(RequestError):
     code = "unsupported-media-type"
+
+
+class UnsupportedCoding(UnsupportedMediaType):
+    """Of the body: the answer says which codings are taken (RFC 9110, 12.5.3)."""
 
 
 class HttpError(RequestError):
@@ -173,6 +183,8 @@ def _error_response(error: ServiceError) -> Response:
         response.headers["Retry-After"] = str(wait_s)
     if isinstance(error, LimitError):
         response.headers.update(refusal_headers(error, services().clock.now_ms()))
+    if isinstance(error, UnsupportedCoding):
+        response.headers["Accept-Encoding"] = "identity"
     if status == 401:
         response.headers["WWW-Authenticate"] = CHALLENGE
     return response

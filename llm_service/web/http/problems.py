@@ -34,6 +34,11 @@ def duration(seconds: int) -> str:
 
 PROBLEMS: Mapping[str, Problem] = {
     # -- the caller's request
+    "bad-request": Problem(
+        400, "Bad request",
+        "The request is not valid HTTP, or its first line or its headers are too large. The status says more: 400, 403, 414, 417, 431 or 501.",
+        "Check the program that sent the request, and the proxies between. The first line may have 4,094 bytes, and each of at most 100 headers 8,190.",
+    ),
     "invalid-json": Problem(
         400, "Invalid JSON",
         "The request body is not one valid JSON value in UTF-8 (RFC 8259).",
@@ -101,7 +106,7 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "idempotency-conflict": Problem(
         409, "Request already in progress",
-        "The first request with this Idempotency-Key has not finished yet.",
+        "The first request with this Idempotency-Key has begun, but its generation cannot be joined yet.",
         f"{TRY_LATER} Use the same key to get the answer of the first request.",
     ),
     "cancelled": Problem(

@@ -1,4 +1,7 @@
-"""Unknown and repeated query arguments are refused: a typo must not silently change what a request means."""
+"""Query arguments. The API refuses unknown and repeated ones: a typo must not silently change what a request means.
+
+Pages ignore unknown ones: mail programs and other sites add theirs to a link.
+"""
 
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
@@ -11,7 +14,7 @@ V = TypeVar("V", bound=Callable[..., Any])
 
 
 def query_args(*names: str) -> Callable[[V], V]:
-    """Declare the query arguments of a page's view; `reject_undeclared_args` refuses all others."""
+    """Declare the query arguments of a page's view; `reject_repeated_args` looks at them."""
 
     def decorate(view: V) -> V:
         view.query_args = frozenset(names)  # type: ignore[attr-defined]
@@ -20,18 +23,21 @@ def query_args(*names: str) -> Callable[[V], V]:
     return decorate
 
 
-def reject_undeclared_args() -> None:
-    """Before each request: refuse arguments that the page's view does not declare."""
+def reject_repeated_args() -> None:
+    """Before each request: refuse arguments that the page's view declares and that are given more than once."""
     if request.environ.get("QUERY_STRING"):
         view = current_app.view_functions.get(request.endpoint or "")
-        reject_unknown_args(getattr(view, "query_args", None))
+        if errors := _repeated(getattr(view, "query_args", ())):
+            raise InvalidInput.of(errors)
+
+
+def _repeated(names: Collection[str]) -> list[FieldError]:
+    return [FieldError(name[:64], "is given more than once") for name in names if len(request.args.getlist(name)) > 1]
 
 
 def reject_unknown_args(allowed: Collection[str] | None) -> None:
     """Raise `InvalidInput` for arguments that are repeated or not among `allowed` (None = any)."""
-    errors = [
-        FieldError(name[:64], "is given more than once") for name, values in request.args.lists() if len(values) > 1
-    ]
+    errors = _repeated(request.args.keys())
     if allowed is not None:
         errors += [
             FieldError(name[:64], "is not a known query argument") for name in request.args if name not in allowed

@@ -8,12 +8,14 @@ from typing import Any
 import structlog
 from flask import Response
 
+from llm_service.core.access.key_watch import KeyWatch
 from llm_service.core.errors import ServiceError
 from llm_service.core.generation.in_flight import GenerationResult
 from llm_service.core.generation.model import Delta
 from llm_service.core.generation.subscriptions import Subscription
 
-from .errors import log_error
+from ..context import caller, services
+from .errors import NotAuthenticated, log_error
 
 log = structlog.get_logger("llm_service")
 
@@ -28,12 +30,20 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 StreamEvent = Delta | GenerationResult | ServiceError | None
 
 
+def watch_key() -> KeyWatch:
+    """A watch of the caller's key for a stream, which passes it on to `subscription_events` and `sse_response`."""
+    return services().keyring.watches.watch(caller().key_id)
+
+
 def subscription_events(
-    subscription: Subscription, is_disconnected: Callable[[], bool], first: Delta | GenerationResult | None = None
+    subscription: Subscription,
+    is_disconnected: Callable[[], bool],
+    watch: KeyWatch,
+    first: Delta | GenerationResult | None = None,
 ) -> Iterator[StreamEvent]:
     """The subscription's events after `first`: deltas, then exactly one `GenerationResult` or error.
 
-    None means that a ping is due. Ends early if the caller has disconnected.
+    None means that a ping is due. Ends early if the caller has disconnected, and with an error if the key is no longer valid.
     """
     silent_s, event = 0.0, first
     while not isinstance(event, GenerationResult):
@@ -53,6 +63,10 @@ def subscription_events(
             log.error("unexpected error", exc_info=error)
             yield ServiceError("An unexpected error occurred.")
             return
+        if watch.ended:
+            log.info("stream ended", reason="key", key_id=watch.key_id)
+            yield NotAuthenticated("Your API key was revoked or has expired.")
+            return
         if event is None:
             silent_s += DISCONNECT_CHECK_S
             if is_disconnected():
@@ -60,9 +74,12 @@ def subscription_events(
     yield event
 
 
-def sse_response(subscription: Subscription, events: Iterator[str], headers: dict[str, str] | None = None) -> Response:
-    """The streamed response. It closes the subscription when it ends, for whatever reason."""
+def sse_response(
+    subscription: Subscription, watch: KeyWatch, events: Iterator[str], headers: dict[str, str] | None = None
+) -> Response:
+    """The streamed response. It closes the subscription and the watch when it ends, for whatever reason."""
     response = Response(events, headers={**STREAM_HEADERS, **(headers or {})}, content_type="text/event-stream")
+    response.call_on_close(watch.close)
     response.call_on_close(subscription.close)
     return response
 

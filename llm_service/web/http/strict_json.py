@@ -13,7 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from llm_service.core.text import is_storable, refuse_forbidden
 
-from .errors import DuplicateKey, InvalidJson, TooDeep, TooLarge, UnsupportedMediaType
+from .errors import DuplicateKey, InvalidJson, TooDeep, TooLarge, UnsupportedCoding, UnsupportedMediaType
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_DEPTH = 32
@@ -35,7 +35,7 @@ def read_body(request: Request) -> bytes:
     ):
         raise UnsupportedMediaType("Send Content-Type: application/json in UTF-8.")
     if request.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        raise UnsupportedMediaType("Compressed bodies are not supported.")
+        raise UnsupportedCoding("Compressed bodies are not supported.")
     return _received(request)
 
 

@@ -21,7 +21,7 @@ from llm_service.core.templates.inputs import path_of
 from llm_service.core.templates.properties import plain_number
 
 from ..context import services
-from ..http.query import reject_undeclared_args
+from ..http.query import reject_repeated_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
 from . import generate, history, login, numbers, problems, status, templates, usage
@@ -45,7 +45,7 @@ NAVIGATION = (
 
 
 def register(app: Flask) -> None:
-    app.before_request(reject_undeclared_args)
+    app.before_request(reject_repeated_args)
     for pages in BLUEPRINTS:
         app.register_blueprint(pages)
     app.jinja_env.trim_blocks = True

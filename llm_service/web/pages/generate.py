@@ -1,12 +1,14 @@
 """The main page: choose a template, fill its form, see the answer."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, g, redirect, render_template, request, stream_with_context, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from llm_service.core.access.caller import Scope
+from llm_service.core.access.key_watch import KeyWatch
 from llm_service.core.errors import InputError, NotFound, ServiceError, UnknownTemplate
 from llm_service.core.generation.in_flight import GenerationResult
 from llm_service.core.generation.model import Delta, Generation, Status
@@ -18,7 +20,7 @@ from ..context import caller, owner, services
 from ..http.connection import disconnect_check
 from ..http.errors import log_error, problem_of, status_of
 from ..http.query import query_args
-from ..http.sse import PING, html_event, json_event, sse_response, subscription_events
+from ..http.sse import PING, html_event, json_event, sse_response, subscription_events, watch_key
 from .forms import Form, form_of, read_form
 
 pages = Blueprint("generate_page", __name__)
@@ -72,8 +74,9 @@ def answer() -> Response:
         g.quiet = True
         return Response(_answered(form, subscription.generation, None))
     running = render_template("generate/_answered.html", **_context(form, subscription.generation, None))
-    heard = _heard(subscription, lambda generation, error: _answered(form, generation, error))
-    return sse_response(subscription, stream_with_context(_with_first(running, heard)))
+    watch = watch_key()
+    heard = _heard(subscription, watch, lambda generation, error: _answered(form, generation, error))
+    return sse_response(subscription, watch, stream_with_context(_with_first(running, heard)))
 
 
 @pages.route("/generate/<request_id>/events")
@@ -84,7 +87,8 @@ def events(request_id: str) -> Response:
     def ended(generation: Generation, error: ServiceError | None) -> str:
         return render_template("generate/_joined.html", **_shown(generation, error), recent=_recent())
 
-    return sse_response(subscription, stream_with_context(_heard(subscription, ended)))
+    watch = watch_key()
+    return sse_response(subscription, watch, stream_with_context(_heard(subscription, watch, ended)))
 
 
 @pages.route("/generate/form", methods=["POST"])
@@ -128,12 +132,18 @@ def _with_first(html: str, heard: Iterator[str]) -> Iterator[str]:
     yield from heard
 
 
-def _heard(subscription: Subscription, ended: Callable[[Generation, ServiceError | None], str]) -> Iterator[str]:
-    for event in subscription_events(subscription, disconnect_check()):
+def _heard(
+    subscription: Subscription, watch: KeyWatch, ended: Callable[[Generation, ServiceError | None], str]
+) -> Iterator[str]:
+    for event in subscription_events(subscription, disconnect_check(), watch):
         if isinstance(event, Delta):
             yield json_event({"text": event.text}, "delta", subscription.position)
         elif isinstance(event, GenerationResult):
             yield html_event(ended(event.generation, None))
+        elif watch.ended and isinstance(event, ServiceError):
+            # What ends the stream shows nothing any more that needs a permission.
+            g.caller = replace(caller(), scopes=frozenset())
+            yield html_event(ended(subscription.generation, event))
         elif isinstance(event, ServiceError):
             # With the partial answer that the history has.
             yield html_event(ended(_generation(subscription.generation.request_id) or subscription.generation, event))

@@ -150,23 +150,15 @@ class GenerationSchema(ma.Schema):
     )
 
 
-class EventSchema(ma.Schema):
-    """A server-sent event. `data` is JSON."""
-
-    event = fields.String(
-        required=True,
-        validate=validate.OneOf(["start", "delta", "done", "error"]),
-        metadata=meta("Exactly one `done` or `error` ends every stream."),
-    )
-    id = fields.String(required=True, metadata=meta("Number of code points of the answer sent so far.", "17"))
-    data = fields.String(
-        required=True,
-        metadata=meta(
-            "`start`: `request_id`, `template_id`, `template_revision`, `model`, `cached`; `delta`: `text`; `done`: the "
-            "body of a plain answer; `error`: a problem document.",
-            '{"text": "Hello"}',
-        ),
-    )
+# A schema can describe the text, but not its events.
+EVENT_STREAM = {
+    "type": "string",
+    "description": "Server-sent events. `event` is `start`, `delta`, and finally exactly one `done` or `error`. `id` is the number of "
+    "code points of the answer sent so far. `data` is JSON on one line: for `start` `request_id`, `template_id`, "
+    "`template_revision`, `model` and `cached`; for `delta` `text`; for `done` the body of a plain answer; for `error` a "
+    "problem document.",
+    "examples": ['event: delta\nid: 5\ndata: {"text": "Hello"}\n\n'],
+}
 
 
 def generation_json(generation: Generation) -> dict[str, Any]:

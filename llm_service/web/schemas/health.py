@@ -12,11 +12,14 @@ class HealthSchema(ma.Schema):
     env = fields.String(required=True, validate=validate.OneOf(["dev", "prod"]), metadata=meta("The environment."))
 
 
+_CHECK = "`ok`, or what is wrong; without a key only the name of the error, or `failing`."
+
+
 class ChecksSchema(ma.Schema):
-    database = fields.String(required=True, metadata=meta("`ok`, or what is wrong.", "ok"))
-    cache = fields.String(required=True, metadata=meta("`ok`, or what is wrong.", "ok"))
-    templates = fields.String(required=True, metadata=meta("`ok`, or what is wrong.", "ok"))
-    provider = fields.String(required=True, metadata=meta("`ok`, `warming up`, or what is wrong.", "ok"))
+    database = fields.String(required=True, metadata=meta(_CHECK, "ok"))
+    cache = fields.String(required=True, metadata=meta(_CHECK, "ok"))
+    templates = fields.String(required=True, metadata=meta(_CHECK, "ok"))
+    provider = fields.String(required=True, metadata=meta(f"`warming up`, or: {_CHECK}", "ok"))
 
 
 class ReadySchema(ma.Schema):

@@ -40,7 +40,9 @@ class UsageQuerySchema(OwnerSchema):
         load_default=None,
         validate=validate.Length(min=1),
         metadata=meta(
-            "End, exclusive: a date or a time. Rounded up to the next full hour.", "2026-12-01T00:00:00Z", anyOf=MOMENT
+            "End, exclusive: a date or a time. Rounded down to the full hour, as `since`: neighbouring periods count nothing twice.",
+            "2026-12-01T00:00:00Z",
+            anyOf=MOMENT,
         ),
     )
 

@@ -33,7 +33,7 @@ database, clock, reporter = Database(f"sqlite:///{folder}/h.db"), SystemClock(),
 store = SqlGenerations(database)
 registry = InFlightRegistry(clock, make_spawn(), reporter, store, abandon_grace_s=None)
 recorder = OutcomeRecorder(store, FileSpool(folder / "spool"), clock, reporter)
-uses = Collaborators(registry, recorder, MemoryCache(ttl_s=60, max_entries=10), DollarPrices(), clock, reporter, uuid7)
+uses = Collaborators(registry, recorder, MemoryCache(ttl_s=60, max_entries=10, max_bytes=1_000_000), DollarPrices(), clock, reporter, uuid7)
 rows = [generation(number) for number in range(running)]
 store.transaction(lambda unit: [unit.generations.start(row) for row in rows])
 calls = MemorySingleFlight()

@@ -5,7 +5,7 @@ import pytest
 from llm_service.core.clock import HOUR_MS
 from llm_service.core.dates import FIRST_MS, LAST_MS
 from llm_service.core.errors import InvalidInput
-from llm_service.core.usage.reports import LAST_HOUR, UsageReports
+from llm_service.core.usage.reports import UsageReports
 from llm_service.core.usage.sums import GroupBy, UsageLine, UsageSums
 
 DAY = 20_000
@@ -31,9 +31,9 @@ class Lines:
         (None, None, (None, None)),
         (24 * HOUR_MS, None, (24, None)),
         (24 * HOUR_MS, 25 * HOUR_MS, (24, 25)),
-        (25 * HOUR_MS - 1, 25 * HOUR_MS + 1, (24, 26)),
-        (-1, 1, (-1, 1)),
-        (FIRST_MS, LAST_MS, (-17_259_888, LAST_HOUR)),
+        (25 * HOUR_MS - 1, 25 * HOUR_MS + 1, (24, 25)),
+        (-1, 1, (-1, 0)),
+        (FIRST_MS, LAST_MS, (-17_259_888, 70_389_527)),
     ],
 )
 def test_times_are_full_hours(since: int | None, until: int | None, asked: tuple[int | None, int | None]) -> None:

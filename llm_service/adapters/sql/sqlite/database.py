@@ -12,11 +12,12 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from llm_service.core.errors import StorageBusy, StorageFull
+from llm_service.core.errors import StorageBusy
 
 from ..errors import DatabaseFault, DatabaseLocked, is_busy, mapped, sqlite_code
 from ..schema import REVISIONS, check_schema
 from ..usage_ledger import summed
+from .disk_space import DiskSpace
 from .file_system import owners, refuse_network
 from .group_writer import BUSY_TIMEOUT_S, GroupWriter
 from .readers import Readers
@@ -25,7 +26,6 @@ T = TypeVar("T")
 READ_THREADS = 4
 # A lookup by a primary key takes a fraction of a millisecond.
 SIGN_IN_THREADS = 2
-MIN_FREE_BYTES = 64 * 1024 * 1024
 
 
 class Database:
@@ -39,6 +39,7 @@ class Database:
         self.path = sqlite_path(url)
         try:
             migrate(url)
+            self.space = DiskSpace(self.path.parent)
             reading = _engine(self.path, begin="BEGIN", query_only=True)
             self._readers, self._sign_in_readers = Readers(reading, READ_THREADS), Readers(reading, SIGN_IN_THREADS)
             self._writer = GroupWriter(_engine(self.path, begin="BEGIN IMMEDIATE").connect(), summed)
@@ -68,9 +69,8 @@ class Database:
     def check(self) -> None:
         """Raise a `StorageError` if nothing can be written now: the database is locked, or its disk is nearly full."""
         self.write(lambda connection: None)
-        space = os.statvfs(self.path.parent)
-        if space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
-            raise StorageFull("The disk of the database is nearly full.", retry_after_s=60)
+        self.space.look()
+        self.space.require()
 
     def truncate_log(self) -> None:
         """Move the write-ahead log into the file and empty it. Deleted text is then in neither.
@@ -106,6 +106,9 @@ def migrate(url: str) -> bool:
         lock = os.open(path.parent / f".{path.name}.migrate", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                # SQLite would make it readable for all. It gives its log and its shared memory the mode of the file.
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             with _engine(path, begin="BEGIN IMMEDIATE").connect() as connection:
                 return check_schema(connection)
         finally:
