@@ -30,4 +30,4 @@ def test_all_addresses_read_the_same_texts(client: FlaskClient, address: str, fi
 @pytest.mark.shared_app
 def test_usage_says_which_hours_it_took(client: FlaskClient) -> None:
     body = client.get("/api/v1/usage?since=0001-01-01T00:00:00%2B23:59&until=1969-12-31T23:30").get_json()
-    assert (body["since"], body["until"]) == ("0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z")
+    assert (body["since"], body["until"]) == ("0001-01-01T00:00:00Z", "1969-12-31T23:00:00Z")

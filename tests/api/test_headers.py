@@ -84,7 +84,7 @@ def cases(request_id: str) -> Iterator[tuple[str, str, dict[str, Any], int]]:
     yield "GET", "/", {"headers": {"Host": "evil.example"}}, 400
     yield "GET", "/history", {"environ_base": {"REMOTE_ADDR": "10.0.0.1"}}, 302
     yield "GET", "/api/v1/history", {"environ_base": {"REMOTE_ADDR": "10.0.0.1"}}, 401
-    yield "GET", "/?unknown=1", {}, 422
+    yield "GET", "/?template=a&template=b", {}, 422
     yield "POST", "/", {"data": {"input": "x" * 3_000_000}, "headers": OWN_PAGE}, 413
     yield "POST", "/generate/answer", {"data": {"input": "Hi"}, "headers": OWN_PAGE}, 200
     yield "POST", "/generate/answer", {"data": {"input": "Hi", "fresh": "1"}, "headers": OWN_PAGE}, 200

@@ -7,7 +7,7 @@ from collections.abc import Callable
 # Shorter times are too inexact to be compared.
 COMPARABLE_S = 0.004
 MAX_GROWTH = 2.5
-ATTEMPTS = 12
+ATTEMPTS = 40
 
 
 def cpu_s(function: Callable[[], object], runs: int = 3) -> float:
@@ -24,7 +24,7 @@ def cpu_s(function: Callable[[], object], runs: int = 3) -> float:
     return min(times)
 
 
-def turns(function: Callable[[], object], runs: int = 2) -> float:
+def turns(function: Callable[[], object], runs: int = 5) -> float:
     """CPU time in turns of an empty loop."""
     return cpu_s(function, runs) / cpu_s(_million_turns) * 1_000_000
 
