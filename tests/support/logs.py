@@ -28,5 +28,7 @@ def logged(level: str, secrets: Iterable[str] = ()) -> Iterator[list[str]]:
     try:
         yield stream.lines
     finally:
-        logging.getLogger().handlers = []
+        root = logging.getLogger()
+        root.handlers = []
+        root.setLevel(logging.WARNING)
         structlog.reset_defaults()

@@ -205,7 +205,7 @@ def test_a_body_that_does_not_come_ends_the_connection(server: Server) -> None:
 
 def test_the_server_disconnects_callers_that_stop_reading(server: Server) -> None:
     """How long that takes, and whom it spares, is in tests/adapters/test_worker.py and in the soak."""
-    assert "Using worker: llm_service.adapters.runtime.worker.Worker" in server.log.read_text()
+    assert "Using worker: llm_service.bootstrap.gunicorn_worker.Worker" in server.log.read_text()
 
 
 def test_slow_callers_hold_nobody_up(server: Server) -> None:

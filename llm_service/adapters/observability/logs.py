@@ -48,7 +48,9 @@ def configure_logging(level: str, secrets: Iterable[str] = (), stream: TextIO | 
         "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         "foreign_pre_chain": shared,
     }
-    quiet = {name: {"level": "WARNING"} for name in ("httpx2", "httpcore2", "openai", "alembic", "sqlalchemy")}
+    # At DEBUG, markdown_it writes a line for each rule that it tries.
+    libraries = ("httpx2", "httpcore2", "openai", "alembic", "sqlalchemy", "markdown_it")
+    quiet = {name: {"level": "WARNING"} for name in libraries}
     config: dict[str, Any] = {
         "version": 1,
         "disable_existing_loggers": False,
