@@ -18,7 +18,7 @@ from llm_service.web import api, pages
 from llm_service.web.context import EXTENSION
 from llm_service.web.http.errors import register_error_handlers
 from llm_service.web.http.hooks import register_hooks
-from llm_service.web.http.request import Request
+from llm_service.web.http.request import MAX_FORM_BYTES, Request
 from llm_service.web.security.access_control import register_access
 
 
@@ -48,8 +48,8 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
         MAKE_ID=make_id,
         STARTED_MONOTONIC=time.monotonic(),
         # For forms; JSON bodies have their own limit (web.http.strict_json).
-        MAX_CONTENT_LENGTH=2 * 1024 * 1024,
-        MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024,
+        MAX_CONTENT_LENGTH=MAX_FORM_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_FORM_BYTES,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = _opened_once(settings, services)

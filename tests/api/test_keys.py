@@ -293,8 +293,10 @@ def test_a_stream_ends_soon_after_its_key(
     keyring.revoke(other.key_id)  # another key of the same owner
     if end == "revoked":
         keyring.revoke(key.key_id)
-    *_, last = b"".join(chunks).decode().strip().split("\n\n")
-    name, _, data = last.split("\n")
+    *events, last = b"".join(chunks).decode().strip().split("\n\n")
+    name, position, data = last.split("\n")
+    texts = [json.loads(each.split("data: ")[1])["text"] for each in events if each.startswith("event: delta")]
+    assert position == f"id: {len(''.join(texts))}", "the owner's other key continues from here"
     assert (name, json.loads(data.removeprefix("data: "))["error"]) == ("event: error", "not-authenticated")
     fragment = page.get_data(as_text=True).rsplit("\n\n", 2)[-2]
     assert "Your API key was revoked or has expired." in fragment

@@ -155,6 +155,39 @@ def test_what_gunicorn_refuses_is_not_quoted(server: Server) -> None:
     assert canary not in server.log.read_text()
 
 
+FORM = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nSec-Fetch-Site: same-origin\r\n"
+CHUNKED_FORM = f"{FORM}Transfer-Encoding: chunked\r\n\r\n"
+LONG_FORM = "template=basic_chat_v1&input=" + "a" * 2_500_000
+
+
+@pytest.mark.parametrize(
+    ("request_text", "expected"),
+    [
+        (f"{CHUNKED_FORM}{len(LONG_FORM):x}\r\n{LONG_FORM}\r\n0\r\n\r\n", 413),
+        (f"{FORM}Content-Length: {len(LONG_FORM)}\r\n\r\n{LONG_FORM}", 413),
+        (f"{CHUNKED_FORM}zz\r\n", 400),
+        (f"{FORM}Content-Length: 400\r\n\r\ntemplate=basic_chat_v1&input=cut+off", 400),
+    ],
+    ids=["long, in chunks", "long", "a bad chunk", "cut off"],
+)
+def test_a_form_that_is_not_whole_does_nothing(server: Server, request_text: str, expected: int) -> None:
+    before = rows_of(server)
+    with connect(server) as connection:
+        connection.sendall(request_text.encode())
+        connection.shutdown(socket.SHUT_WR)
+        data = b""
+        while piece := connection.recv(65_536):
+            data += piece
+    assert status_of(data) == expected
+    assert b"Traceback" not in data
+    assert rows_of(server) == before
+
+
+def rows_of(server: Server) -> list[str]:
+    with urllib.request.urlopen(f"{server.base_url}/api/v1/history?limit=200") as response:
+        return [row["request_id"] for row in json.load(response)["items"]]
+
+
 def resident_kb(server: Server) -> int:
     return sum(
         int(line.split()[1])

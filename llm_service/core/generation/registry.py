@@ -112,13 +112,14 @@ class InFlightRegistry:
     def tick(self) -> None:
         """End generations that are abandoned, overdue, or cancelled in another process."""
         now = self._clock.monotonic()
-        generations = tuple(self._generations.values())
-        self._together(partial(self.cancel, each) for each in generations if self._abandoned(each, now))
         for call, context in tuple(self._calls.values()):
             if not call.members or now > context.deadline + OVERDUE_S:
                 context.stop()
         if self._interrupt_at is not None and now >= self._interrupt_at:
             self.interrupt_all()
+        # After what must not wait: storing these may take as long as the database is locked.
+        generations = tuple(self._generations.values())
+        self._together(partial(self.cancel, each) for each in generations if self._abandoned(each, now))
         if self._remote and self._generations and now - self._remote_checked_at >= REMOTE_CHECK_S:
             self._remote_checked_at = now
             self._guarded(partial(self._cancel_what_was_cancelled_elsewhere, self._remote))

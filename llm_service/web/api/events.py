@@ -13,7 +13,7 @@ from llm_service.core.generation.model import Delta, Generation
 from llm_service.core.generation.subscriptions import Subscription
 
 from ..http.connection import disconnect_check
-from ..http.errors import problem_document
+from ..http.errors import NotAuthenticated, problem_document
 from ..http.sse import PING, StreamEvent, json_event, sse_response, subscription_events, watch_key
 from ..schemas.generation import generation_json
 
@@ -73,7 +73,9 @@ def _events(subscription: Subscription, events: Iterator[StreamEvent], start: bo
             yield json_event(generation_json(event.generation), "done", subscription.position + 1)
         elif isinstance(event, ServiceError):
             problem = problem_document(event, path, subscription.generation.request_id)
-            yield json_event(problem, "error", subscription.position + 1)
+            # The end of the generation is one position more; without the key, the stream ends before.
+            ends = 0 if isinstance(event, NotAuthenticated) else 1
+            yield json_event(problem, "error", subscription.position + ends)
         else:
             yield PING
 

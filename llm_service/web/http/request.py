@@ -5,10 +5,12 @@ from typing import IO, Any
 
 from flask import Request as FlaskRequest
 from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
-from .errors import TooLarge, UnsupportedMediaType
+from .errors import BadRequest, TooLarge, UnsupportedMediaType
 
+MAX_FORM_BYTES = 2 * 1024 * 1024
 MAX_FORM_FIELDS = 1000
 MAX_LONE_PERCENTS = 10_000
 MAX_HEADER_CHARS = 16 * 1024
@@ -29,11 +31,30 @@ class FormParser(FormDataParser):
     def parse(
         self, stream: IO[bytes], mimetype: str, content_length: int | None, options: dict[str, str] | None = None
     ) -> tuple[IO[bytes], MultiDict[str, str], MultiDict[str, FileStorage]]:
-        """Raises `TooLarge`, and `UnsupportedMediaType` for multipart."""
+        """Raises `TooLarge`, `BadRequest` if the form is cut off, and `UnsupportedMediaType` for multipart."""
         if mimetype == "multipart/form-data":
             raise UnsupportedMediaType(f"Send forms as {FORM_TYPE}.")
-        fields = parse_form(stream.read()) if mimetype == FORM_TYPE else []
+        fields = parse_form(self._read(stream, content_length)) if mimetype == FORM_TYPE else []
         return stream, self.cls(fields), self.cls()
+
+    def _read(self, stream: IO[bytes], length: int | None) -> bytes:
+        """All of it: half a form is a form, too, and would be acted upon."""
+        limit = MAX_FORM_BYTES if self.max_content_length is None else self.max_content_length
+        # A chunked body has no length: read at most one byte over the limit. One read returns what is there.
+        wanted, body = limit + 1 if length is None else min(length, limit + 1), bytearray()
+        try:
+            while len(body) < wanted and (piece := stream.read(wanted - len(body))):
+                body += piece
+        except RequestEntityTooLarge:
+            raise TooLarge(f"A form may have at most {limit:,} bytes.") from None
+        except Exception as error:
+            # Each server raises its own errors for a body that is cut off or has invalid chunks.
+            raise BadRequest("The form is incomplete.") from error
+        if len(body) > limit:
+            raise TooLarge(f"A form may have at most {limit:,} bytes.")
+        if length is not None and len(body) < length:
+            raise BadRequest("The form is incomplete.")
+        return bytes(body)
 
 
 class Request(FlaskRequest):

@@ -53,6 +53,10 @@ def subscription_events(
         elif silent_s >= PING_AFTER_S:
             silent_s = 0.0
             yield None
+        if watch.ended:  # before more text is taken, which would be lost
+            log.info("stream ended", reason="key", key_id=watch.key_id)
+            yield NotAuthenticated("Your API key was revoked or has expired.")
+            return
         try:
             event = subscription.next(DISCONNECT_CHECK_S)
         except ServiceError as error:
@@ -62,10 +66,6 @@ def subscription_events(
         except Exception as error:
             log.error("unexpected error", exc_info=error)
             yield ServiceError("An unexpected error occurred.")
-            return
-        if watch.ended:
-            log.info("stream ended", reason="key", key_id=watch.key_id)
-            yield NotAuthenticated("Your API key was revoked or has expired.")
             return
         if event is None:
             silent_s += DISCONNECT_CHECK_S
