@@ -2,7 +2,10 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.app import services_of
 from llm_service.core.generation.model import Generation
 from tests.support.builders import completed, generation
+from tests.support.constants import ROOT
+from tests.support.effort import MAX_GROWTH, growth
 from tests.support.stores import Stores
 
 DAY_MS = 24 * 3_600_000
@@ -79,11 +84,113 @@ def test_a_deleted_generation_is_not_there(paths: tuple[Path, Path]) -> None:
 def test_it_is_bounded_in_size_and_the_oldest_goes_first(tmp_path: Path) -> None:
     aside = PutAside(tmp_path / "h.bad", max_bytes=5000)
     for number in range(10):
-        aside.add(json.dumps({"owner": "alice", "request_id": f"id-{number}", "output": "x" * 1000}).encode())
+        aside.add([json.dumps({"owner": "alice", "request_id": f"id-{number}", "output": "x" * 1000}).encode()])
     kept = (tmp_path / "h.bad").read_bytes()
     assert [number for number in range(10) if f"id-{number}".encode() in kept] == [6, 7, 8, 9]
-    aside.add(b"y" * 5001)
+    aside.add([b"z" * 4800])
+    assert b"z" * 4800 in (tmp_path / "h.bad").read_bytes(), "what fits is kept"
+    aside.add([b"y" * 5001])
     assert not aside.exists, "and what is larger than all is not kept"
+
+
+def test_twice_the_bad_lines_take_twice_the_time(tmp_path: Path) -> None:
+    path = tmp_path / "h.spool"
+
+    def work(size: int) -> Callable[[], object]:
+        def replay() -> None:
+            (tmp_path / "h.spool.bad").unlink(missing_ok=True)
+            path.write_bytes(b'{"request_id": "from another version"}\n' * size * 4)
+            assert len(FileSpool(path).replay(refuse)) == size * 4
+
+        return replay
+
+    assert growth(work, largest=10_000) <= MAX_GROWTH
+
+
+@pytest.mark.parametrize("bound", [10_000, 50])
+def test_one_after_the_other_takes_as_long_each_time(tmp_path: Path, bound: int) -> None:
+    """Also while the oldest are removed. `bound`: in bytes per line."""
+    bad = tmp_path / "h.bad"
+
+    def work(size: int) -> Callable[[], object]:
+        def add() -> None:
+            bad.unlink(missing_ok=True)
+            aside = PutAside(bad, max_bytes=bound * size)
+            for _ in range(size):
+                aside.add([b'{"request_id": "from another version"}'])
+            assert bad.stat().st_size <= bound * size
+
+        return add
+
+    assert growth(work, largest=10_000) <= MAX_GROWTH
+
+
+def test_what_cannot_be_put_aside_stays_and_holds_nothing_up(tmp_path: Path) -> None:
+    path, bad = tmp_path / "h.spool", tmp_path / "h.spool.bad"
+    bad.mkdir()
+    spool = FileSpool(path)
+    good = [completed(generation(number)) for number in range(3)]
+    found: list[Generation] = []
+    for row in good[:2]:
+        with path.open("ab") as file:
+            file.write(b"BAD-%s\n" % row.request_id.encode())
+        spool.add(row)
+    assert [type(fault).__name__ for fault in spool.replay(found.append)] == ["IsADirectoryError"]
+    assert found == good[:2]
+    size = path.stat().st_size
+    for _ in range(3):
+        spool.add(good[2])
+        spool.replay(found.append)
+        assert path.stat().st_size == size, "what is stored does not make it grow"
+    assert found == [*good, *good[2:] * 2], "none is stored again"
+    bad.rmdir()
+    assert [type(fault).__name__ for fault in spool.replay(found.append)] == ["JSONDecodeError"] * 2
+    assert [line.split(b"\t")[1] for line in bad.read_bytes().splitlines()] == [b"BAD-id-0", b"BAD-id-1"]
+    assert path.read_bytes() == b""
+
+
+def test_a_line_too_deep_to_be_read_is_put_aside(tmp_path: Path) -> None:
+    path = tmp_path / "h.spool"
+    path.write_bytes(b"[" * 100_000 + b"\n")
+    spool = FileSpool(path)
+    spool.add(completed(generation(1)))
+    found: list[Generation] = []
+    assert [type(fault).__name__ for fault in spool.replay(found.append)] == ["RecursionError"]
+    assert [row.request_id for row in found] == ["id-1"]
+    assert (tmp_path / "h.spool.bad").stat().st_size > 100_000
+
+
+def test_others_run_between_the_lines(tmp_path: Path) -> None:
+    """In a process whose functions are those of gevent, as in a worker."""
+    program = f"""
+from gevent import monkey
+monkey.patch_all()
+import gevent
+from pathlib import Path
+from llm_service.adapters.files.spool import FileSpool
+path = Path({str(tmp_path / "h.spool")!r})
+path.write_bytes(b"bad\\n" * 100)
+turns = []
+def other():
+    while True:
+        turns.append(1)
+        gevent.sleep(0)
+running = gevent.spawn(other)
+assert len(FileSpool(path).replay(print)) == 100
+running.kill()
+assert len(turns) >= 100, len(turns)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_lines_of_the_version_before_keep_their_age_when_others_follow(tmp_path: Path) -> None:
+    bad = tmp_path / "h.spool.bad"
+    bad.write_bytes(b'{"output": "HALF\n')
+    os.utime(bad, (NOW_MS / 1000 - 86_400, NOW_MS / 1000 - 86_400))
+    put_aside(tmp_path / "h.spool", completed(generation(2, created_ms=NOW_MS), output="SECRET-B"))
+    FileSpool(tmp_path / "h.spool").prune(NOW_MS - DAY_MS // 2)
+    assert texts_in(bad) == ["SECRET-B"]
 
 
 def test_what_the_version_before_put_aside_ages_too(tmp_path: Path) -> None:

@@ -7,14 +7,19 @@ not after its owner deletes it, and not in any amount. Each line has a head, a t
 import json
 import os
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from .lines import append, closing, flush_folder
+
 MAX_BYTES = 16 * 1024 * 1024
+# Of these, when there was more.
+KEPT = 0.75
 log = structlog.get_logger("llm_service")
 
 
@@ -41,21 +46,26 @@ class PutAside:
     def exists(self) -> bool:
         return self._path.exists()
 
-    def add(self, line: bytes) -> None:
-        head = _head_of(line, round(time.time() * 1000))
-        log.error(
-            "an outcome could not be stored and was put aside, until APP_HISTORY_DAYS or its owner deletes it",
-            file=str(self._path),
-            request_id=head.request_id,
-            bytes=len(line),
-        )
-        entries = [*self._entries(), (head, line)]
-        size = sum(len(text) for _, text in entries)
-        while size > self._max_bytes:
-            (oldest, text), *entries = entries
-            size -= len(text)
-            log.error("too much was put aside: the oldest was removed", request_id=oldest.request_id)
-        self._write(entries)
+    def add(self, lines: Sequence[bytes]) -> None:
+        """All of them, or none if it raises."""
+        now_ms = round(time.time() * 1000)
+        entries = [(_head_of(line, now_ms), line) for line in lines]
+        text = b"".join(map(_written, entries))
+        size = self._path.stat().st_size if self.exists else 0
+        if size + len(text) > self._max_bytes or self._begins_without_head():
+            # Lines without heads are as old as the file, whose age changes now.
+            self._rewrite_with(entries)
+        else:
+            with closing(os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600)) as file:
+                append(file, text)
+        flush_folder(self._path.parent)
+        for head, line in entries:
+            log.error(
+                "an outcome could not be stored and was put aside, until APP_HISTORY_DAYS or its owner deletes it",
+                file=str(self._path),
+                request_id=head.request_id,
+                bytes=len(line),
+            )
 
     def forget(self, owner: str, request_id: str | None = None) -> None:
         """Remove what belongs to the owner, or only one generation; and what may be theirs, if the line does not say."""
@@ -72,6 +82,26 @@ class PutAside:
         if len(kept) < len(entries):
             self._write(kept)
 
+    def _begins_without_head(self) -> bool:
+        if not self.exists:
+            return False
+        with self._path.open("rb") as file:
+            line = file.readline()
+        return bool(line) and _split(line) is None
+
+    def _rewrite_with(self, entries: list[_Entry]) -> None:
+        """If all is too much, the oldest go: more than needed, because each time costs as much as the whole file."""
+        kept = deque([*self._entries(), *entries])
+        removed = []
+        size = sum(len(_written(entry)) for entry in kept)
+        allowed = self._max_bytes * KEPT if size > self._max_bytes else size
+        while size > self._max_bytes or (size > allowed and len(kept) > 1):
+            removed.append(kept.popleft())
+            size -= len(_written(removed[-1]))
+        self._write(kept)
+        for head, _ in removed:
+            log.error("too much was put aside: the oldest was removed", request_id=head.request_id)
+
     def _entries(self) -> list[_Entry]:
         if not self.exists:
             return []
@@ -79,33 +109,42 @@ class PutAside:
         with self._path.open("rb") as file:
             return [_entry_of(line.removesuffix(b"\n"), written_ms) for line in file]
 
-    def _write(self, entries: list[_Entry]) -> None:
+    def _write(self, entries: Collection[_Entry]) -> None:
         """Replace the whole file: a process that dies meanwhile leaves the old one."""
         if not entries:
             self._path.unlink(missing_ok=True)
             return
         new = self._path.with_name(f"{self._path.name}.new")
         with open(os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
-            for head, line in entries:
-                file.write(json.dumps(asdict(head)).encode() + b"\t" + line + b"\n")
+            file.writelines(map(_written, entries))
             file.flush()
             os.fsync(file.fileno())
         new.replace(self._path)
 
 
+def _written(entry: _Entry) -> bytes:
+    head, line = entry
+    return json.dumps(asdict(head)).encode() + b"\t" + line + b"\n"
+
+
 def _entry_of(line: bytes, written_ms: int) -> _Entry:
     """Earlier versions wrote no heads; then the file's own age counts."""
+    return _split(line) or (_head_of(line, written_ms), line)
+
+
+def _split(line: bytes) -> _Entry | None:
+    """None: it has no head."""
     head, tab, text = line.partition(b"\t")
     try:
-        return (_Head(**json.loads(head)), text) if tab else (_head_of(line, written_ms), line)
-    except (ValueError, TypeError):  # a damaged line with a tab
-        return _head_of(line, written_ms), line
+        return (_Head(**json.loads(head)), text) if tab else None
+    except (ValueError, TypeError, RecursionError):  # a damaged line with a tab
+        return None
 
 
 def _head_of(line: bytes, now_ms: int) -> _Head:
     try:
         values: Any = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     found = values if isinstance(values, dict) else {}
     owner, request_id, since = (found.get(name) for name in ("owner", "request_id", "created_ms"))

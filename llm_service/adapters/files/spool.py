@@ -17,10 +17,13 @@ from llm_service.core.generation.model import Generation, Status
 from llm_service.core.messages import Message, Messages, Role, from_plain, to_plain
 from llm_service.core.usage.tokens import Usage
 
+from .lines import append, closing, flush_folder, whole_lines
 from .put_aside import PutAside
 
 # Overwrites a line that has been stored.
 _DONE = b" "
+# Of bad lines, which are put aside together.
+_TOGETHER_BYTES = 1024 * 1024
 _MONEY = ("cost_usd", "saved_usd")
 
 
@@ -38,17 +41,16 @@ class FileSpool:
         values = {**asdict(kept), "messages": to_plain(kept.messages)}
         line = json.dumps(values, default=str, ensure_ascii=True) + "\n"
         with self._opened(os.O_CREAT | os.O_APPEND | os.O_RDWR) as file:
-            _append(file, line.encode())
-        with _closing(os.open(self._path.parent, os.O_RDONLY)) as folder:
-            os.fsync(folder)
+            append(file, line.encode())
+        flush_folder(self._path.parent)
 
     def replay(self, store: Callable[[Generation], None]) -> Sequence[Exception]:
         if not self._path.exists() or not self._path.stat().st_size:
             return ()
-        faults = []
         with self._opened(os.O_RDWR) as file:
+            bad = _BadLines(file, self._aside)
             start = 0
-            for line in _whole_lines(self._path):
+            for line in whole_lines(self._path):
                 try:
                     if line.strip(_DONE):
                         store(_generation(json.loads(line)))
@@ -56,14 +58,17 @@ class FileSpool:
                     raise
                 except Exception as error:
                     # It must not block the others.
-                    self._aside.add(line)
-                    faults.append(error)
-                # If a later one is not stored, the file stays, and this one must not be counted again.
-                os.pwrite(file, _DONE * len(line), start)
+                    bad.add(start, line, error)
+                else:
+                    # If a later one is not stored, the file stays, and this one must not be counted again.
+                    os.pwrite(file, _DONE * len(line), start)
                 start += len(line) + 1
-            os.ftruncate(file, 0)
+                # There may be thousands, and other greenlets wait.
+                time.sleep(0)
+            bad.flush()
+            os.ftruncate(file, bad.left_until)
             os.fsync(file)
-        return faults
+        return bad.faults
 
     def forget(self, owner: str, request_id: str | None = None) -> None:
         """Delete what was put aside of the owner, or of one generation. Raises `OSError`."""
@@ -80,40 +85,52 @@ class FileSpool:
     @contextmanager
     def _opened(self, flags: int) -> Iterator[int]:
         """The file, locked. Waiting for the lock must block only this greenlet, not the process."""
-        with self._lock, _closing(os.open(self._path, flags, 0o600)) as file:
+        with self._lock, closing(os.open(self._path, flags, 0o600)) as file:
             while not _locks(file):
                 time.sleep(0.05)
             yield file
 
 
-def _whole_lines(path: Path) -> Iterator[bytes]:
-    """Without their ends. A last line without one is left out: its process died, so no caller was told that it is stored."""
-    with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield line[:-1]
+class _BadLines:
+    """Puts lines aside, many at once because each time flushes the disk. Until then they are in the spool, and only there."""
 
+    def __init__(self, file: int, aside: PutAside) -> None:
+        self._file = file
+        self._aside = aside
+        self._waiting: list[tuple[int, bytes, Exception]] = []
+        self._bytes = 0
+        self._works = True
+        # Of lines put aside, why they are bad; and at most one `OSError`, why others could not be put aside.
+        self.faults: list[Exception] = []
+        # The end of the last line that stays in the spool, for the next replay.
+        self.left_until = 0
 
-@contextmanager
-def _closing(file: int) -> Iterator[int]:
-    try:
-        yield file
-    finally:
-        os.close(file)
+    def add(self, start: int, line: bytes, fault: Exception) -> None:
+        self._waiting.append((start, line, fault))
+        self._bytes += len(line)
+        if self._bytes >= _TOGETHER_BYTES:
+            self.flush()
 
+    def flush(self) -> None:
+        waiting, self._waiting, self._bytes = self._waiting, [], 0
+        if not waiting:
+            return
+        if self._put_aside([line for _, line, _ in waiting]):
+            self.faults += [fault for *_, fault in waiting]
+            for start, line, _ in waiting:
+                os.pwrite(self._file, _DONE * len(line), start)
+        else:
+            start, line, _ = waiting[-1]
+            self.left_until = start + len(line) + 1
 
-def _append(file: int, line: bytes) -> None:
-    """Append the whole line and flush it, or leave the file unchanged and raise `OSError`."""
-    size = os.fstat(file).st_size
-    # A line that a dying process left incomplete must not absorb this one.
-    rest = memoryview(b"\n" + line if size and os.pread(file, 1, size - 1) != b"\n" else line)
-    try:
-        while rest:
-            rest = rest[os.write(file, rest) :]
-        os.fsync(file)
-    except OSError:
-        os.ftruncate(file, size)
-        raise
+    def _put_aside(self, lines: list[bytes]) -> bool:
+        if self._works:
+            try:
+                self._aside.add(lines)
+            except OSError as error:
+                self._works = False
+                self.faults.append(error)
+        return self._works
 
 
 def _locks(file: int) -> bool:

@@ -219,7 +219,8 @@ class Spool(Protocol):
     def replay(self, store: Callable[[Generation], None]) -> Sequence[Exception]:
         """Pass all to `store`, oldest first, and remove them. If it raises a `StorageError`, the rest is kept.
 
-        Outcomes that cannot be read, or stored for another reason, are put aside; the reasons are returned.
+        Outcomes that cannot be read, or stored for another reason, are put aside; the reasons are returned. Those that cannot
+        be put aside are kept for the next time, and the `OSError` is returned.
         """
         ...
 
