@@ -219,9 +219,13 @@ def test_an_outcome_waits_a_bounded_time_for_a_lock(tmp_path: Path, kept: str, p
         waits = LockWaits(driver)
         with pytest.raises(StorageUnavailable):
             recorder.finish(completed(generation(1)), patient=patient)
+        finished_s = waits.waited_s
+        with pytest.raises(StorageBusy):
+            recorder.replay()
         waits.close()
         assert "id-1" in (tmp_path / "h.spool").read_text()
-    assert 0 < waits.waited_s <= at_most_s
+    assert 0 < finished_s <= at_most_s
+    assert 0 < waits.waited_s - finished_s <= 1, "meanwhile nothing else can be spooled"
     recorder.replay()
     database.close()
     assert (tmp_path / "h.spool").read_bytes() == b""

@@ -28,6 +28,8 @@ PAUSES_S = (0.5, 0.5, 1.0)
 PATIENCE_S = 2.0
 # Many outcomes may end at the same time, and a process that is killed spools nothing.
 STOPPING_PATIENCE_S = 0.5
+# A replay keeps others from the spool, and is repeated.
+REPLAY_WAIT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +188,12 @@ class OutcomeRecorder:
         if row is not None and (row.status, row.finished_ms) == (generation.status, generation.finished_ms):
             return
         if row is None or row.answer_id == generation.answer_id:
-            self._store.transaction(lambda unit: _finish(unit, generation))
+            self._store.transaction(lambda unit: _finish(unit, generation), wait_s=REPLAY_WAIT_S)
         else:
             late = replace(generation, answer_id=row.answer_id)
-            self._store.transaction(lambda unit: unit.generations.finish_with_own_answer(late, generation.answer_id))
+            self._store.transaction(
+                lambda unit: unit.generations.finish_with_own_answer(late, generation.answer_id), wait_s=REPLAY_WAIT_S
+            )
 
 
 def _finish(unit: UnitOfWork, generation: Generation) -> bool:
