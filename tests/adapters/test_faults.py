@@ -16,17 +16,20 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from llm_service.adapters.files.spool import FileSpool
+from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.adapters.sql.sqlite.database import Database, migrate
 from llm_service.adapters.sql.sqlite.file_system import type_at
 from llm_service.app import services_of
-from llm_service.core.errors import StorageBusy
+from llm_service.core.errors import StorageBusy, StorageUnavailable
 from llm_service.core.generation.model import Generation
+from llm_service.core.generation.outcomes import OutcomeRecorder
 from tests.support.builders import completed, generation
 from tests.support.calls import ask, get, provider
 from tests.support.clocks import until
 from tests.support.command_line import flask
 from tests.support.constants import ROOT
-from tests.support.locks import locked
+from tests.support.fakes import RecordingReporter
+from tests.support.locks import LockWaits, locked
 from tests.support.processes import serving
 from tests.support.requests import BODY, GENERATE
 from tests.support.stores import Stores
@@ -165,9 +168,9 @@ def test_the_file_system_of_a_path(path: str, kind: str) -> None:
 def test_a_lock_that_is_held_too_long_is_busy_for_all_and_costs_nothing(
     make_app: MakeApp, tmp_path: Path, upstream: Upstream
 ) -> None:
-    """Twelve requests and the readiness check wait together. Counted in attempts to begin, of up to five seconds each."""
+    """Twelve requests and the readiness check wait together. Counted in the seconds that SQLite may wait."""
     app = make_app(OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal")
-    calls, attempts, answers = len(upstream.calls), list[str](), list[TestResponse]()
+    calls, answers = len(upstream.calls), list[TestResponse]()
     storage: Any = services_of(app).storage
     driver = storage._writer._connection.connection.driver_connection
 
@@ -179,18 +182,18 @@ def test_a_lock_that_is_held_too_long_is_busy_for_all_and_costs_nothing(
 
     checks: list[TestResponse] = []
     with locked(tmp_path / "test.db"):
-        driver.set_trace_callback(lambda statement: attempts.append(statement) if "BEGIN" in statement else None)
+        waits = LockWaits(driver)
         threads = [threading.Thread(target=post, args=(number,)) for number in range(12)]
         threads.append(threading.Thread(target=ready))
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        driver.set_trace_callback(None)
+        waits.close()
     seen = {(answer.status_code, answer.get_json()["error"], answer.headers["Retry-After"]) for answer in answers}
     assert (len(answers), seen) == (12, {(503, "storage-busy", "1")})
     assert [check.status_code for check in checks] == [503]
-    assert len(attempts) <= 6, "one by one there are thirteen and more"
+    assert waits.waited_s <= 30, "one by one it is a minute and more"
     assert len(upstream.calls) == calls
     assert app.test_client().post(GENERATE, json=BODY).status_code == 200
 
@@ -201,6 +204,31 @@ def test_where_nothing_is_kept_a_call_begins_while_the_database_is_locked(tmp_pa
     with locked(tmp_path / "h.db"):
         assert store.record_started(generation(1)) == store.get("alice", "id-1") == generation(1)
     database.close()
+
+
+@pytest.mark.parametrize("kept", ["on", "off"])
+@pytest.mark.parametrize(("patient", "at_most_s"), [(True, 4), (False, 1)])
+def test_an_outcome_waits_a_bounded_time_for_a_lock(tmp_path: Path, kept: str, patient: bool, at_most_s: float) -> None:
+    """All its attempts together. Counted in the seconds that SQLite may wait, and some pauses."""
+    database = Database(f"sqlite:///{tmp_path}/h.db")
+    store, spool = Stores(database, kept).generations, FileSpool(tmp_path / "h.spool")
+    recorder = OutcomeRecorder(store, spool, SystemClock(), RecordingReporter())
+    store.record_started(generation(1))
+    driver: Any = database._writer._connection.connection.driver_connection
+    with locked(tmp_path / "h.db"):
+        waits = LockWaits(driver)
+        with pytest.raises(StorageUnavailable):
+            recorder.finish(completed(generation(1)), patient=patient)
+        finished_s = waits.waited_s
+        with pytest.raises(StorageBusy):
+            recorder.replay()
+        waits.close()
+        assert "id-1" in (tmp_path / "h.spool").read_text()
+    assert 0 < finished_s <= at_most_s
+    assert 0 < waits.waited_s - finished_s <= 1, "meanwhile nothing else can be spooled"
+    recorder.replay()
+    database.close()
+    assert (tmp_path / "h.spool").read_bytes() == b""
 
 
 def entry_status(server: object, request_id: str) -> str | None:

@@ -26,6 +26,7 @@ from llm_service.core.errors import StorageBusy, StorageUnavailable
 from tests.support.builders import completed, generation
 from tests.support.clocks import until
 from tests.support.constants import ROOT
+from tests.support.locks import LockWaits
 from tests.support.stores import Stores
 
 
@@ -175,14 +176,17 @@ def test_a_write_that_waits_too_long_is_busy_and_reads_go_on(url: str) -> None:
     database.close()
 
 
+def driver_of(database: Database) -> Any:
+    return database._writer._connection.connection.driver_connection
+
+
 def test_all_who_wait_for_a_lock_are_told_together(url: str) -> None:
-    """Counted in attempts to begin, each of which waits up to five seconds."""
-    database, attempts = Database(url), list[str]()
+    """Counted in the seconds that SQLite may wait."""
+    database = Database(url)
     database.write(lambda connection: connection.execute(text("CREATE TABLE t (n INTEGER PRIMARY KEY)")))
-    driver: Any = database._writer._connection.connection.driver_connection
-    driver.set_trace_callback(lambda statement: attempts.append(statement) if "BEGIN" in statement else None)
     other = sqlite3.connect(database.path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
+    waits = LockWaits(driver_of(database))
     raised: list[Exception] = []
 
     def write(number: int) -> None:
@@ -197,10 +201,39 @@ def test_all_who_wait_for_a_lock_are_told_together(url: str) -> None:
     for writer in writers:
         writer.join()
     other.close()
+    waits.close()
     database.write(lambda connection: connection.execute(text("INSERT INTO t VALUES (0)")))
     database.close()
     assert [type(error) for error in raised] == [StorageBusy] * 300
-    assert len(attempts) <= 2 + 1
+    assert waits.waited_s <= 10, "the last ones came a little later"
+
+
+def test_who_may_wait_for_less_is_told_before_the_others(url: str) -> None:
+    """Also if another waits already, and for longer. Counted in the seconds that SQLite may wait."""
+    database = Database(url)
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    waits, order = LockWaits(driver_of(database)), list[tuple[str, float]]()
+
+    def write(name: str, wait_s: float | None) -> None:
+        with pytest.raises(StorageBusy):
+            database.write(lambda connection: None, short=True, wait_s=wait_s)
+        order.append((name, waits.waited_s))
+
+    patient = threading.Thread(target=write, args=("patient", None))
+    patient.start()
+    until(lambda: waits.waited_s)
+    others = [threading.Thread(target=write, args=("impatient", 0.5)) for _ in range(20)]
+    for each in others:
+        each.start()
+    for each in [*others, patient]:
+        each.join()
+    waits.close()
+    other.close()
+    database.write(lambda connection: None, wait_s=0)
+    database.close()
+    assert [name for name, _ in order] == ["impatient"] * 20 + ["patient"]
+    assert max(waited_s for name, waited_s in order if name == "impatient") <= 2
 
 
 def test_who_came_late_to_a_lock_waits_on(url: str) -> None:
@@ -250,7 +283,7 @@ def test_what_is_not_durable_waits_for_a_lock_too(url: str) -> None:
     database.write(insert, durable=False, short=True)
     timeouts = database.read(lambda connection: connection.execute(text("SELECT timeout FROM t")).scalars().all())
     database.close()
-    assert timeouts == [5000, 0], "the first waited, the second did not have to"
+    assert timeouts == [250, 0], "the first waited, the second did not have to"
 
 
 def test_a_failure_that_is_not_durable_is_nobody_elses(url: str) -> None:

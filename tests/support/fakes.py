@@ -67,7 +67,7 @@ class ListGenerations:
     def generations(self) -> "ListGenerations":
         return self
 
-    def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True) -> T:
+    def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True, wait_s: float | None = None) -> T:
         if self.away:
             raise errors.StorageBusy("busy")
         if (hook := self.before_start) is not None:

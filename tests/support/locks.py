@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _PROGRAM = """
 import sqlite3, sys
@@ -27,3 +28,24 @@ def locked(path: Path, *statements: str) -> Iterator[None]:
         yield
     finally:
         holder.communicate()
+
+
+class LockWaits:
+    """How long SQLite was allowed to wait for a lock, of all attempts to write together."""
+
+    def __init__(self, driver: Any) -> None:
+        """`driver`: the `sqlite3` connection that writes. `close` it when the attempts are over."""
+        self._driver = driver
+        self._timeout_ms = 0
+        self.waited_s = 0.0
+        driver.set_trace_callback(self._seen)
+
+    def _seen(self, statement: str) -> None:
+        name, _, value = statement.partition("=")
+        if name == "PRAGMA busy_timeout":
+            self._timeout_ms = int(value)
+        elif statement.startswith("BEGIN"):
+            self.waited_s += self._timeout_ms / 1000
+
+    def close(self) -> None:
+        self._driver.set_trace_callback(None)

@@ -3,19 +3,32 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.calls import ask, get
+from tests.support.calls import ask, get, provider, stream
 from tests.support.clocks import until
 from tests.support.locks import locked
-from tests.support.processes import Server, serving
+from tests.support.processes import STOP_S, Server, serving
+from tests.support.upstream import Upstream
 
 # Longer than SQLite waits for a lock.
 HELD_S = 8
+
+
+HANGING = 20
+PAID = 5
+
+
+@contextmanager
+def locked_later(path: Path) -> Iterator[Callable[[], None]]:
+    """Yields what locks it; released at the end."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(locked(path))
 
 
 @contextmanager
@@ -67,3 +80,33 @@ def test_a_worker_waits_while_nothing_can_be_read_and_then_serves(tmp_path: Path
         lock.close()
         assert ask(server)[0] == 200
         assert server.workers() == [new]
+
+
+@pytest.mark.slow
+def test_what_runs_when_the_service_stops_is_kept_though_the_database_is_locked(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    """Complete answers that end after SIGTERM, and the texts of those that do not."""
+    settings = provider(upstream, "fault-hang-after-3", "slow-1", APP_GRACE_S="4", WEB_CONCURRENCY="1")
+    with (
+        serving(tmp_path, **settings) as server,
+        ThreadPoolExecutor(HANGING + PAID) as callers,
+        locked_later(tmp_path / "service.db") as lock,
+    ):
+        hanging, paid = len(upstream.calls_of("fault-hang-after-3")), len(upstream.calls_of("slow-1"))
+        for number in range(HANGING):
+            callers.submit(stream, server, "fault-hang-after-3", None, f"Hanging {number}")
+        until(lambda: len(upstream.calls_of("fault-hang-after-3")) == hanging + HANGING)
+        for number in range(PAID):
+            callers.submit(ask, server, model="slow-1", input=f"Paid {number}")
+        until(lambda: len(upstream.calls_of("slow-1")) == paid + PAID)
+        lock()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(STOP_S) == 0
+        assert (tmp_path / "service.db.spool").read_bytes()
+    with serving(tmp_path, **settings) as server:
+        items = get(server, "history?limit=100")["items"]
+        rows = [get(server, f"history/{item['request_id']}") for item in items]
+    ended = sorted((row["status"], row["output"]) for row in rows)
+    answers = [("completed", f"Answer to: Paid {number}") for number in range(PAID)]
+    assert ended == [*answers, *[("interrupted", "part1 part2 part3 ")] * HANGING]

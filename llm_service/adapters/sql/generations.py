@@ -128,8 +128,10 @@ class SqlGenerations:
         self._database = database
         self._kept_texts: KeptTexts = _whole if keeps_texts else Generation.without_texts
 
-    def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True) -> T:
-        return self._database.write(lambda connection: work(SqlUnitOfWork(connection, self._kept_texts)), short=short)
+    def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True, wait_s: float | None = None) -> T:
+        return self._database.write(
+            lambda connection: work(SqlUnitOfWork(connection, self._kept_texts)), short=short, wait_s=wait_s
+        )
 
     def record_hit(self, generation: Generation, answer_id: str, *, durable: bool) -> bool:
         if generation.answer_id == answer_id:

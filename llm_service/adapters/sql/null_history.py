@@ -23,10 +23,12 @@ class NullGenerations:
         self._database = database
         self.running: dict[str, Generation] = {}
 
-    def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True) -> T:
-        return self._transaction(work, durable=True, short=short)
+    def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True, wait_s: float | None = None) -> T:
+        return self._transaction(work, durable=True, short=short, wait_s=wait_s)
 
-    def _transaction(self, work: Callable[[UnitOfWork], T], *, durable: bool, short: bool) -> T:
+    def _transaction(
+        self, work: Callable[[UnitOfWork], T], *, durable: bool, short: bool, wait_s: float | None = None
+    ) -> T:
         unit: _NullUnitOfWork | None = None
 
         def in_transaction(connection: Connection) -> T:
@@ -34,7 +36,7 @@ class NullGenerations:
             unit = _NullUnitOfWork(connection, self.running)
             return work(unit)
 
-        result = self._database.write(in_transaction, durable=durable, short=short)
+        result = self._database.write(in_transaction, durable=durable, short=short, wait_s=wait_s)
         # The work may run twice, so memory changes only after the commit.
         assert unit is not None
         self.running |= unit.generations.started

@@ -53,6 +53,11 @@ class GenerationResult:
 class Registry(Protocol):
     """Keeps the generations and the upstream calls of this process."""
 
+    @property
+    def closing(self) -> bool:
+        """Whether the process stops."""
+        ...
+
     def remove(self, generation: "InFlightGeneration") -> None: ...
 
     def stop_unless_shared(self, call: SharedCall) -> None:
@@ -220,8 +225,8 @@ class InFlightGeneration:
         recorder = self._uses.recorder
         if outcome.error is not None:
             self._uses.reporter.ended(generation)
-        # A process that stops cannot wait for a busy store.
-        patient = outcome.status is not Status.INTERRUPTED
+        # A process that stops cannot wait long for a busy store.
+        patient = not (self._uses.registry.closing or outcome.status is Status.INTERRUPTED)
         if self._left_call:
             kept = recorder.finish_with_own_answer(generation, self._uses.make_id(), patient=patient)
         else:

@@ -1,7 +1,7 @@
 """How a generation ends, and how that is stored, even if the database cannot be written.
 
-An answer was paid for. If its row cannot be written, the write is retried for two seconds, then the row is spooled to a
-file. No caller gets an answer that is not in the history, and none is lost. All outcomes are stored here: answers,
+An answer was paid for. If its row cannot be written, the write is retried for two seconds, the time that it waits for a
+lock included, then the row is spooled to a file. A process that stops waits half a second at most. No caller gets an answer that is not in the history, and none is lost. All outcomes are stored here: answers,
 failures, cancellations, and those of dead processes. The same transaction settles the call's reservation.
 """
 
@@ -24,7 +24,12 @@ from .model import CallResult, Done, Generation, Status
 from .ports import GenerationStore, Reporter, Spool, UnitOfWork
 
 PAUSES_S = (0.5, 0.5, 1.0)
+# For all attempts together.
 PATIENCE_S = 2.0
+# Many outcomes may end at the same time, and a process that is killed spools nothing.
+STOPPING_PATIENCE_S = 0.5
+# A replay keeps others from the spool, and is repeated.
+REPLAY_WAIT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ class OutcomeRecorder:
         self._reporter = reporter
 
     def finish(self, generation: Generation, *, patient: bool = True) -> bool:
-        """As `GenerationWriter.finish`; also settles the call's reservation. `patient`: there is time to retry.
+        """As `GenerationWriter.finish`; also settles the call's reservation. `patient` False: the process stops.
 
         Raises `StorageUnavailable` if the outcome is only spooled: `replay` adds it to the history.
         """
@@ -150,18 +155,19 @@ class OutcomeRecorder:
             self._reporter.unexpected_error(error)
 
     def _stored(self, work: Callable[[UnitOfWork], bool], generation: Generation, patient: bool) -> bool:
-        gives_up_at: float | None = None
+        now = self._clock.monotonic()
+        gives_up_at = now + (PATIENCE_S if patient else STOPPING_PATIENCE_S)
         for pause_s in (*(PAUSES_S if patient else ()), None):
             try:
-                return self._store.transaction(work)
+                return self._store.transaction(work, wait_s=gives_up_at - now)
             except StorageError as error:
                 now = self._clock.monotonic()
-                gives_up_at = gives_up_at or now + PATIENCE_S
                 # The store may already have waited long for a lock.
                 if pause_s is None or now + pause_s > gives_up_at:
                     self._spool_it(generation, error)
                     break
             self._clock.sleep(pause_s)
+            now += pause_s
         raise StorageUnavailable(
             "The outcome of this generation could not be stored. It will appear in the history under this request's id "
             "as soon as the database can be written again.",
@@ -182,10 +188,12 @@ class OutcomeRecorder:
         if row is not None and (row.status, row.finished_ms) == (generation.status, generation.finished_ms):
             return
         if row is None or row.answer_id == generation.answer_id:
-            self._store.transaction(lambda unit: _finish(unit, generation))
+            self._store.transaction(lambda unit: _finish(unit, generation), wait_s=REPLAY_WAIT_S)
         else:
             late = replace(generation, answer_id=row.answer_id)
-            self._store.transaction(lambda unit: unit.generations.finish_with_own_answer(late, generation.answer_id))
+            self._store.transaction(
+                lambda unit: unit.generations.finish_with_own_answer(late, generation.answer_id), wait_s=REPLAY_WAIT_S
+            )
 
 
 def _finish(unit: UnitOfWork, generation: Generation) -> bool:

@@ -265,10 +265,11 @@ class GenerationStore(Protocol):
     When a method returns, no killed process loses what it wrote; after `transaction`, nor does a power cut.
     """
 
-    def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True) -> T:
+    def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True, wait_s: float | None = None) -> T:
         """Run `work` and commit. It may run twice, in another thread, and must only call its argument.
 
-        `short` False: it may change any number of rows.
+        `short` False: it may change any number of rows. `wait_s`: how long at most for a store that is locked; None: five
+        seconds.
         """
         ...
 

@@ -20,6 +20,8 @@ OVERDUE_S = 1.0
 REMOTE_CHECK_S = 1.0
 # How many generations are ended at the same time, so that their outcomes share transactions.
 END_TOGETHER = 100
+# How long `drain` waits for outcomes that are being stored already.
+STORING_S = 3.0
 # Longer than an outcome waits for a store that is locked.
 END_S = 30.0
 
@@ -97,12 +99,18 @@ class InFlightRegistry:
         self._interrupt_at = interrupt_at
 
     def drain(self) -> None:
-        """Wait for running generations until the time given to `shut_down` (if none: now), and interrupt the rest."""
+        """Wait for running generations until the time given to `shut_down` (if none: now), and interrupt the rest.
+
+        When it returns, their outcomes are in the store or in the spool.
+        """
         if self._interrupt_at is None:
             self._interrupt_at = self._clock.monotonic()
         while self._generations and self._clock.monotonic() < self._interrupt_at:
             self._clock.sleep(0.05)
         self.interrupt_all()
+        until = self._clock.monotonic() + STORING_S
+        while self._generations and self._clock.monotonic() < until:
+            self._clock.sleep(0.05)
 
     def interrupt_all(self) -> None:
         error = ShuttingDown("The service was stopped before the answer was complete.", retry_after_s=5)

@@ -47,16 +47,25 @@ class Database:
         except (SQLAlchemyError, OSError) as error:
             raise _fault(self.path, error) from error
 
-    def write(self, work: Callable[[Connection], T], *, durable: bool = True, short: bool = False) -> T:
+    def write(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        durable: bool = True,
+        short: bool = False,
+        wait_s: float | None = None,
+    ) -> T:
         """Run `work` in a transaction. When this returns it is committed: no killed process loses it.
 
         `durable`: nor does a power cut, because it is flushed to the disk. `short`: it reads and writes a few rows, found by
-        an index, and so may run on the event loop.
+        an index, and so may run on the event loop. `wait_s`: for the lock of another process; None: five seconds.
 
         Raises `StorageError` or `IntegrityError`. `work` may run twice and must do nothing but SQL.
         """
         with mapped():
-            return self._writer.run(work, durable=durable, short=short)
+            return self._writer.run(
+                work, durable=durable, short=short, wait_s=BUSY_TIMEOUT_S if wait_s is None else wait_s
+            )
 
     def read(self, work: Callable[[Connection], T], *, sign_in: bool = False) -> T:
         """Run `work` on a snapshot of the data. `sign_in`: in threads of its own, where it never waits behind a search.

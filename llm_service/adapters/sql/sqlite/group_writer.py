@@ -7,11 +7,10 @@ Short work runs on the event loop, and only what takes long runs in a native thr
 thread, each call of SQLite would take the interpreter's lock from the loop and back, which costs more than the call. A
 group that nobody needs flushed is committed on the loop too: see docs/decisions/0036-hits-are-not-flushed.md.
 
-Nobody waits longer for the lock of another process than `BUSY_TIMEOUT_S`, the time in the queue included: see
-docs/decisions/0046-a-locked-database-is-busy-for-all.md.
+Nobody waits longer for the lock of another process than it asked for (else `BUSY_TIMEOUT_S`), the time in the queue
+included: see docs/decisions/0046-a-locked-database-is-busy-for-all.md.
 """
 
-import math
 import threading
 import time
 from collections import deque
@@ -34,8 +33,9 @@ MAX_GROUP = 200
 # A group in the thread also moves the log into the database's file, which may take a while.
 MAX_GROUPS_ON_LOOP = 100
 BUSY_TIMEOUT_S = 5
-# Waits for a lock are multiples of it, so who is due within it hears of a failed wait at once.
-BUSY_STEP_S = 0.5
+# SQLite waits so long for a lock, and then those who are due before the next wait ends hear that it failed. So a write that
+# may wait for less than the others need not wait for them.
+BUSY_STEP_S = 0.25
 CHECKPOINT_PAGES = 1000  # SQLite's default
 _LAST = "work at the end of this transaction"
 
@@ -69,11 +69,11 @@ class _Job:
 
     __slots__ = ("abandoned", "committed", "due", "durable", "error", "finished", "result", "short", "turn", "work")
 
-    def __init__(self, work: Work, *, durable: bool, short: bool) -> None:
+    def __init__(self, work: Work, *, durable: bool, short: bool, wait_s: float) -> None:
         self.work: Any = work
         self.durable = durable
         self.short = short
-        self.due = time.monotonic() + BUSY_TIMEOUT_S
+        self.due = time.monotonic() + wait_s
         self.turn = threading.Event()
         self.abandoned = False
         self.committed = False
@@ -109,15 +109,15 @@ class GroupWriter:
         self._groups_on_loop = 0
         self._pragmas: dict[str, Any] = {}
 
-    def run(self, work: Callable[[Connection], T], *, durable: bool, short: bool) -> T:
+    def run(self, work: Callable[[Connection], T], *, durable: bool, short: bool, wait_s: float = BUSY_TIMEOUT_S) -> T:
         """Run `work` inside a transaction; it is committed when this returns. `durable`: and flushed to the disk.
 
-        `short`: it may run on the event loop.
+        `short`: it may run on the event loop. `wait_s`: for the lock of another process; it is tried at least once.
 
         Raises what `work` or the commit raised, and `StorageBusy` if the database stays locked. If a group fails, its
         members run again one by one, so one caller's error does not fail the others. `work` may therefore run twice.
         """
-        job = _Job(work, durable=durable, short=short)
+        job = _Job(work, durable=durable, short=short, wait_s=wait_s)
         with self._lock:
             self._pending.append(job)
             self._leader = self._leader or job
@@ -129,7 +129,7 @@ class GroupWriter:
         except BaseException:  # the greenlet is killed
             self._abandon(job)
             raise
-        if not job.finished:
+        while not job.finished:
             self._lead(job)
         if job.error is not None:
             raise job.error
@@ -149,31 +149,37 @@ class GroupWriter:
                 locked = self._native.run(lambda: self._commit(group))
                 self._groups_on_loop = 0
                 if locked is not None:
-                    group = self._refuse_due(leader, group, locked)
+                    group = self._refuse_due(group, locked)
         except BaseException:
             # The greenlet is killed. The thread goes on with the connection, and then another leads.
             leader.abandoned = True
             self._native.after_others(lambda: self._hand_on(group))
             raise
-        self._hand_on(group)
+        self._hand_on(group, leader)
 
-    def _refuse_due(self, leader: _Job, group: list[_Job], locked: _Locked) -> list[_Job]:
-        """The leader, and all who have waited as long, hear that the database is busy. Returns the group with them."""
+    def _refuse_due(self, group: list[_Job], locked: _Locked) -> list[_Job]:
+        """All who would be due before another wait ends hear that the database is busy. Returns the group with them."""
         until = time.monotonic() + BUSY_STEP_S
         with self._lock:
-            while self._pending and self._pending[0].due <= until:
-                group.append(self._pending.popleft())
+            group = [*group, *(job for job in self._pending if job.due <= until)]
+            self._pending = deque(job for job in self._pending if job.due > until)
         for job in group:
-            if (job is leader or job.due <= until) and not job.served:
+            if job.due <= until and not job.served:
                 job.error = storage_error(locked.error)
                 job.error.__cause__ = locked.error
         return group
 
-    def _hand_on(self, group: Sequence[_Job]) -> None:
-        """Give the group its results and the lead to the next. Who was not served waits on, before the others."""
+    def _hand_on(self, group: Sequence[_Job], leader: _Job | None = None) -> None:
+        """Give the group its results. Who was not served waits on, before the others.
+
+        The lead goes to the next, unless `leader` was not served: it is awake and goes on.
+        """
         with self._lock:
             self._pending.extendleft(job for job in reversed(group) if not job.served)
-            following = self._leader = self._pending[0] if self._pending else None
+            if leader is not None and not leader.served:
+                following = None
+            else:
+                following = self._leader = self._pending[0] if self._pending else None
         for job in group:
             if job.served:
                 job.finished = True
@@ -217,7 +223,7 @@ class GroupWriter:
         durable = any(job.durable for job in group)
         self._configure(
             synchronous="FULL" if durable else "NORMAL",
-            busy_timeout=0 if on_loop else _busy_timeout_ms(group[0].due),
+            busy_timeout=0 if on_loop else round(BUSY_STEP_S * 1000),
             wal_autocheckpoint=0 if on_loop and not durable else CHECKPOINT_PAGES,
         )
         last: list[Work] = []
@@ -276,9 +282,3 @@ class GroupWriter:
             else:
                 for job in jobs:
                     job.result = job.work(self._connection)
-
-
-def _busy_timeout_ms(due: float) -> int:
-    """A multiple of the step: it rarely changes, and even who is late waits for another process to commit."""
-    steps = math.ceil((due - time.monotonic()) / BUSY_STEP_S)
-    return round(max(1, steps) * BUSY_STEP_S * 1000)
