@@ -35,7 +35,7 @@ class Alarm(Protocol):
         ...
 
     def cancel(self) -> None:
-        """Never ring again. Whoever made the alarm calls this."""
+        """Never ring again. The caller of `alarm` must call this."""
         ...
 
 

@@ -65,7 +65,7 @@ def test_a_worker_starts_while_another_process_writes_and_the_others_go_on(tmp_p
 
 @pytest.mark.slow
 def test_a_worker_waits_while_nothing_can_be_read_and_then_serves(tmp_path: Path) -> None:
-    """Whoever wants the whole file for itself gets it only while no worker has it open."""
+    """An exclusive lock on the file succeeds only while no worker has it open."""
     with serving(tmp_path, APP_PROVIDER="echo", WEB_CONCURRENCY="1") as server, ExitStack() as lock:
         (killed,) = server.workers()
         with stopped(server.process.pid):

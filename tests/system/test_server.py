@@ -256,7 +256,7 @@ def test_several_workers_fail_with_the_code_of_the_one_check(tmp_path: Path) -> 
 
 @pytest.fixture(name="waiting")
 def _waiting(tmp_path: Path) -> Iterator[tuple[Server, IO[str]]]:
-    """A server whose start check waits for the migration lock, which whoever closes the file gives up."""
+    """A server whose start check waits for the migration lock, which is released when the file is closed."""
     port, lock = str(free_port()), tmp_path / ".service.db.migrate"
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

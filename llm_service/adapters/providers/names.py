@@ -35,7 +35,7 @@ class Resolver:
         self._lookups: dict[tuple[str, int], _Lookup] = {}
 
     def addresses(self, host: str, port: int, timeout_s: float, waker: threading.Event) -> Sequence[Address]:
-        """The addresses of a host. Whoever sets `waker` ends the wait.
+        """The addresses of a host. Setting `waker` ends the wait.
 
         Raises `TimeoutError` if they are not known then, and what the resolver raised.
         """

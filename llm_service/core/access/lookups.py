@@ -1,7 +1,7 @@
 """Bounds what strangers can make the database do.
 
-A key or session that this process has found valid before is always looked up. Of all others, few at a time: whoever has
-none could otherwise fill the queue in front of the database, and everybody would wait behind them.
+A key or session that this process has found valid before is always looked up. Of all others, only a few are looked up at
+a time. Otherwise strangers could fill the queue in front of the database, and every caller would wait behind them.
 """
 
 import threading

@@ -12,7 +12,7 @@ from .outcomes import OutcomeRecorder
 from .ports import GenerationStore
 from .registry import InFlightRegistry
 
-# Whoever writes meanwhile waits for no more than these.
+# Rows in one transaction: other writes wait for its end.
 BATCH = 100
 
 

@@ -101,7 +101,7 @@ class InFlightRegistry:
     def drain(self) -> None:
         """Wait for running generations until the time given to `shut_down` (if none: now), and interrupt the rest.
 
-        When it returns, their outcomes are in the store or in the spool.
+        Then wait, for `STORING_S` at most, until their outcomes are in the store or in the spool.
         """
         if self._interrupt_at is None:
             self._interrupt_at = self._clock.monotonic()
@@ -154,7 +154,7 @@ class InFlightRegistry:
         return ended
 
     def _together(self, functions: Iterable[Callable[[], object]]) -> None:
-        """Call them at the same time, and return when all have ended. One after the other, each would wait for a disk."""
+        """Call them at the same time, and return when all have ended. One after the other, each would wait for the disk."""
         waiting, lock, ended = deque(functions), threading.Lock(), threading.Event()
         at_work = min(len(waiting), END_TOGETHER)
 

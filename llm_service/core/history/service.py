@@ -13,7 +13,7 @@ from .search import Search, parse_search
 
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
-# Filters that fit nothing would read the whole history: 0.2 s for each million rows.
+# Filters that match nothing would read the whole history: 0.2 s for each million rows.
 MAX_SCANNED = 100_000
 MAX_SEARCH_CHARS = 500
 _CURSOR = re.compile(r"([bn])([0-9]{1,18})", re.ASCII)

@@ -141,7 +141,7 @@ def _heard(
         elif isinstance(event, GenerationResult):
             yield html_event(ended(event.generation, None))
         elif watch.ended and isinstance(event, ServiceError):
-            # What ends the stream shows nothing any more that needs a permission.
+            # The key is no longer valid: the last event must not show what needs a permission.
             g.caller = replace(caller(), scopes=frozenset())
             yield html_event(ended(subscription.generation, event))
         elif isinstance(event, ServiceError):

@@ -158,7 +158,7 @@ class GroupWriter:
         self._hand_on(group, leader)
 
     def _refuse_due(self, group: list[_Job], locked: _Locked) -> list[_Job]:
-        """All who would be due before another wait ends hear that the database is busy. Returns the group with them."""
+        """Refuse all jobs that would be due before another wait ends, as busy. Returns the group with them."""
         until = time.monotonic() + BUSY_STEP_S
         with self._lock:
             group = [*group, *(job for job in self._pending if job.due <= until)]
@@ -170,7 +170,7 @@ class GroupWriter:
         return group
 
     def _hand_on(self, group: Sequence[_Job], leader: _Job | None = None) -> None:
-        """Give the group its results. Who was not served waits on, before the others.
+        """Give the group its results. Jobs that were not served go back to the front of the queue.
 
         The lead goes to the next, unless `leader` was not served: it is awake and goes on.
         """

@@ -32,7 +32,7 @@ class Readers:
         return self._threads.run(function)
 
     def _with_connection(self, work: Callable[[Connection], T]) -> T:
-        # In the thread: whoever still waits for a thread must not take or open a connection.
+        # In the thread: calls that still wait for a thread must not take or open a connection.
         try:
             connection = self._idle.pop()
         except IndexError:
