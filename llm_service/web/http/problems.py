@@ -36,7 +36,7 @@ PROBLEMS: Mapping[str, Problem] = {
     # -- the caller's request
     "bad-request": Problem(
         400, "Bad request",
-        "The request is not valid HTTP, or its first line or its headers are too large. The status says more: 400, 403, 414, 417, 431 or 501.",
+        "The request is not valid HTTP, its first line or its headers are too large, or its form is incomplete. The status says more: 400, 403, 414, 417, 431 or 501.",
         "Check the program that sent the request, and the proxies between. The first line may have 4,094 bytes, and each of at most 100 headers 8,190.",
     ),
     "invalid-json": Problem(
