@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.adapters.providers.openai_responses import OPENAI_URL
+from llm_service.adapters.providers.openai_api import OPENAI_URL
 from llm_service.adapters.providers.proxies import Proxy
 from llm_service.bootstrap.setting_reader import declared
 from llm_service.bootstrap.setting_types import Secret

@@ -9,7 +9,8 @@ from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.providers.echo import NAME as ECHO
 from llm_service.adapters.providers.echo import EchoProvider
 from llm_service.adapters.providers.names import system_addresses
-from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.providers.openai_api.provider import ApiProvider
+from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
 from llm_service.adapters.providers.registry import ProviderRegistry
 from llm_service.adapters.providers.retry import ResilientProvider
 from llm_service.adapters.runtime.background import Ticker, make_spawn
@@ -212,7 +213,8 @@ def build_provider(settings: Settings) -> Provider:
     """Raises `StartError` if no provider is configured."""
     if settings.chosen_provider == "openai":
         key = settings.openai_api_key
-        return OpenAIProvider(
+        return ApiProvider(
+            ResponsesWire(),
             api_key=key.value if key else None,
             base_url=settings.openai_base_url,
             idle_timeout_s=settings.idle_timeout_s,

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from dotenv import dotenv_values
 
-from llm_service.adapters.providers.openai_responses import OPENAI_URL
+from llm_service.adapters.providers.openai_api import OPENAI_URL
 from llm_service.adapters.providers.proxies import Proxy, ProxyUrl, parse_proxy, proxy_variable
 from llm_service.bootstrap.setting_reader import Reader, declared, setting
 from llm_service.bootstrap.setting_types import (

@@ -15,7 +15,8 @@ import pytest
 
 from llm_service.adapters.providers.http1 import CONNECT_TIMEOUT_S
 from llm_service.adapters.providers.names import Address, Resolver, connect, system_addresses
-from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.providers.openai_api.provider import ApiProvider
+from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
 from llm_service.adapters.providers.proxies import Proxy
 from llm_service.adapters.providers.retry import ResilientProvider
 from llm_service.adapters.providers.transport import DeadlineTransport
@@ -175,8 +176,12 @@ def test_the_next_address_is_tried() -> None:
 
 
 def test_the_provider_says_what_happened_and_that_nothing_is_billed(silent: SilentNameServer) -> None:
-    made = OpenAIProvider(
-        api_key=KEY_CANARY, base_url="https://provider.example/v1", idle_timeout_s=60, resolve=silent.resolve
+    made = ApiProvider(
+        ResponsesWire(),
+        api_key=KEY_CANARY,
+        base_url="https://provider.example/v1",
+        idle_timeout_s=60,
+        resolve=silent.resolve,
     )
     provider = ResilientProvider(made, slots=1)
     context = CallContext(time.monotonic() + 0.5, SystemClock())
@@ -187,8 +192,12 @@ def test_the_provider_says_what_happened_and_that_nothing_is_billed(silent: Sile
 
 @pytest.mark.parametrize("ends", ["overdue", "cancelled"])
 def test_a_generation_that_waits_for_a_name_is_ended_and_its_slot_is_free(silent: SilentNameServer, ends: str) -> None:
-    provider: Any = OpenAIProvider(
-        api_key=KEY_CANARY, base_url="https://provider.example/v1", idle_timeout_s=60, resolve=silent.resolve
+    provider: Any = ApiProvider(
+        ResponsesWire(),
+        api_key=KEY_CANARY,
+        base_url="https://provider.example/v1",
+        idle_timeout_s=60,
+        resolve=silent.resolve,
     )
     world = World(provider, deadline_s=60)
     with closing(provider), closing(world.begin()) as subscription:

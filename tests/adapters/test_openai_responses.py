@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from llm_service.adapters.providers.openai_api.provider import ApiProvider
 from llm_service.adapters.providers.openai_responses.answer import parse_usage
-from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core import errors
 from llm_service.core.errors import ServiceError
@@ -21,11 +22,11 @@ from tests.support.upstream_faults import ANSWERS, FAILURES, patience_with
 
 
 @pytest.fixture(name="provider")
-def _provider(request: pytest.FixtureRequest, upstream: Upstream) -> Iterator[OpenAIProvider]:
+def _provider(request: pytest.FixtureRequest, upstream: Upstream) -> Iterator[ApiProvider]:
     """With the patience that the test's model needs, where it has one."""
     model = request.node.callspec.params.get("model", "normal") if hasattr(request.node, "callspec") else "normal"
     idle_s = patience_with(model).idle_s
-    provider = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=idle_s)
+    provider = ApiProvider(ResponsesWire(), api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=idle_s)
     yield provider
     provider.close()
 
@@ -38,7 +39,7 @@ def context(model: str) -> CallContext:
     return CallContext(time.monotonic() + patience_with(model).deadline_s, SystemClock())
 
 
-def drain(provider: OpenAIProvider, model: str) -> tuple[str, Done]:
+def drain(provider: ApiProvider, model: str) -> tuple[str, Done]:
     *deltas, done = provider.stream(call(model), context(model))
     assert all(isinstance(delta, Delta) for delta in deltas)
     assert isinstance(done, Done)
@@ -50,7 +51,7 @@ def test_every_fault_of_the_upstream_is_expected_here() -> None:
 
 
 @pytest.mark.parametrize("model", sorted(FAILURES))
-def test_failure(provider: OpenAIProvider, upstream: Upstream, model: str) -> None:
+def test_failure(provider: ApiProvider, upstream: Upstream, model: str) -> None:
     before = len(upstream.calls)
     started = time.monotonic()
     with pytest.raises(ServiceError) as raised:
@@ -63,19 +64,19 @@ def test_failure(provider: OpenAIProvider, upstream: Upstream, model: str) -> No
 
 
 @pytest.mark.parametrize("model", sorted(ANSWERS))
-def test_strange_answer(provider: OpenAIProvider, model: str) -> None:
+def test_strange_answer(provider: ApiProvider, model: str) -> None:
     text, done = drain(provider, model)
     assert (done.status, done.text, done.incomplete_reason) == ANSWERS[model]
     assert text == done.text
 
 
-def test_usage_of_a_normal_answer(provider: OpenAIProvider) -> None:
+def test_usage_of_a_normal_answer(provider: ApiProvider) -> None:
     _, done = drain(provider, "normal")
     assert done.usage == Usage(3, 4, 7, cached_input_tokens=2, reasoning_tokens=1)
     assert done.upstream_request_id == "req_test"
 
 
-def test_usage_of_a_failure_comes_before_the_error(provider: OpenAIProvider) -> None:
+def test_usage_of_a_failure_comes_before_the_error(provider: ApiProvider) -> None:
     events = list[ProviderEvent]()
     stream = provider.stream(call("fault-failed-usage"), context("fault-failed-usage"))
     with pytest.raises(errors.UpstreamError):
@@ -99,7 +100,7 @@ def test_usage_keeps_only_what_is_known(reported: object, expected: Usage) -> No
     assert parse_usage(reported) == expected
 
 
-def test_what_is_sent(provider: OpenAIProvider, upstream: Upstream) -> None:
+def test_what_is_sent(provider: ApiProvider, upstream: Upstream) -> None:
     list(provider.stream(call("what-is-sent", temperature=0.5), context("what-is-sent")))
     (sent,) = upstream.calls_of("what-is-sent")
     assert sent["body"] == {
@@ -113,7 +114,7 @@ def test_what_is_sent(provider: OpenAIProvider, upstream: Upstream) -> None:
     assert sent["headers"]["authorization"] == f"Bearer {KEY_CANARY}"
 
 
-def test_connections_are_used_again(provider: OpenAIProvider, upstream: Upstream) -> None:
+def test_connections_are_used_again(provider: ApiProvider, upstream: Upstream) -> None:
     drain(provider, "normal")
     before = upstream.connections
     for _ in range(20):
@@ -123,7 +124,7 @@ def test_connections_are_used_again(provider: OpenAIProvider, upstream: Upstream
 
 def test_closing_early_closes_the_upstream_call() -> None:
     with Upstream() as upstream:
-        provider = OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=60)
+        provider = ApiProvider(ResponsesWire(), api_key=None, base_url=upstream.base_url, idle_timeout_s=60)
         events = provider.stream(call("tokens-1000-100"), CallContext(time.monotonic() + 30, SystemClock()))
         assert isinstance(next(events), Delta)
         assert upstream.open_connections == 1
@@ -131,7 +132,7 @@ def test_closing_early_closes_the_upstream_call() -> None:
         until(lambda: upstream.open_connections == 0)
 
 
-def test_retry_after_reaches_the_error(provider: OpenAIProvider) -> None:
+def test_retry_after_reaches_the_error(provider: ApiProvider) -> None:
     with pytest.raises(errors.UpstreamRateLimited) as raised:
         drain(provider, "fault-429")
     assert raised.value.retry_after_s == 7
@@ -140,7 +141,7 @@ def test_retry_after_reaches_the_error(provider: OpenAIProvider) -> None:
     assert raised.value.retry_after_s is None, "a date in the past says nothing"
 
 
-def test_lasting_trouble_is_told_until_an_answer_comes(provider: OpenAIProvider) -> None:
+def test_lasting_trouble_is_told_until_an_answer_comes(provider: ApiProvider) -> None:
     assert provider.health_error() is None
     with pytest.raises(errors.UpstreamAuth):
         drain(provider, "fault-401")
@@ -157,7 +158,7 @@ def test_lasting_trouble_is_told_until_an_answer_comes(provider: OpenAIProvider)
     ],
 )
 def test_nobody_there(address: str, error: type[ServiceError]) -> None:
-    provider = OpenAIProvider(api_key=None, base_url=address, idle_timeout_s=1)
+    provider = ApiProvider(ResponsesWire(), api_key=None, base_url=address, idle_timeout_s=1)
     with pytest.raises(error):
         drain(provider, "normal")
     provider.close()
@@ -166,7 +167,7 @@ def test_nobody_there(address: str, error: type[ServiceError]) -> None:
 def test_tls_is_never_given_up(upstream: Upstream) -> None:
     """A server that does not speak TLS is no reason to speak plain HTTP."""
     address = upstream.base_url.replace("http:", "https:")
-    provider = OpenAIProvider(api_key=None, base_url=address, idle_timeout_s=1)
+    provider = ApiProvider(ResponsesWire(), api_key=None, base_url=address, idle_timeout_s=1)
     before = len(upstream.calls)
     # The server waits for the end of a request's head, which the first bytes of TLS rarely contain.
     with pytest.raises((errors.UpstreamTls, errors.UpstreamTimeout, errors.UpstreamUnreachable)):
@@ -195,7 +196,7 @@ def test_tls_is_never_given_up(upstream: Upstream) -> None:
     ],
 )
 def test_what_may_be_on_the_bill_although_nothing_reported_it(
-    provider: OpenAIProvider, model: str, may_be_billed: bool
+    provider: ApiProvider, model: str, may_be_billed: bool
 ) -> None:
     """A refusal costs nothing; of what was accepted and not answered nobody knows."""
     provider.warm()
@@ -206,7 +207,7 @@ def test_what_may_be_on_the_bill_although_nothing_reported_it(
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/v1", "http://nowhere.invalid/v1"])
 def test_what_never_went_out_is_on_no_bill(address: str) -> None:
-    provider = OpenAIProvider(api_key=None, base_url=address, idle_timeout_s=60)
+    provider = ApiProvider(ResponsesWire(), api_key=None, base_url=address, idle_timeout_s=60)
     provider.warm()
     with pytest.raises(ServiceError) as raised:
         drain(provider, "normal")

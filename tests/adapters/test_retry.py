@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from llm_service.adapters.providers.circuit_breaker import MIN_ATTEMPTS, OPEN_S, WINDOW_S, CircuitBreaker
-from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.providers.openai_api.provider import ApiProvider
+from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
 from llm_service.adapters.providers.retry import BUDGET_FREE, ResilientProvider, RetryBudget
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core import errors
@@ -58,7 +59,7 @@ def _patience(request: pytest.FixtureRequest) -> Patience:
 
 @pytest.fixture(name="provider")
 def _provider(upstream: Upstream, patience: Patience) -> Iterator[ResilientProvider]:
-    made = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=patience.idle_s)
+    made = ApiProvider(ResponsesWire(), api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=patience.idle_s)
     provider = ResilientProvider(made, slots=10, jitter=no_wait)
     yield provider
     provider.close()
@@ -86,7 +87,7 @@ def test_how_often_each_fault_is_tried(
 
 
 def test_the_time_that_the_provider_names_is_waited(upstream: Upstream) -> None:
-    made = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=60)
+    made = ApiProvider(ResponsesWire(), api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=60)
     provider = ResilientProvider(made, slots=10)
     before, context = len(upstream.calls), RecordedPauses(time.monotonic() + 60)
     events = list(provider.stream(call("retry-after-2"), context))
@@ -108,7 +109,7 @@ def test_a_time_beyond_the_deadline_is_answered_at_once(provider: ResilientProvi
 
 def test_a_stop_ends_the_pause(upstream: Upstream) -> None:
     provider = ResilientProvider(
-        OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=5),
+        ApiProvider(ResponsesWire(), api_key=None, base_url=upstream.base_url, idle_timeout_s=5),
         slots=10,
         jitter=lambda _low, _high: 60.0,
     )
@@ -122,7 +123,9 @@ def test_a_stop_ends_the_pause(upstream: Upstream) -> None:
 
 
 def test_a_stop_ends_a_read_that_blocks(upstream: Upstream) -> None:
-    provider = ResilientProvider(OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=600), slots=10)
+    provider = ResilientProvider(
+        ApiProvider(ResponsesWire(), api_key=None, base_url=upstream.base_url, idle_timeout_s=600), slots=10
+    )
     context = CallContext(time.monotonic() + 600, SystemClock())
     events = provider.stream(call("fault-hang-after-3"), context)
     assert isinstance(next(events), Delta)
@@ -215,7 +218,7 @@ def test_what_is_no_sign_of_illness_never_opens_it(provider: ResilientProvider, 
 def test_a_dead_upstream_is_left_alone_and_readiness_says_so() -> None:
     nobody = f"http://127.0.0.1:{free_port()}/v1"
     provider = ResilientProvider(
-        OpenAIProvider(api_key=None, base_url=nobody, idle_timeout_s=1), slots=10, jitter=no_wait
+        ApiProvider(ResponsesWire(), api_key=None, base_url=nobody, idle_timeout_s=1), slots=10, jitter=no_wait
     )
     for _ in range(MIN_ATTEMPTS):
         with pytest.raises(errors.UpstreamError):

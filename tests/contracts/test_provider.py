@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from llm_service.adapters.providers.echo import EchoProvider
-from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.providers.openai_api.provider import ApiProvider
+from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Delta, Done, ProviderCall, Status
@@ -20,7 +21,7 @@ def _provider(request: pytest.FixtureRequest, upstream: Upstream) -> Iterator[Pr
     made: Provider = (
         EchoProvider()
         if request.param == "echo"
-        else OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=5)
+        else ApiProvider(ResponsesWire(), api_key=None, base_url=upstream.base_url, idle_timeout_s=5)
     )
     yield made
     made.close()

@@ -25,7 +25,7 @@ from llm_service.core.generation.model import (
 )
 from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.outcomes import OutcomeRecorder
-from llm_service.core.generation.ports import ManagedProvider, Spawn
+from llm_service.core.generation.ports import Candidate, ManagedProvider, Spawn
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
@@ -56,8 +56,8 @@ class OneProvider:
     def __init__(self, provider: ManagedProvider | None = None) -> None:
         self._provider = provider or ResilientProvider(EchoProvider(), slots=10)
 
-    def resolve(self, model: str) -> ManagedProvider:
-        return self._provider
+    def resolve(self, model: str) -> Candidate:
+        return Candidate(model, self._provider, sent_as=model)
 
     def state(self) -> UpstreamState:
         bulkhead = self._provider.bulkhead

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from llm_service.core.generation.model import UpstreamState
+from llm_service.core.generation.ports import Candidate
 
 from .retry import ResilientProvider
 
@@ -17,8 +18,8 @@ class ProviderRegistry:
         self._by_model = dict(by_model or {})
         self._all = tuple(dict.fromkeys((default, *self._by_model.values())))
 
-    def resolve(self, model: str) -> ResilientProvider:
-        return self._by_model.get(model, self._default)
+    def resolve(self, model: str) -> Candidate:
+        return Candidate(model, self._by_model.get(model, self._default), sent_as=model)
 
     def state(self) -> UpstreamState:
         circuits = {provider.breaker.state for provider in self._all}

@@ -11,6 +11,7 @@ class CallContext:
 
     `deadline` is on the monotonic clock. `may_restart`: whether a call that already produced text may be repeated,
     because nobody has seen the text. `may_retry` is called before each further attempt, which may be billed too.
+    `fallback_left`: another model is asked if this one fails, so the provider makes one attempt.
     """
 
     def __init__(
@@ -20,6 +21,7 @@ class CallContext:
         may_restart: Callable[[], bool] = lambda: True,
         may_retry: Callable[[], bool] = lambda: True,
     ) -> None:
+        self.fallback_left = False
         self.deadline = deadline
         self.may_restart = may_restart
         self.may_retry = may_retry

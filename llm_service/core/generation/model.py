@@ -66,7 +66,11 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The provider's terminal event. `text` is the whole answer: all deltas joined."""
+    """The provider's terminal event. `text` is the whole answer: all deltas joined.
+
+    For JSON that was asked for, `text` may be a part of them: the JSON without the words or the fence around it.
+    `cost_usd`: what the provider itself says that the call cost; None = it does not say.
+    """
 
     status: Status
     text: str
@@ -74,6 +78,7 @@ class Done:
     model: str
     incomplete_reason: str | None = None
     upstream_request_id: str | None = None
+    cost_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +100,10 @@ class AttemptStarted:
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """A failed attempt reported its tokens: they are billed like an answer's."""
+    """A failed attempt reported its tokens: they are billed like an answer's. `cost_usd`: as in `Done`."""
 
     usage: Usage
+    cost_usd: Decimal | None = None
 
 
 ProviderEvent = Delta | Retrying | AttemptStarted | Billed | Done

@@ -4,6 +4,7 @@ Longer than other modules: most of it is what the ports promise.
 """
 
 from collections.abc import Callable, Generator, Sequence, Set
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from ..clock import Waker
@@ -74,10 +75,24 @@ class ManagedProvider(Provider, Protocol):
     def bulkhead(self) -> Bulkhead: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that may answer a request, and its provider.
+
+    `model`: its name in requests, rows and answers. `sent_as`: its name at the provider. `context_tokens`: how much it can
+    read and write together; None = unknown.
+    """
+
+    model: str
+    provider: ManagedProvider
+    sent_as: str
+    context_tokens: int | None = None
+
+
 class ProviderResolver(Protocol):
     """The providers of this process, by model."""
 
-    def resolve(self, model: str) -> ManagedProvider:
+    def resolve(self, model: str) -> Candidate:
         """The provider that answers this model; every allowed model has one."""
         ...
 

@@ -67,7 +67,7 @@ class RequestPreparer:
         template = self._templates.current.get(request.template_id)
         remember = remember and request.cache_mode is CacheMode.DEFAULT
         call, key = (self._recent_call if remember else self._make_call)(request, caller, template)
-        return PreparedRequest(request, caller, template, self._providers.resolve(call.model), call, key)
+        return PreparedRequest(request, caller, template, self._providers.resolve(call.model).provider, call, key)
 
     def _recent_call(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[ProviderCall, str]:
         # The text of the parameters: as values, 1 and True and 1.0 are equal.
@@ -84,7 +84,7 @@ class RequestPreparer:
         messages = template.render(request.input, request.parameters)
         model = self._models.of(caller).choose(request.model, template)
         call = ProviderCall(model, messages, self._options(template, caller), template.output_format)
-        identity = self._providers.resolve(model).identity
+        identity = self._providers.resolve(model).provider.identity
         return call, cache_key(call, provider=identity, scope=self._scope(caller))
 
     def key_parts(self, prepared: PreparedRequest) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def status_json() -> dict[str, Any]:
         "version": __version__,
         "model": has.models.stand_in or has.models.default,
         "models": has.models.of(caller()).listed,
-        "provider": has.providers.resolve(has.models.default).name,
+        "provider": has.providers.resolve(has.models.default).provider.name,
         "templates": has.templates.ids,
         "template_faults": [fault.shown for fault in has.template_registry.faults],
         "cache_size": cache.entries,

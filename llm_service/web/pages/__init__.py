@@ -158,7 +158,7 @@ def _layout_context() -> dict[str, Any]:
         frame["frame"] = {
             "env": current_app.config["SERVICE_ENV"],
             "model": has.models.stand_in or has.models.default,
-            "provider": has.providers.resolve(has.models.default).name,
+            "provider": has.providers.resolve(has.models.default).provider.name,
             "health_error": has.providers.health_error(),
             "templates": len(has.templates),
             "faults": has.template_registry.faults,

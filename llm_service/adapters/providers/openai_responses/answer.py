@@ -1,60 +1,32 @@
-"""Collects the events of an answer: text, usage, and whether it is complete."""
+"""The last event of an answer: its text, its usage, and whether it is complete."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from llm_service.core.errors import OutputTooLarge, UpstreamInvalidResponse
-from llm_service.core.generation.model import Delta, Done, ProviderEvent, Status
-from llm_service.core.text import repair
+from llm_service.core.errors import UpstreamInvalidResponse
+from llm_service.core.generation.model import Done, ProviderEvent, Status
 from llm_service.core.usage.tokens import Usage
 
-MAX_OUTPUT_BYTES = 2 * 1024 * 1024
-# More than any model supports. A larger count is an error that would spoil every sum.
-MAX_TOKENS = 100_000_000
+from ..openai_api.text import AnswerText
+from ..openai_api.usage import token_count
 
 
-class Answer:
-    """The text received so far; `finish` ends it with the terminal event. `refused`: it is a refusal."""
+class Answer(AnswerText):
+    """`finish` ends it with the terminal event. `refused`: it is a refusal."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.refused = False
-        self._new: list[str] = []
-        self._parts: list[str] = []
-        self._bytes = 0
-
-    @property
-    def started(self) -> bool:
-        return bool(self._parts)
-
-    @property
-    def has_new_text(self) -> bool:
-        return bool(self._new)
-
-    def add(self, text: Any) -> None:
-        if not isinstance(text, str):
-            raise UpstreamInvalidResponse("The model provider sent a text delta that is not text.")
-        self._new.append(text)
-
-    def new_text(self) -> Sequence[Delta]:
-        """What was added since the last call, as one delta, if anything was."""
-        if not self._new:
-            return ()
-        text, self._new = repair("".join(self._new)), []
-        self._bytes += len(text.encode())
-        if self._bytes > MAX_OUTPUT_BYTES:
-            raise OutputTooLarge("The answer is larger than 2 MiB.")
-        self._parts.append(text)
-        return (Delta(text),)
 
     def finish(self, response: Any, model: str, upstream_id: str) -> list[ProviderEvent]:
         if not isinstance(response, dict):
             raise UpstreamInvalidResponse("The model provider's last event has no response.")
         if response.get("status") not in ("completed", "incomplete"):
-            from .errors import from_error_object
+            from ..openai_api.errors import from_error_object
 
             raise from_error_object(response.get("error"))
         late: list[ProviderEvent] = []
-        if not self._parts:
+        if not self.started:
             text, refused = _whole_text(response)
             if text:
                 self.refused = refused
@@ -64,7 +36,7 @@ class Answer:
         reported = response.get("model")
         done = Done(
             status=Status.INCOMPLETE if reason else Status.COMPLETED,
-            text="".join(self._parts),
+            text=self.whole,
             usage=usage_of(response),
             model=reported if isinstance(reported, str) else model,
             incomplete_reason=reason,
@@ -104,15 +76,9 @@ def parse_usage(usage: Any) -> Usage:
         return Usage()
     into, out = usage.get("input_tokens_details"), usage.get("output_tokens_details")
     return Usage(
-        input_tokens=_count(usage, "input_tokens"),
-        output_tokens=_count(usage, "output_tokens"),
-        total_tokens=_count(usage, "total_tokens"),
-        cached_input_tokens=_count(into, "cached_tokens"),
-        reasoning_tokens=_count(out, "reasoning_tokens"),
+        input_tokens=token_count(usage, "input_tokens"),
+        output_tokens=token_count(usage, "output_tokens"),
+        total_tokens=token_count(usage, "total_tokens"),
+        cached_input_tokens=token_count(into, "cached_tokens"),
+        reasoning_tokens=token_count(out, "reasoning_tokens"),
     )
-
-
-def _count(values: Any, name: str) -> int | None:
-    value = values.get(name) if isinstance(values, dict) else None
-    good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS
-    return value if good else None

@@ -1,4 +1,4 @@
-"""The call to the Responses API as the `openai` SDK makes it, over our own transport.
+"""A call as the `openai` SDK makes it, over our own transport.
 
 The SDK makes one request when the client is created: its address, its key and its headers. Each call sends these with a
 body of its own. Through the SDK, a call took five times the CPU time of sending it.
@@ -23,11 +23,13 @@ from ..transport import DeadlineTransport, Response
 _TIMEOUT_HEADER = "x-stainless-read-timeout"
 
 
-class ResponsesClient:
-    """`close` closes the connections. Safe from threads and greenlets."""
+class ApiClient:
+    """Posts to one path of a server, such as `/responses`. `close` closes the connections. Safe from threads and greenlets."""
 
-    def __init__(self, *, api_key: str | None, base_url: str | None, proxy: Proxy | None, resolve: Resolve) -> None:
-        self._request = _made_by_sdk(api_key, base_url)
+    def __init__(
+        self, path: str, *, api_key: str | None, base_url: str | None, proxy: Proxy | None, resolve: Resolve
+    ) -> None:
+        self._request = _made_by_sdk(path, api_key, base_url)
         self._transport = DeadlineTransport(self._request, proxy, resolve)
 
     def post(self, body: Mapping[str, Any], context: CallContext, seconds: float) -> Response:
@@ -59,7 +61,7 @@ def _error_body(response: httpx2.Response) -> Any:
     return None
 
 
-def _made_by_sdk(api_key: str | None, base_url: str | None) -> httpx2.Request:
+def _made_by_sdk(path: str, api_key: str | None, base_url: str | None) -> httpx2.Request:
     """The request that the SDK makes of a call, without a network."""
     made: list[httpx2.Request] = []
 
@@ -71,6 +73,6 @@ def _made_by_sdk(api_key: str | None, base_url: str | None) -> httpx2.Request:
         # Self-hosted servers often need no key, but the SDK does.
         sdk = openai.OpenAI(api_key=api_key or "none", base_url=base_url, max_retries=0, http_client=http_client)
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
-        sdk.post("/responses", cast_to=httpx2.Response, body={}, options={"headers": headers})
+        sdk.post(path, cast_to=httpx2.Response, body={}, options={"headers": headers})
     made[0].headers.pop(_TIMEOUT_HEADER, None)
     return made[0]

@@ -1,0 +1,18 @@
+"""How a server differs from what its wire format promises."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """What an operator says of a server or of one of its models.
+
+    `strip_think`: drop a leading `<think>...</think>` from an answer's text. `schema_in_prompt`: the server ignores JSON
+    schemas, so the schema is written into the prompt too.
+    """
+
+    strip_think: bool = False
+    schema_in_prompt: bool = False
+
+
+NO_QUIRKS = Quirks()
