@@ -111,6 +111,7 @@ class World:
             AllowedModels("m1", ("m1", "m2")),
             OneProvider(provider),  # type: ignore[arg-type]  # it has its bulkhead from above
             bounds,
+            self.clock,
         )
         self.service = GenerationService(
             preparer=self.preparer,

@@ -13,6 +13,7 @@ from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
 from llm_service.core.limits.rules import BUDGET_OUTPUT_TOKENS
 from llm_service.core.templates.registry import TemplateRegistry
+from tests.support.clocks import ManualClock
 from tests.support.templates import library_of
 from tests.support.world import OneProvider
 
@@ -22,7 +23,8 @@ BUDGET = Allowance(tokens_per_day=1000)
 
 def preparer(**settings: object) -> RequestPreparer:
     models = AllowedModels("m1", ("m1", "m2"))
-    return RequestPreparer(library_of(), models, OneProvider(), GenerationSettings(**settings))  # type: ignore[arg-type]
+    bounds = GenerationSettings(**settings)  # type: ignore[arg-type]
+    return RequestPreparer(library_of(), models, OneProvider(), bounds, ManualClock())
 
 
 def test_it_finds_renders_and_chooses() -> None:
@@ -70,7 +72,7 @@ def flagged(folder: Path, system: str = "Say") -> TemplateRegistry:
 
 
 def preparer_of(library: TemplateRegistry) -> RequestPreparer:
-    return RequestPreparer(library, AllowedModels("m1", ()), OneProvider(), GenerationSettings())
+    return RequestPreparer(library, AllowedModels("m1", ()), OneProvider(), GenerationSettings(), ManualClock())
 
 
 def test_a_repeated_request_is_the_same_call() -> None:
