@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 # Four workers, also on two cores, because many tests wait. The tests of a file share what they start: one worker runs them.
 TOGETHER := -n 4 --dist loadgroup --no-loadscope-reorder
-# The core, what adapters promise, and the API. tests/conftest.py marks as `slow` what asks the test provider.
+# The core, what adapters promise, and the API, without what is `slow`: it asks the test provider, or works for seconds.
 QUICK := tests/core tests/contracts tests/api $(wildcard tests/test_*.py)
 
 .DEFAULT_GOAL := help

@@ -1,7 +1,7 @@
 """Keys, sessions and attempts over time, with a real store and a clock that is set by hand."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,8 +37,8 @@ class Doors:
 
 
 @pytest.fixture(name="database")
-def _database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/d.db")
+def _database(new_database: Callable[[], Database]) -> Iterator[Database]:
+    database = new_database()
     yield database
     database.close()
 
@@ -187,7 +187,7 @@ def test_the_store_holds_no_reference_and_no_key(tmp_path: Path, database: Datab
     text, key = doors.keyring.make("ci", SCOPES)
     reference = doors.sessions.begin(key, None)
     database.truncate_log()
-    stored = (tmp_path / "d.db").read_bytes()
+    stored = (tmp_path / "new.db").read_bytes()
     assert key.key_id.encode() in stored
     for secret in (text, text[18:61], reference):
         assert secret.encode() not in stored

@@ -1,9 +1,8 @@
 """What the stores of keys, sessions, attempts and marks promise. A second database is one more param."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -26,8 +25,8 @@ class Stores(NamedTuple):
 
 
 @pytest.fixture(name="stores", params=["sqlite"])
-def _stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    database = {"sqlite": lambda: Database(f"sqlite:///{tmp_path}/k.db")}[request.param]()
+def _stores(request: pytest.FixtureRequest, new_database: Callable[[], Database]) -> Iterator[Stores]:
+    database = {"sqlite": new_database}[request.param]()
     yield Stores(SqlKeys(database), SqlSessions(database), SqlFailedLogins(database), SqlEpochs(database))
     database.close()
 

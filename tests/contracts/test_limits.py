@@ -1,10 +1,9 @@
 """What every store of limits promises, together with the history that settles. A second database is one more param."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,8 +30,8 @@ REPORTED = Usage(30, 12)
 
 
 @pytest.fixture(name="stores", params=["sqlite", "sqlite without a history"])
-def _stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    database = Database(f"sqlite:///{tmp_path}/l.db")
+def _stores(request: pytest.FixtureRequest, new_database: Callable[[], Database]) -> Iterator[Stores]:
+    database = new_database()
     kept = request.param == "sqlite"
     yield Stores(database, "full" if kept else "off")
     database.close()
