@@ -1,4 +1,7 @@
-"""The connection to a provider, against a server that sends exact bytes."""
+"""The connection to a provider, against a server that sends exact bytes.
+
+Longer than other modules: all of them use the same scripted server.
+"""
 
 import socket
 import ssl

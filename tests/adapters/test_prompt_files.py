@@ -1,4 +1,7 @@
-"""The strict reader: what it takes, and for each fault the line that it names."""
+"""The strict reader: what it takes, and for each fault the line that it names.
+
+Longer than other modules: a third of it is the table of faults.
+"""
 
 import json
 import mmap

@@ -1,4 +1,7 @@
-"""Keys over HTTP: what lets in, what does not, and that nobody can tell why."""
+"""Keys over HTTP: what lets in, what does not, and that nobody can tell why.
+
+Longer than other modules: all of them need an app that asks for a key.
+"""
 
 import json
 import sqlite3
