@@ -16,7 +16,7 @@ _READ_ONCE = PromptFolder(SHIPPED_FOLDER, default_max_chars=5000)
 
 
 class RecordingTemplateReporter:
-    """What a library reported: `changes` as ids, `refusals` as texts, `unkept` as errors."""
+    """What a registry reported: `changes` as ids, `refusals` as texts, `unkept` as errors."""
 
     def __init__(self) -> None:
         self.changes: list[list[str]] = []
@@ -33,6 +33,6 @@ class RecordingTemplateReporter:
         self.unkept.append(error)
 
 
-def library_of(folder: Path = SHIPPED_FOLDER, heard: RecordingTemplateReporter | None = None) -> TemplateRegistry:
+def registry_of(folder: Path = SHIPPED_FOLDER, heard: RecordingTemplateReporter | None = None) -> TemplateRegistry:
     source = _READ_ONCE if folder == SHIPPED_FOLDER else PromptFolder(folder, default_max_chars=5000)
     return TemplateRegistry(source, heard or RecordingTemplateReporter())
