@@ -96,7 +96,7 @@ def _services(settings: Settings, database: Database) -> Services:
     )
     registry = InFlightRegistry(clock, spawn, reporter, stores.remote, abandon_grace_s=settings.abandon_grace_s)
     recorder = OutcomeRecorder(stores.generations, spool, clock, reporter)
-    preparer, bodies = RequestPreparer(templates, models, providers, bounds), Recent[Any]()
+    preparer, bodies = RequestPreparer(templates, models, providers, bounds, clock), Recent[Any](clock)
     expire_s = settings.deadline_s + INTERRUPT_MARGIN_S
     limiter = Limiter(limit_store, prices, clock, everyone=bounds.everyone, expire_s=expire_s)
     generation = GenerationService(

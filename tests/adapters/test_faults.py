@@ -1,4 +1,7 @@
-"""What goes wrong with the SQLite file, on real files: locks, full and read-only disks, damage, and what is kept aside."""
+"""What goes wrong with the SQLite file, on real files: locks, full and read-only disks, damage, and what is kept aside.
+
+Longer than other modules: each fault needs a file or a disk of its own to be made first.
+"""
 
 import os
 import sqlite3

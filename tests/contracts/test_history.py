@@ -1,7 +1,10 @@
-"""What every history store promises. A second database is one more param."""
+"""What every history store promises. A second database is one more param.
+
+Longer than other modules: what a new store must keep is in one place.
+"""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -27,11 +30,11 @@ from tests.support.stores import Stores
 
 
 @pytest.fixture(name="store", params=["sqlite", "sqlite that walks"])
-def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
+def _store(request: pytest.FixtureRequest, new_database: Callable[[], Database]) -> Iterator[Stores]:
     """The second goes through its documents in order for every search, as the first does where it finds many."""
     makers = {
-        "sqlite": lambda: Stores(Database(f"sqlite:///{tmp_path}/h.db")),
-        "sqlite that walks": lambda: Stores(Database(f"sqlite:///{tmp_path}/h.db"), few_documents=0, first_window=3),
+        "sqlite": lambda: Stores(new_database()),
+        "sqlite that walks": lambda: Stores(new_database(), few_documents=0, first_window=3),
     }
     store = makers[request.param]()
     yield store

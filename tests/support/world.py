@@ -38,7 +38,7 @@ from llm_service.core.usage.tokens import Usage
 from tests.support.clocks import ManualClock
 from tests.support.constants import ROOT
 from tests.support.fakes import DollarPrices, FakeLimits, ListGenerations, ListSpool, NothingCounted, RecordingReporter
-from tests.support.templates import library_of
+from tests.support.templates import registry_of
 
 ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
 DONE = Done(Status.COMPLETED, "ab", Usage(1, 2, 3), "m1")
@@ -107,10 +107,11 @@ class World:
         bounds = replace(GenerationSettings(), **settings)  # type: ignore[arg-type]
         prices = prices or DollarPrices()
         self.preparer = RequestPreparer(
-            library_of(folder),
+            registry_of(folder),
             AllowedModels("m1", ("m1", "m2")),
             OneProvider(provider),  # type: ignore[arg-type]  # it has its bulkhead from above
             bounds,
+            self.clock,
         )
         self.service = GenerationService(
             preparer=self.preparer,

@@ -1,4 +1,7 @@
-"""The server as a process: it starts as `make run` does, refuses what it must, and loses nothing when it is killed."""
+"""The server as a process: it starts as `make run` does, refuses what it must, and loses nothing when it is killed.
+
+Longer than other modules: all of them start the server and kill it.
+"""
 
 import fcntl
 import http.client

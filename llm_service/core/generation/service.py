@@ -180,38 +180,35 @@ class GenerationService:
         raise IdempotencyConflict("A request with this Idempotency-Key is in progress.", retry_after_s=1)
 
     def _begin(self, start: _Start) -> Subscription:
-        limits = self._limiter.admit(start.prepared.caller, start.request_id)
-        subscription = self._subscribe(start)
-        subscription.limits = subscription.limits or limits
-        return subscription
+        return self._subscribe(start, self._limiter.admit(start.prepared.caller, start.request_id))
 
-    def _subscribe(self, start: _Start) -> Subscription:
-        """From the cache, from a call in progress, or from a new call."""
+    def _subscribe(self, start: _Start, limits: LimitStatuses) -> Subscription:
+        """From the cache, from a call in progress, or from a new call. `limits`: as the admission left them."""
         prepared, request_id = start.prepared, start.request_id
         shareable = prepared.request.cache_mode is CacheMode.DEFAULT
         answer = self._cache.get(prepared.cache_key) if shareable else None
         start.stopwatch.lap("cache")
-        if answer is not None and (replay := self._replay(start, answer)) is not None:
+        if answer is not None and (replay := self._replay(start, answer, limits)) is not None:
             return replay
         call = self._single_flight.join(prepared.cache_key if shareable else None, request_id, _fingerprint(prepared))
         if start.shown:
             call.mark_shown()
         if call.call_id != request_id:
-            return self._join(start, call)
+            return self._join(start, call, limits)
         try:
             if shareable and (answer := self._cache.get(prepared.cache_key, counted=False)) is not None:
                 # It was cached between the lookup and the join.
-                replay = self._replay(start, answer)
+                replay = self._replay(start, answer, limits)
                 if replay is not None:
                     # Requests that joined since get the same answer.
                     _complete_at_once(call, answer)
                     return replay
-            return self._lead(start, call)
+            return self._lead(start, call, limits)
         except Exception as error:
             call.complete(CallResult(failure=Failure.of(_for_others(error))))
             raise
 
-    def _replay(self, start: _Start, answer: CachedAnswer) -> Subscription | None:
+    def _replay(self, start: _Start, answer: CachedAnswer, limits: LimitStatuses) -> Subscription | None:
         """Serve a stored answer. It costs nothing; its token counts are those of the answer, whose cost is saved.
 
         None: the answer was deleted, which this process's cache did not know.
@@ -240,9 +237,9 @@ class GenerationService:
             self._cache.discard(generation.cache_key)
             return None
         start.stopwatch.lap("store")
-        return ReplaySubscription(GenerationResult(generation, start.stopwatch.laps_ms))
+        return ReplaySubscription(GenerationResult(generation, start.stopwatch.laps_ms, limits=limits))
 
-    def _lead(self, start: _Start, call: SharedCall) -> Subscription:
+    def _lead(self, start: _Start, call: SharedCall, limits: LimitStatuses) -> Subscription:
         prepared, model = start.prepared, start.prepared.call.model
         self._space.require()  # before anything is paid
         prepared.provider.bulkhead.acquire()
@@ -251,13 +248,12 @@ class GenerationService:
             in_flight = self._in_flight(start, running, call)
             most = partial(most_tokens, prepared.call)
             reservation = self._limiter.for_call(prepared.caller, start.request_id, model, most)
-            limits = self._store_running(running, reservation)
+            limits = self._store_running(running, reservation) or limits
         except BaseException:
             prepared.provider.bulkhead.release()
             raise
         start.stopwatch.lap("store")
-        subscription = LocalSubscription(in_flight, self._clock)
-        subscription.limits = limits
+        subscription = LocalSubscription(in_flight, self._clock, limits=limits)
         may_retry = partial(self._limiter.reserve_retry, reservation)
         self._upstream.lead(in_flight, UpstreamCall(prepared.provider, prepared.call, self._deadline(), may_retry))
         return subscription
@@ -279,7 +275,7 @@ class GenerationService:
 
         return self._limiter.check(self._store.transaction(work), reservation)
 
-    def _join(self, start: _Start, call: SharedCall) -> Subscription:
+    def _join(self, start: _Start, call: SharedCall, limits: LimitStatuses) -> Subscription:
         """Share a call in progress. It costs nothing; the generation that began it pays."""
         same = call.fingerprint == _fingerprint(start.prepared)
         answer_id = call.call_id if same else start.request_id
@@ -291,7 +287,7 @@ class GenerationService:
             raise
         self._cache.count_coalesced()
         start.stopwatch.lap("store")
-        subscription = LocalSubscription(in_flight, self._clock)
+        subscription = LocalSubscription(in_flight, self._clock, limits=limits)
         self._upstream.follow(in_flight, self._deadline())
         return subscription
 

@@ -22,10 +22,11 @@ POLL_S = 1.0
 class Subscription(Protocol):
     """`generation` is its state when the subscription began; `position` the code points that `next` has returned.
 
-    `collapsed` and `replayed` are as in `GenerationResult`; so is `limits`, which the service sets.
+    `collapsed`, `replayed` and `limits` are as in `GenerationResult`.
     """
 
-    limits: LimitStatuses
+    @property
+    def limits(self) -> LimitStatuses: ...
 
     @property
     def nothing_left(self) -> bool:
@@ -63,8 +64,16 @@ class LocalSubscription:
 
     nothing_left = False
 
-    def __init__(self, in_flight: InFlightGeneration, clock: Clock, after: int = 0, *, replayed: bool = False) -> None:
-        self.limits: LimitStatuses = ()
+    def __init__(
+        self,
+        in_flight: InFlightGeneration,
+        clock: Clock,
+        after: int = 0,
+        *,
+        limits: LimitStatuses = (),
+        replayed: bool = False,
+    ) -> None:
+        self.limits = limits
         self.replayed = replayed
         self._in_flight = in_flight
         self._call = in_flight.call
@@ -142,7 +151,7 @@ class ReplaySubscription:
     """To a generation that is over."""
 
     def __init__(self, result: GenerationResult, after: int = 0) -> None:
-        self.limits: LimitStatuses = result.limits
+        self.limits = result.limits
         self._result = result
         text = result.generation.output
         self._text = text or ""
@@ -182,13 +191,13 @@ class ReplaySubscription:
 class PolledSubscription:
     """To a generation of another process, through its row: the whole text comes at its end."""
 
+    limits: LimitStatuses = ()
     collapsed = False
     nothing_left = False
 
     def __init__(
         self, store: GenerationStore, clock: Clock, generation: Generation, after: int = 0, *, replayed: bool = False
     ) -> None:
-        self.limits: LimitStatuses = ()
         self.replayed = replayed
         self._store = store
         self._clock = clock

@@ -1,7 +1,7 @@
 """What dead processes left behind, over real SQLite files and a clock that is set while generations run."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,9 +35,9 @@ class Watch:
 
 
 @pytest.fixture(name="watch")
-def _watch(tmp_path: Path) -> Iterator[Watch]:
+def _watch(new_database: Callable[[], Database]) -> Iterator[Watch]:
     stores, world = (
-        Stores(Database(f"sqlite:///{tmp_path}/h.db")),
+        Stores(new_database()),
         World(ScriptedProvider(Delta("a"), threading.Event())),
     )
     orphans = Orphans(

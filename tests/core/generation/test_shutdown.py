@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.constants import ROOT
 
 RUNNING = 500
@@ -52,6 +54,7 @@ database.close()
 """
 
 
+@pytest.mark.slow
 def test_many_that_run_are_interrupted_in_a_few_commits(tmp_path: Path) -> None:
     """The two seconds at the end of the grace are enough for some commits, not for five hundred."""
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), str(RUNNING)]

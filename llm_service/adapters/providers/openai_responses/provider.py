@@ -224,7 +224,7 @@ def _decoded(data: Sequence[bytes]) -> Iterable[_Event]:
         events = _DECODER.decode(b"[%b]" % b",".join(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         events = []
-    return events if len(events) == len(data) else (_event(one) for one in data if one != b"[DONE]")
+    return events if len(events) == len(data) else (_event(text) for text in data if text != b"[DONE]")
 
 
 def _event(data: bytes) -> _Event:
