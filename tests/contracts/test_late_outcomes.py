@@ -22,7 +22,7 @@ from llm_service.core.limits.rules import Account, Amount, Demand, Reservation
 from llm_service.core.usage.sums import GroupBy, UsageSums, total_of
 from tests.support.builders import USAGE, generation, paid
 from tests.support.clocks import NOW_MS, ManualClock
-from tests.support.fakes import RecordingReporter
+from tests.support.fakes import RecordingReporter, no_bills
 from tests.support.stores import Stores
 
 ACCOUNT = Account("key:k1", Allowance(tokens_per_day=10_000))
@@ -87,7 +87,7 @@ def test_a_row_that_was_deleted_meanwhile_stays_away_and_its_usage_counts_once(s
 def test_one_that_left_its_call_counts_as_well(service: Service) -> None:
     """It would have got texts of its own."""
     service.spool_one()
-    service.spool.replay(lambda _: None)
+    service.spool.replay(lambda _: None, no_bills)
     service.spool.add(paid(1, created_ms=NOW_MS, finished_ms=NOW_MS + 1, unreported=0, answer_id="texts-9"))
     service.stores.delete("alice", "id-1")
     service.recorder.replay()
@@ -106,7 +106,7 @@ def test_what_was_stored_before_the_database_went_away_again_is_not_counted_agai
         service.stores.finish(outcome)
 
     with pytest.raises(StorageBusy):
-        service.spool.replay(store)
+        service.spool.replay(store, no_bills)
     assert (passed, service.sums()) == (["id-1"], ONCE)
     service.stores.delete("alice", "id-1")
     service.recorder.replay()
