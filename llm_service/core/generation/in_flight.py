@@ -111,7 +111,7 @@ class InFlightGeneration:
         self._state = State.RUNNING
         self._finished = threading.Event()
         self._result: GenerationResult | ServiceError | None = None
-        # Its outcome, and where that is; None: it was lost.
+        # Its outcome, and where that is. None: it could not be kept.
         self._outcome: Generation | None = None
         self._kept: Kept | None = None
         # Its text when it left its call, which may continue for others, or restart.
@@ -187,11 +187,11 @@ class InFlightGeneration:
             was, billed=bill.usage, cost_usd=bill.cost_usd, price_version=bill.price_version, unreported=unreported
         )
         if self._kept is None:
-            self._try_again(now)
+            if isinstance(self._result, StorageError):
+                self._try_again(now)
             return
-        own_was, own_now = (replace(each, answer_id=self._own_answer_id) for each in (was, now))
         spooled = self._kept is Kept.SPOOLED
-        self._uses.recorder.amend_billing(own_was, own_now, spooled=spooled, stops_at=self._uses.registry.stops_at)
+        self._uses.recorder.amend_billing(was, now, spooled=spooled, stops_at=self._uses.registry.stops_at)
 
     def _error_of(self, error: Exception) -> ServiceError:
         if not isinstance(error, ServiceError):
@@ -233,8 +233,8 @@ class InFlightGeneration:
     def _record(self, generation: Generation, outcome: Outcome) -> GenerationResult | ServiceError:
         if outcome.error is not None:
             self._uses.reporter.ended(generation)
-        self._outcome = generation
-        self._kept = self._keep(generation)
+        self._outcome = replace(generation, answer_id=self._own_answer_id)
+        self._kept = self._keep(self._outcome)
         if self._kept is Kept.SPOOLED:
             raise only_spooled()
         if outcome.error is not None:
@@ -243,16 +243,17 @@ class InFlightGeneration:
         self._stopwatch.lap("store")
         return GenerationResult(generation, self._stopwatch.laps_ms, stored_in_cache, self.collapsed)
 
-    def _keep(self, generation: Generation) -> Kept:
+    def _keep(self, outcome: Generation) -> Kept:
         recorder, stops_at = self._uses.recorder, self._uses.registry.stops_at
         if self._left_call:
-            return recorder.finish_with_own_answer(generation, self._own_answer_id, stops_at=stops_at)
-        return recorder.finish(generation, stops_at=stops_at)
+            shared = replace(outcome, answer_id=self.generation.answer_id)
+            return recorder.finish_with_own_answer(shared, outcome.answer_id, stops_at=stops_at)
+        return recorder.finish(outcome, stops_at=stops_at)
 
-    def _try_again(self, generation: Generation) -> None:
-        """Its outcome could neither be stored nor spooled; perhaps it can now, with its bill."""
+    def _try_again(self, outcome: Generation) -> None:
+        """It could neither be stored nor spooled; perhaps it can now, with its bill."""
         try:
-            self._keep(generation)
+            self._keep(outcome)
         except StorageError as error:
             self._uses.reporter.unexpected_error(error, self.request_id)
 
