@@ -13,7 +13,7 @@ from llm_service.adapters.runtime.background import make_spawn
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance
 from llm_service.core.clock import DAY_MS
-from llm_service.core.errors import NotFound, StorageBusy
+from llm_service.core.errors import NotFound, StorageBusy, StorageUnavailable
 from llm_service.core.generation.model import Generation, Status
 from llm_service.core.generation.outcomes import OutcomeRecorder
 from llm_service.core.generation.registry import InFlightRegistry
@@ -186,7 +186,8 @@ def stopped(**more: object) -> tuple[Generation, Generation]:
     return replace(now, **bill), now  # type: ignore[arg-type]
 
 
-KNOWN, RESERVED = (CANCELLED, (30, 0)), (UNKNOWN, (1000, 0))
+KNOWN = (CANCELLED, (Decimal(30), Decimal(0)))
+RESERVED = (UNKNOWN, (Decimal(1000), Decimal(0)))
 
 
 @pytest.mark.parametrize("answer_id", ["id-1", "texts-9"], ids=["its own call", "left its call"])
@@ -255,6 +256,16 @@ def test_a_bill_whose_outcome_was_damaged_brings_all_of_it(service: Service, ans
     assert row is not None
     assert (row.status, row.answer_id) == (Status.CANCELLED, answer_id)
     assert service.texts() == int(service.keeps_texts)
+
+
+def test_one_that_is_given_up_while_the_database_is_locked_is_spooled_and_its_caller_is_told(service: Service) -> None:
+    service.start()
+    with locked(service.folder / "s.db"), pytest.raises(StorageUnavailable, match="could not be stored"):
+        service.recorder.give_up("alice", "id-1")
+    service.recorder.replay()
+    row = service.stores.get("alice", "id-1")
+    assert row is not None
+    assert row.status is Status.CANCELLED
 
 
 def test_without_a_history_a_late_bill_counts_once_though_another_process_stored_the_outcome(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ It reads from a `SharedCall`, an upstream call that several generations may shar
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Protocol
@@ -188,7 +189,9 @@ class InFlightGeneration:
         )
         if self._kept is None:
             if isinstance(self._result, StorageError):
-                self._try_again(now)
+                # It could neither be stored nor spooled. Perhaps it can now; if not, the recorder reports it.
+                with suppress(StorageError):
+                    self._keep(now)
             return
         spooled = self._kept is Kept.SPOOLED
         self._uses.recorder.amend_billing(was, now, spooled=spooled, stops_at=self._uses.registry.stops_at)
@@ -249,13 +252,6 @@ class InFlightGeneration:
             shared = replace(outcome, answer_id=self.generation.answer_id)
             return recorder.finish_with_own_answer(shared, outcome.answer_id, stops_at=stops_at)
         return recorder.finish(outcome, stops_at=stops_at)
-
-    def _try_again(self, outcome: Generation) -> None:
-        """It could neither be stored nor spooled; perhaps it can now, with its bill."""
-        try:
-            self._keep(outcome)
-        except StorageError as error:
-            self._uses.reporter.unexpected_error(error, self.request_id)
 
 
 class Subscribers:

@@ -8,6 +8,7 @@ comes later is stored, or spooled, in the same way.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
@@ -101,7 +102,7 @@ class OutcomeRecorder:
     def finish(self, generation: Generation, *, stops_at: float | None = None) -> Kept:
         """As `GenerationWriter.finish`; also settles the call's reservation.
 
-        Raises `StorageError` if it is neither stored nor spooled.
+        Raises `StorageError`, which it has reported, if it is neither stored nor spooled.
         """
         return self._keep(lambda unit: _finish(unit, generation), generation, stops_at)
 
@@ -117,13 +118,14 @@ class OutcomeRecorder:
         self, was: Generation, now: Generation, *, spooled: bool = False, stops_at: float | None = None
     ) -> None:
         """Store or spool a bill that came after the outcome; `spooled`: as that was. A failure is only reported."""
-        try:
-            if spooled:
-                # Even if the database can be written again: nobody knows whether the outcome has been replayed yet.
-                self._spool.add(now, was)
-            else:
+        if not spooled:
+            with suppress(StorageError):  # `_keep` reports it
                 self._keep(lambda unit: _amend(unit, was, now), now, stops_at, was)
-        except (StorageError, OSError) as error:
+            return
+        try:
+            # Even if the database can be written again: nobody knows whether the outcome has been replayed yet.
+            self._spool.add(now, was)
+        except OSError as error:
             self._reporter.unexpected_error(error, was.request_id)
 
     def interrupt(self, request_ids: Sequence[str]) -> int:
@@ -170,7 +172,7 @@ class OutcomeRecorder:
     def _keep(
         self, work: Work[bool], generation: Generation, stops_at: float | None, was: Generation | None = None
     ) -> Kept:
-        """Store it or else spool it. `was`: only its bill is new."""
+        """Store it or else spool it; what fails is reported. `was`: only its bill is new."""
         try:
             return Kept.STORED if self._store_patiently(work, stops_at) else Kept.WITHOUT_ROW
         except StorageError as error:
