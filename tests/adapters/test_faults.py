@@ -361,6 +361,63 @@ print([row.request_id for row in found])
     assert (done.stdout, done.stderr) == ("OSError\n['id-1']\n", "")
 
 
+def test_what_is_spooled_together_and_does_not_fit_is_kept_as_far_as_it_fits(tmp_path: Path) -> None:
+    """As above, with greenlets that add at the same time."""
+    program = f"""
+from gevent import monkey; monkey.patch_all()
+import gevent, resource, signal
+from pathlib import Path
+from llm_service.adapters.files.spool import FileSpool
+from tests.support.builders import completed, generation
+path = Path({str(tmp_path / "h.spool")!r})
+spool = FileSpool(path)
+spool.add(completed(generation(1)))
+size = path.stat().st_size
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (3 * size + 100, 3 * size + 100))
+def add(number):
+    try:
+        spool.add(completed(generation(number)))
+    except OSError as error:
+        return type(error).__name__
+added = [gevent.spawn(add, number) for number in (2, 3, 4)]
+gevent.joinall(added)
+print([each.value for each in added])
+found = []
+assert not spool.replay(found.append, print)
+print([row.request_id for row in found])
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[None, None, 'OSError']\n['id-1', 'id-2', 'id-3']\n", "")
+
+
+def test_what_could_not_be_spooled_does_not_come_later(tmp_path: Path) -> None:
+    """Whoever added it was told that it is lost, and may have stored it since."""
+    path = tmp_path / "h.spool"
+    path.mkdir()
+    spool = FileSpool(path)
+    with pytest.raises(IsADirectoryError):
+        spool.add(completed(generation(1)))
+    path.rmdir()
+    spool.add(completed(generation(2)))
+    found: list[Generation] = []
+    assert not spool.replay(found.append, no_bills)
+    assert [row.request_id for row in found] == ["id-2"]
+
+
+def test_outcomes_that_many_threads_spool_are_all_there(tmp_path: Path) -> None:
+    spool = FileSpool(tmp_path / "h.spool")
+    threads = [threading.Thread(target=spool.add, args=(completed(generation(number)),)) for number in range(100)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(60)
+    found: list[Generation] = []
+    assert not spool.replay(found.append, no_bills)
+    assert {row.request_id for row in found} == {f"id-{number}" for number in range(100)}
+    assert len(found) == 100
+
+
 def test_a_service_starts_with_a_damaged_spool(tmp_path: Path) -> None:
     (tmp_path / "service.db.spool").write_bytes(b"half a li\n")
     with serving(tmp_path) as server:

@@ -98,6 +98,8 @@ class OutcomeRecorder:
         self._spool = spool
         self._clock = clock
         self._reporter = reporter
+        # Whether the last attempt to store an outcome failed.
+        self._was_busy = False
 
     def finish(self, generation: Generation, *, stops_at: float | None = None) -> Kept:
         """As `GenerationWriter.finish`; also settles the call's reservation.
@@ -187,12 +189,12 @@ class OutcomeRecorder:
     def _store_patiently(self, work: Work[T], stops_at: float | None) -> T:
         now = self._clock.monotonic()
         gives_up_at = now + PATIENCE_S if stops_at is None else stops_at
-        if now >= gives_up_at:
+        if now >= gives_up_at and self._was_busy:
             # Even one attempt waits a moment for a lock, and hundreds may be behind this one.
             raise StorageBusy("The process stops, and others waited for the store already.")
         for pause_s in PAUSES_S if stops_at is None else ():
             try:
-                return self._store.transaction(work, wait_s=gives_up_at - now)
+                return self._try(work, gives_up_at - now)
             except StorageError:
                 now = self._clock.monotonic()
                 # The store may already have waited long for a lock.
@@ -200,7 +202,16 @@ class OutcomeRecorder:
                     raise
             self._clock.sleep(pause_s)
             now += pause_s
-        return self._store.transaction(work, wait_s=gives_up_at - now)
+        return self._try(work, max(0.0, gives_up_at - now))
+
+    def _try(self, work: Work[T], wait_s: float) -> T:
+        try:
+            result = self._store.transaction(work, wait_s=wait_s)
+        except StorageError:
+            self._was_busy = True
+            raise
+        self._was_busy = False
+        return result
 
     def _store_late(self, generation: Generation) -> None:
         """Also if the row was deleted: its texts stay away, but its usage counts, and its reservation is settled."""

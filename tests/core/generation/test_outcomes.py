@@ -78,6 +78,19 @@ def test_a_store_that_is_busy_is_tried_for_two_seconds() -> None:
     assert clock.monotonic() == begun, "a process that stops does not wait"
 
 
+def test_a_process_that_stops_tries_a_store_that_is_late_but_not_one_that_others_waited_for() -> None:
+    clock, store, spool = ManualClock(), ListGenerations(NothingCounted()), ListSpool()
+    recorder = OutcomeRecorder(store, spool, clock, RecordingReporter())
+    stops_at = clock.monotonic() - 1
+    assert recorder.finish(completed(generation(1)), stops_at=stops_at) is Kept.STORED
+    store.away = True
+    assert recorder.finish(completed(generation(2)), stops_at=stops_at) is Kept.SPOOLED
+    store.away = False
+    assert recorder.finish(completed(generation(3)), stops_at=stops_at) is Kept.SPOOLED
+    assert list(store.rows) == ["id-1"]
+    assert recorder.finish(completed(generation(4)), stops_at=stops_at + 2) is Kept.STORED
+
+
 @pytest.mark.parametrize(
     ("done", "status", "code"),
     [
