@@ -405,19 +405,6 @@ def test_what_could_not_be_spooled_does_not_come_later(tmp_path: Path) -> None:
     assert [row.request_id for row in found] == ["id-2"]
 
 
-def test_outcomes_that_many_threads_spool_are_all_there(tmp_path: Path) -> None:
-    spool = FileSpool(tmp_path / "h.spool")
-    threads = [threading.Thread(target=spool.add, args=(completed(generation(number)),)) for number in range(100)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join(60)
-    found: list[Generation] = []
-    assert not spool.replay(found.append, no_bills)
-    assert {row.request_id for row in found} == {f"id-{number}" for number in range(100)}
-    assert len(found) == 100
-
-
 def test_a_service_starts_with_a_damaged_spool(tmp_path: Path) -> None:
     (tmp_path / "service.db.spool").write_bytes(b"half a li\n")
     with serving(tmp_path) as server:
