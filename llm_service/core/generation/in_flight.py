@@ -236,7 +236,7 @@ class InFlightGeneration:
     def _record(self, generation: Generation, outcome: Outcome) -> GenerationResult | ServiceError:
         if outcome.error is not None:
             self._uses.reporter.ended(generation)
-        self._outcome = replace(generation, answer_id=self._own_answer_id)
+        self._outcome = replace(generation, answer_id=self._own_answer_id) if self._left_call else generation
         self._kept = self._keep(self._outcome)
         if self._kept is Kept.SPOOLED:
             raise only_spooled()
