@@ -62,7 +62,7 @@ make_id: MakeId = uuid7
 MIB = 1024 * 1024
 # Before the grace ends: time for the last events and rows.
 LAST_EVENTS_S = 2
-# After the generations were interrupted: time for their upstream calls to end.
+# After the generations were interrupted: time for their upstream calls to end, and for the bills of these.
 HANG_UP_S = 1
 
 
@@ -149,7 +149,7 @@ def _services(settings: Settings, database: Database) -> Services:
     def close() -> None:
         registry.drain()
         until = clock.monotonic() + HANG_UP_S
-        while providers.state().in_flight and clock.monotonic() < until:
+        while (providers.state().in_flight or registry.awaits_bills) and clock.monotonic() < until:
             clock.sleep(0.01)
         ticker.close()
         computing.close()

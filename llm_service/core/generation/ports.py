@@ -212,12 +212,18 @@ class Reporter(Protocol):
 class Spool(Protocol):
     """Keeps outcomes until the store can take them."""
 
-    def add(self, generation: Generation) -> None:
-        """When it returns, the outcome survives the process. Raises `OSError`."""
+    def add(self, generation: Generation, was: Generation | None = None) -> None:
+        """When it returns, the outcome survives the process. Raises `OSError`.
+
+        `was`: the outcome was added, or stored, with another bill.
+        """
         ...
 
-    def replay(self, store: Callable[[Generation], None]) -> Sequence[Exception]:
-        """Pass all to `store`, oldest first, and remove them. If it raises a `StorageError`, the rest is kept.
+    def replay(
+        self, store: Callable[[Generation], None], amend: Callable[[Generation, Generation], None]
+    ) -> Sequence[Exception]:
+        """Pass all, oldest first, and remove them: outcomes to `store`, those that were known with another bill to `amend`,
+        which gets what they were first. If one raises a `StorageError`, the rest is kept.
 
         Outcomes that cannot be read, or stored for another reason, are put aside; the reasons are returned. Those that cannot
         be put aside are kept for the next time, and the `OSError` is returned.
@@ -241,7 +247,10 @@ class GenerationWriter(Protocol):
         ...
 
     def amend_billing(self, was: Generation, now: Generation) -> None:
-        """Store a bill that came after the outcome (`was`), even if the row was deleted."""
+        """Store a bill that came after the outcome (`was`), even if the row was deleted.
+
+        A row that has this bill already does not change. One with another outcome gets the whole of `now`.
+        """
         ...
 
     def interrupt(self, request_ids: Sequence[str], now_ms: int) -> Sequence[Generation]:
