@@ -23,6 +23,7 @@ from llm_service.adapters.sql.generations import SqlGenerations
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.generation.in_flight import Collaborators, InFlightGeneration, Traits
 from llm_service.core.generation.outcomes import OutcomeRecorder
+from llm_service.adapters.sql.sqlite.presence import Presence
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.stopwatch import Stopwatch
 from tests.support.builders import generation
@@ -31,7 +32,7 @@ from tests.support.fakes import DollarPrices
 folder, running = Path(sys.argv[1]), int(sys.argv[2])
 database, clock, reporter = Database(f"sqlite:///{folder}/h.db"), SystemClock(), LogReporter()
 store = SqlGenerations(database)
-registry = InFlightRegistry(clock, make_spawn(), reporter, store, abandon_grace_s=None)
+registry = InFlightRegistry(clock, make_spawn(), reporter, store, Presence(folder / "h.db"), abandon_grace_s=None)
 recorder = OutcomeRecorder(store, FileSpool(folder / "spool"), clock, reporter)
 uses = Collaborators(registry, recorder, MemoryCache(ttl_s=60, max_entries=10, max_bytes=1_000_000), DollarPrices(), clock, reporter, uuid7)
 rows = [generation(number) for number in range(running)]
