@@ -7,6 +7,7 @@ on the file tells that a process runs, and a lock on one byte of it that it runs
 import fcntl
 import os
 import struct
+import threading
 from hashlib import blake2b
 from pathlib import Path
 
@@ -36,6 +37,8 @@ class Presence:
         """
         self._file: int | None = _open(database)
         self._mine: set[str] = set()
+        # A generation may end in a thread while the process closes the file, and its number may then be another file's.
+        self._using = threading.Lock()
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.alone = True
@@ -48,32 +51,36 @@ class Presence:
             fcntl.flock(self._file, fcntl.LOCK_SH)
 
     def begin(self, request_id: str) -> None:
-        if self._file is None:
-            return
-        try:
-            fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _lock(fcntl.F_WRLCK, request_id))
-        except OSError as error:
-            # Without it others would end the generation. The likely reason: the kernel has no memory for more locks.
-            raise StorageUnavailable("The generation could not be announced.", retry_after_s=5) from error
-        self._mine.add(request_id)
+        with self._using:
+            if self._file is None:
+                return
+            try:
+                fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _lock(fcntl.F_WRLCK, request_id))
+            except OSError as error:
+                # Without it others would end the generation. The likely reason: the kernel has no memory for more locks.
+                raise StorageUnavailable("The generation could not be announced.", retry_after_s=5) from error
+            self._mine.add(request_id)
 
     def end(self, request_id: str) -> None:
-        if self._file is not None and request_id in self._mine:
-            self._mine.discard(request_id)
-            fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _lock(fcntl.F_UNLCK, request_id))
+        with self._using:
+            if self._file is not None and request_id in self._mine:
+                self._mine.discard(request_id)
+                fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _lock(fcntl.F_UNLCK, request_id))
 
     def runs(self, request_id: str) -> bool:
-        # A lock of its own is not in the way of a process.
-        if self._file is None or request_id in self._mine:
-            return True
-        found = fcntl.fcntl(self._file, fcntl.F_OFD_GETLK, _lock(fcntl.F_WRLCK, request_id))
+        with self._using:
+            # A lock of its own is not in the way of a process.
+            if self._file is None or request_id in self._mine:
+                return True
+            found = fcntl.fcntl(self._file, fcntl.F_OFD_GETLK, _lock(fcntl.F_WRLCK, request_id))
         kind: int = _LOCK.unpack(found)[0]
         return kind != fcntl.F_UNLCK
 
     def close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        with self._using:
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
 
 
 def check_processes_file(database: Path) -> None:
