@@ -239,7 +239,10 @@ def test_what_it_refuses_to_start_with(tmp_path: Path, environ: dict[str, str], 
 def test_a_file_of_locks_that_cannot_be_used_stops_the_start_with_its_remedy(tmp_path: Path) -> None:
     (tmp_path / ".service.db.processes").mkdir()
     process = gunicorn(tmp_path, APP_PROVIDER="echo")
-    assert process.wait(60) == 1
+    try:
+        assert process.wait(60) == 1
+    finally:
+        stop(process)
     log = (tmp_path / "server.log").read_text()
     assert f"DATABASE_URL: {tmp_path}/.service.db.processes cannot be used: Is a directory." in log
     assert f"chown USER {tmp_path}/.service.db.processes" in log
