@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.adapters.sql.errors import DatabaseFault
+from llm_service.adapters.sql.sqlite.database import Database, migrate
 from llm_service.bootstrap.build import build_services, make_id
 from llm_service.bootstrap.resources import open_spool, signing_secret
 from llm_service.bootstrap.settings import Settings
@@ -55,6 +56,12 @@ def test_a_failed_start_leaves_nothing_open(tmp_path: Path) -> None:
     set_parameters(tmp_path, "{}")
     build_services(settings_of(tmp_path)).close()
     assert open_files() == before
+
+
+def test_a_file_beside_the_database_that_cannot_be_opened_is_named_with_its_owner(tmp_path: Path) -> None:
+    (tmp_path / ".x.db.migrate").mkdir()
+    with pytest.raises(DatabaseFault, match=r"\.x\.db\.migrate belongs to"):
+        migrate(f"sqlite:///{tmp_path}/x.db")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for others")

@@ -175,6 +175,29 @@ def test_a_process_tells_what_it_runs_until_that_is_over(tmp_path: Path) -> None
     two.close()
 
 
+def test_a_process_that_closes_touches_no_file_that_others_opened_since(tmp_path: Path) -> None:
+    """Generations end in threads meanwhile, and the number of a closed file is given to the next one."""
+    faults: list[Exception] = []
+
+    def run(presence: Presence, name: str) -> None:
+        try:
+            for number in range(300):
+                presence.begin(f"{name}{number}")
+                presence.end(f"{name}{number}")
+        except Exception as error:
+            faults.append(error)
+
+    for _ in range(40):
+        presence = Presence(tmp_path / "h.db")
+        threads = [threading.Thread(target=run, args=(presence, name)) for name in "abcd"]
+        for thread in threads:
+            thread.start()
+        presence.close()
+        for thread in threads:
+            thread.join()
+    assert faults == []
+
+
 def test_who_is_alone_ends_all_at_once(watch: Watch) -> None:
     for number in range(250):
         watch.stores.start(generation(number))
