@@ -13,14 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from llm_service.adapters.observability.logs import LogReporter
-from llm_service.adapters.runtime.background import make_spawn
-from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.errors import InvalidInput, NotFound
 from llm_service.core.generation.model import CachedAnswer, CacheStats, Generation, IdempotencyKey, KeyHolder, Status
-from llm_service.core.generation.registry import InFlightRegistry
-from llm_service.core.generation.running import RunningGenerations
 from llm_service.core.history.model import Filters, Page
 from llm_service.core.history.search import EXCERPTED_CHARS, parse_search
 from llm_service.core.history.service import HistoryService
@@ -42,9 +37,7 @@ def _store(request: pytest.FixtureRequest, new_database: Callable[[], Database])
 
 
 def history_of(store: Stores, cache: "NoCache", **options: int) -> HistoryService:
-    registry = InFlightRegistry(SystemClock(), make_spawn(), LogReporter(), None, abandon_grace_s=None)
-    running = RunningGenerations(registry, store.generations, None, store.recorder, SystemClock())
-    return HistoryService(store.generations, store.queries, store.retention, cache, running, **options)  # type: ignore[arg-type]
+    return HistoryService(store.generations, store.queries, store.retention, cache, store.running(), **options)  # type: ignore[arg-type]
 
 
 def stored(store: Stores, number: int, owner: str = "alice", **more: object) -> Generation:

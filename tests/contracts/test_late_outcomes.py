@@ -9,15 +9,12 @@ import pytest
 from sqlalchemy import text
 
 from llm_service.adapters.files.spool import FileSpool
-from llm_service.adapters.runtime.background import make_spawn
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance
 from llm_service.core.clock import DAY_MS
 from llm_service.core.errors import NotFound, StorageBusy, StorageUnavailable
 from llm_service.core.generation.model import Generation, Status
 from llm_service.core.generation.outcomes import OutcomeRecorder
-from llm_service.core.generation.registry import InFlightRegistry
-from llm_service.core.generation.running import RunningGenerations
 from llm_service.core.limits.rules import Account, Amount, Demand, Reservation
 from llm_service.core.usage.sums import GroupBy, UsageSums, total_of
 from llm_service.core.usage.tokens import NOT_REPORTED
@@ -144,9 +141,7 @@ def test_a_sweep_takes_what_was_spooled_for_what_it_is(service: Service) -> None
 def test_who_stops_one_that_was_spooled_gets_its_outcome(service: Service, then: str) -> None:
     """Its process seems to be gone. Given up, it would be counted now and again with the spool."""
     service.spool_one()
-    registry = InFlightRegistry(service.clock, make_spawn(), service.reporter, None, abandon_grace_s=None)
-    store = service.stores.generations
-    running = RunningGenerations(registry, store, store, service.recorder, service.clock)  # type: ignore[arg-type]
+    running = service.stores.running(service.clock, service.recorder, is_remote=True)
     assert running.cancel("alice", "id-1").status is Status.COMPLETED
     if then == "is deleted":
         service.stores.delete("alice", "id-1")

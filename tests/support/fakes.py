@@ -47,6 +47,19 @@ class FakeLimits(LimitStore, Reservations, Protocol):
     """Both sides of what is counted."""
 
 
+class LivingProcesses:
+    """Nobody dies: what is unfinished is being run."""
+
+    def begin(self, request_id: str) -> None:
+        """Nobody asks."""
+
+    def end(self, request_id: str) -> None:
+        """Nobody asks."""
+
+    def runs(self, request_id: str) -> bool:
+        return True
+
+
 class ListGenerations:
     """Keeps each generation by id, and every write in order. It is its own unit of work.
 

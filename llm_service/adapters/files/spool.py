@@ -22,6 +22,7 @@ from llm_service.core.generation.model import Generation, Status
 from llm_service.core.messages import Message, Messages, Role, from_plain, to_plain
 from llm_service.core.usage.tokens import Usage
 
+from ..new_files import open_private
 from .lines import append, closing, flush_folder, whole_lines
 from .put_aside import PutAside
 
@@ -114,10 +115,15 @@ class FileSpool:
     @contextmanager
     def _opened(self, flags: int) -> Iterator[int]:
         """The file, locked. Waiting for the lock must block only this greenlet, not the process."""
-        with closing(os.open(self._path, flags, 0o600)) as file:
+        with closing(self._open(flags)) as file:
             while not _locks(file):
                 time.sleep(0.05)
             yield file
+
+    def _open(self, flags: int) -> int:
+        if flags & os.O_CREAT:
+            return open_private(self._path, flags, self._path.parent)
+        return os.open(self._path, flags)
 
 
 class _Line:

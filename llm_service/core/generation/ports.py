@@ -331,6 +331,22 @@ class RemoteControl(Protocol):
         ...
 
 
+class Presence(Protocol):
+    """Tells other processes what this one runs. A process that ends runs nothing any more, however it ends."""
+
+    def begin(self, request_id: str) -> None:
+        """Call it before the row is stored. Raises `StorageError`."""
+        ...
+
+    def end(self, request_id: str) -> None:
+        """Call it when the outcome is in the store or in the spool."""
+        ...
+
+    def runs(self, request_id: str) -> bool:
+        """Whether a process that is alive runs it; also this one."""
+        ...
+
+
 class IdempotencyStore(Protocol):
     """Which request has an `Idempotency-Key`. All methods raise `StorageError`."""
 

@@ -12,7 +12,7 @@ from .call_context import CallContext
 from .in_flight import InFlightGeneration
 from .model import Generation, Status
 from .outcomes import Outcome
-from .ports import RemoteControl, Reporter, SharedCall, Spawn
+from .ports import Presence, RemoteControl, Reporter, SharedCall, Spawn
 
 # A call that is still there this long after its deadline hangs in a read.
 OVERDUE_S = 1.0
@@ -37,6 +37,7 @@ class InFlightRegistry:
         spawn: Spawn,
         reporter: Reporter,
         remote: RemoteControl | None,
+        presence: Presence,
         *,
         abandon_grace_s: float | None,
     ) -> None:
@@ -48,6 +49,7 @@ class InFlightRegistry:
         self._spawn = spawn
         self._reporter = reporter
         self._remote = remote
+        self._presence = presence
         self._abandon_grace_s = abandon_grace_s
         self._generations: dict[str, InFlightGeneration] = {}
         self._calls: dict[str, tuple[SharedCall, CallContext]] = {}
@@ -80,11 +82,23 @@ class InFlightRegistry:
         """Whether a call may still change what is stored of its cost."""
         return bool(self._unbilled)
 
+    def announce(self, request_id: str) -> None:
+        """Before its row is stored: else another process could take it for that of a dead one. Raises `StorageError`.
+
+        `remove` or `withdraw` ends it.
+        """
+        self._presence.begin(request_id)
+
+    def withdraw(self, request_id: str) -> None:
+        """Its row was not stored."""
+        self._presence.end(request_id)
+
     def add(self, generation: InFlightGeneration) -> None:
         self._generations[generation.request_id] = generation
 
     def remove(self, generation: InFlightGeneration) -> None:
         self._generations.pop(generation.request_id, None)
+        self._presence.end(generation.request_id)
 
     def add_call(self, call: SharedCall, context: CallContext) -> None:
         self._calls[call.call_id] = (call, context)

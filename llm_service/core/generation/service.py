@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from ..access.caller import Caller
 from ..errors import (
@@ -36,6 +36,7 @@ from ..usage.pricing import NO_BILL
 from ..usage.tokens import Usage
 from .in_flight import Collaborators, GenerationResult, InFlightGeneration, Traits
 from .model import (
+    FREES_KEY,
     CachedAnswer,
     CacheMode,
     CallResult,
@@ -51,9 +52,10 @@ from .preparation import GenerationSettings, PreparedRequest, RequestPreparer
 from .preview import most_tokens
 from .registry import InFlightRegistry
 from .stopwatch import Stopwatch
-from .subscriptions import LocalSubscription, ReplaySubscription, Subscription, find_subscription
+from .subscriptions import LocalSubscription, ReplaySubscription, Subscription, Subscriptions
 from .upstream import UpstreamCall, UpstreamCaller
 
+T = TypeVar("T")
 # How often `run` checks whether the caller has left.
 CALLER_CHECK_S = 2.0
 # A request has its key a moment before its row: the pauses between looks for the row.
@@ -83,6 +85,7 @@ class GenerationService:
         idempotency: IdempotencyStore | None,
         upstream: UpstreamCaller,
         registry: InFlightRegistry,
+        subscriptions: Subscriptions,
         collaborators: Collaborators,
         settings: GenerationSettings,
         limiter: Limiter,
@@ -95,6 +98,7 @@ class GenerationService:
         self._idempotency = idempotency
         self._upstream = upstream
         self._registry = registry
+        self._subscriptions = subscriptions
         self._uses = collaborators
         self._cache = collaborators.cache
         self._clock = collaborators.clock
@@ -170,9 +174,9 @@ class GenerationService:
                 return None
             if holder.fingerprint != key.fingerprint:
                 raise IdempotencyMismatch("This Idempotency-Key was used with another body.")
-            joined = find_subscription(
-                self._registry, self._store, self._clock, owner, holder.request_id, replayed=True
-            )
+            joined = self._subscriptions.find(owner, holder.request_id, replayed=True)
+            if joined is not None and joined.generation.status in FREES_KEY:
+                continue  # it ended since, or its process is dead
             if joined is not None:
                 return joined
             self._clock.sleep(pause_s)
@@ -248,7 +252,8 @@ class GenerationService:
             in_flight = self._in_flight(start, running, call)
             most = partial(most_tokens, prepared.call)
             reservation = self._limiter.for_call(prepared.caller, start.request_id, model, most)
-            limits = self._store_running(running, reservation) or limits
+            stored = self._announced(start.request_id, lambda: self._store_running(running, reservation))
+            limits = stored or limits
         except BaseException:
             prepared.provider.bulkhead.release()
             raise
@@ -281,7 +286,9 @@ class GenerationService:
         answer_id = call.call_id if same else start.request_id
         try:
             running = self._generation(start, status=Status.RUNNING, answer_id=answer_id)
-            in_flight = self._in_flight(start, self._store.record_started(running), call)
+            in_flight = self._announced(
+                start.request_id, lambda: self._in_flight(start, self._store.record_started(running), call)
+            )
         except BaseException:
             call.leave(start.request_id)
             raise
@@ -290,6 +297,15 @@ class GenerationService:
         subscription = LocalSubscription(in_flight, self._clock, limits=limits)
         self._upstream.follow(in_flight, self._deadline())
         return subscription
+
+    def _announced(self, request_id: str, store: Callable[[], T]) -> T:
+        """Store a running row that other processes know to be this one's."""
+        self._registry.announce(request_id)
+        try:
+            return store()
+        except BaseException:
+            self._registry.withdraw(request_id)
+            raise
 
     def _in_flight(self, start: _Start, running: Generation, call: SharedCall) -> InFlightGeneration:
         request = start.prepared.request

@@ -25,6 +25,7 @@ from llm_service.adapters.sql.generations import SqlGenerations
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.generation.in_flight import Collaborators, InFlightGeneration, Traits
 from llm_service.core.generation.outcomes import OutcomeRecorder
+from llm_service.adapters.sql.sqlite.presence import Presence
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.stopwatch import Stopwatch
 from tests.support.builders import generation
@@ -35,7 +36,7 @@ folder, running, behind_a_lock = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3
 configure_logging("INFO")
 database, clock, reporter = Database(f"sqlite:///{folder}/h.db"), SystemClock(), LogReporter()
 store = SqlGenerations(database)
-registry = InFlightRegistry(clock, make_spawn(), reporter, store, abandon_grace_s=None)
+registry = InFlightRegistry(clock, make_spawn(), reporter, store, Presence(folder / "h.db"), abandon_grace_s=None)
 spool = folder / "spool"
 recorder = OutcomeRecorder(store, FileSpool(spool), clock, reporter)
 uses = Collaborators(registry, recorder, MemoryCache(ttl_s=60, max_entries=10, max_bytes=1_000_000), DollarPrices(), clock, reporter, uuid7)
