@@ -64,8 +64,8 @@ def test_who_waits_for_a_killed_process_is_told_and_the_key_is_free_again(
     servers: tuple[Server, Server], tmp_path: Path
 ) -> None:
     first, second = servers
-    with keyed(first, "one") as one, keyed(first, "two") as two:
-        ids = [next_event(response)["request_id"] for response in (one, two)]
+    with keyed(first, "one") as first_stream, keyed(first, "two") as second_stream:
+        ids = [next_event(response)["request_id"] for response in (first_stream, second_stream)]
         with keyed(second, "one") as joined, resumed(second, ids[0]) as page:
             assert joined.headers["Idempotency-Replayed"] == "true"
             assert [next_event(response)["request_id"] for response in (joined, page)] == [ids[0]] * 2
@@ -80,8 +80,8 @@ def test_who_waits_for_a_killed_process_is_told_and_the_key_is_free_again(
 
 def test_a_row_that_nobody_asks_for_is_ended_too(servers: tuple[Server, Server], tmp_path: Path) -> None:
     first, _ = servers
-    with keyed(first, "one") as one:
-        request_id = next_event(one)["request_id"]
+    with keyed(first, "one") as stream:
+        request_id = next_event(stream)["request_id"]
         kill(first)
 
     def status() -> str:

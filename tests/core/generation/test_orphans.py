@@ -163,16 +163,16 @@ def test_who_reads_what_a_hanging_process_runs_is_told_in_the_end(watch: Watch) 
 
 
 def test_a_process_tells_what_it_runs_until_that_is_over(tmp_path: Path) -> None:
-    one, two = Presence(tmp_path / "h.db"), Presence(tmp_path / "h.db")
+    own, other = Presence(tmp_path / "h.db"), Presence(tmp_path / "h.db")
     for request_id in ("a", "b"):
-        one.begin(request_id)
-    assert [(each.runs("a"), each.runs("b"), each.runs("c")) for each in (one, two)] == [(True, True, False)] * 2
-    one.end("a")
-    one.end("a")
-    assert [(each.runs("a"), each.runs("b")) for each in (one, two)] == [(False, True)] * 2
-    one.close()
-    assert not two.runs("b")
-    two.close()
+        own.begin(request_id)
+    assert [(each.runs("a"), each.runs("b"), each.runs("c")) for each in (own, other)] == [(True, True, False)] * 2
+    own.end("a")
+    own.end("a")
+    assert [(each.runs("a"), each.runs("b")) for each in (own, other)] == [(False, True)] * 2
+    own.close()
+    assert not other.runs("b")
+    other.close()
 
 
 def test_a_process_that_closes_touches_no_file_that_others_opened_since(tmp_path: Path) -> None:
