@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Four workers, also on two cores, because many tests wait. The tests of a file share what they start: one worker runs them.
-TOGETHER := -n 4 --dist loadgroup --no-loadscope-reorder
-# The core, what adapters promise, and the API. tests/conftest.py marks as `slow` what asks the test provider.
+# The tests of a file share what they start: one worker runs them. Four workers, also on two cores, because many tests wait;
+# the quick ones do not, and each worker takes five seconds to collect them.
+TOGETHER := --dist loadgroup --no-loadscope-reorder
+# The core, what adapters promise, and the API, without what is `slow`: it asks the test provider, or works for seconds.
 QUICK := tests/core tests/contracts tests/api $(wildcard tests/test_*.py)
 
 .DEFAULT_GOAL := help
@@ -20,11 +21,11 @@ run: $(VENV)/.runtime ## Serve the page and the API on http://127.0.0.1:8000 (HO
 test: $(VENV)/.dev ## Run every check and every test
 	@sh tests/system_packages.sh
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest $(TOGETHER)
+	$(BIN)/python -m pytest -n 4 $(TOGETHER)
 
 test-quick: $(VENV)/.dev ## While you work: every check, and the fast tests, in a minute or so
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest $(TOGETHER) -m "not slow" $(QUICK)
+	$(BIN)/python -m pytest -n auto $(TOGETHER) -m "not slow" $(QUICK)
 
 test-real: $(VENV)/.dev ## Tests that download packages of npm when they run (they need npm, node and the registry)
 	TEST_REAL=1 $(BIN)/python -m pytest tests/real

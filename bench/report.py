@@ -57,7 +57,7 @@ class Report:
         if self.median(figure, subject) is None or self.median(figure, against) is None:
             return None
         of = self.rounds[figure]
-        return median(one / other for one, other in zip(of[subject], of[against], strict=False))
+        return median(mine / theirs for mine, theirs in zip(of[subject], of[against], strict=False))
 
     def verdict(self, goal: Goal) -> Verdict:
         involved = [goal.subject, *([goal.against] if goal.against else [])]

@@ -116,16 +116,18 @@ def post_worker_init(worker: Any) -> None:
 
 
 def _open_services(worker: Any) -> "Services":
-    """Wait while another process locks the database: a worker that fails to start ends the other workers, too."""
+    """Wait for what keeps it from starting now: a worker that fails to start ends the other workers, too."""
     from llm_service.app import services_of
-    from llm_service.bootstrap.errors import DatabaseIsLocked
+    from llm_service.bootstrap.errors import NotYet
     from llm_service.core.errors import StorageBusy
 
+    told = ""
     while worker.alive and worker.ppid == os.getppid():
         try:
             return services_of(worker.wsgi)
-        except (DatabaseIsLocked, StorageBusy) as error:
-            worker.log.warning("waiting: %s", error)
+        except (NotYet, StorageBusy) as error:
+            if told != (told := str(error)):
+                worker.log.warning("waiting: %s", error)
             worker.notify()
             time.sleep(0.5)
     sys.exit(0)

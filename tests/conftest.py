@@ -16,7 +16,14 @@ from tests.support.upstream import FAULT_MODELS, Upstream
 from tests.support.upstream_faults import patience_with
 
 # Where the longest tests are: a run ends no earlier than the last of them, so that they begin first.
-LONGEST = ("test_document.py", "test_server.py", "test_bad_connections.py", "test_faults.py", "test_limits.py")
+LONGEST = (
+    "system/test_document.py",
+    "system/test_server.py",
+    "system/test_bad_connections.py",
+    "adapters/test_faults.py",
+    "system/test_limits.py",
+    "test_linear_time.py",
+)
 FOLDERS = ("system", "browser", "cli", "adapters", "api", "pages")
 
 
@@ -24,7 +31,8 @@ FOLDERS = ("system", "browser", "cli", "adapters", "api", "pages")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, and the tests of a file in one worker: what they share is made once.
 
-    Who asks the test provider waits for it: these tests are `slow`, and not part of `make test-quick`.
+    Who asks the test provider waits for it: these tests are `slow`, as are those that say so because they work for
+    seconds. `make test-quick` leaves both out.
     """
     items.sort(key=lambda item: _turn(item.path))
     for item in items:
@@ -36,11 +44,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(path: Path) -> tuple[bool, int, int]:
-    folder = path.relative_to(ROOT / "tests").parts[0]
-    is_long = folder in ("system", "adapters") and path.name in LONGEST
+    place = path.relative_to(ROOT / "tests")
+    folder, name = place.parts[0], place.as_posix()
+    is_long = name in LONGEST
     return (
         not is_long,
-        LONGEST.index(path.name) if is_long else 0,
+        LONGEST.index(name) if is_long else 0,
         FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS),
     )
 
@@ -59,13 +68,24 @@ def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(name="make_app")
-def _make_app(tmp_path: Path, empty_database: Path) -> Iterator[Callable[..., Flask]]:
+@pytest.fixture(name="new_database")
+def _new_database(tmp_path: Path, empty_database: Path) -> Callable[[], Database]:
+    """Opens an empty database in a file of the test's own. Who calls it closes the database."""
+
+    def make() -> Database:
+        path = tmp_path / "new.db"
+        shutil.copyfile(empty_database, path)
+        return Database(f"sqlite:///{path}")
+
+    return make
+
+
+def _apps(folder_of: Callable[[], Path], empty_database: Path) -> Iterator[Callable[..., Flask]]:
     """Makes apps from settings by name; their services are closed at the end."""
     apps: list[Flask] = []
 
     def make(**environ: str) -> Flask:
-        path = tmp_path / "test.db"
+        path = folder_of() / "test.db"
         if not path.exists():
             shutil.copyfile(empty_database, path)
         base = {"DATABASE_URL": f"sqlite:///{path}", "APP_PROMPTS_DIR": str(ROOT / "prompts")}
@@ -79,13 +99,21 @@ def _make_app(tmp_path: Path, empty_database: Path) -> Iterator[Callable[..., Fl
         services_of(app).close()
 
 
+@pytest.fixture(name="make_app")
+def _make_app(tmp_path: Path, empty_database: Path) -> Iterator[Callable[..., Flask]]:
+    """Apps over the same database, which is the test's own."""
+    yield from _apps(lambda: tmp_path, empty_database)
+
+
+@pytest.fixture(scope="module", name="make_shared_app")
+def _make_shared_app(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Callable[..., Flask]]:
+    """Apps for a whole module, each over a database of its own."""
+    yield from _apps(lambda: tmp_path_factory.mktemp("shared"), empty_database)
+
+
 @pytest.fixture(scope="module", name="shared_app")
-def _shared_app(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Flask]:
-    path = tmp_path_factory.mktemp("shared") / "test.db"
-    shutil.copyfile(empty_database, path)
-    app = create_app(Settings.from_env({"DATABASE_URL": f"sqlite:///{path}", "APP_PROMPTS_DIR": str(ROOT / "prompts")}))
-    yield app
-    services_of(app).close()
+def _shared_app(make_shared_app: Callable[..., Flask]) -> Flask:
+    return make_shared_app()
 
 
 @pytest.fixture(name="app")

@@ -1,4 +1,4 @@
-"""How the tests are laid out: what they share is in tests/support, and no test module needs another."""
+"""How the code is laid out: modules, names, and what tests share. What import-linter can check is in setup.cfg."""
 
 import ast
 from collections.abc import Iterator
@@ -9,7 +9,10 @@ import pytest
 from tests.support.constants import ROOT
 
 TESTS = ROOT / "tests"
-TEST_MODULES = sorted(TESTS.rglob("test_*.py"))
+MODULES = sorted(
+    path for folder in ("llm_service", "tests", "bench", "deploy") for path in (ROOT / folder).rglob("*.py")
+)
+MAX_LINES = 300
 
 
 def imported_names(path: Path) -> Iterator[str]:
@@ -76,3 +79,37 @@ def test_every_module_of_the_core_has_a_test_module_of_its_name() -> None:
         tests.add(module.as_posix())
     assert wanted - tests == set()
     assert WITHOUT_TESTS.keys() <= core_modules().keys()
+
+
+def test_a_long_module_says_why() -> None:
+    texts = {str(path.relative_to(ROOT)): path.read_text() for path in MODULES}
+    long = {name: ast.get_docstring(ast.parse(text)) for name, text in texts.items() if text.count("\n") > MAX_LINES}
+    assert [name for name, words in long.items() if "Longer than other modules: " not in (words or "")] == []
+
+
+def names_bound_in(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+
+
+def test_a_variable_is_named_for_what_it_is() -> None:
+    assert [str(path.relative_to(ROOT)) for path in MODULES if "one" in names_bound_in(path)] == []
+
+
+# Set for each piece of text: a method would make every token dearer.
+FIELDS_SET_FROM_OUTSIDE = {"billing.has_text"}
+
+
+def fields_set_from_outside(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) != "self":
+            yield ast.unparse(node)
+
+
+def test_the_state_of_a_generation_is_changed_by_its_own_methods_only() -> None:
+    modules = sorted((CORE / "generation").glob("*.py"))
+    found = {name for path in modules for name in fields_set_from_outside(path)}
+    assert found == FIELDS_SET_FROM_OUTSIDE

@@ -25,6 +25,8 @@ from llm_service.web.pages.markdown import link_host, to_html
 from tests.support.effort import MAX_GROWTH, growth
 from tests.support.hostile import UNITS, of_size
 
+pytestmark = pytest.mark.slow
+
 FRONT = "---\nname: T\ninputs:\n  - {name: input, kind: string, required: true}\n---\n"
 LONG, FILE = 200_000, 60_000
 SECTION = Section(

@@ -1,6 +1,7 @@
 """The only place that chooses adapters and closes them."""
 
 import secrets
+from contextlib import ExitStack
 from typing import Any
 
 from llm_service.adapters.memory.cache import MemoryCache
@@ -21,7 +22,6 @@ from llm_service.adapters.sql.idempotency import SqlIdempotency
 from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
 from llm_service.adapters.sql.limits import SqlLimits
 from llm_service.adapters.sql.retention import SqlRetention
-from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.adapters.sql.sqlite.thread_pool import ThreadPool
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.bootstrap.errors import StartError
@@ -53,6 +53,7 @@ from llm_service.core.generation.recent import Recent
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
 from llm_service.core.generation.service import GenerationService
+from llm_service.core.generation.subscriptions import Subscriptions
 from llm_service.core.generation.upstream import UpstreamCaller
 from llm_service.core.history.service import HistoryService
 from llm_service.core.limits.limiter import Limiter
@@ -63,7 +64,7 @@ make_id: MakeId = uuid7
 MIB = 1024 * 1024
 # Before the grace ends: time for the last events and rows.
 LAST_EVENTS_S = 2
-# After the generations were interrupted: time for their upstream calls to end.
+# After the generations were interrupted: time for their upstream calls to end, and for the bills of these.
 HANG_UP_S = 1
 
 
@@ -72,18 +73,24 @@ def build_services(settings: Settings) -> Services:
 
     Raises `StartError`.
     """
-    database = open_database(settings)
+    opened = ExitStack()
     try:
-        return _services(settings, database)
+        return _services(settings, opened)
     except BaseException:
-        database.close()  # the caller may try again
+        opened.close()  # the caller may try again
         raise
 
 
-def _services(settings: Settings, database: Database) -> Services:
+def _services(settings: Settings, opened: ExitStack) -> Services:
+    """Closing `opened` closes what it has opened so far, the last one first."""
+    database = open_database(settings)
+    opened.callback(database.close)
+    presence = open_presence(settings)
+    opened.callback(presence.close)
     clock, spawn, reporter = SystemClock(), make_spawn(), LogReporter()
     templates, prices = load_templates(settings, kept=kept_prompts(settings)), load_prices(settings)
     providers = ProviderRegistry(ResilientProvider(build_provider(settings), slots=settings.upstream_slots))
+    opened.callback(providers.close)
     models, bounds = build_models(settings), _generation_settings(settings)
     stores, limit_store, spool = history_stores(database, settings.history), SqlLimits(database), open_spool(settings)
     retention = WholeRetention(SqlRetention(database), spool)
@@ -95,10 +102,14 @@ def _services(settings: Settings, database: Database) -> Services:
         max_bytes=settings.cache_max_mb * MIB,
         epochs=SqlEpochs(database),
     )
-    registry = InFlightRegistry(clock, spawn, reporter, stores.remote, abandon_grace_s=settings.abandon_grace_s)
+    registry = InFlightRegistry(
+        clock, spawn, reporter, stores.remote, presence, abandon_grace_s=settings.abandon_grace_s
+    )
     recorder = OutcomeRecorder(stores.generations, spool, clock, reporter)
-    preparer, bodies = RequestPreparer(templates, models, providers, bounds), Recent[Any]()
+    preparer, bodies = RequestPreparer(templates, models, providers, bounds, clock), Recent[Any](clock)
     expire_s = settings.deadline_s + INTERRUPT_MARGIN_S
+    orphans = Orphans(stores.generations, limit_store, recorder, registry, presence, clock, expire_s=expire_s)
+    subscriptions = Subscriptions(registry, stores.generations, orphans, clock)
     limiter = Limiter(limit_store, prices, clock, everyone=bounds.everyone, expire_s=expire_s)
     generation = GenerationService(
         preparer=preparer,
@@ -107,22 +118,26 @@ def _services(settings: Settings, database: Database) -> Services:
         idempotency=stores.idempotency,
         upstream=UpstreamCaller(registry, clock, spawn, reporter),
         registry=registry,
+        subscriptions=subscriptions,
         collaborators=Collaborators(registry, recorder, cache, prices, clock, reporter, make_id),
         settings=bounds,
         limiter=limiter,
         space=database.space,
     )
-    running = RunningGenerations(registry, stores.generations, stores.remote, recorder, clock)
+    running = RunningGenerations(registry, stores.generations, stores.remote, recorder, subscriptions)
     keyring = Keyring(SqlKeys(database), clock, secrets.token_bytes)
     sessions = Sessions(SqlSessions(database), keyring, clock, secrets.token_bytes, signing_secret(settings))
     failed_logins = FailedLoginThrottle(SqlFailedLogins(database), clock)
     # One thread: more of them would take turns with the event loop more often.
-    computing, ticker = ThreadPool(1), Ticker(spawn, reporter)
+    computing = ThreadPool(1)
+    opened.callback(computing.close)
+    ticker = Ticker(spawn, reporter)
+    opened.callback(ticker.close)
     housekeeping = Housekeeping(
         templates=templates,
         registry=registry,
         recorder=recorder,
-        orphans=Orphans(stores.generations, limit_store, recorder, registry, clock, expire_s=expire_s),
+        orphans=orphans,
         idempotency=SqlIdempotency(database),
         retention=retention,
         limits=limit_store,
@@ -136,7 +151,6 @@ def _services(settings: Settings, database: Database) -> Services:
         reporter=reporter,
         history_days=settings.history_days,
     )
-    presence = open_presence(settings)
     housekeeping.start(ticker, alone=presence.alone)
     presence.settle()
 
@@ -150,14 +164,11 @@ def _services(settings: Settings, database: Database) -> Services:
     def close() -> None:
         registry.drain()
         until = clock.monotonic() + HANG_UP_S
-        while providers.state().in_flight and clock.monotonic() < until:
+        while (providers.state().in_flight or registry.awaits_bills) and clock.monotonic() < until:
             clock.sleep(0.01)
         ticker.close()
-        computing.close()
-        providers.close()
         skip_if_storage_down(keyring.save_last_used)()
-        database.close()
-        presence.close()
+        opened.close()
 
     return Services(
         template_registry=templates,

@@ -10,5 +10,9 @@ class StartError(Exception):
         self.exit_code = exit_code
 
 
-class DatabaseIsLocked(StartError):
-    """By another process. A later start may succeed."""
+class NotYet(StartError):
+    """A later start may succeed. A worker waits: if it ended, gunicorn would end the other workers, too."""
+
+
+class DatabaseIsLocked(NotYet):
+    """By another process."""

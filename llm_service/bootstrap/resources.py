@@ -20,9 +20,9 @@ from llm_service.adapters.sql.errors import DatabaseFault, DatabaseLocked
 from llm_service.adapters.sql.keys import SqlKeys
 from llm_service.adapters.sql.retention import SqlRetention
 from llm_service.adapters.sql.sqlite.database import Database, migrate
-from llm_service.adapters.sql.sqlite.presence import Presence
+from llm_service.adapters.sql.sqlite.presence import Presence, ProcessesFileFault, check_processes_file
 from llm_service.adapters.sql.usage import SqlUsage
-from llm_service.bootstrap.errors import DatabaseIsLocked, StartError
+from llm_service.bootstrap.errors import DatabaseIsLocked, NotYet, StartError
 from llm_service.bootstrap.retention import WholeRetention
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
 from llm_service.bootstrap.stores import history_stores
@@ -147,10 +147,18 @@ def open_database(settings: Settings) -> Database:
 
 
 def open_presence(settings: Settings) -> Presence:
-    """Raises `StartError`."""
+    """Raises `NotYet`: without it, others would end this process's generations."""
     try:
         return Presence(settings.database_path)
-    except OSError as error:
+    except ProcessesFileFault as error:
+        raise NotYet([f"DATABASE_URL: {error}"], 1) from error
+
+
+def check_presence(settings: Settings) -> None:
+    """Raises `StartError` if `open_presence` would."""
+    try:
+        check_processes_file(settings.database_path)
+    except ProcessesFileFault as error:
         raise StartError([f"DATABASE_URL: {error}"], 1) from error
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from llm_service.bootstrap.errors import DatabaseIsLocked, StartError
 from llm_service.bootstrap.resources import (
+    check_presence,
     check_spool,
     load_prices,
     load_templates,
@@ -37,6 +38,7 @@ def check_start(settings: Settings, needs_key: str | None = None) -> None:
     load_templates(settings)
     load_prices(settings)
     _migrate_patiently(settings)
+    check_presence(settings)
     open_data_folder(settings)
     check_spool(settings)
     signing_secret(settings)

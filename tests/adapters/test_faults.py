@@ -1,10 +1,14 @@
-"""What goes wrong with the SQLite file, on real files: locks, full and read-only disks, damage, and what is kept aside."""
+"""What goes wrong with the SQLite file, on real files: locks, full and read-only disks, damage, and what is kept aside.
+
+Longer than other modules: each fault needs a file or a disk of its own to be made first.
+"""
 
 import os
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import count
@@ -20,15 +24,16 @@ from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.adapters.sql.sqlite.database import Database, migrate
 from llm_service.adapters.sql.sqlite.file_system import type_at
 from llm_service.app import services_of
-from llm_service.core.errors import StorageBusy, StorageUnavailable
+from llm_service.core.errors import StorageBusy
 from llm_service.core.generation.model import Generation
-from llm_service.core.generation.outcomes import OutcomeRecorder
+from llm_service.core.generation.outcomes import Kept, OutcomeRecorder
+from llm_service.core.generation.registry import STOPPING_PATIENCE_S
 from tests.support.builders import completed, generation
 from tests.support.calls import ask, get, provider
 from tests.support.clocks import until
 from tests.support.command_line import flask
 from tests.support.constants import ROOT
-from tests.support.fakes import RecordingReporter
+from tests.support.fakes import RecordingReporter, no_bills
 from tests.support.locks import LockWaits, locked
 from tests.support.processes import serving
 from tests.support.requests import BODY, GENERATE
@@ -207,8 +212,8 @@ def test_where_nothing_is_kept_a_call_begins_while_the_database_is_locked(tmp_pa
 
 
 @pytest.mark.parametrize("kept", ["on", "off"])
-@pytest.mark.parametrize(("patient", "at_most_s"), [(True, 4), (False, 1)])
-def test_an_outcome_waits_a_bounded_time_for_a_lock(tmp_path: Path, kept: str, patient: bool, at_most_s: float) -> None:
+@pytest.mark.parametrize(("stops", "at_most_s"), [(False, 4), (True, 1)])
+def test_an_outcome_waits_a_bounded_time_for_a_lock(tmp_path: Path, kept: str, stops: bool, at_most_s: float) -> None:
     """All its attempts together. Counted in the seconds that SQLite may wait, and some pauses."""
     database = Database(f"sqlite:///{tmp_path}/h.db")
     store, spool = Stores(database, kept).generations, FileSpool(tmp_path / "h.spool")
@@ -217,8 +222,8 @@ def test_an_outcome_waits_a_bounded_time_for_a_lock(tmp_path: Path, kept: str, p
     driver: Any = database._writer._connection.connection.driver_connection
     with locked(tmp_path / "h.db"):
         waits = LockWaits(driver)
-        with pytest.raises(StorageUnavailable):
-            recorder.finish(completed(generation(1)), patient=patient)
+        stops_at = time.monotonic() + STOPPING_PATIENCE_S if stops else None
+        assert recorder.finish(completed(generation(1)), stops_at=stops_at) is Kept.SPOOLED
         finished_s = waits.waited_s
         with pytest.raises(StorageBusy):
             recorder.replay()
@@ -284,11 +289,11 @@ def test_what_is_kept_aside_comes_back_as_it_was(tmp_path: Path) -> None:
         found.append(outcome)
 
     with pytest.raises(StorageBusy):
-        spool.replay(failing)
-    spool.replay(found.append)
+        spool.replay(failing, no_bills)
+    spool.replay(found.append, no_bills)
     assert found == kept, "each of them once"
     found.clear()
-    spool.replay(found.append)
+    spool.replay(found.append, no_bills)
     assert found == []
 
 
@@ -310,7 +315,7 @@ def test_what_the_version_before_kept_aside_comes_into_the_history(tmp_path: Pat
     path = tmp_path / "h.spool"
     path.write_bytes(OLD_LINE % (system, user))
     found: list[Generation] = []
-    assert FileSpool(path).replay(found.append) == []
+    assert FileSpool(path).replay(found.append, no_bills) == []
     (outcome,) = found
     assert (outcome.output, outcome.status, outcome.cost_usd) == ("PAID ANSWER", "completed", Decimal("0.000001"))
     assert (outcome.system_prompt, outcome.user_prompt) == (system.decode(), user.decode())
@@ -327,7 +332,7 @@ def test_what_cannot_be_read_is_put_away_and_holds_nothing_up(tmp_path: Path) ->
     for outcome in kept:
         spool.add(outcome)
     found: list[Generation] = []
-    assert [type(fault).__name__ for fault in spool.replay(found.append)] == ["KeyError", "JSONDecodeError"]
+    assert [type(fault).__name__ for fault in spool.replay(found.append, no_bills)] == ["KeyError", "JSONDecodeError"]
     assert (found, path.read_bytes()) == (kept, b"")
     bad = tmp_path / "h.spool.bad"
     put_aside = [line.split(b"\t")[1] for line in bad.read_bytes().splitlines()]
@@ -352,11 +357,55 @@ try:
 except OSError as error:
     print(type(error).__name__)
 found = []
-assert not spool.replay(found.append)
+assert not spool.replay(found.append, print)
 print([row.request_id for row in found])
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("OSError\n['id-1']\n", "")
+
+
+def test_what_is_spooled_together_and_does_not_fit_is_kept_as_far_as_it_fits(tmp_path: Path) -> None:
+    """As above, with greenlets that add at the same time."""
+    program = f"""
+from gevent import monkey; monkey.patch_all()
+import gevent, resource, signal
+from pathlib import Path
+from llm_service.adapters.files.spool import FileSpool
+from tests.support.builders import completed, generation
+path = Path({str(tmp_path / "h.spool")!r})
+spool = FileSpool(path)
+spool.add(completed(generation(1)))
+size = path.stat().st_size
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (3 * size + 100, 3 * size + 100))
+def add(number):
+    try:
+        spool.add(completed(generation(number)))
+    except OSError as error:
+        return type(error).__name__
+added = [gevent.spawn(add, number) for number in (2, 3, 4)]
+gevent.joinall(added)
+print([each.value for each in added])
+found = []
+assert not spool.replay(found.append, print)
+print([row.request_id for row in found])
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[None, None, 'OSError']\n['id-1', 'id-2', 'id-3']\n", "")
+
+
+def test_what_could_not_be_spooled_does_not_come_later(tmp_path: Path) -> None:
+    """Whoever added it was told that it is lost, and may have stored it since."""
+    path = tmp_path / "h.spool"
+    path.mkdir()
+    spool = FileSpool(path)
+    with pytest.raises(IsADirectoryError):
+        spool.add(completed(generation(1)))
+    path.rmdir()
+    spool.add(completed(generation(2)))
+    found: list[Generation] = []
+    assert not spool.replay(found.append, no_bills)
+    assert [row.request_id for row in found] == ["id-2"]
 
 
 def test_a_service_starts_with_a_damaged_spool(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""The connection to a provider, against a server that sends exact bytes."""
+"""The connection to a provider, against a server that sends exact bytes.
+
+Longer than other modules: all of them use the same scripted server.
+"""
 
 import socket
 import ssl
@@ -13,7 +16,7 @@ import httpx2
 import pytest
 import trustme
 
-from llm_service.adapters.providers.http1 import MAX_HEAD_BYTES, Http1Connection, Limit
+from llm_service.adapters.providers.http1 import MAX_HEAD_BYTES, Http1Connection, TimeLimit
 from llm_service.adapters.providers.transport import DeadlineTransport
 from llm_service.adapters.runtime.clock import SystemClock
 from tests.support.clocks import until
@@ -91,8 +94,8 @@ def keeps_open(*answers: bytes) -> Serve:
     return serve
 
 
-def soon() -> Limit:
-    return Limit(time.monotonic() + 60, SystemClock().alarm)
+def soon() -> TimeLimit:
+    return TimeLimit(time.monotonic() + 60, SystemClock().alarm)
 
 
 def exchange(connection: Http1Connection, more: bytes = b"") -> tuple[int, Sequence[tuple[bytes, bytes]], bytes]:

@@ -165,7 +165,7 @@ def test_the_next_address_is_tried() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         kind = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
         connect([(*kind, closed), (*kind, listening.getsockname())], lambda: 60.0, used.append)
-        assert [one is None for one in used] == [False, True, False]
+        assert [sock is None for sock in used] == [False, True, False]
         connected = used[-1]
         assert connected
         assert connected.getpeername() == listening.getsockname()

@@ -1,4 +1,7 @@
-"""The strict reader: what it takes, and for each fault the line that it names."""
+"""The strict reader: what it takes, and for each fault the line that it names.
+
+Longer than other modules: a third of it is the table of faults.
+"""
 
 import json
 import mmap
@@ -17,7 +20,7 @@ from llm_service.core.templates.properties import PropertyKind
 from llm_service.core.templates.registry import TemplateRegistry
 from tests.support.builders import messages_of
 from tests.support.clocks import HandTimer
-from tests.support.templates import RecordingTemplateReporter, library_of
+from tests.support.templates import RecordingTemplateReporter, registry_of
 
 GOOD = """---
 name: Test
@@ -342,7 +345,7 @@ def test_the_last_good_set_outlives_the_process(tmp_path: Path) -> None:
     )
     (folder / "a_v1.prompty").write_text("broken")
     with pytest.raises(TemplateFaults):
-        library_of(folder)
+        registry_of(folder)
     heard = RecordingTemplateReporter()
     later = TemplateRegistry(PromptFolder(folder, default_max_chars=5000, kept=kept), heard, falls_back=True)
     assert later.current.get("a_v1").revision == first.current.get("a_v1").revision

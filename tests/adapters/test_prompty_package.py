@@ -15,12 +15,12 @@ from llm_service.adapters.prompty.parser import parse_prompty
 from llm_service.adapters.strict_yaml import FileFormatError
 from llm_service.core.templates.model import Template
 from tests.support.constants import ROOT, TEST_PROMPTS
-from tests.support.templates import library_of
+from tests.support.templates import registry_of
 
 TEMPLATES = [
     (folder, template)
     for folder in (ROOT / "prompts", TEST_PROMPTS)
-    for template in library_of(folder).current
+    for template in registry_of(folder).current
     if all(declared.example is not None for declared in template.inputs)
 ]
 HEAD = "---\nname: T\ninputs:\n  - {name: input, kind: string, required: true}\n---\n"
@@ -130,7 +130,7 @@ def split_by_the_format(folder: Path, text: str) -> list[tuple[str, str]]:
 
 
 def test_every_shipped_template_is_complete() -> None:
-    shipped = list(library_of().current)
+    shipped = list(registry_of().current)
     assert len(shipped) >= 10
     for template in shipped:
         assert template.description, template.template_id

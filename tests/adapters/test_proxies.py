@@ -1,4 +1,7 @@
-"""The way to the provider through an HTTP proxy, over real sockets."""
+"""The way to the provider through an HTTP proxy, over real sockets.
+
+Longer than other modules: all of them use the same proxy, provider and certificates.
+"""
 
 import json
 import ssl

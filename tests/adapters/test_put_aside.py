@@ -19,6 +19,7 @@ from llm_service.core.generation.model import Generation
 from tests.support.builders import completed, generation
 from tests.support.constants import ROOT
 from tests.support.effort import MAX_GROWTH, growth
+from tests.support.fakes import no_bills
 from tests.support.stores import Stores
 
 DAY_MS = 24 * 3_600_000
@@ -35,7 +36,7 @@ def put_aside(path: Path, *rows: Generation, raw: bytes = b"") -> None:
         spool.add(row)
     with path.open("ab") as file:
         file.write(raw)
-    assert len(spool.replay(refuse)) == len(rows) + raw.count(b"\n")
+    assert len(spool.replay(refuse, no_bills)) == len(rows) + raw.count(b"\n")
 
 
 def texts_in(path: Path) -> list[str]:
@@ -100,7 +101,7 @@ def test_twice_the_bad_lines_take_twice_the_time(tmp_path: Path) -> None:
         def replay() -> None:
             (tmp_path / "h.spool.bad").unlink(missing_ok=True)
             path.write_bytes(b'{"request_id": "from another version"}\n' * size * 4)
-            assert len(FileSpool(path).replay(refuse)) == size * 4
+            assert len(FileSpool(path).replay(refuse, no_bills)) == size * 4
 
         return replay
 
@@ -135,16 +136,16 @@ def test_what_cannot_be_put_aside_stays_and_holds_nothing_up(tmp_path: Path) -> 
         with path.open("ab") as file:
             file.write(b"BAD-%s\n" % row.request_id.encode())
         spool.add(row)
-    assert [type(fault).__name__ for fault in spool.replay(found.append)] == ["IsADirectoryError"]
+    assert [type(fault).__name__ for fault in spool.replay(found.append, no_bills)] == ["IsADirectoryError"]
     assert found == good[:2]
     size = path.stat().st_size
     for _ in range(3):
         spool.add(good[2])
-        spool.replay(found.append)
+        spool.replay(found.append, no_bills)
         assert path.stat().st_size == size, "what is stored does not make it grow"
     assert found == [*good, *good[2:] * 2], "none is stored again"
     bad.rmdir()
-    assert [type(fault).__name__ for fault in spool.replay(found.append)] == ["JSONDecodeError"] * 2
+    assert [type(fault).__name__ for fault in spool.replay(found.append, no_bills)] == ["JSONDecodeError"] * 2
     assert [line.split(b"\t")[1] for line in bad.read_bytes().splitlines()] == [b"BAD-id-0", b"BAD-id-1"]
     assert path.read_bytes() == b""
 
@@ -155,7 +156,7 @@ def test_a_line_too_deep_to_be_read_is_put_aside(tmp_path: Path) -> None:
     spool = FileSpool(path)
     spool.add(completed(generation(1)))
     found: list[Generation] = []
-    assert [type(fault).__name__ for fault in spool.replay(found.append)] == ["RecursionError"]
+    assert [type(fault).__name__ for fault in spool.replay(found.append, no_bills)] == ["RecursionError"]
     assert [row.request_id for row in found] == ["id-1"]
     assert (tmp_path / "h.spool.bad").stat().st_size > 100_000
 
@@ -176,7 +177,7 @@ def other():
         turns.append(1)
         gevent.sleep(0)
 running = gevent.spawn(other)
-assert len(FileSpool(path).replay(print)) == 100
+assert len(FileSpool(path).replay(print, print)) == 100
 running.kill()
 assert len(turns) >= 100, len(turns)
 """

@@ -1,4 +1,7 @@
-"""The SQLite file: durable, migrated, grouped, and never damaged by us."""
+"""The SQLite file: durable, migrated, grouped, and never damaged by us.
+
+Longer than other modules: its tests of the group writer open the same kind of file and hold its lock.
+"""
 
 import sqlite3
 import subprocess

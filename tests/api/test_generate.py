@@ -171,6 +171,7 @@ def test_bodies_that_are_json_but_wrong(client: FlaskClient, body: bytes) -> Non
     assert (response.status_code, response.get_json()["error"]) == (422, "invalid-input")
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize(
     ("headers", "status", "error"),
     [
@@ -202,6 +203,7 @@ def test_headers_of_the_request(client: FlaskClient, headers: dict[str, str], st
     assert (response.status_code, response.get_json().get("error")) == (status, error)
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize("coding", ["gzip", "br, gzip", "x"])
 def test_a_refused_coding_says_which_are_taken(client: FlaskClient, coding: str) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": coding}
@@ -217,6 +219,7 @@ def test_a_body_that_is_too_large(client: FlaskClient) -> None:
         assert (response.status_code, response.get_json()["error"]) == (413, "too-large")
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize(
     "text",
     [
@@ -242,6 +245,7 @@ def test_the_same_word_in_two_forms_is_two_questions(client: FlaskClient) -> Non
     assert client.post(URL, json=with_(input="cafe\u0301")).get_json()["cached"] is False
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_wrong_method(client: FlaskClient, method: str) -> None:
     response = client.open(URL, method=method, headers={"X-HTTP-Method-Override": "POST"})

@@ -138,6 +138,7 @@ def test_no_search_breaks_it(client: FlaskClient, text: str) -> None:
     assert client.get(URL, query_string={"q": text}).status_code == 200
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize("query", ["q=%00", "q=%ff", "q=';DROP TABLE answers", "q=%25", "q=_", "q=a%00b"])
 def test_odd_bytes_are_searched_for_literally(client: FlaskClient, query: str) -> None:
     ask(client)
@@ -163,6 +164,7 @@ def test_export(client: FlaskClient) -> None:
     assert client.get(f"{URL}/export?format=jsonl").data == b""
 
 
+@pytest.mark.shared_app
 @pytest.mark.parametrize(
     ("accept", "path", "status"),
     [

@@ -2,10 +2,12 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.adapters.prompty.folder import MAX_PROMPT_FILE_BYTES, PromptFolder
@@ -17,9 +19,9 @@ FRONT = "---\nname: T\ninputs:\n  - {name: input, kind: string, required: true}\
 GOOD = FRONT + "---\nuser:\n{{ input }}\n"
 
 
-@pytest.fixture(name="client")
-def _client(make_app: Any) -> FlaskClient:
-    return make_app(APP_PROMPTS_DIR=str(TEST_PROMPTS)).test_client()  # type: ignore[no-any-return]
+@pytest.fixture(scope="module", name="client")
+def _client(make_shared_app: Callable[..., Flask]) -> FlaskClient:
+    return make_shared_app(APP_PROMPTS_DIR=str(TEST_PROMPTS)).test_client()
 
 
 def ask(client: FlaskClient, text: object = "Hi", template_id: str = "ticket_v1", **parameters: object) -> Any:
@@ -105,7 +107,6 @@ NAMES = ["a" * 10_000, "t\u0456cket_v1", "TICKET_V1"]
 MAGIC = ["__class__", "keys", "constructor", "__proto__"]
 
 
-@pytest.mark.shared_app
 @pytest.mark.parametrize("name", [*PATHS, "..%2f..%2fetc%2fpasswd", "%2e%2e/etc/passwd"])
 def test_an_id_is_never_a_path(client: FlaskClient, name: str) -> None:
     assert ask(client, template_id=name).get_json()["error"] in (

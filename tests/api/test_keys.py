@@ -1,4 +1,7 @@
-"""Keys over HTTP: what lets in, what does not, and that nobody can tell why."""
+"""Keys over HTTP: what lets in, what does not, and that nobody can tell why.
+
+Longer than other modules: all of them need an app that asks for a key.
+"""
 
 import json
 import sqlite3
@@ -151,7 +154,7 @@ def test_a_revoked_key_opens_nothing_at_once(closed: Flask) -> None:
     assert call("GET", STATUS).status_code == 401
 
 
-def test_a_door_that_breaks_lets_nobody_in(make_app: Callable[..., Flask], tmp_path: Path) -> None:
+def test_a_key_store_that_fails_lets_nobody_in(make_app: Callable[..., Flask], tmp_path: Path) -> None:
     """CVE-2026-12773: an error while somebody is looked up made them somebody else."""
     app = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/broken.db")
     text, _ = key_of(app)
@@ -168,7 +171,7 @@ def test_a_door_that_breaks_lets_nobody_in(make_app: Callable[..., Flask], tmp_p
     assert app.test_client().get("/login").status_code == 200, "it signs nobody in"
 
 
-def test_a_bug_at_the_door_lets_nobody_in(app: Flask) -> None:
+def test_a_bug_in_authentication_lets_nobody_in(app: Flask) -> None:
     """A row that this program cannot read."""
     text, _ = key_of(app)
     path = app.config["SETTINGS"].database_url.removeprefix("sqlite:///")
@@ -243,7 +246,7 @@ def _events() -> Any:
         yield lines
 
 
-def test_what_happens_at_the_doors_is_logged_with_ids_and_without_secrets(closed: Flask, events: list[str]) -> None:
+def test_what_happens_to_keys_is_logged_with_ids_and_without_secrets(closed: Flask, events: list[str]) -> None:
     text, key = key_of(closed, "ci", ("generate",))
     wrong = with_checksum(text[:18] + "z" * 43)
     client = closed.test_client()

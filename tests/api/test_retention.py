@@ -94,6 +94,7 @@ def test_off_keeps_nothing(make_app: MakeApp, tmp_path: Path) -> None:
     assert files_with(tmp_path, CANARY) == []
 
 
+@pytest.mark.slow
 def test_off_still_deletes_what_was_kept_before(make_app: MakeApp, tmp_path: Path) -> None:
     ask(make_app().test_client())
     client = make_app(APP_HISTORY="off").test_client()
@@ -134,6 +135,7 @@ def test_one_that_is_stopped_comes_back_with_its_text(make_app: MakeApp, upstrea
     assert len(services_of(app).in_flight) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["one", "all", "prune"])
 def test_deleted_text_is_gone_at_once_and_from_the_bytes_after_a_prune(
     make_app: MakeApp, tmp_path: Path, way: str
@@ -177,6 +179,7 @@ def test_only_what_is_too_old_is_pruned(make_app: MakeApp, tmp_path: Path) -> No
     assert len(client.get(f"{URL}?q={CANARY}").get_json()["items"]) == 1
 
 
+@pytest.mark.slow
 def test_the_command_exports_what_the_filters_leave(make_app: MakeApp, tmp_path: Path) -> None:
     client = make_app().test_client()
     answer = ask(client)

@@ -1,4 +1,7 @@
-"""Streams, joining, cancelling and idempotency keys over HTTP."""
+"""Streams, joining, cancelling and idempotency keys over HTTP.
+
+Longer than other modules: all of them read streams with the same helpers.
+"""
 
 import json
 import threading

@@ -1,6 +1,7 @@
 """Each template as an operation of its own: what it takes, what it answers, and how the document describes it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,9 @@ def operation_of(document: dict[str, Any], template_id: str) -> dict[str, Any]:
     return document["paths"][URL.format(template_id)]["post"]  # type: ignore[no-any-return]
 
 
-@pytest.fixture(name="ticket")
-def _ticket(make_app: Any) -> FlaskClient:
-    app: Flask = make_app(APP_PROMPTS_DIR=str(TEST_PROMPTS), APP_MODELS="gpt-4o-mini,gpt-4o")
-    return app.test_client()
+@pytest.fixture(scope="module", name="ticket")
+def _ticket(make_shared_app: Callable[..., Flask]) -> FlaskClient:
+    return make_shared_app(APP_PROMPTS_DIR=str(TEST_PROMPTS), APP_MODELS="gpt-4o-mini,gpt-4o").test_client()
 
 
 @pytest.mark.parametrize("template_id", SHIPPED)

@@ -1,4 +1,7 @@
-"""The main user journeys, with and without JavaScript."""
+"""The main user journeys, with and without JavaScript.
+
+Longer than other modules: a journey is told from its beginning to its end.
+"""
 
 import json
 import re

@@ -1,7 +1,10 @@
-"""What every history store promises. A second database is one more param."""
+"""What every history store promises. A second database is one more param.
+
+Longer than other modules: what a new store must keep is in one place.
+"""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -10,14 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from llm_service.adapters.observability.logs import LogReporter
-from llm_service.adapters.runtime.background import make_spawn
-from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.errors import InvalidInput, NotFound
 from llm_service.core.generation.model import CachedAnswer, CacheStats, Generation, IdempotencyKey, KeyHolder, Status
-from llm_service.core.generation.registry import InFlightRegistry
-from llm_service.core.generation.running import RunningGenerations
 from llm_service.core.history.model import Filters, Page
 from llm_service.core.history.search import EXCERPTED_CHARS, parse_search
 from llm_service.core.history.service import HistoryService
@@ -27,11 +25,11 @@ from tests.support.stores import Stores
 
 
 @pytest.fixture(name="store", params=["sqlite", "sqlite that walks"])
-def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
+def _store(request: pytest.FixtureRequest, new_database: Callable[[], Database]) -> Iterator[Stores]:
     """The second goes through its documents in order for every search, as the first does where it finds many."""
     makers = {
-        "sqlite": lambda: Stores(Database(f"sqlite:///{tmp_path}/h.db")),
-        "sqlite that walks": lambda: Stores(Database(f"sqlite:///{tmp_path}/h.db"), few_documents=0, first_window=3),
+        "sqlite": lambda: Stores(new_database()),
+        "sqlite that walks": lambda: Stores(new_database(), few_documents=0, first_window=3),
     }
     store = makers[request.param]()
     yield store
@@ -39,9 +37,7 @@ def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
 
 
 def history_of(store: Stores, cache: "NoCache", **options: int) -> HistoryService:
-    registry = InFlightRegistry(SystemClock(), make_spawn(), LogReporter(), None, abandon_grace_s=None)
-    running = RunningGenerations(registry, store.generations, None, store.recorder, SystemClock())
-    return HistoryService(store.generations, store.queries, store.retention, cache, running, **options)  # type: ignore[arg-type]
+    return HistoryService(store.generations, store.queries, store.retention, cache, store.running(), **options)  # type: ignore[arg-type]
 
 
 def stored(store: Stores, number: int, owner: str = "alice", **more: object) -> Generation:

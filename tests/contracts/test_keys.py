@@ -1,9 +1,8 @@
-"""What the stores of keys, sessions, attempts and marks promise. A second database is one more param."""
+"""What the stores of keys, sessions, failed logins and epochs promise. A second database is one more param."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -21,13 +20,13 @@ from llm_service.core.access.ports import FailedLoginStore, KeyStore, SessionSto
 class Stores(NamedTuple):
     keys: KeyStore
     sessions: SessionStore
-    attempts: FailedLoginStore
-    marks: EpochStore
+    failed_logins: FailedLoginStore
+    epochs: EpochStore
 
 
 @pytest.fixture(name="stores", params=["sqlite"])
-def _stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    database = {"sqlite": lambda: Database(f"sqlite:///{tmp_path}/k.db")}[request.param]()
+def _stores(request: pytest.FixtureRequest, new_database: Callable[[], Database]) -> Iterator[Stores]:
+    database = {"sqlite": new_database}[request.param]()
     yield Stores(SqlKeys(database), SqlSessions(database), SqlFailedLogins(database), SqlEpochs(database))
     database.close()
 
@@ -104,15 +103,15 @@ def test_old_sessions_are_forgotten(stores: Stores) -> None:
 
 
 def test_attempts_are_counted_in_windows_by_address(stores: Stores) -> None:
-    counts = [stores.attempts.count("10.0.0.1", at, 1000) for at in (5000, 5400, 5999, 6000)]
+    counts = [stores.failed_logins.count("10.0.0.1", at, 1000) for at in (5000, 5400, 5999, 6000)]
     assert counts == [(5000, 1), (5000, 2), (5000, 3), (6000, 1)]
-    assert stores.attempts.count("10.0.0.2", 6000, 1000) == (6000, 1)
-    assert stores.attempts.count("10.0.0.1", 100, 1000) == (100, 1), "the clock was set back"
-    stores.attempts.remove_older(200)
-    assert stores.attempts.count("10.0.0.1", 300, 1000) == (300, 1)
+    assert stores.failed_logins.count("10.0.0.2", 6000, 1000) == (6000, 1)
+    assert stores.failed_logins.count("10.0.0.1", 100, 1000) == (100, 1), "the clock was set back"
+    stores.failed_logins.remove_older(200)
+    assert stores.failed_logins.count("10.0.0.1", 300, 1000) == (300, 1)
 
 
 def test_marks_grow(stores: Stores) -> None:
-    assert stores.marks.get("a") == 0
-    assert [stores.marks.advance("a"), stores.marks.advance("a"), stores.marks.advance("b")] == [1, 2, 1]
-    assert stores.marks.get("a") == 2
+    assert stores.epochs.get("a") == 0
+    assert [stores.epochs.advance("a"), stores.epochs.advance("a"), stores.epochs.advance("b")] == [1, 2, 1]
+    assert stores.epochs.get("a") == 2

@@ -9,20 +9,19 @@ import pytest
 from sqlalchemy import text
 
 from llm_service.adapters.files.spool import FileSpool
-from llm_service.adapters.runtime.background import make_spawn
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance
 from llm_service.core.clock import DAY_MS
-from llm_service.core.errors import NotFound, StorageBusy
+from llm_service.core.errors import NotFound, StorageBusy, StorageUnavailable
 from llm_service.core.generation.model import Generation, Status
 from llm_service.core.generation.outcomes import OutcomeRecorder
-from llm_service.core.generation.registry import InFlightRegistry
-from llm_service.core.generation.running import RunningGenerations
 from llm_service.core.limits.rules import Account, Amount, Demand, Reservation
 from llm_service.core.usage.sums import GroupBy, UsageSums, total_of
+from llm_service.core.usage.tokens import NOT_REPORTED
 from tests.support.builders import USAGE, generation, paid
 from tests.support.clocks import NOW_MS, ManualClock
-from tests.support.fakes import RecordingReporter
+from tests.support.fakes import RecordingReporter, no_bills
+from tests.support.locks import locked
 from tests.support.stores import Stores
 
 ACCOUNT = Account("key:k1", Allowance(tokens_per_day=10_000))
@@ -33,25 +32,41 @@ ONCE = UsageSums(
 )  # fmt: skip
 
 
+CANCELLED = replace(ONCE, completed=0, cancelled=1)
+# The end of a call that nobody knows the bill of yet; it is reserved for.
+UNKNOWN = UsageSums(requests=1, cancelled=1, unknown_usage=1)
+
+
 class Service:
     """The stores of a service, and its spool."""
 
     def __init__(self, folder: Path, history: str) -> None:
         self.folder = folder
+        self.keeps_texts = history == "full"
         self.stores = Stores(Database(f"sqlite:///{folder}/s.db"), history)
-        self.spool = FileSpool(folder / "s.spool", keeps_texts=history == "full")
+        self.spool = FileSpool(folder / "s.spool", keeps_texts=self.keeps_texts)
         self.reporter = RecordingReporter()
         self.clock = ManualClock()
         self.recorder = OutcomeRecorder(self.stores.generations, self.spool, self.clock, self.reporter)
 
-    def spool_one(self, number: int = 1, **more: object) -> Generation:
-        """A generation that began, and whose outcome could not be stored."""
-        outcome = paid(number, created_ms=NOW_MS, finished_ms=NOW_MS + 1, unreported=0, output="SPOOLED TEXT", **more)
+    def start(self, number: int = 1) -> None:
         running = generation(number, created_ms=NOW_MS)
         demand = Demand(call=True, amount=MOST)
         self.stores.start(running, Reservation(f"id-{number}", (ACCOUNT,), demand, NOW_MS, NOW_MS + DAY_MS))
+
+    def spool_one(self, number: int = 1, **more: object) -> Generation:
+        """A generation that began, and whose outcome could not be stored."""
+        outcome = paid(number, created_ms=NOW_MS, finished_ms=NOW_MS + 1, unreported=0, output="SPOOLED TEXT", **more)
+        self.start(number)
         self.spool.add(outcome)
         return outcome
+
+    def replay(self) -> None:
+        self.recorder.replay()
+        assert self.reporter.bugs == []
+
+    def bill(self) -> tuple[UsageSums, tuple[Decimal, Decimal]]:
+        return self.sums(), self.limit()
 
     def sums(self) -> UsageSums:
         total = total_of(line.sums for line in self.stores.usage.lines("alice", GroupBy.DAY, None, None))
@@ -87,7 +102,7 @@ def test_a_row_that_was_deleted_meanwhile_stays_away_and_its_usage_counts_once(s
 def test_one_that_left_its_call_counts_as_well(service: Service) -> None:
     """It would have got texts of its own."""
     service.spool_one()
-    service.spool.replay(lambda _: None)
+    service.spool.replay(lambda _: None, no_bills)
     service.spool.add(paid(1, created_ms=NOW_MS, finished_ms=NOW_MS + 1, unreported=0, answer_id="texts-9"))
     service.stores.delete("alice", "id-1")
     service.recorder.replay()
@@ -106,7 +121,7 @@ def test_what_was_stored_before_the_database_went_away_again_is_not_counted_agai
         service.stores.finish(outcome)
 
     with pytest.raises(StorageBusy):
-        service.spool.replay(store)
+        service.spool.replay(store, no_bills)
     assert (passed, service.sums()) == (["id-1"], ONCE)
     service.stores.delete("alice", "id-1")
     service.recorder.replay()
@@ -126,9 +141,7 @@ def test_a_sweep_takes_what_was_spooled_for_what_it_is(service: Service) -> None
 def test_who_stops_one_that_was_spooled_gets_its_outcome(service: Service, then: str) -> None:
     """Its process seems to be gone. Given up, it would be counted now and again with the spool."""
     service.spool_one()
-    registry = InFlightRegistry(service.clock, make_spawn(), service.reporter, None, abandon_grace_s=None)
-    store = service.stores.generations
-    running = RunningGenerations(registry, store, store, service.recorder, service.clock)  # type: ignore[arg-type]
+    running = service.stores.running(service.clock, service.recorder, is_remote=True)
     assert running.cancel("alice", "id-1").status is Status.COMPLETED
     if then == "is deleted":
         service.stores.delete("alice", "id-1")
@@ -157,3 +170,110 @@ def test_without_a_history_a_process_that_starts_later_counts_it(tmp_path: Path)
         later.recorder.replay()
         assert (later.sums(), later.limit()) == (ONCE, (30, 0))
     later.stores.close()
+
+
+def stopped(**more: object) -> tuple[Generation, Generation]:
+    """A generation that was cancelled while its call went on: with what it cost as far as was known, and then as it is."""
+    bill = {"billed": NOT_REPORTED, "cost_usd": None, "price_version": None, "unreported": 1}
+    now = paid(
+        1, created_ms=NOW_MS, status=Status.CANCELLED, finished_ms=NOW_MS + 1, unreported=0, output="PART", **more
+    )
+    return replace(now, **bill), now  # type: ignore[arg-type]
+
+
+KNOWN = (CANCELLED, (Decimal(30), Decimal(0)))
+RESERVED = (UNKNOWN, (Decimal(1000), Decimal(0)))
+
+
+@pytest.mark.parametrize("answer_id", ["id-1", "texts-9"], ids=["its own call", "left its call"])
+@pytest.mark.parametrize("replayed", ["between", "afterwards", "never ended"])
+@pytest.mark.parametrize("row", ["stays", "is deleted"])
+def test_a_bill_that_comes_after_a_spooled_outcome_counts_once(
+    service: Service, answer_id: str, replayed: str, row: str
+) -> None:
+    was, now = stopped(answer_id=answer_id)
+    service.start()
+    service.spool.add(was)
+    if row == "is deleted":
+        service.stores.delete("alice", "id-1")
+    if replayed == "between":
+        service.replay()
+        assert service.bill() == RESERVED
+    service.recorder.amend_billing(was, now, spooled=True)
+    lines = (service.folder / "s.spool").read_bytes()
+    service.replay()
+    assert service.bill() == KNOWN
+    if replayed == "never ended" and row == "stays":
+        # A process that was killed before it overwrote the lines.
+        (service.folder / "s.spool").write_bytes(lines)
+        service.replay()
+    assert service.bill() == KNOWN
+    found = service.stores.get("alice", "id-1")
+    assert (found is None) is (row == "is deleted")
+    if found is not None:
+        assert (found.status, found.cost_usd, found.answer_id) == (Status.CANCELLED, Decimal("0.5"), answer_id)
+        assert found.billed.input_tokens == 10
+
+
+def test_an_outcome_that_left_its_call_is_charged_also_if_its_process_is_gone(service: Service) -> None:
+    """No other bill comes, and an open reservation would count as a running call."""
+    was, _ = stopped(answer_id="texts-9")
+    service.start()
+    service.spool.add(was)
+    service.replay()
+    assert service.bill() == RESERVED
+    assert service.stores.limits.open_ids() == set()
+
+
+def test_a_bill_that_comes_while_the_database_is_locked_counts_once(service: Service) -> None:
+    was, now = stopped()
+    service.start()
+    service.stores.finish(was)
+    with locked(service.folder / "s.db"):
+        service.recorder.amend_billing(was, now)
+    assert service.bill() == RESERVED
+    assert [type(error) for error in service.reporter.bugs] == [StorageBusy]
+    service.reporter.bugs.clear()
+    for _ in range(2):
+        service.replay()
+        assert service.bill() == KNOWN
+
+
+@pytest.mark.parametrize("answer_id", ["id-1", "texts-9"])
+def test_a_bill_whose_outcome_was_damaged_brings_all_of_it(service: Service, answer_id: str) -> None:
+    was, now = stopped(answer_id=answer_id)
+    service.start()
+    (service.folder / "s.spool").write_bytes(b"half a li\n")
+    service.recorder.amend_billing(was, now, spooled=True)
+    service.recorder.replay()
+    assert service.bill() == KNOWN
+    row = service.stores.get("alice", "id-1")
+    assert row is not None
+    assert (row.status, row.answer_id) == (Status.CANCELLED, answer_id)
+    assert service.texts() == int(service.keeps_texts)
+
+
+def test_one_that_is_given_up_while_the_database_is_locked_is_spooled_and_its_caller_is_told(service: Service) -> None:
+    service.start()
+    with locked(service.folder / "s.db"), pytest.raises(StorageUnavailable, match="could not be stored"):
+        service.recorder.give_up("alice", "id-1")
+    service.recorder.replay()
+    row = service.stores.get("alice", "id-1")
+    assert row is not None
+    assert row.status is Status.CANCELLED
+
+
+def test_without_a_history_a_late_bill_counts_once_though_another_process_stored_the_outcome(tmp_path: Path) -> None:
+    first, second = Service(tmp_path, "off"), Service(tmp_path, "off")
+    was, now = stopped()
+    first.start()
+    first.spool.add(was)
+    second.replay()
+    assert first.bill() == RESERVED
+    first.recorder.amend_billing(was, now, spooled=True)
+    for _ in range(2):
+        first.replay()
+        assert first.bill() == KNOWN
+    assert first.stores.get("alice", "id-1") is None
+    for each in (first, second):
+        each.stores.close()

@@ -1,10 +1,9 @@
 """What every store of limits promises, together with the history that settles. A second database is one more param."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ from tests.support.builders import completed, generation
 from tests.support.stores import Stores
 
 NOON_MS = 20_000 * DAY_MS + DAY_MS // 2
-LAPSE_MS = 130_000
+EXPIRE_MS = 130_000
 EACH = Amount(1000, Decimal("0.5"))
 CALL = Demand(call=True, amount=EACH)
 GENERATION = Demand(generation=True)
@@ -31,15 +30,15 @@ REPORTED = Usage(30, 12)
 
 
 @pytest.fixture(name="stores", params=["sqlite", "sqlite without a history"])
-def _stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    database = Database(f"sqlite:///{tmp_path}/l.db")
+def _stores(request: pytest.FixtureRequest, new_database: Callable[[], Database]) -> Iterator[Stores]:
+    database = new_database()
     kept = request.param == "sqlite"
     yield Stores(database, "full" if kept else "off")
     database.close()
 
 
 def reservation(number: int = 1, demand: Demand = CALL, *accounts: Account, now_ms: int = NOON_MS) -> Reservation:
-    return Reservation(f"id-{number}", accounts or (BUDGET,), demand, now_ms, now_ms + LAPSE_MS)
+    return Reservation(f"id-{number}", accounts or (BUDGET,), demand, now_ms, now_ms + EXPIRE_MS)
 
 
 def begin(stores: Stores, number: int = 1, *accounts: Account, now_ms: int = NOON_MS) -> ReservationResult:
@@ -144,7 +143,7 @@ def test_a_further_attempt_reserves_its_own(stores: Stores) -> None:
 
 def test_what_a_dead_process_reserved_is_charged_in_full(stores: Stores) -> None:
     begin(stores)
-    later_ms = NOON_MS + LAPSE_MS
+    later_ms = NOON_MS + EXPIRE_MS
     assert limit(stores, LimitKind.CALLS, now_ms=later_ms - 1).used == 1
     assert limit(stores, LimitKind.CALLS, now_ms=later_ms).used == 0, "nobody has its slot any more"
     assert stores.limits.open_ids() == {"id-1"}
@@ -159,7 +158,7 @@ def test_the_sweep_that_marks_a_row_as_interrupted_settles_it(stores: Stores) ->
     begin(stores)
     rows = len(stores.generations.unfinished_ids())
     assert rows == (0 if isinstance(stores.generations, NullGenerations) else 1)
-    assert stores.interrupt("id-1", now_ms=NOON_MS + LAPSE_MS) == rows
+    assert stores.interrupt("id-1", now_ms=NOON_MS + EXPIRE_MS) == rows
     # Without a row, only the reservation itself can tell.
     assert used(stores) == ((1000, 0) if rows else (0, 1000))
     assert limit(stores, LimitKind.CALLS).used == 1 - rows

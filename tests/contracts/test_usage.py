@@ -1,10 +1,9 @@
 """What the sums of usage promise, whatever store keeps them. A second database is one more param."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -21,8 +20,8 @@ DAY_MS = 24 * HOUR_MS
 
 
 @pytest.fixture(name="stores", params=["sqlite"])
-def _stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    database = {"sqlite": lambda: Database(f"sqlite:///{tmp_path}/u.db")}[request.param]()
+def _stores(request: pytest.FixtureRequest, new_database: Callable[[], Database]) -> Iterator[Stores]:
+    database = {"sqlite": new_database}[request.param]()
     yield Stores(database)
     database.close()
 

@@ -1,4 +1,7 @@
-"""Signing in and out, and the sessions of browsers."""
+"""Signing in and out, and the sessions of browsers.
+
+Longer than other modules: all of them need an app that asks for a key.
+"""
 
 import re
 from collections.abc import Callable

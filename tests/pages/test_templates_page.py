@@ -36,9 +36,9 @@ def _reloading(make_app: Any, tmp_path: Path) -> Any:
 
 def test_errors_are_shown_until_they_are_fixed(reloading: Any) -> None:
     app, folder = reloading
-    client, library = app.test_client(), services_of(app).template_registry
+    client, registry = app.test_client(), services_of(app).template_registry
     (folder / "summarize_v1.prompty").write_text(SUMMARIZE.replace("name: Summarize", "nome: Summarize"))
-    library.refresh()
+    registry.refresh()
     for path in ("/templates", "/templates/summarize"):
         page = client.get(path).text
         assert "Some prompt files have errors" in page
@@ -46,7 +46,7 @@ def test_errors_are_shown_until_they_are_fixed(reloading: Any) -> None:
     assert 'class="dot warn"' in client.get("/").text
     assert "some files have errors" in client.get("/status").text
     (folder / "summarize_v1.prompty").write_text(SUMMARIZE)
-    library.refresh()
+    registry.refresh()
     assert "have errors" not in client.get("/templates").text
 
 

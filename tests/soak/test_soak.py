@@ -126,7 +126,7 @@ def test_everything_stays_flat(soak: Soak) -> None:
     for thread in threads:
         thread.join(40)
     second, last = _middle(seen[len(seen) // 3 : 2 * len(seen) // 3]), _middle(seen[2 * len(seen) // 3 :])
-    course = [round(one.pss_mib) for one in seen[:: max(1, len(seen) // 60)]]
+    course = [round(sample.pss_mib) for sample in seen[:: max(1, len(seen) // 60)]]
     report = f"before {before}\nsecond third {second}\nlast third {last}\n{dict(soak.done)}\nPSS in MiB: {course}"
     print(report)
     assert soak.wrong == [], report
@@ -146,4 +146,4 @@ def test_everything_stays_flat(soak: Soak) -> None:
 
 def _middle(seen: Sequence[Held]) -> Held:
     """The median of each."""
-    return Held(**{name: median(asdict(one)[name] for one in seen) for name in asdict(seen[0])})
+    return Held(**{name: median(asdict(sample)[name] for sample in seen) for name in asdict(seen[0])})

@@ -61,7 +61,7 @@ ELSEWHERE: dict[int, list[str]] = {
     92: ["tests/api/test_keys.py::test_every_wrong_way_is_told_the_same"],
     93: ["tests/api/test_keys.py::test_what_comes_from_a_caller_is_a_bound_parameter"],
     94: ["tests/api/test_keys.py::test_every_wrong_way_is_told_the_same"],
-    95: ["tests/system/test_doors.py::test_two_workers_feel_a_revocation_within_a_second", "tests/contracts/test_doors.py::test_a_key_is_found_until_it_expires"],
+    95: ["tests/system/test_access.py::test_two_workers_feel_a_revocation_within_a_second", "tests/contracts/test_access.py::test_a_key_is_found_until_it_expires"],
     96: ["tests/api/test_keys.py::test_every_wrong_way_is_told_the_same"],
     97: ["tests/api/test_scopes.py::test_a_key_opens_what_its_scope_says_and_nothing_else", "tests/api/test_isolation.py::test_an_id_of_another_owner_is_not_there"],
     98: ["tests/pages/test_login.py::test_a_cookie_that_is_none_is_as_good_as_absent_and_cleared", "tests/pages/test_login.py::test_a_tampered_cookie_is_absent"],

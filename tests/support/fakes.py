@@ -47,6 +47,19 @@ class FakeLimits(LimitStore, Reservations, Protocol):
     """Both sides of what is counted."""
 
 
+class LivingProcesses:
+    """Nobody dies: what is unfinished is being run."""
+
+    def begin(self, request_id: str) -> None:
+        """Nobody asks."""
+
+    def end(self, request_id: str) -> None:
+        """Nobody asks."""
+
+    def runs(self, request_id: str) -> bool:
+        return True
+
+
 class ListGenerations:
     """Keeps each generation by id, and every write in order. It is its own unit of work.
 
@@ -184,14 +197,33 @@ class RecordingReporter:
         self.bugs.append(error)
 
 
+def no_bills(was: Generation, now: Generation) -> None:
+    """For replays of spools without late bills."""
+    raise AssertionError(f"{now.request_id} has a late bill")
+
+
 class ListSpool:
+    """`full`: nothing can be added."""
+
     def __init__(self) -> None:
         self.kept: list[Generation] = []
+        # The late bills among them: what each was first.
+        self.were: dict[int, Generation] = {}
+        self.full = False
 
-    def add(self, generation: Generation) -> None:
+    def add(self, generation: Generation, was: Generation | None = None) -> None:
+        if self.full:
+            raise OSError("no space is left")
+        if was is not None:
+            self.were[len(self.kept)] = was
         self.kept.append(generation)
 
-    def replay(self, store: Callable[[Generation], None]) -> Sequence[Exception]:
-        for generation in self.kept:
-            store(generation)
+    def replay(
+        self, store: Callable[[Generation], None], amend: Callable[[Generation, Generation], None]
+    ) -> Sequence[Exception]:
+        for number, generation in enumerate(self.kept):
+            if number in self.were:
+                amend(self.were[number], generation)
+            else:
+                store(generation)
         return ()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from llm_service.adapters.files.spool import FileSpool
 from llm_service.adapters.observability.logs import LogReporter
+from llm_service.adapters.runtime.background import make_spawn
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.adapters.sql.generations import SqlGenerations
 from llm_service.adapters.sql.idempotency import SqlIdempotency
@@ -13,10 +14,16 @@ from llm_service.adapters.sql.null_history import NullGenerations
 from llm_service.adapters.sql.queries import SqlHistoryQueries
 from llm_service.adapters.sql.retention import SqlRetention
 from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.adapters.sql.sqlite.presence import Presence
 from llm_service.adapters.sql.usage import SqlUsage
+from llm_service.core.clock import Clock
 from llm_service.core.generation.model import Generation, GenerationSummary
+from llm_service.core.generation.orphans import Orphans
 from llm_service.core.generation.outcomes import OutcomeRecorder, settle
 from llm_service.core.generation.ports import UnitOfWork
+from llm_service.core.generation.registry import InFlightRegistry
+from llm_service.core.generation.running import RunningGenerations
+from llm_service.core.generation.subscriptions import Subscriptions
 from llm_service.core.history.model import EVERYTHING, Filters
 from llm_service.core.limits.rules import Reservation, ReservationResult
 
@@ -37,6 +44,7 @@ class Stores:
         self.limits = SqlLimits(database)
         self.usage = SqlUsage(database)
         self.recorder = OutcomeRecorder(self.generations, FileSpool(Path("never.spool")), SystemClock(), LogReporter())
+        self.presence = Presence(database.path)
         self.get = self.generations.get
         self.record_hit = self.generations.record_hit
         self.record_started = self.generations.record_started
@@ -104,5 +112,17 @@ class Stores:
     def check(self) -> None:
         self.database.check()
 
+    def running(
+        self, clock: Clock | None = None, recorder: OutcomeRecorder | None = None, *, is_remote: bool = False
+    ) -> RunningGenerations:
+        """Those of a process that has begun none. `is_remote`: it stops those of other processes."""
+        clock, recorder = clock or SystemClock(), recorder or self.recorder
+        registry = InFlightRegistry(clock, make_spawn(), LogReporter(), None, self.presence, abandon_grace_s=None)
+        orphans = Orphans(self.generations, self.limits, recorder, registry, self.presence, clock, expire_s=130)
+        subscriptions = Subscriptions(registry, self.generations, orphans, clock)
+        remote = self.generations if is_remote and isinstance(self.generations, SqlGenerations) else None
+        return RunningGenerations(registry, self.generations, remote, recorder, subscriptions)
+
     def close(self) -> None:
         self.database.close()
+        self.presence.close()

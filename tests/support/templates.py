@@ -10,9 +10,13 @@ from llm_service.core.templates.registry import TemplateRegistry
 
 from .constants import ROOT
 
+SHIPPED_FOLDER = ROOT / "prompts"
+# It reads a good file once: most tests only need that there are templates.
+_READ_ONCE = PromptFolder(SHIPPED_FOLDER, default_max_chars=5000)
+
 
 class RecordingTemplateReporter:
-    """What a library reported: `changes` as ids, `refusals` as texts, `unkept` as errors."""
+    """What a registry reported: `changes` as ids, `refusals` as texts, `unkept` as errors."""
 
     def __init__(self) -> None:
         self.changes: list[list[str]] = []
@@ -29,5 +33,6 @@ class RecordingTemplateReporter:
         self.unkept.append(error)
 
 
-def library_of(folder: Path = ROOT / "prompts", heard: RecordingTemplateReporter | None = None) -> TemplateRegistry:
-    return TemplateRegistry(PromptFolder(folder, default_max_chars=5000), heard or RecordingTemplateReporter())
+def registry_of(folder: Path = SHIPPED_FOLDER, heard: RecordingTemplateReporter | None = None) -> TemplateRegistry:
+    source = _READ_ONCE if folder == SHIPPED_FOLDER else PromptFolder(folder, default_max_chars=5000)
+    return TemplateRegistry(source, heard or RecordingTemplateReporter())

@@ -35,6 +35,8 @@ with JSON of the schema that was asked for.
     fault-no-usage  fault-bad-usage  fault-no-usage-details
     fault-bom               a byte order mark, then the stream fault-json-bom   the same, as one JSON body
     fault-nul               NUL and half a surrogate pair      fault-no-deltas  the text only in the last event
+
+Longer than other modules: all that a model of it can do is in one place.
 """
 
 import argparse

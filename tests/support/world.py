@@ -24,21 +24,30 @@ from llm_service.core.generation.model import (
     UpstreamState,
 )
 from llm_service.core.generation.models import AllowedModels
+from llm_service.core.generation.orphans import Orphans
 from llm_service.core.generation.outcomes import OutcomeRecorder
 from llm_service.core.generation.ports import Candidate, ManagedProvider, Spawn
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
 from llm_service.core.generation.service import GenerationService
-from llm_service.core.generation.subscriptions import Subscription
+from llm_service.core.generation.subscriptions import Subscription, Subscriptions
 from llm_service.core.generation.upstream import UpstreamCaller
 from llm_service.core.limits.limiter import Limiter
 from llm_service.core.usage.ports import Prices
 from llm_service.core.usage.tokens import Usage
 from tests.support.clocks import ManualClock
 from tests.support.constants import ROOT
-from tests.support.fakes import DollarPrices, FakeLimits, ListGenerations, ListSpool, NothingCounted, RecordingReporter
-from tests.support.templates import library_of
+from tests.support.fakes import (
+    DollarPrices,
+    FakeLimits,
+    ListGenerations,
+    ListSpool,
+    LivingProcesses,
+    NothingCounted,
+    RecordingReporter,
+)
+from tests.support.templates import registry_of
 
 ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
 DONE = Done(Status.COMPLETED, "ab", Usage(1, 2, 3), "m1")
@@ -102,15 +111,21 @@ class World:
         self.ids = count(1)
         self.spool = ListSpool()
         self.recorder = OutcomeRecorder(self.store, self.spool, self.clock, self.reporter)
-        self.registry = InFlightRegistry(self.clock, make_spawn(), self.reporter, self.store, abandon_grace_s=grace_s)
-        self.running = RunningGenerations(self.registry, self.store, self.store, self.recorder, self.clock)
+        presence = LivingProcesses()
+        self.registry = InFlightRegistry(
+            self.clock, make_spawn(), self.reporter, self.store, presence, abandon_grace_s=grace_s
+        )
+        self.orphans = Orphans(self.store, limits, self.recorder, self.registry, presence, self.clock, expire_s=130)
+        subscriptions = Subscriptions(self.registry, self.store, self.orphans, self.clock)
+        self.running = RunningGenerations(self.registry, self.store, self.store, self.recorder, subscriptions)
         bounds = replace(GenerationSettings(), **settings)  # type: ignore[arg-type]
         prices = prices or DollarPrices()
         self.preparer = RequestPreparer(
-            library_of(folder),
+            registry_of(folder),
             AllowedModels("m1", ("m1", "m2")),
             OneProvider(provider),  # type: ignore[arg-type]  # it has its bulkhead from above
             bounds,
+            self.clock,
         )
         self.service = GenerationService(
             preparer=self.preparer,
@@ -119,6 +134,7 @@ class World:
             idempotency=None,
             upstream=UpstreamCaller(self.registry, self.clock, spawn or make_spawn(), self.reporter),
             registry=self.registry,
+            subscriptions=subscriptions,
             collaborators=Collaborators(
                 self.registry, self.recorder, self.cache, prices, self.clock, self.reporter, self._make_id
             ),

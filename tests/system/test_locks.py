@@ -2,11 +2,15 @@
 
 import os
 import signal
+import sqlite3
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -20,8 +24,17 @@ from tests.support.upstream import Upstream
 HELD_S = 8
 
 
-HANGING = 20
+HANGING = 500
 PAID = 5
+OUTCOMES = """
+    SELECT status, output, count(*) FROM generations JOIN answers USING (answer_id) GROUP BY status, output ORDER BY output
+"""
+
+
+def post(server: Server, path: str) -> int:
+    request = urllib.request.Request(f"{server.base_url}/api/v1/{path}", method="POST")
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return int(response.status)
 
 
 @contextmanager
@@ -86,8 +99,10 @@ def test_a_worker_waits_while_nothing_can_be_read_and_then_serves(tmp_path: Path
 def test_what_runs_when_the_service_stops_is_kept_though_the_database_is_locked(
     tmp_path: Path, upstream: Upstream
 ) -> None:
-    """Complete answers that end after SIGTERM, and the texts of those that do not."""
-    settings = provider(upstream, "fault-hang-after-3", "slow-1", APP_GRACE_S="4", WEB_CONCURRENCY="1")
+    """Complete answers that end after SIGTERM, and the texts of those that do not: more than end together."""
+    settings = provider(
+        upstream, "fault-hang-after-3", "slow-1", APP_GRACE_S="4", WEB_CONCURRENCY="1", APP_UPSTREAM_SLOTS="600"
+    )
     with (
         serving(tmp_path, **settings) as server,
         ThreadPoolExecutor(HANGING + PAID) as callers,
@@ -105,8 +120,44 @@ def test_what_runs_when_the_service_stops_is_kept_though_the_database_is_locked(
         assert server.process.wait(STOP_S) == 0
         assert (tmp_path / "service.db.spool").read_bytes()
     with serving(tmp_path, **settings) as server:
-        items = get(server, "history?limit=100")["items"]
-        rows = [get(server, f"history/{item['request_id']}") for item in items]
-    ended = sorted((row["status"], row["output"]) for row in rows)
-    answers = [("completed", f"Answer to: Paid {number}") for number in range(PAID)]
-    assert ended == [*answers, *[("interrupted", "part1 part2 part3 ")] * HANGING]
+        assert get(server, "health")["status"] == "ok"
+    with closing(sqlite3.connect(tmp_path / "service.db")) as database:
+        ended = database.execute(OUTCOMES).fetchall()
+    answers = [("completed", f"Answer to: Paid {number}", 1) for number in range(PAID)]
+    assert ended == [*answers, ("interrupted", "part1 part2 part3 ", HANGING)]
+
+
+def running(server: Server, number: int) -> list[str]:
+    """The ids of generations, newest first, when there are so many."""
+    until(lambda: len(get(server, "history")["items"]) == number)
+    return [item["request_id"] for item in get(server, "history")["items"]]
+
+
+def status_of(server: Server, request_id: str) -> str:
+    return str(get(server, f"history/{request_id}")["status"])
+
+
+@pytest.mark.slow
+def test_what_a_stopped_call_cost_is_known_though_the_database_was_locked(tmp_path: Path, upstream: Upstream) -> None:
+    """It goes on for the caller that shares it, and its bill comes when its outcome is only spooled."""
+    question: dict[str, Any] = {"model": "slow-6", "input": "Shared"}
+    paid = len(upstream.ledger)
+    with (
+        serving(tmp_path, **provider(upstream, "slow-6"), WEB_CONCURRENCY="1") as server,
+        ThreadPoolExecutor(2) as callers,
+    ):
+        leads = callers.submit(ask, server, **question)
+        (stopped_id,) = running(server, 1)
+        joins = callers.submit(ask, server, **question)
+        shared_id = running(server, 2)[0]
+        with locked(tmp_path / "service.db"):
+            with pytest.raises(HTTPError, match="503"):
+                post(server, f"history/{stopped_id}/cancel")
+            assert [joins.result(60)[0], leads.result(60)[0]] == [503, 503]
+        until(lambda: status_of(server, stopped_id) == "cancelled" and status_of(server, shared_id) == "completed")
+        (usage,) = upstream.ledger[paid:]
+        until(lambda: get(server, f"history/{stopped_id}")["billed"]["input_tokens"] == usage["input_tokens"])
+        total = get(server, "usage")["total"]
+    assert total["requests"] == 2
+    assert (total["input_tokens"], total["output_tokens"]) == (usage["input_tokens"], usage["output_tokens"])
+    assert total["unknown_usage"] == 0

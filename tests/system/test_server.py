@@ -1,4 +1,7 @@
-"""The server as a process: it starts as `make run` does, refuses what it must, and loses nothing when it is killed."""
+"""The server as a process: it starts as `make run` does, refuses what it must, and loses nothing when it is killed.
+
+Longer than other modules: all of them start the server and kill it.
+"""
 
 import fcntl
 import http.client
@@ -205,6 +208,10 @@ def test_two_workers_on_a_fresh_database(tmp_path: Path) -> None:
             assert len(json.load(response)["items"]) == 20
 
 
+# gunicorn's, for the tests: longer than a worker imports the app.
+WORKER_TIMEOUT_S = 6
+
+
 @pytest.mark.parametrize(
     ("environ", "code", "words"),
     [
@@ -232,6 +239,40 @@ def test_what_it_refuses_to_start_with(tmp_path: Path, environ: dict[str, str], 
     assert "Traceback" not in log
 
 
+def test_a_file_of_locks_that_cannot_be_used_stops_the_start_with_its_remedy(tmp_path: Path) -> None:
+    (tmp_path / ".service.db.processes").mkdir()
+    process = gunicorn(tmp_path, APP_PROVIDER="echo")
+    try:
+        assert process.wait(60) == 1
+    finally:
+        stop(process)
+    log = (tmp_path / "server.log").read_text()
+    assert f"DATABASE_URL: {tmp_path}/.service.db.processes cannot be used: Is a directory." in log
+    assert f"chown USER {tmp_path}/.service.db.processes" in log
+    assert "Traceback" not in log
+
+
+def test_a_worker_that_cannot_use_the_file_of_locks_waits_while_the_others_go_on(tmp_path: Path) -> None:
+    """Were it to end, gunicorn would end the service; were it to serve, others would end what it runs."""
+    file, away = tmp_path / ".service.db.processes", tmp_path / "away"
+    with serving(tmp_path, APP_PROVIDER="echo", WEB_CONCURRENCY="2") as server:
+        killed, other = server.workers()
+        file.rename(away)
+        file.mkdir()
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: f"waiting: DATABASE_URL: {file} cannot be used" in server.log.read_text())
+        (new,) = set(server.workers()) - {other}
+        assert [ask(server, input=str(number))[0] for number in range(3)] == [200] * 3
+        file.rmdir()
+        away.rename(file)
+        os.kill(other, signal.SIGSTOP)
+        try:
+            until(lambda: ask(server, timeout_s=5, input="from the new one")[0] == 200)
+        finally:
+            os.kill(other, signal.SIGCONT)
+        assert sorted(server.workers()) == sorted([other, new])
+
+
 def test_a_broken_template_stops_the_start_with_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "bad_v1.prompty").write_text(
         "---\nname: Bad\ninputs:\n  - name: input\n    kind: string\n    required: true\n---\nuser:\n{{ nope }}\n"
@@ -255,12 +296,17 @@ def test_several_workers_fail_with_the_code_of_the_one_check(tmp_path: Path) -> 
 
 
 @pytest.fixture(name="waiting")
-def _waiting(tmp_path: Path) -> Iterator[tuple[Server, IO[str]]]:
-    """A server whose start check waits for the migration lock, which is released when the file is closed."""
+def _waiting(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Server, IO[str]]]:
+    """A server whose start check waits for the migration lock, which is released when the file is closed.
+
+    The parameter: options of gunicorn.
+    """
     port, lock = str(free_port()), tmp_path / ".service.db.migrate"
+    options = getattr(request, "param", "")
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        server = Server(f"http://127.0.0.1:{port}", gunicorn(tmp_path, PORT=port), tmp_path / "server.log")
+        process = gunicorn(tmp_path, PORT=port, WEB_CONCURRENCY="2", GUNICORN_CMD_ARGS=options)
+        server = Server(f"http://127.0.0.1:{port}", process, tmp_path / "server.log")
         try:
             until(lambda: "Booting worker" in server.log.read_text())
             # Time to import the app: what follows must not succeed only because a worker was too early.
@@ -277,6 +323,27 @@ def test_workers_serve_nothing_before_the_check_has_passed(waiting: tuple[Server
     assert not (server.log.parent / "service.db").exists()
     held.close()
     wait_until_ready(server)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("waiting", [f"--timeout {WORKER_TIMEOUT_S}"], indirect=True)
+@pytest.mark.parametrize("then", ["passes", "is stopped"])
+def test_a_check_may_take_longer_than_the_timeout_of_the_workers(waiting: tuple[Server, IO[str]], then: str) -> None:
+    """As a migration of a large database does."""
+    server, held = waiting
+    workers = server.workers()
+    time.sleep(2 * WORKER_TIMEOUT_S)
+    assert server.workers() == workers, "the check, and the same two that wait for it"
+    if then == "passes":
+        held.close()
+        wait_until_ready(server)
+        assert {ask(server, input=str(number))[0] for number in range(4)} == {200}
+        assert server.workers() == workers[1:]
+    else:
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(10) == 0
+    log = server.log.read_text()
+    assert [words for words in ("WORKER TIMEOUT", "Traceback") if words in log] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

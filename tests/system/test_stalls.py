@@ -2,6 +2,8 @@
 
 Meanwhile another client asks for the health and for a cached answer. Between two of its answers the worker may use 250 ms of
 CPU time (`tests.support.stalls`).
+
+Longer than other modules: a third of it is the list of expensive inputs.
 """
 
 import json

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from ..new_files import open_private
 from .lines import append, closing, flush_folder
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -56,7 +57,7 @@ class PutAside:
             # Lines without heads are as old as the file, whose age changes now.
             self._rewrite_with(entries)
         else:
-            with closing(os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600)) as file:
+            with closing(open_private(self._path, os.O_APPEND | os.O_RDWR, self._path.parent)) as file:
                 append(file, text)
         flush_folder(self._path.parent)
         for head, line in entries:
@@ -115,7 +116,7 @@ class PutAside:
             self._path.unlink(missing_ok=True)
             return
         new = self._path.with_name(f"{self._path.name}.new")
-        with open(os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
+        with open(open_private(new, os.O_TRUNC | os.O_WRONLY, self._path.parent), "wb") as file:
             file.writelines(map(_written, entries))
             file.flush()
             os.fsync(file.fileno())

@@ -5,6 +5,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from ..new_files import open_private
+
 MIN_CHARS = 32
 
 
@@ -32,7 +34,7 @@ def read_or_make(path: Path) -> str:
 def _make(path: Path) -> None:
     """Atomically: by a link to a complete file, which fails if another process was first."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    file = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    file = open_private(unfinished, os.O_EXCL | os.O_WRONLY, path.parent)
     try:
         with os.fdopen(file, "w", encoding="ascii") as writing:
             writing.write(secrets.token_hex(32) + "\n")

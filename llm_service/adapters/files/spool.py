@@ -1,10 +1,15 @@
-"""Answers that the database could not store, in a file: one line each, flushed to the disk when `add` returns."""
+"""Outcomes that the database could not store, in a file: one line each, flushed to the disk when `add` returns.
+
+Lines that are added at the same time are written and flushed together. A bill that came after its outcome is a line of its
+own, later in the file.
+"""
 
 import fcntl
 import json
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,6 +22,7 @@ from llm_service.core.generation.model import Generation, Status
 from llm_service.core.messages import Message, Messages, Role, from_plain, to_plain
 from llm_service.core.usage.tokens import Usage
 
+from ..new_files import open_private
 from .lines import append, closing, flush_folder, whole_lines
 from .put_aside import PutAside
 
@@ -25,6 +31,9 @@ _DONE = b" "
 # Of bad lines, which are put aside together.
 _TOGETHER_BYTES = 1024 * 1024
 _MONEY = ("cost_usd", "saved_usd")
+# In the line of a late bill: the bill that the outcome had.
+_AMENDS = "amends"
+_BILL = ("billed", "cost_usd", "price_version", "unreported")
 
 
 class FileSpool:
@@ -34,26 +43,37 @@ class FileSpool:
         self._path = path
         self._keeps_texts = keeps_texts
         self._lock = threading.Lock()
+        self._waiting: deque[_Line] = deque()
         self._aside = PutAside(path.with_name(f"{path.name}.bad"))
 
-    def add(self, generation: Generation) -> None:
+    def add(self, generation: Generation, was: Generation | None = None) -> None:
         kept = generation if self._keeps_texts else generation.without_texts()
-        values = {**asdict(kept), "messages": to_plain(kept.messages)}
-        line = json.dumps(values, default=str, ensure_ascii=True) + "\n"
-        with self._opened(os.O_CREAT | os.O_APPEND | os.O_RDWR) as file:
-            append(file, line.encode())
-        flush_folder(self._path.parent)
+        line = _Line(_line_of(kept, was))
+        self._waiting.append(line)
+        try:
+            time.sleep(0)  # others that are ready to run are written with it
+            with self._lock:
+                if not line.tried:
+                    self._write_waiting()
+        finally:
+            if not line.tried:
+                self._waiting.remove(line)
+        if line.error is not None:
+            raise line.error
 
-    def replay(self, store: Callable[[Generation], None]) -> Sequence[Exception]:
+    def replay(
+        self, store: Callable[[Generation], None], amend: Callable[[Generation, Generation], None]
+    ) -> Sequence[Exception]:
         if not self._path.exists() or not self._path.stat().st_size:
             return ()
-        with self._opened(os.O_RDWR) as file:
+        with self._lock, self._opened(os.O_RDWR) as file:
             bad = _BadLines(file, self._aside)
             start = 0
             for line in whole_lines(self._path):
                 try:
                     if line.strip(_DONE):
-                        store(_generation(json.loads(line)))
+                        outcome, was = _read(json.loads(line))
+                        store(outcome) if was is None else amend(was, outcome)
                 except StorageError:
                     raise
                 except Exception as error:
@@ -73,22 +93,63 @@ class FileSpool:
     def forget(self, owner: str, request_id: str | None = None) -> None:
         """Delete what was put aside of the owner, or of one generation. Raises `OSError`."""
         if self._aside.exists:
-            with self._opened(os.O_CREAT | os.O_RDWR):
+            with self._lock, self._opened(os.O_CREAT | os.O_RDWR):
                 self._aside.forget(owner, request_id)
 
     def prune(self, before_ms: int) -> None:
         """Delete what was put aside and began earlier. Raises `OSError`."""
         if self._aside.exists:
-            with self._opened(os.O_CREAT | os.O_RDWR):
+            with self._lock, self._opened(os.O_CREAT | os.O_RDWR):
                 self._aside.prune(before_ms)
+
+    def _write_waiting(self) -> None:
+        with self._opened(os.O_CREAT | os.O_APPEND | os.O_RDWR) as file:
+            lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            _write(file, lines)
+            try:
+                flush_folder(self._path.parent)
+            except OSError as error:
+                for line in lines:
+                    line.error = line.error or error
 
     @contextmanager
     def _opened(self, flags: int) -> Iterator[int]:
         """The file, locked. Waiting for the lock must block only this greenlet, not the process."""
-        with self._lock, closing(os.open(self._path, flags, 0o600)) as file:
+        with closing(self._open(flags)) as file:
             while not _locks(file):
                 time.sleep(0.05)
             yield file
+
+    def _open(self, flags: int) -> int:
+        if flags & os.O_CREAT:
+            return open_private(self._path, flags, self._path.parent)
+        return os.open(self._path, flags)
+
+
+class _Line:
+    """A line to add. `tried`: it was written, or that failed with `error`."""
+
+    __slots__ = ("error", "text", "tried")
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.tried = False
+        self.error: OSError | None = None
+
+
+def _write(file: int, lines: Sequence[_Line]) -> None:
+    """All together; if they do not fit, those that do."""
+    error: OSError | None = None
+    try:
+        append(file, b"".join(line.text for line in lines))
+    except OSError as failed:
+        error = failed
+    if error is not None and len(lines) > 1:
+        for line in lines:
+            _write(file, [line])
+        return
+    for line in lines:
+        line.tried, line.error = True, error
 
 
 class _BadLines:
@@ -139,6 +200,21 @@ def _locks(file: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _line_of(generation: Generation, was: Generation | None) -> bytes:
+    values = {**asdict(generation), "messages": to_plain(generation.messages)}
+    if was is not None:
+        bill = asdict(was)
+        values[_AMENDS] = {name: bill[name] for name in _BILL}
+    return (json.dumps(values, default=str, ensure_ascii=True) + "\n").encode()
+
+
+def _read(values: dict[str, Any]) -> tuple[Generation, Generation | None]:
+    """What a line says: an outcome; or one with a later bill, and the same with its earlier bill."""
+    amends = values.pop(_AMENDS, None)
+    was = None if amends is None else _generation({**values, **amends})
+    return _generation(values), was
 
 
 def _generation(values: dict[str, Any]) -> Generation:

@@ -20,6 +20,7 @@ from llm_service.core.templates.model import TEMPLATE_ID, Template, TemplateSet,
 from llm_service.core.templates.ports import TemplateFault, TemplateFaults
 from llm_service.core.templates.self_tests import failures
 
+from ..new_files import open_private
 from ..strict_yaml import FileFormatError
 from .parser import parse_prompty
 
@@ -99,7 +100,7 @@ class PromptFolder:
             return
         sources = {template.template_id: template.source for template in templates}
         fresh = self._kept.with_name(f"{self._kept.name}.{os.getpid()}")
-        with os.fdopen(os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
+        with os.fdopen(open_private(fresh, os.O_TRUNC | os.O_WRONLY, fresh.parent), "w") as file:
             json.dump(sources, file)
         fresh.replace(self._kept)
 

@@ -70,7 +70,7 @@ def _positive_integer(value: Any) -> str | None:
     return None if good else "must be an integer between 1 and 1,000,000"
 
 
-# The options by their names in the file: the name in the Responses API and the check of the value.
+# The options by their names in the file: the core's name and the check of the value.
 _OPTIONS: Mapping[str, tuple[str, Callable[[Any], str | None]]] = {
     "temperature": ("temperature", _number_between(0, 2)),
     "topP": ("top_p", _number_between(0, 1)),

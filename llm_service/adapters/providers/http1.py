@@ -27,7 +27,7 @@ MAX_HEAD_BYTES = 100 * 1024
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class Limit:
+class TimeLimit:
     """When an exchange must be over. `idle_s`, if set, also limits each wait for its response."""
 
     __slots__ = ("deadline", "idle_s", "make_alarm")
@@ -80,7 +80,7 @@ class Http1Connection:
         self._response: ResponseParser | None = None
         self._expires_at = 0.0
 
-    def send(self, request: bytes, limit: Limit) -> None:
+    def send(self, request: bytes, limit: TimeLimit) -> None:
         """Connect if needed, and send a request: its head and its body."""
         connected = self._socket or self._connect(limit)
         self._response = ResponseParser()
@@ -96,7 +96,7 @@ class Http1Connection:
         connected.settimeout(None)
         self._alarm = limit.make_alarm(self._time_out)
 
-    def read_head(self, limit: Limit) -> tuple[int, Headers]:
+    def read_head(self, limit: TimeLimit) -> tuple[int, Headers]:
         """The final response's status and headers."""
         response, size = self._current, 0
         while not response.has_head:
@@ -109,7 +109,7 @@ class Http1Connection:
                 raise httpcore2.RemoteProtocolError("The headers are too large.")
         return response.status, response.headers
 
-    def read_body(self, limit: Limit) -> Iterator[bytes]:
+    def read_body(self, limit: TimeLimit) -> Iterator[bytes]:
         """The body's bytes, as they arrive."""
         response, without_data = self._current, 0
         while True:
@@ -185,7 +185,7 @@ class Http1Connection:
         assert self._response is not None, "send comes first"
         return self._response
 
-    def _connect(self, limit: Limit) -> socket.socket:
+    def _connect(self, limit: TimeLimit) -> socket.socket:
         try:
             self._reach(limit)
         except Exception:
@@ -196,7 +196,7 @@ class Http1Connection:
         assert self._socket is not None
         return self._socket
 
-    def _reach(self, limit: Limit) -> None:
+    def _reach(self, limit: TimeLimit) -> None:
         if self._proxy is None:
             with _errors(httpcore2.ConnectTimeout, httpcore2.ConnectError):
                 self._dial(self.address, limit)
@@ -209,7 +209,7 @@ class Http1Connection:
             with _errors(httpcore2.ConnectTimeout, httpcore2.ConnectError):
                 self._secure(self._tls, limit)
 
-    def _dial(self, address: tuple[str, int], limit: Limit) -> socket.socket:
+    def _dial(self, address: tuple[str, int], limit: TimeLimit) -> socket.socket:
         self._resolving.clear()
         self._refuse_if_aborted()
         addresses = self._resolver.addresses(*address, _connect_s(limit), self._resolving)
@@ -219,7 +219,7 @@ class Http1Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._socket
 
-    def _secure(self, tls: ssl.SSLContext, limit: Limit) -> None:
+    def _secure(self, tls: ssl.SSLContext, limit: TimeLimit) -> None:
         assert self._socket is not None
         # In two steps: `abort` must reach the socket that waits.
         secured = tls.wrap_socket(self._socket, server_hostname=self.address[0], do_handshake_on_connect=False)
@@ -237,7 +237,7 @@ class Http1Connection:
             self.close()
             raise httpcore2.ConnectError("stopped")
 
-    def _receive(self, limit: Limit) -> bytes:
+    def _receive(self, limit: TimeLimit) -> bytes:
         if self._socket is None or self._alarm is None:
             raise httpcore2.ReadError("closed")
         self._alarm.set(limit.wait_s())
@@ -255,7 +255,7 @@ class Http1Connection:
             raise httpcore2.ReadTimeout("The server sent nothing in time.")
 
 
-def _connect_s(limit: Limit) -> float:
+def _connect_s(limit: TimeLimit) -> float:
     """Seconds that a step of connecting may take.
 
     Raises `httpcore2.ConnectTimeout` at the deadline: nothing was sent.

@@ -24,7 +24,7 @@ import structlog
 
 from llm_service.core.generation.call_context import CallContext
 
-from .http1 import Headers, Http1Connection, Limit
+from .http1 import Headers, Http1Connection, TimeLimit
 from .names import Resolve, Resolver, system_addresses
 from .proxies import PORTS, Proxy
 
@@ -62,7 +62,7 @@ class DeadlineTransport:
 
         `seconds`: how long everything may take, until the end of the response. If `context` is stopped, everything ends.
         """
-        limit = Limit(time.monotonic() + seconds, context.alarm)
+        limit = TimeLimit(time.monotonic() + seconds, context.alarm)
         exchange = _Exchange(self._take() or self._new(), context, self._give_back)
         try:
             exchange.connection.send(b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(body), body), limit)
@@ -107,7 +107,7 @@ class DeadlineTransport:
 class Response(httpx2.SyncByteStream):
     """A response whose body is read as it arrives. If it was not read to its end, `close` closes the connection."""
 
-    def __init__(self, exchange: "_Exchange", status: int, headers: Headers, limit: Limit) -> None:
+    def __init__(self, exchange: "_Exchange", status: int, headers: Headers, limit: TimeLimit) -> None:
         self.status = status
         self.headers = headers
         self.limit = limit

@@ -37,6 +37,7 @@ _FINISH = Compiled(update(generations).where(*_mine).values({name: bindparam(nam
 _MOVE = update(generations).where(*_mine).values(answer_id=bindparam("to"), document=None)
 _SET_OUTPUT = Compiled(update(answers).where(answers.c.answer_id == bindparam("id")).values(output=bindparam("output")))
 _OVER = WHOLE.where(*_mine, generations.c.finished_ms.is_not(None))
+_MINE = WHOLE.where(*_mine)
 _IS_OVER = Compiled(select(generations.c.position).where(*_mine, generations.c.finished_ms.is_not(None)))
 _UNFINISHED = generations.c.finished_ms.is_(None)
 _ORPHANS = WHOLE.where(_UNFINISHED, generations.c.request_id.in_(bindparam("ids", expanding=True)))
@@ -91,6 +92,14 @@ class SqlGenerationWriter:
         return True
 
     def amend_billing(self, was: Generation, now: Generation) -> None:
+        row = self._connection.execute(_MINE, {"id": now.request_id, "of": now.owner}).one_or_none()
+        if row is not None:
+            stored = generation_of(row)
+            if (stored.status, stored.finished_ms) != (was.status, was.finished_ms):
+                self._finish_whole(now, stored.answer_id)
+                return
+            if outcome_row(stored) == outcome_row(now) != outcome_row(was):
+                return
         count(self._connection, now, instead_of=was)
         _FINISH.execute(self._connection, outcome_row(now))
 
@@ -105,6 +114,13 @@ class SqlGenerationWriter:
             texts.index_once(self._connection, row)
             interrupted.append(over)
         return interrupted
+
+    def _finish_whole(self, generation: Generation, answer_id: str) -> None:
+        """`answer_id`: the texts that its row has."""
+        if generation.answer_id == answer_id:
+            self.finish(generation)
+        else:
+            self.finish_with_own_answer(replace(generation, answer_id=answer_id), generation.answer_id)
 
     def _store_outcome(self, generation: Generation) -> bool:
         """Store it and add it to the usage sums; False: the row is gone.

@@ -5,7 +5,7 @@ The answer is the generation's row: nothing is stored twice, and deletion is com
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
-from llm_service.core.generation.model import IdempotencyKey, KeyHolder, Status
+from llm_service.core.generation.model import FREES_KEY, IdempotencyKey, KeyHolder
 
 from .sqlite.database import Database
 from .tables import generations, idempotency_keys
@@ -13,8 +13,7 @@ from .tables import generations, idempotency_keys
 LIFETIME_MS = 24 * 3600 * 1000
 # After this, a key without a generation is free: its process died between the two commits, or a power cut took the second.
 ORPHAN_MS = 60 * 1000
-# A failed request may be repeated with its key.
-_FREE_AGAIN = {Status.FAILED.value, Status.CANCELLED.value, Status.INTERRUPTED.value}
+_FREE_AGAIN = {status.value for status in FREES_KEY}
 
 _keys = idempotency_keys.c
 _HOLDERS = select(_keys.request_id, _keys.fingerprint, _keys.created_ms, generations.c.status).select_from(

@@ -11,10 +11,10 @@ import re
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 from ..clock import DAY_MS
+from ..dates import parse_moment
 from ..errors import FieldError, InvalidInput
 from .caller import MAX_BUDGET_USD, UNLIMITED, Allowance, Caller, Scope
 
@@ -29,9 +29,6 @@ _API_KEY = re.compile(
 _OWNER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _MODEL_NAME = re.compile(r"[!-~]{1,200}")
 _EXPIRY_DAYS = re.compile(r"([0-9]{1,5})d", re.ASCII)
-_EXPIRY_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2}))?", re.ASCII
-)
 
 RandomBytes = Callable[[int], bytes]
 """Returns this many unpredictable bytes."""
@@ -135,7 +132,7 @@ def parse_usd(text: str) -> Decimal:
 
 
 def parse_expiry(text: str, now_ms: int) -> int:
-    """`30d` from now, a date (its first moment, UTC) or a time such as 2027-01-31T18:00Z.
+    """`30d` from now, or a date or time as `parse_moment` takes it, such as 2027-01-31T18:00Z.
 
     Raises `InvalidInput` for anything else and for a time in the past.
     """
@@ -143,11 +140,9 @@ def parse_expiry(text: str, now_ms: int) -> int:
         expires_ms = now_ms + int(days[1]) * DAY_MS
     else:
         try:
-            moment = datetime.fromisoformat(text) if _EXPIRY_TIME.fullmatch(text) else None
-            moment = moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
-            expires_ms = 0 if moment is None else round(moment.timestamp() * 1000)
-        except (ValueError, OverflowError):
-            expires_ms = 0
+            expires_ms = parse_moment("expires", text)
+        except InvalidInput:
+            expires_ms = now_ms
     if expires_ms <= now_ms:
         raise _invalid("expires", "must be in the future: 30d, a date (2027-01-31) or a time (2027-01-31T18:00Z)")
     return expires_ms

@@ -11,19 +11,20 @@ It reads from a `SharedCall`, an upstream call that several generations may shar
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Protocol
 
 from ..clock import Clock, Waker
-from ..errors import Failure, ServiceError
+from ..errors import Failure, ServiceError, StorageError
 from ..limits.status import LimitStatuses
 from ..templates.outputs import Outputs
 from ..usage.ports import Prices
 from ..usage.pricing import ZERO_USD, Bill
 from .billing import AttemptBilling
 from .model import CachedAnswer, CallResult, Done, Generation, Status
-from .outcomes import Outcome, OutcomeRecorder
+from .outcomes import Kept, Outcome, OutcomeRecorder, only_spooled
 from .ports import Cache, MakeId, Reporter, SharedCall
 from .stopwatch import Stopwatch
 
@@ -54,8 +55,8 @@ class Registry(Protocol):
     """Keeps the generations and the upstream calls of this process."""
 
     @property
-    def closing(self) -> bool:
-        """Whether the process stops."""
+    def stops_at(self) -> float | None:
+        """If the process stops: until when an outcome that ends now may wait for the store (monotonic)."""
         ...
 
     def remove(self, generation: "InFlightGeneration") -> None: ...
@@ -111,10 +112,13 @@ class InFlightGeneration:
         self._state = State.RUNNING
         self._finished = threading.Event()
         self._result: GenerationResult | ServiceError | None = None
-        self._stored: Generation | None = None
+        # Its outcome, and where that is. None: it could not be kept.
+        self._outcome: Generation | None = None
+        self._kept: Kept | None = None
         # Its text when it left its call, which may continue for others, or restart.
         self._text_kept: str | None = None
         self._left_call = False
+        self._own_answer_id = running.answer_id
 
     @property
     def request_id(self) -> str:
@@ -176,14 +180,21 @@ class InFlightGeneration:
         return self._uses.cache.put(self.generation.cache_key, _cached_answer(self.generation, done, bill))
 
     def amend_billing(self) -> None:
-        """After its call ended: store the whole bill if the outcome was stored before the call reported it."""
-        was, bill, unreported = self._stored, self.billing.bill, self.billing.unreported
+        """After its call ended: store the whole bill if the outcome was known before the call reported it."""
+        was, bill, unreported = self._outcome, self.billing.bill, self.billing.unreported
         if was is None or (not self._left_call and (was.billed, was.unreported) == (bill.usage, unreported)):
             return
         now = replace(
             was, billed=bill.usage, cost_usd=bill.cost_usd, price_version=bill.price_version, unreported=unreported
         )
-        self._uses.recorder.amend_billing(was, now)
+        if self._kept is None:
+            if isinstance(self._result, StorageError):
+                # It could neither be stored nor spooled. Perhaps it can now; if not, the recorder reports it.
+                with suppress(StorageError):
+                    self._keep(now)
+            return
+        spooled = self._kept is Kept.SPOOLED
+        self._uses.recorder.amend_billing(was, now, spooled=spooled, stops_at=self._uses.registry.stops_at)
 
     def _error_of(self, error: Exception) -> ServiceError:
         if not isinstance(error, ServiceError):
@@ -193,7 +204,8 @@ class InFlightGeneration:
     def _leave_call(self) -> None:
         """Keep the text so far, and leave the call to those who share it."""
         self._text_kept = self.call.text_after(0)
-        self._left_call = self.collapsed or self.call.members > 1
+        if self.collapsed or self.call.members > 1:
+            self._left_call, self._own_answer_id = True, self._uses.make_id()
         self.call.leave(self.request_id)
         self._uses.registry.stop_unless_shared(self.call)
 
@@ -222,21 +234,24 @@ class InFlightGeneration:
         return replace(self.generation, **known)
 
     def _record(self, generation: Generation, outcome: Outcome) -> GenerationResult | ServiceError:
-        recorder = self._uses.recorder
         if outcome.error is not None:
             self._uses.reporter.ended(generation)
-        # A process that stops cannot wait long for a busy store.
-        patient = not (self._uses.registry.closing or outcome.status is Status.INTERRUPTED)
-        if self._left_call:
-            kept = recorder.finish_with_own_answer(generation, self._uses.make_id(), patient=patient)
-        else:
-            kept = recorder.finish(generation, patient=patient)
-        self._stored = generation
+        self._outcome = replace(generation, answer_id=self._own_answer_id) if self._left_call else generation
+        self._kept = self._keep(self._outcome)
+        if self._kept is Kept.SPOOLED:
+            raise only_spooled()
         if outcome.error is not None:
             return outcome.error
-        stored_in_cache = kept and self.offer_to_cache(outcome)
+        stored_in_cache = self._kept is Kept.STORED and self.offer_to_cache(outcome)
         self._stopwatch.lap("store")
         return GenerationResult(generation, self._stopwatch.laps_ms, stored_in_cache, self.collapsed)
+
+    def _keep(self, outcome: Generation) -> Kept:
+        recorder, stops_at = self._uses.recorder, self._uses.registry.stops_at
+        if self._left_call:
+            shared = replace(outcome, answer_id=self.generation.answer_id)
+            return recorder.finish_with_own_answer(shared, outcome.answer_id, stops_at=stops_at)
+        return recorder.finish(outcome, stops_at=stops_at)
 
 
 class Subscribers:

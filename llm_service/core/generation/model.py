@@ -25,6 +25,10 @@ class Status(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+# A request that ended so may be repeated with its Idempotency-Key.
+FREES_KEY = frozenset({Status.FAILED, Status.CANCELLED, Status.INTERRUPTED})
+
+
 class CacheMode(StrEnum):
     """The caller's `Cache-Control`: use the cache, skip the lookup, or neither look up nor store."""
 
@@ -128,7 +132,7 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """The request that already has a key."""
+    """The request that already has a key. With an outcome in `FREES_KEY` it no longer does."""
 
     request_id: str
     fingerprint: str

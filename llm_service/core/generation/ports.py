@@ -227,12 +227,18 @@ class Reporter(Protocol):
 class Spool(Protocol):
     """Keeps outcomes until the store can take them."""
 
-    def add(self, generation: Generation) -> None:
-        """When it returns, the outcome survives the process. Raises `OSError`."""
+    def add(self, generation: Generation, was: Generation | None = None) -> None:
+        """When it returns, the outcome survives the process. Raises `OSError`.
+
+        `was`: the outcome was added, or stored, with another bill.
+        """
         ...
 
-    def replay(self, store: Callable[[Generation], None]) -> Sequence[Exception]:
-        """Pass all to `store`, oldest first, and remove them. If it raises a `StorageError`, the rest is kept.
+    def replay(
+        self, store: Callable[[Generation], None], amend: Callable[[Generation, Generation], None]
+    ) -> Sequence[Exception]:
+        """Pass all, oldest first, and remove them: outcomes to `store`, those that were known with another bill to `amend`,
+        which gets what they were first. If one raises a `StorageError`, the rest is kept.
 
         Outcomes that cannot be read, or stored for another reason, are put aside; the reasons are returned. Those that cannot
         be put aside are kept for the next time, and the `OSError` is returned.
@@ -256,7 +262,10 @@ class GenerationWriter(Protocol):
         ...
 
     def amend_billing(self, was: Generation, now: Generation) -> None:
-        """Store a bill that came after the outcome (`was`), even if the row was deleted."""
+        """Store a bill that came after the outcome (`was`), even if the row was deleted.
+
+        A row that has this bill already does not change. One with another outcome gets the whole of `now`.
+        """
         ...
 
     def interrupt(self, request_ids: Sequence[str], now_ms: int) -> Sequence[Generation]:
@@ -334,6 +343,22 @@ class RemoteControl(Protocol):
 
     def running_ids(self) -> Set[str]:
         """The request_ids of all running generations, of every owner and process."""
+        ...
+
+
+class Presence(Protocol):
+    """Tells other processes what this one runs. A process that ends runs nothing any more, however it ends."""
+
+    def begin(self, request_id: str) -> None:
+        """Call it before the row is stored. Raises `StorageError`."""
+        ...
+
+    def end(self, request_id: str) -> None:
+        """Call it when the outcome is in the store or in the spool."""
+        ...
+
+    def runs(self, request_id: str) -> bool:
+        """Whether a process that is alive runs it; also this one."""
         ...
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..access.caller import UNLIMITED, Allowance, Caller
+from ..clock import Clock
 from ..limits.rules import BUDGET_OUTPUT_TOKENS, accounts_of
 from ..templates.model import Template
 from ..templates.registry import TemplateRegistry
@@ -52,12 +53,13 @@ class RequestPreparer:
         models: AllowedModels,
         providers: ProviderResolver,
         settings: GenerationSettings,
+        clock: Clock,
     ) -> None:
         self._templates = templates
         self._models = models
         self._providers = providers
         self._settings = settings
-        self.recent = Recent[tuple[ProviderCall, str]]()
+        self.recent = Recent[tuple[ProviderCall, str]](clock)
 
     def prepare(self, request: GenerateRequest, caller: Caller, *, remember: bool = True) -> PreparedRequest:
         """`remember`: the same request may follow.

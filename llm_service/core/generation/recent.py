@@ -4,9 +4,10 @@ It is forgotten after a minute, so that deleted text is not kept here.
 """
 
 import threading
-import time
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
+
+from ..clock import Clock
 
 V = TypeVar("V")
 KEPT_S = 60.0
@@ -25,18 +26,18 @@ class _Entry(NamedTuple):
 class Recent(Generic[V]):
     """Values by what they are a function of. Nobody may change them: equal requests share them.
 
-    All are kept equally long, so the first in the dict is always the oldest. `timer` returns monotonic seconds.
+    All are kept equally long, so the first in the dict is always the oldest.
     """
 
-    def __init__(self, timer: Callable[[], float] = time.monotonic) -> None:
-        self._timer = timer
+    def __init__(self, clock: Clock) -> None:
+        self._monotonic = clock.monotonic
         self._entries: dict[Hashable, _Entry] = {}
         self._chars = 0
         self._lock = threading.Lock()
 
     def get(self, key: Hashable) -> V | None:
         entry = self._entries.get(key)
-        if entry is None or entry.until <= self._timer():
+        if entry is None or entry.until <= self._monotonic():
             return None
         return entry.value  # type: ignore[return-value]
 
@@ -49,12 +50,12 @@ class Recent(Generic[V]):
             self._remove(key)
             while self._chars + size > MAX_CHARS:
                 self._remove(next(iter(self._entries)))
-            self._entries[key] = _Entry(value, self._timer() + KEPT_S, size)
+            self._entries[key] = _Entry(value, self._monotonic() + KEPT_S, size)
             self._chars += size
 
     def expire(self) -> None:
         """Free the memory of what is forgotten."""
-        now = self._timer()
+        now = self._monotonic()
         with self._lock:
             for key in [key for key, entry in self._entries.items() if entry.until <= now]:
                 self._remove(key)

@@ -12,7 +12,7 @@ from .call_context import CallContext
 from .in_flight import InFlightGeneration
 from .model import Generation, Status
 from .outcomes import Outcome
-from .ports import RemoteControl, Reporter, SharedCall, Spawn
+from .ports import Presence, RemoteControl, Reporter, SharedCall, Spawn
 
 # A call that is still there this long after its deadline hangs in a read.
 OVERDUE_S = 1.0
@@ -20,6 +20,8 @@ OVERDUE_S = 1.0
 REMOTE_CHECK_S = 1.0
 # How many generations are ended at the same time, so that their outcomes share transactions.
 END_TOGETHER = 100
+# How long an outcome waits for the store when the process stops: many may end together, and one that is killed spools nothing.
+STOPPING_PATIENCE_S = 0.5
 # How long `drain` waits for outcomes that are being stored already.
 STORING_S = 3.0
 # Longer than an outcome waits for a store that is locked.
@@ -35,6 +37,7 @@ class InFlightRegistry:
         spawn: Spawn,
         reporter: Reporter,
         remote: RemoteControl | None,
+        presence: Presence,
         *,
         abandon_grace_s: float | None,
     ) -> None:
@@ -46,10 +49,15 @@ class InFlightRegistry:
         self._spawn = spawn
         self._reporter = reporter
         self._remote = remote
+        self._presence = presence
         self._abandon_grace_s = abandon_grace_s
         self._generations: dict[str, InFlightGeneration] = {}
         self._calls: dict[str, tuple[SharedCall, CallContext]] = {}
+        # Calls whose bills are not complete, or not stored.
+        self._unbilled: set[str] = set()
         self._interrupt_at: float | None = None
+        # For all that are interrupted: hundreds that wait one after the other would wait too long.
+        self._stops_at: float | None = None
         self._remote_checked_at = clock.monotonic()
 
     def __len__(self) -> int:
@@ -62,14 +70,43 @@ class InFlightRegistry:
     def closing(self) -> bool:
         return self._interrupt_at is not None
 
+    @property
+    def stops_at(self) -> float | None:
+        """If the process stops: until when an outcome that ends now may wait for the store (monotonic)."""
+        if self._stops_at is None and self.closing:
+            return self._clock.monotonic() + STOPPING_PATIENCE_S
+        return self._stops_at
+
+    @property
+    def awaits_bills(self) -> bool:
+        """Whether a call may still change what is stored of its cost."""
+        return bool(self._unbilled)
+
+    def announce(self, request_id: str) -> None:
+        """Before its row is stored: else another process could take it for that of a dead one. Raises `StorageError`.
+
+        `remove` or `withdraw` ends it.
+        """
+        self._presence.begin(request_id)
+
+    def withdraw(self, request_id: str) -> None:
+        """Its row was not stored."""
+        self._presence.end(request_id)
+
     def add(self, generation: InFlightGeneration) -> None:
         self._generations[generation.request_id] = generation
 
     def remove(self, generation: InFlightGeneration) -> None:
         self._generations.pop(generation.request_id, None)
+        self._presence.end(generation.request_id)
 
     def add_call(self, call: SharedCall, context: CallContext) -> None:
         self._calls[call.call_id] = (call, context)
+        self._unbilled.add(call.call_id)
+
+    def billed(self, call: SharedCall) -> None:
+        """The bill of the call is stored, or spooled."""
+        self._unbilled.discard(call.call_id)
 
     def remove_call(self, call: SharedCall) -> None:
         self._calls.pop(call.call_id, None)
@@ -113,9 +150,12 @@ class InFlightRegistry:
             self._clock.sleep(0.05)
 
     def interrupt_all(self) -> None:
+        """Their outcomes have one time together to be stored, and then are spooled."""
+        if self._stops_at is None:
+            self._stops_at = self._clock.monotonic() + STOPPING_PATIENCE_S
         error = ShuttingDown("The service was stopped before the answer was complete.", retry_after_s=5)
-        generations = tuple(self._generations.values())
-        self._together(partial(self._end_early, generation, Status.INTERRUPTED, error) for generation in generations)
+        outcome = Outcome(Status.INTERRUPTED, error=error, early=True)
+        self._together(partial(generation.finish, outcome) for generation in tuple(self._generations.values()))
 
     def tick(self) -> None:
         """End generations that are abandoned, overdue, or cancelled in another process."""

@@ -1,12 +1,11 @@
 """Joins or cancels a generation by its id, in any process."""
 
-from ..clock import Clock
 from ..errors import NotFound
 from .model import Generation
 from .outcomes import OutcomeRecorder
 from .ports import GenerationStore, RemoteControl
 from .registry import InFlightRegistry
-from .subscriptions import PolledSubscription, Subscription, find_subscription, is_over
+from .subscriptions import Subscription, Subscriptions, is_over
 
 # Longer than a process needs to notice that its generation was cancelled (`InFlightRegistry.tick`).
 REMOTE_CANCEL_S = 4.0
@@ -22,18 +21,18 @@ class RunningGenerations:
         store: GenerationStore,
         remote: RemoteControl | None,
         recorder: OutcomeRecorder,
-        clock: Clock,
+        subscriptions: Subscriptions,
     ) -> None:
         """`remote` None = rows of other processes are not visible."""
         self._registry = registry
         self._store = store
         self._remote = remote
         self._recorder = recorder
-        self._clock = clock
+        self._subscriptions = subscriptions
 
     def subscribe(self, owner: str, request_id: str, after: int = 0) -> Subscription:
         """Subscribe from position `after`, in code points of the answer."""
-        found = find_subscription(self._registry, self._store, self._clock, owner, request_id, after)
+        found = self._subscriptions.find(owner, request_id, after)
         if found is None:
             raise NotFound(_UNKNOWN)
         return found
@@ -55,7 +54,7 @@ class RunningGenerations:
 
     def _cancel_remote(self, remote: RemoteControl, owner: str, request_id: str) -> None:
         remote.request_cancel(owner, request_id)
-        if PolledSubscription(self._store, self._clock, self._get(owner, request_id)).poll(REMOTE_CANCEL_S):
+        if self._subscriptions.polled(self._get(owner, request_id)).poll(REMOTE_CANCEL_S):
             return
         self._recorder.give_up(owner, request_id)
 

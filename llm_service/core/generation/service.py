@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from ..access.caller import Caller
 from ..errors import (
@@ -36,6 +36,7 @@ from ..usage.pricing import NO_BILL
 from ..usage.tokens import Usage
 from .in_flight import Collaborators, GenerationResult, InFlightGeneration, Traits
 from .model import (
+    FREES_KEY,
     CachedAnswer,
     CacheMode,
     CallResult,
@@ -51,9 +52,10 @@ from .preparation import GenerationSettings, PreparedRequest, RequestPreparer
 from .preview import most_tokens
 from .registry import InFlightRegistry
 from .stopwatch import Stopwatch
-from .subscriptions import LocalSubscription, ReplaySubscription, Subscription, find_subscription
+from .subscriptions import LocalSubscription, ReplaySubscription, Subscription, Subscriptions
 from .upstream import UpstreamCall, UpstreamCaller
 
+T = TypeVar("T")
 # How often `run` checks whether the caller has left.
 CALLER_CHECK_S = 2.0
 # A request has its key a moment before its row: the pauses between looks for the row.
@@ -83,6 +85,7 @@ class GenerationService:
         idempotency: IdempotencyStore | None,
         upstream: UpstreamCaller,
         registry: InFlightRegistry,
+        subscriptions: Subscriptions,
         collaborators: Collaborators,
         settings: GenerationSettings,
         limiter: Limiter,
@@ -95,6 +98,7 @@ class GenerationService:
         self._idempotency = idempotency
         self._upstream = upstream
         self._registry = registry
+        self._subscriptions = subscriptions
         self._uses = collaborators
         self._cache = collaborators.cache
         self._clock = collaborators.clock
@@ -170,9 +174,9 @@ class GenerationService:
                 return None
             if holder.fingerprint != key.fingerprint:
                 raise IdempotencyMismatch("This Idempotency-Key was used with another body.")
-            joined = find_subscription(
-                self._registry, self._store, self._clock, owner, holder.request_id, replayed=True
-            )
+            joined = self._subscriptions.find(owner, holder.request_id, replayed=True)
+            if joined is not None and joined.generation.status in FREES_KEY:
+                continue  # it ended since, or its process is dead
             if joined is not None:
                 return joined
             self._clock.sleep(pause_s)
@@ -180,38 +184,35 @@ class GenerationService:
         raise IdempotencyConflict("A request with this Idempotency-Key is in progress.", retry_after_s=1)
 
     def _begin(self, start: _Start) -> Subscription:
-        limits = self._limiter.admit(start.prepared.caller, start.request_id)
-        subscription = self._subscribe(start)
-        subscription.limits = subscription.limits or limits
-        return subscription
+        return self._subscribe(start, self._limiter.admit(start.prepared.caller, start.request_id))
 
-    def _subscribe(self, start: _Start) -> Subscription:
-        """From the cache, from a call in progress, or from a new call."""
+    def _subscribe(self, start: _Start, limits: LimitStatuses) -> Subscription:
+        """From the cache, from a call in progress, or from a new call. `limits`: as the admission left them."""
         prepared, request_id = start.prepared, start.request_id
         shareable = prepared.request.cache_mode is CacheMode.DEFAULT
         answer = self._cache.get(prepared.cache_key) if shareable else None
         start.stopwatch.lap("cache")
-        if answer is not None and (replay := self._replay(start, answer)) is not None:
+        if answer is not None and (replay := self._replay(start, answer, limits)) is not None:
             return replay
         call = self._single_flight.join(prepared.cache_key if shareable else None, request_id, _fingerprint(prepared))
         if start.shown:
             call.mark_shown()
         if call.call_id != request_id:
-            return self._join(start, call)
+            return self._join(start, call, limits)
         try:
             if shareable and (answer := self._cache.get(prepared.cache_key, counted=False)) is not None:
                 # It was cached between the lookup and the join.
-                replay = self._replay(start, answer)
+                replay = self._replay(start, answer, limits)
                 if replay is not None:
                     # Requests that joined since get the same answer.
                     _complete_at_once(call, answer)
                     return replay
-            return self._lead(start, call)
+            return self._lead(start, call, limits)
         except Exception as error:
             call.complete(CallResult(failure=Failure.of(_for_others(error))))
             raise
 
-    def _replay(self, start: _Start, answer: CachedAnswer) -> Subscription | None:
+    def _replay(self, start: _Start, answer: CachedAnswer, limits: LimitStatuses) -> Subscription | None:
         """Serve a stored answer. It costs nothing; its token counts are those of the answer, whose cost is saved.
 
         None: the answer was deleted, which this process's cache did not know.
@@ -240,9 +241,9 @@ class GenerationService:
             self._cache.discard(generation.cache_key)
             return None
         start.stopwatch.lap("store")
-        return ReplaySubscription(GenerationResult(generation, start.stopwatch.laps_ms))
+        return ReplaySubscription(GenerationResult(generation, start.stopwatch.laps_ms, limits=limits))
 
-    def _lead(self, start: _Start, call: SharedCall) -> Subscription:
+    def _lead(self, start: _Start, call: SharedCall, limits: LimitStatuses) -> Subscription:
         prepared, model = start.prepared, start.prepared.call.model
         self._space.require()  # before anything is paid
         prepared.provider.bulkhead.acquire()
@@ -251,13 +252,13 @@ class GenerationService:
             in_flight = self._in_flight(start, running, call)
             most = partial(most_tokens, prepared.call)
             reservation = self._limiter.for_call(prepared.caller, start.request_id, model, most)
-            limits = self._store_running(running, reservation)
+            stored = self._announced(start.request_id, lambda: self._store_running(running, reservation))
+            limits = stored or limits
         except BaseException:
             prepared.provider.bulkhead.release()
             raise
         start.stopwatch.lap("store")
-        subscription = LocalSubscription(in_flight, self._clock)
-        subscription.limits = limits
+        subscription = LocalSubscription(in_flight, self._clock, limits=limits)
         may_retry = partial(self._limiter.reserve_retry, reservation)
         self._upstream.lead(in_flight, UpstreamCall(prepared.provider, prepared.call, self._deadline(), may_retry))
         return subscription
@@ -279,21 +280,32 @@ class GenerationService:
 
         return self._limiter.check(self._store.transaction(work), reservation)
 
-    def _join(self, start: _Start, call: SharedCall) -> Subscription:
+    def _join(self, start: _Start, call: SharedCall, limits: LimitStatuses) -> Subscription:
         """Share a call in progress. It costs nothing; the generation that began it pays."""
         same = call.fingerprint == _fingerprint(start.prepared)
         answer_id = call.call_id if same else start.request_id
         try:
             running = self._generation(start, status=Status.RUNNING, answer_id=answer_id)
-            in_flight = self._in_flight(start, self._store.record_started(running), call)
+            in_flight = self._announced(
+                start.request_id, lambda: self._in_flight(start, self._store.record_started(running), call)
+            )
         except BaseException:
             call.leave(start.request_id)
             raise
         self._cache.count_coalesced()
         start.stopwatch.lap("store")
-        subscription = LocalSubscription(in_flight, self._clock)
+        subscription = LocalSubscription(in_flight, self._clock, limits=limits)
         self._upstream.follow(in_flight, self._deadline())
         return subscription
+
+    def _announced(self, request_id: str, store: Callable[[], T]) -> T:
+        """Store a running row that other processes know to be this one's."""
+        self._registry.announce(request_id)
+        try:
+            return store()
+        except BaseException:
+            self._registry.withdraw(request_id)
+            raise
 
     def _in_flight(self, start: _Start, running: Generation, call: SharedCall) -> InFlightGeneration:
         request = start.prepared.request

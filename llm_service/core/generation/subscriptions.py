@@ -13,6 +13,7 @@ from ..errors import Failure, NotFound, ServiceError, UpstreamTruncated, error_o
 from ..limits.status import LimitStatuses
 from .in_flight import GenerationResult, InFlightGeneration
 from .model import Delta, Generation, Status
+from .orphans import Orphans
 from .ports import GenerationStore
 from .registry import InFlightRegistry
 
@@ -22,10 +23,11 @@ POLL_S = 1.0
 class Subscription(Protocol):
     """`generation` is its state when the subscription began; `position` the code points that `next` has returned.
 
-    `collapsed` and `replayed` are as in `GenerationResult`; so is `limits`, which the service sets.
+    `collapsed`, `replayed` and `limits` are as in `GenerationResult`.
     """
 
-    limits: LimitStatuses
+    @property
+    def limits(self) -> LimitStatuses: ...
 
     @property
     def nothing_left(self) -> bool:
@@ -63,8 +65,16 @@ class LocalSubscription:
 
     nothing_left = False
 
-    def __init__(self, in_flight: InFlightGeneration, clock: Clock, after: int = 0, *, replayed: bool = False) -> None:
-        self.limits: LimitStatuses = ()
+    def __init__(
+        self,
+        in_flight: InFlightGeneration,
+        clock: Clock,
+        after: int = 0,
+        *,
+        limits: LimitStatuses = (),
+        replayed: bool = False,
+    ) -> None:
+        self.limits = limits
         self.replayed = replayed
         self._in_flight = in_flight
         self._call = in_flight.call
@@ -142,7 +152,7 @@ class ReplaySubscription:
     """To a generation that is over."""
 
     def __init__(self, result: GenerationResult, after: int = 0) -> None:
-        self.limits: LimitStatuses = result.limits
+        self.limits = result.limits
         self._result = result
         text = result.generation.output
         self._text = text or ""
@@ -180,18 +190,30 @@ class ReplaySubscription:
 
 
 class PolledSubscription:
-    """To a generation of another process, through its row: the whole text comes at its end."""
+    """To a generation of another process, through its row: the whole text comes at its end.
 
+    If its process dies, it ends as `interrupted` at the next check.
+    """
+
+    limits: LimitStatuses = ()
     collapsed = False
     nothing_left = False
 
     def __init__(
-        self, store: GenerationStore, clock: Clock, generation: Generation, after: int = 0, *, replayed: bool = False
+        self,
+        store: GenerationStore,
+        clock: Clock,
+        orphans: Orphans,
+        generation: Generation,
+        after: int = 0,
+        *,
+        replayed: bool = False,
     ) -> None:
-        self.limits: LimitStatuses = ()
         self.replayed = replayed
         self._store = store
         self._clock = clock
+        self._orphans = orphans
+        self._watched_s = 0.0
         self._after = after
         self._over: ReplaySubscription | None = None
         self.generation = generation
@@ -218,12 +240,19 @@ class PolledSubscription:
             pause_s = min(wait_s, POLL_S)
             self._clock.sleep(pause_s)
             wait_s -= pause_s
-            row = self._store.get(self.generation.owner, self.generation.request_id)
-            if row is None:
-                raise NotFound("The generation was deleted.")
+            self._watched_s += pause_s
+            row = self._row()
+            if not is_over(row) and self._orphans.end_if_orphan(row.request_id, self._watched_s):
+                row = self._row()
             if is_over(row):
                 self._over = ReplaySubscription(GenerationResult(row, {}, replayed=self.replayed), self._after)
         return self._over is not None
+
+    def _row(self) -> Generation:
+        row = self._store.get(self.generation.owner, self.generation.request_id)
+        if row is None:
+            raise NotFound("The generation was deleted.")
+        return row
 
 
 def is_over(row: Generation) -> bool:
@@ -232,23 +261,29 @@ def is_over(row: Generation) -> bool:
     return row.status is not Status.RUNNING and not asked
 
 
-def find_subscription(
-    registry: InFlightRegistry,
-    store: GenerationStore,
-    clock: Clock,
-    owner: str,
-    request_id: str,
-    after: int = 0,
-    *,
-    replayed: bool = False,
-) -> Subscription | None:
-    """To the owner's generation, wherever it runs or ran, from position `after`; None if there is none."""
-    in_flight = registry.get(owner, request_id)
-    if in_flight is not None:
-        return LocalSubscription(in_flight, clock, after, replayed=replayed)
-    generation = store.get(owner, request_id)
-    if generation is None:
-        return None
-    if is_over(generation):
-        return ReplaySubscription(GenerationResult(generation, {}, replayed=replayed), after)
-    return PolledSubscription(store, clock, generation, after, replayed=replayed)
+class Subscriptions:
+    """Finds generations, wherever they run or ran. Holds no state."""
+
+    def __init__(self, registry: InFlightRegistry, store: GenerationStore, orphans: Orphans, clock: Clock) -> None:
+        self._registry = registry
+        self._store = store
+        self._orphans = orphans
+        self._clock = clock
+
+    def find(self, owner: str, request_id: str, after: int = 0, *, replayed: bool = False) -> Subscription | None:
+        """To the owner's generation, from position `after`; None if there is none. Raises `StorageError`."""
+        in_flight = self._registry.get(owner, request_id)
+        if in_flight is not None:
+            return LocalSubscription(in_flight, self._clock, after, replayed=replayed)
+        row = self._store.get(owner, request_id)
+        if row is not None and not is_over(row) and self._orphans.end_if_orphan(request_id):
+            row = self._store.get(owner, request_id)
+        if row is None:
+            return None
+        if is_over(row):
+            return ReplaySubscription(GenerationResult(row, {}, replayed=replayed), after)
+        return self.polled(row, after, replayed=replayed)
+
+    def polled(self, row: Generation, after: int = 0, *, replayed: bool = False) -> PolledSubscription:
+        """To a generation of another process."""
+        return PolledSubscription(self._store, self._clock, self._orphans, row, after, replayed=replayed)

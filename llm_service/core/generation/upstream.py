@@ -15,10 +15,7 @@ from .call_context import CallContext
 from .in_flight import InFlightGeneration
 from .model import AttemptStarted, CallResult, Delta, Done, ProviderCall, Retrying
 from .ports import ManagedProvider, Reporter, SharedCall, Spawn
-from .registry import OVERDUE_S, InFlightRegistry
-
-# How long the bill of a cancelled generation waits until the cancellation is stored.
-LATE_BILL_S = 10.0
+from .registry import OVERDUE_S, STORING_S, InFlightRegistry
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +50,7 @@ class UpstreamCaller:
             self._spawn(lambda: self._lead(generation, call, context))
         except Exception as error:
             self._end(generation, call, self._failed(error, generation, context, may_be_billed=False))
+            self._registry.billed(shared)
 
     def follow(self, generation: InFlightGeneration, deadline: float) -> None:
         """Wait in the background for a call that another generation leads."""
@@ -64,10 +62,15 @@ class UpstreamCaller:
             self._end_following(generation, CallResult(failure=Failure.of(error)))
 
     def _lead(self, generation: InFlightGeneration, call: UpstreamCall, context: CallContext) -> None:
-        self._end(generation, call, self._make(generation, call, context))
-        # If it was cancelled while its call continued for others, it still gets the whole bill.
-        generation.wait_finished(LATE_BILL_S)
-        generation.amend_billing()
+        try:
+            self._end(generation, call, self._make(generation, call, context))
+            # If it was cancelled while its call continued for others, it still gets the whole bill. Nothing else knows it, so
+            # it waits for as long as storing the cancellation takes.
+            while not generation.wait_finished(STORING_S):
+                continue
+            generation.amend_billing()
+        finally:
+            self._registry.billed(generation.call)
 
     def _end(self, generation: InFlightGeneration, call: UpstreamCall, result: CallResult) -> None:
         call.provider.bulkhead.release()

@@ -48,7 +48,7 @@ class TemplateTest:
 class Template:
     """One prompt file. `revision` is the first 12 hex digits of the SHA-256 of its canonical content.
 
-    `model` None = the service's default; `options` have the names of the Responses API; `outputs` None = the answer is
+    `model` None = the service's default; `options` have neutral names, as in `ProviderCall`; `outputs` None = the answer is
     plain text; `source` is the text of the file.
     """
 

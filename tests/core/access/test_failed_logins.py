@@ -15,7 +15,7 @@ from tests.support.access import MemoryFailedLogins
 from tests.support.clocks import ManualClock
 
 
-class Door:
+class Throttled:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.store = MemoryFailedLogins()
@@ -25,60 +25,60 @@ class Door:
         return [self.throttle.record_failure(address) for _ in range(times)]
 
 
-@pytest.fixture(name="door")
-def _door() -> Door:
-    return Door()
+@pytest.fixture(name="throttled")
+def _throttled() -> Throttled:
+    return Throttled()
 
 
-def test_the_sixth_waits_until_the_window_ends(door: Door) -> None:
-    assert door.wrong(MAX_FAILURES) == [None] * MAX_FAILURES
-    assert door.wrong(2) == [60.0, 60.0]
-    door.clock.ms += 20_000
-    assert door.wrong(1) == [40.0]
-    assert door.wrong(1, "10.0.0.2") == [None]
-    door.clock.ms += 40_000
-    assert door.wrong(1) == [None]
+def test_the_sixth_waits_until_the_window_ends(throttled: Throttled) -> None:
+    assert throttled.wrong(MAX_FAILURES) == [None] * MAX_FAILURES
+    assert throttled.wrong(2) == [60.0, 60.0]
+    throttled.clock.ms += 20_000
+    assert throttled.wrong(1) == [40.0]
+    assert throttled.wrong(1, "10.0.0.2") == [None]
+    throttled.clock.ms += 40_000
+    assert throttled.wrong(1) == [None]
 
 
-def test_nobody_waits_for_less_than_a_second(door: Door) -> None:
-    door.wrong(MAX_FAILURES + 1)
-    door.clock.ms += WINDOW_MS - 1
-    assert door.wrong(1) == [1.0]
+def test_nobody_waits_for_less_than_a_second(throttled: Throttled) -> None:
+    throttled.wrong(MAX_FAILURES + 1)
+    throttled.clock.ms += WINDOW_MS - 1
+    assert throttled.wrong(1) == [1.0]
 
 
-def test_a_flood_costs_no_writes(door: Door) -> None:
-    door.wrong(1000)
-    assert door.store.writes == MAX_FAILURES + 1
+def test_a_flood_costs_no_writes(throttled: Throttled) -> None:
+    throttled.wrong(1000)
+    assert throttled.store.writes == MAX_FAILURES + 1
 
 
-def test_the_count_is_shared_and_what_is_remembered_is_not(door: Door) -> None:
-    door.wrong(MAX_FAILURES + 1)
-    other = FailedLoginThrottle(door.store, door.clock)
+def test_the_count_is_shared_and_what_is_remembered_is_not(throttled: Throttled) -> None:
+    throttled.wrong(MAX_FAILURES + 1)
+    other = FailedLoginThrottle(throttled.store, throttled.clock)
     assert other.record_failure("10.0.0.1") == 60.0
 
 
-def test_addresses_of_one_ipv6_network_are_one(door: Door) -> None:
-    found = [door.wrong(1, f"2001:db8:1:2::{number}")[0] for number in range(1, 8)]
+def test_addresses_of_one_ipv6_network_are_one(throttled: Throttled) -> None:
+    found = [throttled.wrong(1, f"2001:db8:1:2::{number}")[0] for number in range(1, 8)]
     assert [wait is None for wait in found] == [True] * 5 + [False] * 2
-    assert door.wrong(1, "2001:db8:1:3::1") == [None]
+    assert throttled.wrong(1, "2001:db8:1:3::1") == [None]
 
 
-def test_what_is_remembered_does_not_grow_without_end(door: Door) -> None:
+def test_what_is_remembered_does_not_grow_without_end(throttled: Throttled) -> None:
     for number in range(MAX_BLOCKED + 1):
-        door.wrong(MAX_FAILURES + 1, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-    writes = door.store.writes
-    assert door.wrong(1, "10.0.0.0") == [60.0], "it was forgotten here, and the store has it"
-    assert door.store.writes == writes + 1
+        throttled.wrong(MAX_FAILURES + 1, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    writes = throttled.store.writes
+    assert throttled.wrong(1, "10.0.0.0") == [60.0], "it was forgotten here, and the store has it"
+    assert throttled.store.writes == writes + 1
 
 
-def test_windows_that_are_over_are_forgotten(door: Door) -> None:
-    door.wrong(1)
-    door.clock.ms += WINDOW_MS
-    door.throttle.prune()
-    assert len(door.store.windows) == 1, "it is over only now"
-    door.clock.ms += 1
-    door.throttle.prune()
-    assert door.store.windows == {}
+def test_windows_that_are_over_are_forgotten(throttled: Throttled) -> None:
+    throttled.wrong(1)
+    throttled.clock.ms += WINDOW_MS
+    throttled.throttle.prune()
+    assert len(throttled.store.windows) == 1, "it is over only now"
+    throttled.clock.ms += 1
+    throttled.throttle.prune()
+    assert throttled.store.windows == {}
 
 
 @pytest.mark.parametrize(
@@ -97,26 +97,26 @@ def test_the_name_of_an_address(address: str | None, network: str) -> None:
     assert network_of(address) == network
 
 
-def test_a_flood_at_the_same_time_costs_no_writes_either(door: Door) -> None:
+def test_a_flood_at_the_same_time_costs_no_writes_either(throttled: Throttled) -> None:
     """The count of each is still being written when the next comes."""
     waits: list[float | None] = []
 
     class Nested(MemoryFailedLogins):
         def count(self, address: str, now_ms: int, window_ms: int) -> tuple[int, int]:
             if not waits:
-                waits.append(door.throttle.record_failure(address))
+                waits.append(throttled.throttle.record_failure(address))
             return super().count(address, now_ms, window_ms)
 
-    door.store = Nested()
-    door.throttle = FailedLoginThrottle(door.store, door.clock)
-    door.wrong(1)
-    assert door.store.writes == MAX_FAILURES + 1
+    throttled.store = Nested()
+    throttled.throttle = FailedLoginThrottle(throttled.store, throttled.clock)
+    throttled.wrong(1)
+    assert throttled.store.writes == MAX_FAILURES + 1
     assert waits[0] == 60.0
-    door.clock.ms += WINDOW_MS
-    assert door.wrong(1) == [None], "nothing is left of them"
+    throttled.clock.ms += WINDOW_MS
+    assert throttled.wrong(1) == [None], "nothing is left of them"
 
 
-def test_floods_from_many_addresses_write_few_at_once(door: Door) -> None:
+def test_floods_from_many_addresses_write_few_at_once(throttled: Throttled) -> None:
     begun: list[str] = []
     refused: list[Overloaded] = []
 
@@ -127,14 +127,14 @@ def test_floods_from_many_addresses_write_few_at_once(door: Door) -> None:
             if not refused:
                 begun.append(address)
                 try:
-                    door.throttle.record_failure(f"10.0.1.{len(begun)}")
+                    throttled.throttle.record_failure(f"10.0.1.{len(begun)}")
                 except Overloaded as error:
                     refused.append(error)
             return super().count(address, now_ms, window_ms)
 
-    door.store = Nested()
-    door.throttle = FailedLoginThrottle(door.store, door.clock)
-    door.wrong(1)
-    assert door.store.writes == MAX_LOOKUPS
+    throttled.store = Nested()
+    throttled.throttle = FailedLoginThrottle(throttled.store, throttled.clock)
+    throttled.wrong(1)
+    assert throttled.store.writes == MAX_LOOKUPS
     assert refused[0].retry_after_s == 1
-    assert door.wrong(1, "10.0.2.1") == [None], "all have been written"
+    assert throttled.wrong(1, "10.0.2.1") == [None], "all have been written"

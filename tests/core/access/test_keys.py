@@ -116,6 +116,7 @@ def test_expiry() -> None:
     assert parse_expiry("30d", NOW_MS) == NOW_MS + 30 * DAY_MS
     assert parse_expiry("2027-01-31", NOW_MS) == 1_801_353_600_000
     assert parse_expiry("2027-01-31T18:00Z", NOW_MS) == parse_expiry("2027-01-31T20:00+02:00", NOW_MS)
-    for wrong in ("0d", "d", "2020-01-01", "tomorrow", "2027-13-01", "9999999d", "99999d0", "2027-01-31 18:00", ""):
+    assert parse_expiry("2027-01-31 18:00", NOW_MS) == parse_expiry("2027-01-31T18:00Z", NOW_MS)
+    for wrong in ("0d", "d", "2020-01-01", "tomorrow", "2027-13-01", "9999999d", "99999d0", "2027-01-31 18", ""):
         with pytest.raises(InvalidInput, match="expires"):
             parse_expiry(wrong, NOW_MS)

@@ -16,7 +16,7 @@ from tests.support.access import MemoryKeys, MemorySessions
 from tests.support.clocks import ManualClock
 
 
-class House:
+class SessionServices:
     def __init__(self) -> None:
         self.clock = ManualClock()
         keys = MemoryKeys()
@@ -37,97 +37,97 @@ class House:
         return session
 
 
-@pytest.fixture(name="house")
-def _house() -> House:
-    return House()
+@pytest.fixture(name="services")
+def _services() -> SessionServices:
+    return SessionServices()
 
 
-def test_a_session_is_found_by_its_reference_and_stored_as_its_hash(house: House) -> None:
-    reference = house.sessions.begin(house.key, None)
-    assert house.found(reference).key == house.key
-    assert list(house.store.rows) == [hashlib.sha256(reference.encode()).hexdigest()]
-    assert len({house.sessions.begin(house.key, None) for _ in range(100)}) == 100
+def test_a_session_is_found_by_its_reference_and_stored_as_its_hash(services: SessionServices) -> None:
+    reference = services.sessions.begin(services.key, None)
+    assert services.found(reference).key == services.key
+    assert list(services.store.rows) == [hashlib.sha256(reference.encode()).hexdigest()]
+    assert len({services.sessions.begin(services.key, None) for _ in range(100)}) == 100
 
 
-def test_it_ends_when_it_was_idle_too_long(house: House) -> None:
-    reference = house.sessions.begin(house.key, None)
-    house.clock.ms += IDLE_MS - 1
-    house.found(reference)
-    house.clock.ms += IDLE_MS - 1
-    house.found(reference)
-    house.clock.ms += IDLE_MS
-    assert house.sessions.find(reference) is None
+def test_it_ends_when_it_was_idle_too_long(services: SessionServices) -> None:
+    reference = services.sessions.begin(services.key, None)
+    services.clock.ms += IDLE_MS - 1
+    services.found(reference)
+    services.clock.ms += IDLE_MS - 1
+    services.found(reference)
+    services.clock.ms += IDLE_MS
+    assert services.sessions.find(reference) is None
 
 
-def test_it_ends_after_its_time_however_busy_it_is(house: House) -> None:
-    reference = house.sessions.begin(house.key, None)
-    end_ms = house.clock.ms + ABSOLUTE_MS
-    while house.clock.ms < end_ms:
-        house.found(reference)
-        house.clock.ms += IDLE_MS // 2
-    assert house.sessions.find(reference) is None
+def test_it_ends_after_its_time_however_busy_it_is(services: SessionServices) -> None:
+    reference = services.sessions.begin(services.key, None)
+    end_ms = services.clock.ms + ABSOLUTE_MS
+    while services.clock.ms < end_ms:
+        services.found(reference)
+        services.clock.ms += IDLE_MS // 2
+    assert services.sessions.find(reference) is None
 
 
-def test_a_use_is_written_once_a_minute(house: House) -> None:
-    reference = house.sessions.begin(house.key, None)
+def test_a_use_is_written_once_a_minute(services: SessionServices) -> None:
+    reference = services.sessions.begin(services.key, None)
     for _ in range(4):
-        house.clock.ms += SEEN_INTERVAL_MS // 2
+        services.clock.ms += SEEN_INTERVAL_MS // 2
         for _ in range(10):
-            house.found(reference)
-    assert house.store.writes == 2
+            services.found(reference)
+    assert services.store.writes == 2
 
 
-def test_a_new_session_ends_the_one_that_the_browser_had(house: House) -> None:
-    first = house.sessions.begin(house.key, None)
-    second = house.sessions.begin(house.key, first)
-    assert house.sessions.find(first) is None
-    house.found(second)
-    house.sessions.end(second)
-    assert house.sessions.find(second) is None
+def test_a_new_session_ends_the_one_that_the_browser_had(services: SessionServices) -> None:
+    first = services.sessions.begin(services.key, None)
+    second = services.sessions.begin(services.key, first)
+    assert services.sessions.find(first) is None
+    services.found(second)
+    services.sessions.end(second)
+    assert services.sessions.find(second) is None
 
 
-def test_it_opens_nothing_that_its_key_does_not_open(house: House) -> None:
-    short_key = house.make_key(expires_ms=house.clock.ms + 1000)
-    short, revoked = (house.sessions.begin(key, None) for key in (short_key, house.key))
-    house.clock.ms += 1000
-    assert house.sessions.find(short) is None
-    house.keyring.revoke(house.key.key_id)
-    assert house.sessions.find(revoked) is None
+def test_it_opens_nothing_that_its_key_does_not_open(services: SessionServices) -> None:
+    short_key = services.make_key(expires_ms=services.clock.ms + 1000)
+    short, revoked = (services.sessions.begin(key, None) for key in (short_key, services.key))
+    services.clock.ms += 1000
+    assert services.sessions.find(short) is None
+    services.keyring.revoke(services.key.key_id)
+    assert services.sessions.find(revoked) is None
 
 
 @pytest.mark.parametrize("reference", ["", "0" * 63, "0" * 65, "G" * 64, "\0" * 64, "é" * 64, "a" * 9999])
-def test_nonsense_is_not_looked_up(house: House, reference: str) -> None:
-    assert house.sessions.find(reference) is None
-    house.sessions.begin(house.key, reference)
-    assert len(house.store.rows) == 1
+def test_nonsense_is_not_looked_up(services: SessionServices, reference: str) -> None:
+    assert services.sessions.find(reference) is None
+    services.sessions.begin(services.key, reference)
+    assert len(services.store.rows) == 1
 
 
-def test_a_token_belongs_to_one_session_and_one_secret(house: House) -> None:
-    first, second = (house.sessions.begin(house.key, None) for _ in range(2))
-    token = house.found(first).token
-    assert house.found(first).has_token(token)
-    assert not house.found(second).has_token(token)
+def test_a_token_belongs_to_one_session_and_one_secret(services: SessionServices) -> None:
+    first, second = (services.sessions.begin(services.key, None) for _ in range(2))
+    token = services.found(first).token
+    assert services.found(first).has_token(token)
+    assert not services.found(second).has_token(token)
     assert [
-        wrong for wrong in ("", token[:-1], token + "0", "é", "\ud800") if house.found(first).has_token(wrong)
+        wrong for wrong in ("", token[:-1], token + "0", "é", "\ud800") if services.found(first).has_token(wrong)
     ] == []
-    elsewhere = house.with_secret(b"t" * 32).find(first)
+    elsewhere = services.with_secret(b"t" * 32).find(first)
     assert elsewhere is not None
     assert not elsewhere.has_token(token)
 
 
-def test_what_is_over_is_forgotten(house: House) -> None:
-    house.sessions.begin(house.key, None)
-    house.clock.ms += IDLE_MS
-    house.sessions.prune()
-    assert len(house.store.rows) == 1, "it was over only now"
-    house.clock.ms += 1
-    house.sessions.prune()
-    assert house.store.rows == {}
+def test_what_is_over_is_forgotten(services: SessionServices) -> None:
+    services.sessions.begin(services.key, None)
+    services.clock.ms += IDLE_MS
+    services.sessions.prune()
+    assert len(services.store.rows) == 1, "it was over only now"
+    services.clock.ms += 1
+    services.sessions.prune()
+    assert services.store.rows == {}
 
 
-def test_of_unknown_sessions_few_are_looked_up_at_once_and_known_ones_always(house: House) -> None:
-    known = house.sessions.begin(house.key, None)
-    house.found(known)
+def test_of_unknown_sessions_few_are_looked_up_at_once_and_known_ones_always(services: SessionServices) -> None:
+    known = services.sessions.begin(services.key, None)
+    services.found(known)
     outcomes: list[str] = []
 
     class Slow(MemorySessions):
@@ -143,10 +143,10 @@ def test_of_unknown_sessions_few_are_looked_up_at_once_and_known_ones_always(hou
                     assert sessions.find(known) is not None
             return super().find(session_id)
 
-    slow = Slow(house.store.keys)
-    slow.rows = house.store.rows
-    house.store = slow
-    sessions = house.with_secret(b"s" * 32)
+    slow = Slow(services.store.keys)
+    slow.rows = services.store.rows
+    services.store = slow
+    sessions = services.with_secret(b"s" * 32)
     assert sessions.find(known) is not None
     assert sessions.find("a" * 64) is None
     assert outcomes == ["looked up"] * MAX_LOOKUPS + ["refused"]

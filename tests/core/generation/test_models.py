@@ -7,9 +7,9 @@ import pytest
 from llm_service.core.access.caller import LOCAL
 from llm_service.core.errors import UnknownModel
 from llm_service.core.generation.models import AllowedModels
-from tests.support.templates import library_of
+from tests.support.templates import registry_of
 
-PLAIN = library_of().current.get("basic_chat_v1")
+PLAIN = registry_of().current.get("basic_chat_v1")
 OWN = replace(PLAIN, model="m9")
 MODELS = AllowedModels("m1", ("m1", "m2"))
 

@@ -1,59 +1,86 @@
 """What dead processes left behind, over real SQLite files and a clock that is set while generations run."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from llm_service.adapters.files.spool import FileSpool
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.adapters.sql.sqlite.presence import Presence
 from llm_service.core.clock import DAY_MS
-from llm_service.core.generation.model import Delta, Status
+from llm_service.core.errors import Interrupted
+from llm_service.core.generation.model import Delta, Generation, Status
 from llm_service.core.generation.orphans import Orphans
+from llm_service.core.generation.outcomes import OutcomeRecorder
+from llm_service.core.generation.subscriptions import Subscriptions
 from tests.support.builders import completed, generation
 from tests.support.clocks import ManualClock
-from tests.support.fakes import ScriptedProvider
+from tests.support.fakes import RecordingReporter, ScriptedProvider
 from tests.support.stores import Stores
-from tests.support.world import World
+from tests.support.world import World, heard
 
 EXPIRE_S = 130
 
 
 @dataclass
 class Watch:
-    """A process that watches the rows of others. `world`: its own generations."""
+    """A process that watches the rows of another. `world`: its own generations."""
 
     stores: Stores
+    other: Presence
     clock: ManualClock
     orphans: Orphans
     world: World
+
+    def start(self, number: int, created_ms: int = 1) -> None:
+        """The other process begins a generation."""
+        self.other.begin(f"id-{number}")
+        self.stores.start(generation(number, created_ms=created_ms))
+
+    def row(self, number: int) -> Generation:
+        row = self.stores.get("alice", f"id-{number}")
+        assert row
+        return row
 
     def statuses(self) -> list[str]:
         return [row.status.value for _, row in self.stores.newest("alice", 10)][::-1]
 
 
+def subscriptions_of(watch: Watch) -> Subscriptions:
+    return Subscriptions(watch.world.registry, watch.stores.generations, watch.orphans, watch.clock)
+
+
 @pytest.fixture(name="watch")
-def _watch(tmp_path: Path) -> Iterator[Watch]:
+def _watch(new_database: Callable[[], Database]) -> Iterator[Watch]:
     stores, world = (
-        Stores(Database(f"sqlite:///{tmp_path}/h.db")),
+        Stores(new_database()),
         World(ScriptedProvider(Delta("a"), threading.Event())),
     )
     orphans = Orphans(
-        stores.generations, stores.limits, stores.recorder, world.registry, world.clock, expire_s=EXPIRE_S
+        stores.generations,
+        stores.limits,
+        stores.recorder,
+        world.registry,
+        stores.presence,
+        world.clock,
+        expire_s=EXPIRE_S,
     )
-    yield Watch(stores, world.clock, orphans, world)
+    other = Presence(stores.database.path)
+    yield Watch(stores, other, world.clock, orphans, world)
+    other.close()
     world.registry.interrupt_all()
     stores.close()
 
 
 def test_what_was_unfinished_for_too_long_is_interrupted(watch: Watch) -> None:
-    watch.stores.start(generation(1))
+    watch.start(1)
     watch.orphans.sweep()
     watch.clock.advance(EXPIRE_S - 1)
-    watch.stores.start(generation(2))
-    watch.stores.start(generation(3))
+    watch.start(2)
+    watch.start(3)
     watch.orphans.sweep()
     watch.stores.finish(completed(generation(3)))
     assert watch.statuses() == ["running", "running", "completed"]
@@ -67,7 +94,7 @@ def test_what_was_unfinished_for_too_long_is_interrupted(watch: Watch) -> None:
 
 @pytest.mark.parametrize("days", [1, 400, -1, -400])
 def test_a_clock_that_is_set_ends_nothing(watch: Watch, days: int) -> None:
-    watch.stores.start(generation(1, created_ms=watch.clock.now_ms()))
+    watch.start(1, watch.clock.now_ms())
     watch.orphans.sweep()
     watch.clock.set_date(watch.clock.now_ms() + days * DAY_MS)
     watch.orphans.sweep()
@@ -82,14 +109,93 @@ def test_a_clock_that_is_set_ends_nothing(watch: Watch, days: int) -> None:
 def test_what_this_process_runs_is_no_orphan(watch: Watch) -> None:
     subscription = watch.world.begin()
     assert subscription.next(30) == Delta("a")
-    watch.stores.start(generation(1))  # the same id
-    watch.stores.start(generation(2))
+    watch.start(1)  # the same id
+    watch.start(2)
     for _ in range(2):
         watch.orphans.sweep()
         watch.clock.advance(EXPIRE_S)
     watch.orphans.sweep()
     assert watch.statuses() == ["running", "interrupted"]
     subscription.close()
+
+
+def test_what_a_dead_process_ran_is_ended_at_the_next_look(watch: Watch) -> None:
+    watch.start(1)
+    watch.start(2)
+    watch.stores.finish(completed(generation(2)))
+    watch.orphans.sweep()
+    assert watch.statuses() == ["running", "completed"]
+    watch.other.close()
+    watch.orphans.sweep()
+    assert watch.statuses() == ["interrupted", "completed"]
+
+
+def test_who_reads_a_generation_whose_process_dies_is_told(watch: Watch) -> None:
+    watch.start(1)
+    found = subscriptions_of(watch).find("alice", "id-1")
+    assert found
+    assert found.next(5) is None
+    watch.other.close()
+    with pytest.raises(Interrupted):
+        found.next(5)
+    assert watch.row(1).status is Status.INTERRUPTED
+    with pytest.raises(Interrupted):
+        subscriptions_of(watch).find("alice", "id-1").result(5)  # type: ignore[union-attr]
+
+
+def test_who_reads_what_a_dead_process_had_spooled_gets_it(watch: Watch, tmp_path: Path) -> None:
+    """The answer was paid for, and could not be stored before the process died."""
+    spool = FileSpool(tmp_path / "spool")
+    recorder = OutcomeRecorder(watch.stores.generations, spool, watch.clock, RecordingReporter())
+    running = watch.stores.running(watch.clock, recorder)
+    watch.start(1)
+    spool.add(completed(generation(1), output="whole"))
+    watch.other.close()
+    assert heard(running.subscribe("alice", "id-1"))[0] == "whole"
+
+
+def test_who_reads_what_a_hanging_process_runs_is_told_in_the_end(watch: Watch) -> None:
+    watch.start(1)
+    found = subscriptions_of(watch).find("alice", "id-1")
+    assert found
+    with pytest.raises(Interrupted):
+        found.result(EXPIRE_S + 1)
+
+
+def test_a_process_tells_what_it_runs_until_that_is_over(tmp_path: Path) -> None:
+    own, other = Presence(tmp_path / "h.db"), Presence(tmp_path / "h.db")
+    for request_id in ("a", "b"):
+        own.begin(request_id)
+    assert [(each.runs("a"), each.runs("b"), each.runs("c")) for each in (own, other)] == [(True, True, False)] * 2
+    own.end("a")
+    own.end("a")
+    assert [(each.runs("a"), each.runs("b")) for each in (own, other)] == [(False, True)] * 2
+    own.close()
+    assert not other.runs("b")
+    other.close()
+
+
+def test_a_process_that_closes_touches_no_file_that_others_opened_since(tmp_path: Path) -> None:
+    """Generations end in threads meanwhile, and the number of a closed file is given to the next one."""
+    faults: list[Exception] = []
+
+    def run(presence: Presence, name: str) -> None:
+        try:
+            for number in range(300):
+                presence.begin(f"{name}{number}")
+                presence.end(f"{name}{number}")
+        except Exception as error:
+            faults.append(error)
+
+    for _ in range(40):
+        presence = Presence(tmp_path / "h.db")
+        threads = [threading.Thread(target=run, args=(presence, name)) for name in "abcd"]
+        for thread in threads:
+            thread.start()
+        presence.close()
+        for thread in threads:
+            thread.join()
+    assert faults == []
 
 
 def test_who_is_alone_ends_all_at_once(watch: Watch) -> None:

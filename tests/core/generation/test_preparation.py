@@ -13,7 +13,8 @@ from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
 from llm_service.core.limits.rules import BUDGET_OUTPUT_TOKENS
 from llm_service.core.templates.registry import TemplateRegistry
-from tests.support.templates import library_of
+from tests.support.clocks import ManualClock
+from tests.support.templates import registry_of
 from tests.support.world import OneProvider
 
 ASKED = GenerateRequest("basic_chat", "Hello", {"tone": "simple"})
@@ -22,7 +23,8 @@ BUDGET = Allowance(tokens_per_day=1000)
 
 def preparer(**settings: object) -> RequestPreparer:
     models = AllowedModels("m1", ("m1", "m2"))
-    return RequestPreparer(library_of(), models, OneProvider(), GenerationSettings(**settings))  # type: ignore[arg-type]
+    bounds = GenerationSettings(**settings)  # type: ignore[arg-type]
+    return RequestPreparer(registry_of(), models, OneProvider(), bounds, ManualClock())
 
 
 def test_it_finds_renders_and_chooses() -> None:
@@ -66,11 +68,11 @@ user:
 
 def flagged(folder: Path, system: str = "Say") -> TemplateRegistry:
     (folder / "flagged_v1.prompty").write_text(FLAGGED.replace("SYSTEM", system))
-    return library_of(folder)
+    return registry_of(folder)
 
 
-def preparer_of(library: TemplateRegistry) -> RequestPreparer:
-    return RequestPreparer(library, AllowedModels("m1", ()), OneProvider(), GenerationSettings())
+def preparer_of(registry: TemplateRegistry) -> RequestPreparer:
+    return RequestPreparer(registry, AllowedModels("m1", ()), OneProvider(), GenerationSettings(), ManualClock())
 
 
 def test_a_repeated_request_is_the_same_call() -> None:
@@ -97,11 +99,11 @@ def test_equal_values_of_other_types_are_other_requests(tmp_path: Path) -> None:
 
 
 def test_a_changed_template_renders_again(tmp_path: Path) -> None:
-    library = flagged(tmp_path)
-    preparing, asked = preparer_of(library), GenerateRequest("flagged", "Hello", {"flag": True})
+    registry = flagged(tmp_path)
+    preparing, asked = preparer_of(registry), GenerateRequest("flagged", "Hello", {"flag": True})
     assert preparing.prepare(asked, LOCAL).call.system_prompt == "Say True"
     flagged(tmp_path, "Do not say")
-    library.refresh()
+    registry.refresh()
     assert preparing.prepare(asked, LOCAL).call.system_prompt == "Do not say True"
 
 

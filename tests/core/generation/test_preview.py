@@ -16,8 +16,9 @@ from llm_service.core.generation.preparation import GenerationSettings, RequestP
 from llm_service.core.generation.preview import FRAME_TOKENS, Preview, PreviewService
 from llm_service.core.usage.pricing import Price, per_million
 from llm_service.core.usage.tokens import Usage
+from tests.support.clocks import ManualClock
 from tests.support.constants import ROOT
-from tests.support.templates import library_of
+from tests.support.templates import registry_of
 from tests.support.world import OneProvider
 
 ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
@@ -38,7 +39,7 @@ def preview(asked: GenerateRequest = ASKED, *, max_output_tokens: int = 100, fol
 def previews(max_output_tokens: int = 100, folder: Path | None = None) -> tuple[PreviewService, MemoryCache]:
     limits = GenerationSettings(max_output_tokens=max_output_tokens)
     prepare = RequestPreparer(
-        library_of(folder or ROOT / "prompts"), AllowedModels("m1", ("m1", "m2")), OneProvider(), limits
+        registry_of(folder or ROOT / "prompts"), AllowedModels("m1", ("m1", "m2")), OneProvider(), limits, ManualClock()
     )
     cache = MemoryCache(ttl_s=60, max_entries=10, max_bytes=10_000_000)
     return PreviewService(prepare, cache, OnePrice()), cache

@@ -6,7 +6,7 @@ from tests.support.clocks import ManualClock
 
 def test_it_is_forgotten_after_a_minute() -> None:
     clock = ManualClock()
-    recent = Recent[str](clock.monotonic)
+    recent = Recent[str](clock)
     recent.put("key", "value", 5)
     assert recent.get("key") == "value"
     clock.advance(KEPT_S + 1)
@@ -17,13 +17,13 @@ def test_it_is_forgotten_after_a_minute() -> None:
 
 
 def test_what_is_too_long_is_not_kept() -> None:
-    recent = Recent[str]()
+    recent = Recent[str](ManualClock())
     recent.put("key", "value", MAX_CHARS_OF_ONE + 1)
     assert recent.get("key") is None
 
 
 def test_all_together_are_bounded_also_by_their_number() -> None:
-    recent = Recent[int]()
+    recent = Recent[int](ManualClock())
     for number in range(10_000):
         recent.put(number, number, 0)
     kept = [number for number in range(10_000) if recent.get(number) is not None]
@@ -31,7 +31,7 @@ def test_all_together_are_bounded_also_by_their_number() -> None:
 
 
 def test_what_is_put_again_counts_once() -> None:
-    recent = Recent[int]()
+    recent = Recent[int](ManualClock())
     for _ in range(10_000):
         recent.put("key", 1, 0)
     recent.put("other", 2, 0)

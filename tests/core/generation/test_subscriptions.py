@@ -8,8 +8,8 @@ from llm_service.core import errors
 from llm_service.core.generation.model import Delta
 from llm_service.core.generation.subscriptions import PolledSubscription
 from tests.support.builders import completed, generation
-from tests.support.clocks import ManualClock, until
-from tests.support.fakes import ListGenerations, NothingCounted, ScriptedProvider
+from tests.support.clocks import until
+from tests.support.fakes import ScriptedProvider
 from tests.support.world import DONE, World, again, heard
 
 
@@ -40,9 +40,10 @@ def test_a_retry_may_begin_anew_only_while_nobody_has_seen_the_text() -> None:
 
 
 def test_a_generation_of_another_process_is_polled_about_once_a_second() -> None:
-    clock, store = ManualClock(), ListGenerations(NothingCounted())
+    world = World(ScriptedProvider())
+    clock, store = world.clock, world.store
     store.rows["id-1"] = generation(1)
-    polled = PolledSubscription(store, clock, store.rows["id-1"], after=1)
+    polled = PolledSubscription(store, clock, world.orphans, store.rows["id-1"], after=1)
     begun = clock.monotonic()
     assert polled.result(2.5) is None
     assert clock.monotonic() - begun == pytest.approx(2.5)
@@ -52,6 +53,6 @@ def test_a_generation_of_another_process_is_polled_about_once_a_second() -> None
 
 
 def test_a_generation_of_another_process_may_be_deleted() -> None:
-    store = ListGenerations(NothingCounted())
+    world = World(ScriptedProvider())
     with pytest.raises(errors.NotFound):
-        PolledSubscription(store, ManualClock(), generation(1)).result(5)
+        PolledSubscription(world.store, world.clock, world.orphans, generation(1)).result(5)

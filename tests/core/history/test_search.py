@@ -154,6 +154,7 @@ PAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_the_work_for_a_page_is_bounded(name: str) -> None:
     search, unit = PAGES[name]

@@ -7,9 +7,9 @@ from llm_service.core.errors import UnknownTemplate
 from llm_service.core.messages import Role, text_of
 from llm_service.core.templates.model import TemplateSet
 from tests.support.constants import ROOT
-from tests.support.templates import library_of
+from tests.support.templates import registry_of
 
-SHIPPED = library_of().current
+SHIPPED = registry_of().current
 GOLDEN = ROOT / "tests" / "golden" / "prompts"
 
 

@@ -3,9 +3,9 @@
 from llm_service.core.templates.model import TemplateSet
 from llm_service.core.templates.ports import TemplateFault, TemplateFaults
 from llm_service.core.templates.registry import TemplateRegistry
-from tests.support.templates import RecordingTemplateReporter, library_of
+from tests.support.templates import RecordingTemplateReporter, registry_of
 
-SHIPPED = library_of().current
+SHIPPED = registry_of().current
 FAULT = TemplateFault("/somewhere/prompts/x_v1.prompty", 7, "is wrong")
 
 
@@ -36,27 +36,27 @@ class Source:
 
 def test_nothing_is_read_while_nothing_changes() -> None:
     source = Source(SHIPPED)
-    library = TemplateRegistry(source, RecordingTemplateReporter())
-    library.refresh()
-    assert (source.reads, library.current, library.faults) == (1, SHIPPED, ())
+    registry = TemplateRegistry(source, RecordingTemplateReporter())
+    registry.refresh()
+    assert (source.reads, registry.current, registry.faults) == (1, SHIPPED, ())
 
 
 def test_a_good_change_is_taken_over_whole() -> None:
     source, heard = Source(SHIPPED), RecordingTemplateReporter()
-    library = TemplateRegistry(source, heard)
+    registry = TemplateRegistry(source, heard)
     source.given, source.is_changed = TemplateSet({"a_v1": SHIPPED.get("summarize")}), True
-    library.refresh()
-    assert library.current is source.given
+    registry.refresh()
+    assert registry.current is source.given
     assert heard.changes == [["a_v1"]]
 
 
 def test_a_bad_change_leaves_the_last_good_set() -> None:
     source, heard = Source(SHIPPED), RecordingTemplateReporter()
-    library = TemplateRegistry(source, heard)
+    registry = TemplateRegistry(source, heard)
     source.given, source.is_changed = TemplateFaults([FAULT]), True
-    library.refresh()
-    assert (library.current, library.faults) == (SHIPPED, (FAULT,))
+    registry.refresh()
+    assert (registry.current, registry.faults) == (SHIPPED, (FAULT,))
     assert heard.refusals == [["x_v1.prompty:7: is wrong"]]
     source.given = SHIPPED
-    library.refresh()
-    assert library.faults == ()
+    registry.refresh()
+    assert registry.faults == ()

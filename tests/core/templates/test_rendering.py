@@ -15,9 +15,7 @@ def test_values_are_put_in_once_as_they_are(value: str) -> None:
 
 
 def test_what_a_section_may_do() -> None:
-    text = (
-        "{% if items %}{% for one in items %}{{ loop.index }}. {{ one | upper }}\n{% endfor %}{% else %}none{% endif %}"
-    )
+    text = "{% if items %}{% for item in items %}{{ loop.index }}. {{ item | upper }}\n{% endfor %}{% else %}none{% endif %}"
     assert Section(text).render({"items": ["a", "b"]}) == "1. A\n2. B\n"
     assert (
         Section("{{ 'yes' if flag else 'no' }} {{ name ~ '!' }} {{ n + 1 }}").render(

@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from llm_service.core.errors import StorageBusy
 
+from ...new_files import open_private
 from ..errors import DatabaseFault, DatabaseLocked, is_busy, mapped, sqlite_code
 from ..schema import REVISIONS, check_schema
 from ..usage_ledger import summed
@@ -112,12 +113,12 @@ def migrate(url: str) -> bool:
         refuse_network(path)
         if _is_current(path):
             return False
-        lock = os.open(path.parent / f".{path.name}.migrate", os.O_CREAT | os.O_RDWR, 0o600)
+        lock = open_private(path.parent / f".{path.name}.migrate", os.O_RDWR, path)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not path.exists():
                 # SQLite would make it readable for all. It gives its log and its shared memory the mode of the file.
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+                os.close(open_private(path, os.O_RDWR, path.parent))
             with _engine(path, begin="BEGIN IMMEDIATE").connect() as connection:
                 return check_schema(connection)
         finally:
@@ -178,6 +179,8 @@ def _fault(path: Path, error: Exception) -> DatabaseFault:
         remedy = f"Move it away and restore the last backup: cp BACKUP {path}"
     else:
         remedy = "Check its owner, its permissions and the free space, or restore it from a backup."
+    # It may be a file beside the database.
+    place = Path(error.filename) if isinstance(error, OSError) and error.filename else path
     return DatabaseFault(
-        f"DATABASE_URL: the SQLite file {path} cannot be used: {reason}. It was not changed. {owners(path)} {remedy}"
+        f"DATABASE_URL: the SQLite file {path} cannot be used: {reason}. It was not changed. {owners(place)} {remedy}"
     )

@@ -36,7 +36,7 @@ def refuse_network(path: Path) -> None:
     if kind in NETWORK_TYPES | _NETWORK_FUSE:
         raise DatabaseFault(
             f"DATABASE_URL: {path} is on a network file system ({kind}), where SQLite's log does not work and the "
-            "history would be damaged. Use a local disk, or PostgreSQL for several machines."
+            "history would be damaged. Use a local disk."
         )
 
 

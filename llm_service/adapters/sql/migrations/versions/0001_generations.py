@@ -56,6 +56,4 @@ def upgrade() -> None:
     op.create_index("ix_generations_answer_id", "generations", ["answer_id"])
     op.create_index("ix_generations_owner_position", "generations", ["owner", "position"])
     running = sa.text("status = 'running'")
-    op.create_index(
-        "ix_generations_running", "generations", ["created_ms"], sqlite_where=running, postgresql_where=running
-    )
+    op.create_index("ix_generations_running", "generations", ["created_ms"], sqlite_where=running)

@@ -38,6 +38,4 @@ def upgrade() -> None:
     )
     under_way = sa.text("spent_tokens IS NULL")
     op.create_index("ix_limit_holds_expires_ms", "limit_holds", ["expires_ms"])
-    op.create_index(
-        "ix_limit_holds_open", "limit_holds", ["account"], sqlite_where=under_way, postgresql_where=under_way
-    )
+    op.create_index("ix_limit_holds_open", "limit_holds", ["account"], sqlite_where=under_way)
