@@ -48,7 +48,7 @@ class EventParser:
         self._data, self._size = data, size
         if self._completed:
             self._seen = [self._seen[-1], lines]
-        else:
+        elif lines:
             self._seen.append(lines)
         self._completed = len(events)
         return events
