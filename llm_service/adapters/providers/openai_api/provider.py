@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from llm_service.core.errors import (
     DeadlineExceeded,
     UpstreamAuth,
+    UpstreamMisconfigured,
     UpstreamProxy,
     UpstreamQuota,
     UpstreamRedirect,
@@ -88,14 +89,16 @@ class ApiProvider:
                 yield from reader.read(response)
                 self._trouble = None
         except Exception as error:
-            mapped = from_exception(error)
+            mapped = from_exception(error, kind=self._wire.kind)
             if isinstance(mapped, UpstreamTimeout) and reader.started and time.monotonic() >= context.deadline:
                 mapped = DeadlineExceeded("The answer took longer than a generation may take.")
             elif began and isinstance(mapped, UpstreamUnreachable):
                 mapped = UpstreamTruncated(
                     "The connection to the model provider was lost before the answer was complete."
                 )
-            self._trouble = mapped.detail if isinstance(mapped, _LASTING) else self._trouble
+            # A model that a caller chose may be unknown; an address must not be.
+            lasts = isinstance(mapped, _LASTING) or type(mapped) is UpstreamMisconfigured
+            self._trouble = mapped.detail if lasts else self._trouble
             if mapped is error:
                 raise
             raise mapped from error
