@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from llm_service.adapters.providers.proxies import ProxyUrl
 from llm_service.core.access.caller import MAX_BUDGET_USD
+from llm_service.core.model_chain import NEXT, chain_of, fault_in
 
 T_co = TypeVar("T_co", covariant=True)
 SQLITE = "sqlite:///"
@@ -66,6 +67,23 @@ def names() -> SettingType[tuple[str, ...]]:
         return found
 
     return SettingType(parse, "names, separated by commas")
+
+
+def model_chains() -> SettingType[tuple[str, ...]]:
+    """Models, separated by commas, each with its fallbacks (`a>b`). No two begin with the same model."""
+    listed = names()
+
+    def parse(raw: str) -> tuple[str, ...]:
+        found = tuple(NEXT.join(chain_of(text)) for text in listed.parse(raw))
+        for text in found:
+            if (fault := fault_in(text)) is not None:
+                raise ValueError(f"{text[:40]!r} {fault}")
+        first = [chain_of(text)[0] for text in found]
+        if twice := next((name for name in first if first.count(name) > 1), None):
+            raise ValueError(f"has two lists that begin with {twice[:40]!r}")
+        return found
+
+    return SettingType(parse, listed.allowed)
 
 
 def choice(*allowed: str, upper: bool = False) -> SettingType[str]:

@@ -25,6 +25,7 @@ from llm_service.bootstrap.setting_types import (
     data_path,
     http_url,
     integer,
+    model_chains,
     names,
     path,
     proxy_url,
@@ -37,6 +38,7 @@ from llm_service.bootstrap.setting_types import (
     unsupported,
     us_dollars,
 )
+from llm_service.core.model_chain import NEXT, chain_of
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
 # EX_CONFIG of sysexits.h: something is wrong with the configuration.
@@ -71,8 +73,9 @@ class Settings:
         shown="OpenAI's", example="http://127.0.0.1:11434/v1")
     openai_model: str = setting(PROVIDER, "OPENAI_MODEL", text(), "gpt-4o-mini",
         "The default model.")
-    models: tuple[str, ...] = setting(PROVIDER, "APP_MODELS", names(), (),
-        "The models that a request may ask for. The list must contain the default model.",
+    models: tuple[str, ...] = setting(PROVIDER, "APP_MODELS", model_chains(), (),
+        "The models that a request may ask for. The list must contain the default model. `a>b` is a model with a "
+        "fallback: a request asks for `a`, and `b` answers if `a` fails. See [Fallbacks](fallbacks.md).",
         shown="the default model", example="gpt-4o-mini")
     provider: str = setting(PROVIDER, "APP_PROVIDER", choice("auto", "openai", "echo"), "auto",
         "`echo` repeats the prompt and calls no model. `auto` means `openai` if a key or a URL is set, else `echo` in "
@@ -209,7 +212,9 @@ class Settings:
         if values["data_dir"] and not reader.is_given("DATABASE_URL"):
             values["database_url"] = f"{SQLITE}{values['data_dir'] / DATABASE_FILE}"
         settings = cls(**values, warnings=tuple(reader.warnings))
-        if settings.models and settings.openai_model not in settings.models:
+        if NEXT in settings.openai_model:
+            reader.fault("OPENAI_MODEL", f"must be one model; APP_MODELS names its fallbacks (such as `a{NEXT}b`)")
+        elif settings.models and settings.openai_model not in [chain_of(text)[0] for text in settings.models]:
             reader.fault("APP_MODELS", f"does not contain the default model {settings.openai_model} (OPENAI_MODEL)")
         try:
             _ = settings.proxy

@@ -120,6 +120,9 @@ class ListGenerations:
         row = self.rows.get(request_id)
         return None if row is None else row.owner
 
+    def has_answer(self, answer_id: str) -> bool:
+        return answer_id not in self.deleted
+
     def request_cancel(self, owner: str, request_id: str) -> None:
         self.rows[request_id] = replace(self.rows[request_id], status=Status.CANCELLED)
 
@@ -176,9 +179,13 @@ class RecordingReporter:
     def __init__(self) -> None:
         self.bugs: list[Exception] = []
         self.early: list[Generation] = []
+        self.fallen_back: list[tuple[Generation, errors.ServiceError]] = []
 
     def ended(self, generation: Generation) -> None:
         self.early.append(generation)
+
+    def fell_back(self, generation: Generation, error: errors.ServiceError) -> None:
+        self.fallen_back.append((generation, error))
 
     def unexpected_error(self, error: Exception, request_id: str | None = None) -> None:
         self.bugs.append(error)

@@ -17,6 +17,7 @@ import structlog
 from llm_service.core.access.keys import KEY_PREFIX
 
 if TYPE_CHECKING:  # gunicorn's master needs the log, and what it imports is in memory twice
+    from llm_service.core.errors import ServiceError
     from llm_service.core.generation.model import Generation
     from llm_service.core.templates.model import TemplateSet
     from llm_service.core.templates.ports import TemplateFault
@@ -114,6 +115,18 @@ class LogReporter:
             model=generation.model,
             attempts=generation.attempts,
             ms=generation.latency_ms,
+        )
+
+    def fell_back(self, generation: "Generation", error: "ServiceError") -> None:
+        tried = generation.fallbacks[-1]
+        self._log.warning(
+            "fallback",
+            request_id=generation.request_id,
+            error=error.code,
+            cause=error.detail,
+            model=tried.model,
+            provider=tried.provider,
+            next=generation.model,
         )
 
     def templates_changed(self, templates: "TemplateSet") -> None:

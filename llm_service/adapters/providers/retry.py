@@ -145,7 +145,7 @@ class ResilientProvider:
 
     def _pause_s(self, error: ServiceError, attempt: int, began: bool, context: CallContext) -> float | None:
         """Seconds until the next attempt; None = no further attempt."""
-        if context.stopped or attempt >= error.max_attempts:
+        if context.stopped or context.fallback_left or attempt >= error.max_attempts:
             return None
         if began and (isinstance(error, UpstreamTimeout) or not context.may_restart()):
             return None

@@ -1,12 +1,13 @@
 """Converts generations to rows and back."""
 
 import json
+from dataclasses import asdict
 from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Row, RowMapping, select
 
-from llm_service.core.generation.model import Generation, GenerationSummary, Status
+from llm_service.core.generation.model import Generation, GenerationSummary, Status, tried_models
 from llm_service.core.messages import dump_messages, load_messages
 from llm_service.core.usage.tokens import Usage
 
@@ -20,6 +21,8 @@ OUTCOME = (
     "status", *_USAGE, *(f"billed_{name}" for name in _BILLED), "cost_picousd", "saved_picousd", "price_version", "error",
     "incomplete_reason", "attempts", "upstream_request_id", "latency_ms", "finished_ms",
 )  # fmt: skip
+# Another model than the one that was asked first answered: then these are known only at the end, too.
+SWITCHED = ("model", "provider", "cache_key", "fallbacks")
 _SUMMARY = (
     "request_id", "template_id", "template_revision", "model", "status", "cached", "snippet", *_USAGE,
     "cost_picousd", "saved_picousd", "latency_ms", "created_ms", "error",
@@ -72,6 +75,13 @@ def outcome_row(generation: Generation) -> dict[str, Any]:
     return outcome | {"id": generation.request_id, "of": generation.owner}
 
 
+def switched_row(generation: Generation) -> dict[str, Any]:
+    """`outcome_row`, and the columns of `SWITCHED`."""
+    fallbacks = json.dumps([asdict(model) for model in generation.fallbacks], default=str, ensure_ascii=False)
+    plain = {name: getattr(generation, name) for name in SWITCHED if name != "fallbacks"}
+    return {**outcome_row(generation), **plain, "fallbacks": fallbacks}
+
+
 def generation_of(row: Row[Any]) -> Generation:
     """From a row of `WHOLE`."""
     values = row._mapping
@@ -92,6 +102,7 @@ def generation_of(row: Row[Any]) -> Generation:
         attempts=values["attempts"],
         upstream_request_id=values["upstream_request_id"],
         finished_ms=values["finished_ms"],
+        fallbacks=tried_models(json.loads(values["fallbacks"])) if values["fallbacks"] else (),
     )
 
 

@@ -83,6 +83,7 @@ generations = Table(
     Column("created_ms", BigInteger, nullable=False, comment="Unix time, UTC"),
     Column("finished_ms", BigInteger),
     Column("document", BigInteger, comment="that of its answer: the position of the row whose end completed the texts"),
+    Column("fallbacks", Text, comment="JSON list of the models that were tried before; NULL = none"),
     sqlite_autoincrement=True,  # positions are never reused, so cursors stay valid
 )
 # Lists scan it by position; filters read its columns without touching the rows.
@@ -120,8 +121,11 @@ usage_hours = Table(
     Column("template_id", String(64), nullable=False),
     Column("template_revision", String(12), nullable=False),
     Column("model", String(200), nullable=False),
+    Column("provider", String(20), nullable=False),
     *(Column(name, BigInteger, nullable=False) for name in (*COUNTS, "cost_picousd", "saved_picousd")),
-    UniqueConstraint("owner", "hour", "template_id", "template_revision", "model", name="uq_usage_hours_key"),
+    UniqueConstraint(
+        "owner", "hour", "template_id", "template_revision", "model", "provider", name="uq_usage_hours_key"
+    ),
 )
 usage_latencies = Table(
     "usage_latencies",

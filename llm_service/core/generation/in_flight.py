@@ -21,11 +21,15 @@ from ..limits.status import LimitStatuses
 from ..templates.outputs import Outputs
 from ..usage.ports import Prices
 from ..usage.pricing import ZERO_USD, Bill
-from .billing import AttemptBilling
-from .model import CachedAnswer, CallResult, Done, Generation, Status
+from .billing import AttemptBilling, tried_model, whole_bill
+from .model import AnsweredBy, CachedAnswer, CallResult, Done, Generation, Status
 from .outcomes import Outcome, OutcomeRecorder
 from .ports import Cache, MakeId, Reporter, SharedCall
+from .preparation import PreparedCall
 from .stopwatch import Stopwatch
+
+# The time of a model that failed before another one was asked: with its number, the name of a step in `timings_ms`.
+FALLBACK_LAP = "fallback-"
 
 
 class State(Enum):
@@ -115,6 +119,8 @@ class InFlightGeneration:
         # Its text when it left its call, which may continue for others, or restart.
         self._text_kept: str | None = None
         self._left_call = False
+        # The answer of a fallback that was in the cache.
+        self._found: CachedAnswer | None = None
 
     @property
     def request_id(self) -> str:
@@ -134,6 +140,37 @@ class InFlightGeneration:
 
     def text_after(self, position: int) -> str:
         return self.call.text_after(position) if self._text_kept is None else self._text_kept[position:]
+
+    @property
+    def answered_by(self) -> AnsweredBy | None:
+        """For those who share its call; None if only one model was asked."""
+        now = self.generation
+        if not now.fallbacks:
+            return None
+        tried = tuple(model.without_bill() for model in now.fallbacks)
+        return AnsweredBy(now.model, now.provider, now.cache_key, tried)
+
+    def ask_next(self, error: ServiceError, candidate: PreparedCall, *, asked: bool) -> None:
+        """The model that its call asked failed with `error`, and `candidate` is next. `asked` False: it had no slot."""
+        was = self.generation
+        self.billing.end(may_be_billed=asked and error.may_be_billed)
+        tried = tried_model(was.model, was.provider, error.code, self.billing, asked=asked)
+        self.billing = AttemptBilling(candidate.model, self._uses.prices, joined=False, begun=False)
+        self.generation = replace(
+            was,
+            model=candidate.model,
+            provider=candidate.provider.name,
+            cache_key=candidate.cache_key,
+            fallbacks=(*was.fallbacks, tried),
+        )
+        self._stopwatch.lap(f"{FALLBACK_LAP}{len(self.generation.fallbacks)}")
+        self._uses.reporter.fell_back(self.generation, error)
+
+    def take_from_cache(self, answer: CachedAnswer) -> Done:
+        """Its call ends with a cached answer of the model that was next."""
+        self._found = answer
+        self.billing = AttemptBilling(self.generation.model, self._uses.prices, joined=True)
+        return Done(Status.COMPLETED, answer.output, answer.usage, answer.model)
 
     def finish(self, outcome: Outcome) -> Generation | None:
         """End it: store the outcome and give it to all subscribers. Returns the final generation; None: it had ended.
@@ -163,25 +200,41 @@ class InFlightGeneration:
     def result_of(self, result: CallResult) -> Outcome:
         """The outcome for this generation of the end of its call. Whatever fails here, it has one."""
         try:
-            return Outcome.of(result, self.traits.outputs, model_chosen=self.traits.model_chosen)
+            if self.collapsed and (by := result.answered_by) is not None:
+                self.generation = replace(
+                    self.generation, model=by.model, provider=by.provider, cache_key=by.cache_key, fallbacks=by.tried
+                )
+            # The caller chose the first of several models.
+            model_chosen = None if self.generation.fallbacks else self.traits.model_chosen
+            return Outcome.of(result, self.traits.outputs, model_chosen=model_chosen)
         except Exception as error:
             return Outcome(Status.FAILED, error=self._error_of(error))
 
     def offer_to_cache(self, outcome: Outcome) -> bool:
         """Cache the answer of its own call, if allowed. Returns whether it did."""
         done = outcome.done
-        if self.collapsed or not self.traits.cacheable or not outcome.is_cacheable or done is None:
+        if self.collapsed or not self.traits.cacheable or not outcome.is_cacheable or done is None or self._found:
             return False
         bill = Bill.of(done.usage, self._uses.prices.of(self.generation.model))
         return self._uses.cache.put(self.generation.cache_key, _cached_answer(self.generation, done, bill))
 
     def amend_billing(self) -> None:
         """After its call ended: store the whole bill if the outcome was stored before the call reported it."""
-        was, bill, unreported = self._stored, self.billing.bill, self.billing.unreported
-        if was is None or (not self._left_call and (was.billed, was.unreported) == (bill.usage, unreported)):
+        was, current = self._stored, self.generation
+        whole = whole_bill(current.fallbacks, self.billing)
+        stored = was and (was.billed, was.unreported, was.fallbacks)
+        if was is None or (not self._left_call and stored == (whole.bill.usage, whole.unreported, current.fallbacks)):
             return
         now = replace(
-            was, billed=bill.usage, cost_usd=bill.cost_usd, price_version=bill.price_version, unreported=unreported
+            was,
+            billed=whole.bill.usage,
+            cost_usd=whole.bill.cost_usd,
+            price_version=whole.bill.price_version,
+            unreported=whole.unreported,
+            model=current.model,
+            provider=current.provider,
+            cache_key=current.cache_key,
+            fallbacks=current.fallbacks,
         )
         self._uses.recorder.amend_billing(was, now)
 
@@ -199,7 +252,8 @@ class InFlightGeneration:
 
     def _ended(self, outcome: Outcome) -> Generation:
         """Its generation with the outcome."""
-        done, bill = outcome.done, self.billing.bill
+        done, whole = outcome.done, whole_bill(self.generation.fallbacks, self.billing)
+        bill = whole.bill
         known: dict[str, Any] = {
             "status": outcome.status,
             "error": outcome.error.code if outcome.error else None,
@@ -207,8 +261,8 @@ class InFlightGeneration:
             "usage": done.usage if done else self.generation.usage if self.collapsed else bill.usage,
             "incomplete_reason": done.incomplete_reason if done else None,
             "upstream_request_id": done.upstream_request_id if done else None,
-            "attempts": self.billing.attempts,
-            "unreported": self.billing.unreported,
+            "attempts": whole.attempts,
+            "unreported": whole.unreported,
             "billed": bill.usage,
             "cost_usd": bill.cost_usd,
             "saved_usd": ZERO_USD,
@@ -219,6 +273,8 @@ class InFlightGeneration:
         if self.collapsed and done and outcome.error is None:
             saved = Bill.of(done.usage, self._uses.prices.of(self.generation.model))
             known |= {"saved_usd": saved.cost_usd, "price_version": saved.price_version}
+        if self._found is not None and done:
+            known |= {"cached": True, "saved_usd": self._found.cost_usd, "price_version": self._found.price_version}
         return replace(self.generation, **known)
 
     def _record(self, generation: Generation, outcome: Outcome) -> GenerationResult | ServiceError:

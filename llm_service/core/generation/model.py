@@ -1,6 +1,6 @@
 """Generations as frozen values: what is requested, sent, answered and stored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -9,7 +9,8 @@ from typing import Any
 from ..errors import Failure
 from ..messages import HasMessages, Messages
 from ..templates.outputs import OutputFormat
-from ..usage.tokens import NOT_REPORTED, Usage
+from ..usage.pricing import ZERO_USD
+from ..usage.tokens import NO_TOKENS, NOT_REPORTED, Usage
 
 SNIPPET_CHARS = 160
 
@@ -106,15 +107,63 @@ class Billed:
     cost_usd: Decimal | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TriedModel:
+    """A model that failed before another one was asked: why, and what its attempts cost.
+
+    `error` is the code of the last attempt's error. `attempts` 0: its provider had no slot.
+    """
+
+    model: str
+    provider: str
+    error: str
+    attempts: int = 0
+    unreported: int = 0
+    billed: Usage = NO_TOKENS
+    cost_usd: Decimal | None = ZERO_USD
+
+    def without_bill(self) -> "TriedModel":
+        """For those who shared the call: they did not pay."""
+        return TriedModel(self.model, self.provider, self.error)
+
+
+def tried_models(values: Sequence[Mapping[str, Any]]) -> tuple[TriedModel, ...]:
+    """From the fields of each, as `asdict` and JSON leave them."""
+    return tuple(
+        TriedModel(
+            **{
+                **fields,
+                "billed": Usage(**fields["billed"]),
+                "cost_usd": None if fields["cost_usd"] is None else Decimal(fields["cost_usd"]),
+            }
+        )
+        for fields in values
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredBy:
+    """With which of several models a call ended. `tried`: those before it, without their bills."""
+
+    model: str
+    provider: str
+    cache_key: str
+    tried: tuple[TriedModel, ...]
+
+
 ProviderEvent = Delta | Retrying | AttemptStarted | Billed | Done
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """How a shared call ended: with `done` or with `failure`. Plain values, because all who share it get them."""
+    """How a shared call ended: with `done` or with `failure`. Plain values, because all who share it get them.
+
+    `answered_by` None: with the model that was asked first.
+    """
 
     done: Done | None = None
     failure: Failure | None = None
+    answered_by: AnsweredBy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +231,8 @@ class Generation(GenerationSummary, HasMessages):
     """A request and its whole answer: a row of the history and the body of a response.
 
     `answer_id` is the generation whose texts this one shares (its own id unless it was served from the cache). `model`
-    is the requested one, `cache_key` the SHA-256 of all that was sent. `structured`: the template declares JSON
+    and `provider` are those that answered, or were asked last; `fallbacks` those that were tried before them. `cache_key` is the
+    SHA-256 of all that was sent. `structured`: the template declares JSON
     outputs, and a complete answer was checked. `billed` is what the provider bills for this request, including failed
     attempts; None in it = unknown. `price_version` names the price list. `unreported`: the number of attempts that may
     be billed without having reported their tokens; None = unknown, because it is not stored.
@@ -204,6 +254,7 @@ class Generation(GenerationSummary, HasMessages):
     unreported: int | None = None
     upstream_request_id: str | None = None
     finished_ms: int | None = None
+    fallbacks: tuple[TriedModel, ...] = ()
 
     @property
     def has_texts(self) -> bool:

@@ -1,9 +1,10 @@
-"""Which model answers a request: the caller's choice, the template's, or the default."""
+"""Which models may answer a request: the caller's choice, the template's, or the default, and their fallbacks."""
 
 from dataclasses import dataclass, replace
 
 from ..access.caller import Caller
 from ..errors import UnknownModel
+from ..model_chain import chain_of
 from ..templates.model import Template
 
 
@@ -11,7 +12,8 @@ from ..templates.model import Template
 class AllowedModels:
     """`allowed` is what callers may ask for; `stand_in` answers in place of every model (the echo provider).
 
-    `only`: the models of one caller's key; None = all.
+    An entry of `allowed` may be a model with its fallbacks (`a>b`), which is asked for as `a`. `only`: the models of one
+    caller's key; None = all. A key that opens a model opens its fallbacks.
     """
 
     default: str
@@ -23,8 +25,10 @@ class AllowedModels:
         """The models that the caller's key allows."""
         return self if caller.models is None else replace(self, only=caller.models)
 
-    def choose(self, asked: str | None, template: Template) -> str:
-        """Raises `UnknownModel` for a model outside the list; a template's own model is allowed for that template.
+    def choose(self, asked: str | None, template: Template) -> tuple[str, ...]:
+        """The models that may answer, in the order in which they are asked.
+
+        Raises `UnknownModel` for a model outside the list; a template's own model is allowed for that template.
 
         The only place that refuses models, for every caller and every reason.
         """
@@ -32,7 +36,7 @@ class AllowedModels:
         allowed = self.allowed_for(template)
         if chosen not in allowed:
             raise UnknownModel(chosen, sorted(allowed))
-        return self.stand_in or chosen
+        return (self.stand_in,) if self.stand_in else self._with_fallbacks(chosen, template)
 
     def shown_for(self, template: Template) -> str:
         """The model that pages show for a request that names none."""
@@ -40,14 +44,25 @@ class AllowedModels:
 
     def default_for(self, template: Template) -> str:
         """The model of a request that names none; `stand_in` may answer in its place."""
-        return template.model or self.default
+        return chain_of(template.model)[0] if template.model else self.default
 
     def allowed_for(self, template: Template) -> frozenset[str]:
         """The models that a caller may request with this template."""
-        allowed = frozenset((*self.allowed, self.default, *([template.model] if template.model else [])))
+        allowed = frozenset((*map(_first, self.allowed), self.default, self.default_for(template)))
         return allowed if self.only is None else allowed & self.only
 
     @property
     def listed(self) -> list[str]:
         """The models that are allowed for every template."""
-        return [name for name in self.allowed if self.only is None or name in self.only]
+        return [name for name in map(_first, self.allowed) if self.only is None or name in self.only]
+
+    def _with_fallbacks(self, model: str, template: Template) -> tuple[str, ...]:
+        """A template's own list comes before the service's."""
+        own = chain_of(template.model or "")
+        if own[0] == model and len(own) > 1:
+            return own
+        return next((names for names in map(chain_of, self.allowed) if names[0] == model), (model,))
+
+
+def _first(text: str) -> str:
+    return chain_of(text)[0]

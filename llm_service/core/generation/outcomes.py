@@ -202,8 +202,8 @@ def _finish(unit: UnitOfWork, generation: Generation) -> bool:
 
 
 def settle(unit: UnitOfWork, generation: Generation) -> None:
-    """Only a generation with its own call has a reservation."""
-    if not generation.attempts:
+    """Only a generation with its own call has a reservation. With fallbacks, it may have one and no attempt."""
+    if not (generation.attempts or generation.fallbacks):
         return
     settlement = Settlement(generation.request_id, generation.billed, generation.cost_usd, generation.unreported)
     if settlement.is_nothing:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from ..clock import Waker
+from ..errors import ServiceError
 from ..limits.ports import Reservations
 from .bulkhead import Bulkhead
 from .call_context import CallContext
@@ -219,6 +220,10 @@ class Reporter(Protocol):
         """A generation ended without an answer."""
         ...
 
+    def fell_back(self, generation: Generation, error: ServiceError) -> None:
+        """A model failed with this error, and the generation's call asks the next one, which is its model now."""
+        ...
+
     def unexpected_error(self, error: Exception, request_id: str | None = None) -> None:
         """An unexpected error; call it while handling the error."""
         ...
@@ -310,6 +315,10 @@ class GenerationStore(Protocol):
 
     def owner_of(self, request_id: str) -> str | None:
         """None: there is no such generation."""
+        ...
+
+    def has_answer(self, answer_id: str) -> bool:
+        """Whether the texts of a cached answer are still stored. True if none are kept."""
         ...
 
     def unfinished_ids(self) -> Set[str]:

@@ -23,7 +23,8 @@ class Preview:
     """`estimated_input_tokens` is an estimate: only the provider counts tokens.
 
     `max_output_tokens` None = the answer has no limit. `max_cost_usd` is the maximum cost of one attempt; billed failed
-    attempts are extra. None if the price or the limit is unknown.
+    attempts are extra. None if the price or the limit is unknown. With fallbacks, it is that of the most expensive model;
+    all else is the first model's.
     """
 
     prepared: PreparedRequest
@@ -49,14 +50,16 @@ class PreviewService:
         size = _size(prepared.call)
         most_input = size + FRAME_TOKENS
         limit = prepared.call.options.get("max_output_tokens")
-        price = self._prices.of(prepared.call.model)
+        prices = [self._prices.of(candidate.model) for candidate in prepared.candidates]
+        price = prices[0]
+        costs = [price.max_cost(most_input, limit) if price and limit else None for price in prices]
         return Preview(
             prepared=prepared,
             key_parts=self._preparer.key_parts(prepared),
             would_hit=self._cache.get(prepared.cache_key, counted=False) is not None,
             estimated_input_tokens=-(-size // BYTES_PER_TOKEN),
             max_output_tokens=limit,
-            max_cost_usd=price.max_cost(most_input, limit) if price and limit else None,
+            max_cost_usd=None if None in costs else max(cost for cost in costs if cost is not None),
             price_version=price.version if price else None,
         )
 

@@ -34,6 +34,8 @@ from ..limits.rules import Reservation, ReservationResult
 from ..limits.status import LimitStatuses
 from ..usage.pricing import NO_BILL
 from ..usage.tokens import Usage
+from .bulkhead import HeldSlot
+from .candidates import UpstreamCall
 from .in_flight import Collaborators, GenerationResult, InFlightGeneration, Traits
 from .model import (
     CachedAnswer,
@@ -52,7 +54,7 @@ from .preview import most_tokens
 from .registry import InFlightRegistry
 from .stopwatch import Stopwatch
 from .subscriptions import LocalSubscription, ReplaySubscription, Subscription, find_subscription
-from .upstream import UpstreamCall, UpstreamCaller
+from .upstream import UpstreamCaller
 
 # How often `run` checks whether the caller has left.
 CALLER_CHECK_S = 2.0
@@ -193,7 +195,7 @@ class GenerationService:
         start.stopwatch.lap("cache")
         if answer is not None and (replay := self._replay(start, answer)) is not None:
             return replay
-        call = self._single_flight.join(prepared.cache_key if shareable else None, request_id, _fingerprint(prepared))
+        call = self._single_flight.join(prepared.flight_key if shareable else None, request_id, _fingerprint(prepared))
         if start.shown:
             call.mark_shown()
         if call.call_id != request_id:
@@ -243,24 +245,34 @@ class GenerationService:
         return ReplaySubscription(GenerationResult(generation, start.stopwatch.laps_ms))
 
     def _lead(self, start: _Start, call: SharedCall) -> Subscription:
-        prepared, model = start.prepared, start.prepared.call.model
+        prepared, candidates, slot = start.prepared, start.prepared.candidates, HeldSlot()
         self._space.require()  # before anything is paid
-        prepared.provider.bulkhead.acquire()
+        first = slot.take_first_free([candidate.provider.bulkhead for candidate in candidates])
         try:
             running = self._generation(start, status=Status.RUNNING, attempts=1)
             in_flight = self._in_flight(start, running, call)
             most = partial(most_tokens, prepared.call)
-            reservation = self._limiter.for_call(prepared.caller, start.request_id, model, most)
+            models = [candidate.model for candidate in candidates]
+            reservation = self._limiter.for_call(prepared.caller, start.request_id, models, most)
             limits = self._store_running(running, reservation)
         except BaseException:
-            prepared.provider.bulkhead.release()
+            slot.release()
             raise
         start.stopwatch.lap("store")
         subscription = LocalSubscription(in_flight, self._clock)
         subscription.limits = limits
         may_retry = partial(self._limiter.reserve_retry, reservation)
-        self._upstream.lead(in_flight, UpstreamCall(prepared.provider, prepared.call, self._deadline(), may_retry))
+        look_up = self._find_cached if prepared.request.cache_mode is CacheMode.DEFAULT else _find_nothing
+        self._upstream.lead(in_flight, UpstreamCall(candidates, slot, self._deadline(), first, may_retry, look_up))
         return subscription
+
+    def _find_cached(self, key: str) -> CachedAnswer | None:
+        """The stored answer of a fallback."""
+        answer = self._cache.get(key)
+        if answer is None or self._store.has_answer(answer.answer_id):
+            return answer
+        self._cache.discard(key)
+        return None
 
     def _store_running(self, running: Generation, reservation: Reservation | None) -> LimitStatuses:
         """Store the row and its reservation, or neither if the reservation is refused.
@@ -318,21 +330,21 @@ class GenerationService:
             "saved_usd": None,
             "latency_ms": None,
         }
-        prepared = start.prepared
+        prepared, first = start.prepared, start.prepared.first
         return Generation(
             request_id=start.request_id,
             owner=prepared.caller.owner,
             template_id=prepared.template.template_id,
             template_revision=prepared.template.revision,
-            model=prepared.call.model,
-            provider=prepared.provider.name,
+            model=first.model,
+            provider=first.provider.name,
             snippet=snippet_of(prepared.request.input),
             created_ms=self._clock.now_ms(),
             input=prepared.request.input,
             parameters=prepared.request.parameters,
-            messages=prepared.call.messages,
+            messages=first.call.messages,
             structured=prepared.template.outputs is not None,
-            cache_key=prepared.cache_key,
+            cache_key=first.cache_key,
             **{**outcome, **known},
         )
 
@@ -342,6 +354,10 @@ def _fingerprint(prepared: PreparedRequest) -> str:
     asked = [prepared.caller.owner, prepared.request.input, dict(prepared.request.parameters)]
     typed = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(typed.encode()).hexdigest()
+
+
+def _find_nothing(_key: str) -> None:
+    """The caller asked for a new answer."""
 
 
 def _for_others(error: Exception) -> Exception:

@@ -4,7 +4,7 @@ A generation counts when it begins, a cache hit too. A model call also needs a s
 Both are reserved in the transaction that stores the running generation, and settled in the one that stores its outcome.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -12,7 +12,7 @@ from ..access.caller import UNLIMITED, Allowance, Caller
 from ..clock import Clock
 from ..errors import StorageError, UnpricedModel
 from ..usage.ports import Prices
-from ..usage.pricing import normalize_usd
+from ..usage.pricing import Price, normalize_usd
 from .errors import BudgetExhausted, RateLimited
 from .ports import LimitStore
 from .rules import FREE, Account, Amount, Demand, Reservation, ReservationResult, accounts_of, demanded_of
@@ -52,15 +52,17 @@ class Limiter:
         reservation = self._reservation(request_id, accounts, Demand(generation=True))
         return self.check(self._store.reserve(reservation), reservation)
 
-    def for_call(self, caller: Caller, request_id: str, model: str, most_tokens: MostTokens) -> Reservation | None:
-        """What a model call must reserve; None if nothing limits it.
+    def for_call(
+        self, caller: Caller, request_id: str, models: Sequence[str], most_tokens: MostTokens
+    ) -> Reservation | None:
+        """What a call that one of these models answers must reserve; None if nothing limits it.
 
         Raises `UnpricedModel`.
         """
         accounts = accounts_of(caller, self._everyone)
         if not any(account.counts_calls for account in accounts):
             return None
-        demand = Demand(call=True, amount=self._most(accounts, model, most_tokens))
+        demand = Demand(call=True, amount=self._most(accounts, models, most_tokens))
         return self._reservation(request_id, accounts, demand)
 
     def reserve_retry(self, reservation: Reservation | None) -> bool:
@@ -96,17 +98,21 @@ class Limiter:
         now_ms = self._clock.now_ms()
         return Reservation(request_id, accounts, demand, now_ms, now_ms + self._expire_ms)
 
-    def _most(self, accounts: tuple[Account, ...], model: str, most_tokens: MostTokens) -> Amount:
-        """The maximum cost of one attempt."""
+    def _most(self, accounts: tuple[Account, ...], models: Sequence[str], most_tokens: MostTokens) -> Amount:
+        """The maximum cost of one attempt, at the most expensive of the models."""
         if not any(account.has_budget for account in accounts):
             return Amount()
         input_tokens, output_tokens = most_tokens()
         if all(account.allowance.usd_per_day is None for account in accounts):
             return Amount(input_tokens + output_tokens)
+        costs = [self._price_of(model).max_cost(input_tokens, output_tokens) for model in models]
+        return Amount(input_tokens + output_tokens, max(costs))
+
+    def _price_of(self, model: str) -> Price:
         price = self._prices.of(model)
         if price is None:
             raise UnpricedModel(model)
-        return Amount(input_tokens + output_tokens, price.max_cost(input_tokens, output_tokens))
+        return price
 
     def _wait_s(self, limit: LimitStatus, demand: Demand) -> float | None:
         """Seconds until a retry may succeed; None if it cannot."""

@@ -85,6 +85,7 @@ class ApiProvider:
         try:
             with closing(self._post(call, quirks, context)) as response:
                 began = True
+                context.waits_until_deadline(response.limit)
                 yield from reader.read(response)
                 self._trouble = None
         except Exception as error:
