@@ -99,7 +99,7 @@ def test_lines_by_everything(stores: Stores) -> None:
         paid(1),
         paid(2, created_ms=MORNING + DAY_MS - 1, model="other"),
         paid(3, created_ms=MORNING + DAY_MS, template_revision="ba9876543210"),
-        paid(4, created_ms=MORNING + HOUR_MS, template_id="summarize_v1"),
+        paid(4, created_ms=MORNING + HOUR_MS, template_id="summarize_v1", provider="local"),
         paid(5, owner="bob"),
     )
     lines = {group: keys(stores.usage.lines("alice", group, None, None)) for group in GroupBy}
@@ -114,6 +114,7 @@ def test_lines_by_everything(stores: Stores) -> None:
             ("summarize_v1", "0123456789ab"): 1,
         },
         GroupBy.MODEL: {("gpt-4o-mini",): 3, ("other",): 1},
+        GroupBy.PROVIDER: {("openai",): 3, ("local",): 1},
         GroupBy.OWNER: {("alice",): 4},
     }
     assert keys(stores.usage.lines(None, GroupBy.OWNER, None, None)) == {("alice",): 4, ("bob",): 1}

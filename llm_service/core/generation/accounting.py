@@ -12,6 +12,7 @@ from ..usage.sums import UsageSums, bucket_of
 from ..usage.tokens import NO_TOKENS, Usage
 from .model import Generation, Status, TriedModel
 
+NOTHING = UsageSums()
 Part = tuple[str, str, UsageSums]
 """A model, its provider, and what is added to their sums."""
 
@@ -21,7 +22,8 @@ def parts_of(generation: Generation) -> Sequence[Part]:
     tried = generation.fallbacks
     if not tried:
         return ((generation.model, generation.provider, sums_of(generation)),)
-    parts = [(model.model, model.provider, _bill_of(model)) for model in tried if model.attempts]
+    bills = [(model.model, model.provider, _bill_of(model)) for model in tried]
+    parts = [part for part in bills if part[2] != NOTHING]
     return _unknown_once([*parts, (generation.model, generation.provider, _without(generation, tried))])
 
 

@@ -7,6 +7,7 @@ import pytest
 from llm_service.core.access.caller import LOCAL
 from llm_service.core.errors import UnknownModel
 from llm_service.core.generation.models import AllowedModels
+from llm_service.core.model_chain import fault_in
 from tests.support.templates import library_of
 
 PLAIN = library_of().current.get("basic_chat_v1")
@@ -19,7 +20,7 @@ MODELS = AllowedModels("m1", ("m1", "m2"))
     [(None, PLAIN, "m1"), ("m2", PLAIN, "m2"), (None, OWN, "m9"), ("m9", OWN, "m9"), ("m2", OWN, "m2")],
 )
 def test_the_choice(asked: str | None, template: object, chosen: str) -> None:
-    assert MODELS.choose(asked, template) == chosen  # type: ignore[arg-type]
+    assert MODELS.choose(asked, template) == (chosen,)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("asked", ["m9", "M1", "m1 ", "x" * 500])
@@ -30,7 +31,7 @@ def test_what_is_not_allowed_is_refused_with_what_is(asked: str) -> None:
 
 
 def test_the_default_is_allowed_also_where_no_list_names_it() -> None:
-    assert AllowedModels("m1", ()).choose("m1", PLAIN) == "m1"
+    assert AllowedModels("m1", ()).choose("m1", PLAIN) == ("m1",)
     assert AllowedModels("m1", ()).allowed_for(OWN) == {"m1", "m9"}
 
 
@@ -38,7 +39,7 @@ def test_a_key_opens_only_its_models() -> None:
     narrow = MODELS.of(replace(LOCAL, models=frozenset({"m2", "m7"})))
     assert MODELS.of(LOCAL) is MODELS
     assert (narrow.listed, MODELS.listed) == (["m2"], ["m1", "m2"])
-    assert narrow.choose("m2", PLAIN) == "m2"
+    assert narrow.choose("m2", PLAIN) == ("m2",)
     with pytest.raises(UnknownModel, match="must be one of: m2"):
         narrow.choose(None, PLAIN)
     with pytest.raises(UnknownModel):
@@ -49,7 +50,62 @@ def test_a_key_opens_only_its_models() -> None:
 
 def test_a_stand_in_answers_for_every_model_that_may_be_asked_for() -> None:
     echo = replace(MODELS, stand_in="echo")
-    assert (echo.choose(None, PLAIN), echo.choose("m2", OWN)) == ("echo", "echo")
+    assert (echo.choose(None, PLAIN), echo.choose("m2", OWN)) == (("echo",), ("echo",))
     assert (echo.shown_for(PLAIN), MODELS.shown_for(PLAIN), MODELS.shown_for(OWN)) == ("echo", "m1", "m9")
     with pytest.raises(UnknownModel):
         echo.choose("m8", PLAIN)
+
+
+LISTS = AllowedModels("m1", ("m1>m2>m3", "m4"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "of_template", "chosen"),
+    [
+        (None, None, ("m1", "m2", "m3")),
+        ("m1", None, ("m1", "m2", "m3")),
+        ("m4", None, ("m4",)),
+        (None, "m1", ("m1", "m2", "m3")),
+        (None, "m1>m9", ("m1", "m9")),
+        ("m1", "m1 > m9", ("m1", "m9")),
+        (None, "m8>m1", ("m8", "m1")),
+        ("m8", "m8>m1", ("m8", "m1")),
+        ("m1", "m8>m1", ("m1", "m2", "m3")),
+        (None, "m4", ("m4",)),
+    ],
+)
+def test_a_list_is_asked_for_as_its_first_model(
+    asked: str | None, of_template: str | None, chosen: tuple[str, ...]
+) -> None:
+    """A template's own list comes first; the fallbacks of other lists follow only where their first model is asked for."""
+    assert LISTS.choose(asked, replace(PLAIN, model=of_template)) == chosen
+
+
+def test_a_fallback_alone_may_not_be_asked_for() -> None:
+    assert (LISTS.listed, LISTS.shown_for(replace(PLAIN, model="m8>m9"))) == (["m1", "m4"], "m8")
+    for asked in ("m2", "m1>m2>m3", "m9"):
+        with pytest.raises(UnknownModel, match="must be one of: m1, m4, m8"):
+            LISTS.choose(asked, replace(PLAIN, model="m8>m9"))
+
+
+def test_a_key_that_opens_a_model_opens_its_fallbacks() -> None:
+    narrow = LISTS.of(replace(LOCAL, models=frozenset({"m1"})))
+    assert (narrow.choose("m1", PLAIN), narrow.listed) == (("m1", "m2", "m3"), ["m1"])
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a", None),
+        ("a>b>c", None),
+        (" a > b ", None),
+        ("a>", "has no name before or after a >"),
+        (">a", "has no name before or after a >"),
+        ("a>>b", "has no name before or after a >"),
+        ("", "has no name before or after a >"),
+        ("a>b>a", "names a model twice"),
+        (">".join("abcdefghi"), "names more than 8 models"),
+    ],
+)
+def test_what_is_wrong_with_a_list(text: str, fault: str | None) -> None:
+    assert fault_in(text) == fault

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from llm_service.adapters.providers.echo import EchoProvider
+from llm_service.adapters.providers.retry import ResilientProvider
 from llm_service.core.access.caller import LOCAL, Allowance
 from llm_service.core.errors import InvalidInput, UnknownModel, UnknownTemplate
 from llm_service.core.generation.cache_key import cache_key
 from llm_service.core.generation.model import CacheMode, GenerateRequest
 from llm_service.core.generation.models import AllowedModels
+from llm_service.core.generation.ports import Candidate
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
 from llm_service.core.limits.rules import BUDGET_OUTPUT_TOKENS
 from llm_service.core.templates.registry import TemplateRegistry
@@ -151,3 +154,39 @@ def test_what_is_wrong_is_said_before_anything_is_paid(asked: GenerateRequest, e
 def test_a_key_s_models_bound_the_choice() -> None:
     with pytest.raises(UnknownModel, match="m2"):
         preparer().prepare(ASKED, replace(LOCAL, models=frozenset({"m2"})))
+
+
+class Several(OneProvider):
+    """Two providers that know a model by names of their own; the second one can be replaced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second = ResilientProvider(EchoProvider(), slots=1)
+
+    def resolve(self, model: str) -> Candidate:
+        found = super().resolve(model)
+        provider = self.second if model == "m2" else found.provider
+        return replace(found, provider=provider, sent_as=f"sent {model}")
+
+
+def test_each_model_that_may_answer_has_its_call_and_its_key() -> None:
+    providers = Several()
+    preparing = RequestPreparer(
+        library_of(), AllowedModels("m1", ("m1>m2", "m3")), providers, GenerationSettings(max_output_tokens=7)
+    )
+    prepared = preparing.prepare(ASKED, LOCAL)
+    first, second = prepared.candidates
+    assert (first.model, first.call.model, second.model, second.call.model) == ("m1", "sent m1", "m2", "sent m2")
+    assert (second.provider, second.call.options) == (providers.second, {"max_output_tokens": 7})
+    assert second.cache_key == cache_key(second.call, provider="echo:1", scope="local") != first.cache_key
+    assert prepared.flight_key == f"{first.cache_key}>{second.cache_key}"
+    alone = preparing.prepare(replace(ASKED, model="m3"), LOCAL)
+    assert alone.flight_key == alone.cache_key == alone.first.cache_key
+
+
+def test_a_provider_that_was_replaced_is_not_remembered() -> None:
+    providers = Several()
+    preparing = RequestPreparer(library_of(), AllowedModels("m1", ("m1>m2",)), providers, GenerationSettings())
+    assert preparing.prepare(ASKED, LOCAL).candidates is preparing.prepare(ASKED, LOCAL).candidates
+    providers.second = ResilientProvider(EchoProvider(), slots=1)
+    assert preparing.prepare(ASKED, LOCAL).candidates[1].provider is providers.second
