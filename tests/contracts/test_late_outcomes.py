@@ -1,5 +1,6 @@
 """Outcomes that were spooled while the database was away: whatever becomes of their rows, each is counted once."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -14,12 +15,13 @@ from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance
 from llm_service.core.clock import DAY_MS
 from llm_service.core.errors import NotFound, StorageBusy
-from llm_service.core.generation.model import Generation, Status
+from llm_service.core.generation.model import Generation, Status, TriedModel
 from llm_service.core.generation.outcomes import OutcomeRecorder
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
 from llm_service.core.limits.rules import Account, Amount, Demand, Reservation
 from llm_service.core.usage.sums import GroupBy, UsageSums, total_of
+from llm_service.core.usage.tokens import Usage
 from tests.support.builders import USAGE, generation, paid
 from tests.support.clocks import NOW_MS, ManualClock
 from tests.support.fakes import RecordingReporter
@@ -157,3 +159,30 @@ def test_without_a_history_a_process_that_starts_later_counts_it(tmp_path: Path)
         later.recorder.replay()
         assert (later.sums(), later.limit()) == (ONCE, (30, 0))
     later.stores.close()
+
+
+def test_a_spooled_outcome_keeps_the_models_that_were_tried(service: Service) -> None:
+    tried = (
+        TriedModel("a", "azure", "upstream-auth", attempts=1),
+        TriedModel("b", "local", "upstream-error", 1, 1, Usage(3), None),
+        TriedModel("c", "local", "upstream-error", 1, 0, Usage(3, 1), Decimal("0.000000000001")),
+    )
+    spooled = service.spool_one(model="d", provider="far", attempts=4, fallbacks=tried)
+    service.recorder.replay()
+    row = service.stores.get("alice", "id-1")
+    assert row is not None
+    assert (row.fallbacks, row.model, row.provider) == (tried, "d", "far")
+    assert service.stores.usage.lines("alice", GroupBy.PROVIDER, None, None)
+    assert spooled.fallbacks == tried
+
+
+def test_a_line_from_before_there_were_fallbacks_is_stored(service: Service) -> None:
+    service.spool_one()
+    path = service.folder / "s.spool"
+    values = json.loads(path.read_text())
+    assert values.pop("fallbacks") == []
+    path.write_text(json.dumps(values) + "\n")
+    service.recorder.replay()
+    row = service.stores.get("alice", "id-1")
+    assert row is not None
+    assert (row.fallbacks, service.reporter.bugs) == ((), [])
