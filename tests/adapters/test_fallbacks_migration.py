@@ -47,7 +47,9 @@ def old_database(url: str) -> None:
         for number in range(len(KEYS)):
             connection.execute(insert(hours), old_row(number, MORNING // HOUR_MS))
             for bucket in (0, 3, 40):
-                connection.execute(insert(latencies), {"usage_id": 70 + number, "bucket": bucket, "answers": bucket + 1})
+                connection.execute(
+                    insert(latencies), {"usage_id": 70 + number, "bucket": bucket, "answers": bucket + 1}
+                )
         connection.commit()
 
 
