@@ -44,7 +44,7 @@ DEADLINE_S = 12.0
 class TwoServers:
     """A service whose models are at the first server, except the fallback `then`. The servers know them by these names."""
 
-    def __init__(self, first: Upstream, second: Upstream, model: str, then: str = "second", **more: object) -> None:
+    def __init__(self, first: Upstream, second: Upstream, model: str, then: str = "second", *, slots: int = 10) -> None:
         self.servers = (first, second)
         self.providers = [self._provider(server, name) for server, name in ((first, "one"), (second, "two"))]
         self.model = model
@@ -54,7 +54,7 @@ class TwoServers:
             models=(f"{model}>{then}",),
             others={then: two},  # type: ignore[dict-item]
             deadline_s=DEADLINE_S,
-            **more,  # type: ignore[arg-type]
+            slots=slots,
         )
 
     def _provider(self, server: Upstream, name: str) -> ResilientProvider:
@@ -84,8 +84,8 @@ def _make_two() -> Iterator[MakeTwo]:
     made: list[TwoServers] = []
     with Upstream() as first, Upstream() as second:
 
-        def make(*models: str, **more: object) -> TwoServers:
-            made.append(TwoServers(first, second, *models, **more))
+        def make(model: str, then: str = "second", *, slots: int = 10) -> TwoServers:
+            made.append(TwoServers(first, second, model, then, slots=slots))
             return made[-1]
 
         yield make

@@ -1,6 +1,5 @@
 """Sums of a version without providers: each keeps its value, and gets the provider that its model had."""
 
-from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ def old_database(url: str) -> None:
         connection.commit()
 
 
-def rows(connection: Connection) -> tuple[list[Mapping[str, Any]], list[tuple[int, ...]]]:
+def rows(connection: Connection) -> tuple[list[dict[str, Any]], list[tuple[int, ...]]]:
     hours, latencies = tables(connection)
     sums = [dict(row._mapping) for row in connection.execute(select(hours).order_by(hours.c.usage_id))]
     buckets = connection.execute(select(latencies).order_by(latencies.c.usage_id, latencies.c.bucket))

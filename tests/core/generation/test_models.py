@@ -7,7 +7,6 @@ import pytest
 from llm_service.core.access.caller import LOCAL
 from llm_service.core.errors import UnknownModel
 from llm_service.core.generation.models import AllowedModels
-from llm_service.core.model_chain import fault_in
 from tests.support.templates import library_of
 
 PLAIN = library_of().current.get("basic_chat_v1")
@@ -91,21 +90,3 @@ def test_a_fallback_alone_may_not_be_asked_for() -> None:
 def test_a_key_that_opens_a_model_opens_its_fallbacks() -> None:
     narrow = LISTS.of(replace(LOCAL, models=frozenset({"m1"})))
     assert (narrow.choose("m1", PLAIN), narrow.listed) == (("m1", "m2", "m3"), ["m1"])
-
-
-@pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        ("a", None),
-        ("a>b>c", None),
-        (" a > b ", None),
-        ("a>", "has no name before or after a >"),
-        (">a", "has no name before or after a >"),
-        ("a>>b", "has no name before or after a >"),
-        ("", "has no name before or after a >"),
-        ("a>b>a", "names a model twice"),
-        (">".join("abcdefghi"), "names more than 8 models"),
-    ],
-)
-def test_what_is_wrong_with_a_list(text: str, fault: str | None) -> None:
-    assert fault_in(text) == fault

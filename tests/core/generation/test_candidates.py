@@ -41,8 +41,8 @@ class Named(ScriptedProvider):
 
     def __init__(self, name: str, *events: ProviderEvent | Exception | threading.Event) -> None:
         super().__init__(*events)
-        self.name = name  # type: ignore[misc]
-        self.identity = f"{name}:1"  # type: ignore[misc]
+        self.name = name
+        self.identity = f"{name}:1"
         self.seen: list[tuple[float, bool]] = []
 
     def stream(self, call: ProviderCall, context: CallContext) -> Generator[ProviderEvent, None, None]:
