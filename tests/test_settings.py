@@ -43,6 +43,11 @@ def test_defaults() -> None:
         ("APP_ENV", "production", "one of: dev, prod"),
         ("APP_LOG_LEVEL", "loud", "one of"),
         ("APP_MODELS", "a,b", "default model"),
+        ("APP_MODELS", "a>gpt-4o-mini", "default model"),
+        ("APP_MODELS", "gpt-4o-mini>", "no name before or after"),
+        ("APP_MODELS", "gpt-4o-mini, a>b>a", "names a model twice"),
+        ("APP_MODELS", "gpt-4o-mini>a, gpt-4o-mini", "two lists that begin with 'gpt-4o-mini'"),
+        ("OPENAI_MODEL", "a>b", "APP_MODELS names its fallbacks"),
         ("APP_NAME", "x" * 101, "at most 100"),
         ("APP_NAME", "a\x1b[2J", "printable"),
         ("OPENAI_API_KEY", "schl\u00fcssel", "ASCII"),
@@ -237,3 +242,8 @@ def test_the_example_file_holds_the_defaults(tmp_path: Path, request: pytest.Fix
     loaded = Settings.load({}, dotenv)
     assert (loaded.allowed_models, loaded.trusted_hosts) == (Settings().allowed_models, Settings().trusted_hosts)
     assert loaded.refusals() == []
+
+
+def test_lists_of_models_are_read_without_their_blanks() -> None:
+    settings = Settings.from_env({"OPENAI_MODEL": "a", "APP_MODELS": " a > local/b:7b , c "})
+    assert settings.allowed_models == ("a>local/b:7b", "c")

@@ -23,7 +23,7 @@ def test_to_the_letter(client: FlaskClient) -> None:
     seen = response.get_json()
     assert response.status_code == 200
     assert seen.keys() == {
-        "template_id", "revision", "model", "system_prompt", "user_prompt", "cache_key", "cache_key_parts", "would_hit",
+        "template_id", "revision", "model", "fallbacks", "system_prompt", "user_prompt", "cache_key", "cache_key_parts", "would_hit",
         "estimated_input_tokens", "max_output_tokens", "max_cost_usd", "price_version",
     }  # fmt: skip
     assert (seen["template_id"], seen["user_prompt"], seen["would_hit"]) == ("basic_chat_v1", "Hello", False)
