@@ -9,7 +9,7 @@ import msgspec
 from llm_service.core.errors import UpstreamInvalidResponse
 
 
-class Message(msgspec.Struct):
+class Message(msgspec.Struct, gc=False):
     """A delta, or a whole message.
 
     `content`: text, or parts of it. `reasoning_content`, `reasoning`: thoughts, as DeepSeek and as OpenRouter call them.
@@ -19,11 +19,9 @@ class Message(msgspec.Struct):
     refusal: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
-    tool_calls: Any = None
-    function_call: Any = None
 
 
-class Choice(msgspec.Struct):
+class Choice(msgspec.Struct, gc=False):
     """One of the answers; only the first is asked for."""
 
     index: Any = 0
@@ -33,7 +31,7 @@ class Choice(msgspec.Struct):
     error: Any = None
 
 
-class Chunk(msgspec.Struct):
+class Chunk(msgspec.Struct, gc=False):
     """A chunk of a stream, or a whole completion. Below `usage` is what only errors and other APIs have."""
 
     choices: list[Choice] | None = None

@@ -1,18 +1,19 @@
 """Writes calls for chat completions, and reads their chunks."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from llm_service.core.errors import ServiceError, UpstreamInvalidResponse, UpstreamTruncated
+from llm_service.core.errors import ServiceError, UpstreamError, UpstreamInvalidResponse, UpstreamTruncated
 from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
 
-from ..openai_api.body import DRAIN_S, drain, event_data, json_body, media_type, not_an_api
+from ..openai_api.body import drain, event_data, json_body, media_type
+from ..openai_api.foreign import CHAT_KIND, no_answer_of_ours, not_an_api
 from ..openai_api.quirks import Quirks
 from ..openai_api.schema_prompt import system_text
 from ..openai_api.strict_schema import strict_schema
 from .answer import ChatAnswer
 from .chunks import Chunk, chunk_of, decoded
-from .endings import foreign, raise_told
+from .endings import raise_told
 
 if TYPE_CHECKING:
     from ..transport import Response
@@ -27,8 +28,9 @@ AFTER_TEXT_S = 5.0
 class ChatWire:
     """Satisfies `Wire`."""
 
-    kind = "chat"
+    kind = CHAT_KIND
     path = "/chat/completions"
+    key_header = ""
 
     def body(self, call: ProviderCall, quirks: Quirks, *, own_address: bool) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -69,6 +71,7 @@ class ChatReader:
         self._answer = ChatAnswer(quirks)
         # The body has a mark of its end, or is no stream.
         self._ended = False
+        self._received_any = False
 
     @property
     def started(self) -> bool:
@@ -78,28 +81,27 @@ class ChatReader:
         answer = self._answer
         try:
             for chunks in self._chunks(response):
-                for chunk in chunks:
-                    answer.take(chunk)
-                if answer.has_new_text or answer.finished:
+                answer.take(chunks)
+                if answer.has_new_text:
                     # What arrived together is passed on together.
-                    response.limit.idle_s = self._idle_s
+                    response.limit.idle_s = self._idle_timeout_s
                     yield from answer.new_text()
+                if answer.is_whole:
+                    response.limit.idle_s = min(self._idle_timeout_s, AFTER_TEXT_S)
         except Exception as error:
             yield from answer.new_text()  # keep the text that arrived before the error
-            if not answer.finished or _tells_a_failure(error):
+            if not answer.is_whole or _tells_a_failure(error):
                 yield from self._billed()
                 raise
         if not answer.finished and not self._ended:
             yield from self._billed()
-            raise UpstreamTruncated("The model provider's answer ended before it was complete.")
+            raise self._unfinished()
         yield from answer.finish(self._call, response.header(b"x-request-id"))
 
-    @property
-    def _idle_s(self) -> float:
-        """How long the server may be silent now."""
-        if not self._answer.finished:
-            return self._idle_timeout_s
-        return min(self._idle_timeout_s, AFTER_TEXT_S if self._answer.usage is None else DRAIN_S)
+    def _unfinished(self) -> UpstreamError:
+        if self._received_any and not self._answer.recognized:
+            return no_answer_of_ours(CHAT_KIND)
+        return UpstreamTruncated("The model provider's answer ended before it was complete.")
 
     def _billed(self) -> Iterator[Billed]:
         if (usage := self._answer.usage) is not None:
@@ -113,9 +115,10 @@ class ChatReader:
             self._ended = True
             return
         if media != "text/event-stream":
-            raise not_an_api(media, "chat completions API")
+            raise not_an_api(media, CHAT_KIND)
         received = event_data(response)
         for data in received:
+            self._received_any = True
             if _END in data:
                 yield decoded(data[: data.index(_END)])
                 self._ended = True
@@ -129,7 +132,7 @@ def _completion(whole: Any) -> Chunk:
     chunk = chunk_of(whole)
     raise_told(chunk)
     if not chunk.choices:
-        raise UpstreamInvalidResponse("The model provider sent JSON that is not a chat completion.")
+        raise no_answer_of_ours(CHAT_KIND, "JSON")
     return chunk
 
 

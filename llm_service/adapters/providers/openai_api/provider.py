@@ -122,6 +122,7 @@ class ApiProvider:
                     base_url=self._base_url,
                     proxy=self._proxy,
                     resolve=self._resolve,
+                    key_header=self._wire.key_header,
                 )
             return self._client
 
