@@ -105,6 +105,9 @@ def test_what_is_sent_to_any_server() -> None:
 def test_openai_itself_stores_nothing_and_has_another_name_for_the_bound() -> None:
     body = ChatWire().body(call(max_output_tokens=16), NO_QUIRKS, own_address=True)
     assert (body["max_completion_tokens"], body["store"], "max_tokens" in body) == (16, False, False)
+    quirks = Quirks(max_completion_tokens=True)
+    body = ChatWire().body(call(max_output_tokens=16), quirks, own_address=False)
+    assert (body["max_completion_tokens"], "store" in body, "max_tokens" in body) == (16, False, False)
 
 
 def test_a_template_without_a_system_prompt_sends_no_system_message() -> None:

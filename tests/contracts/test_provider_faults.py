@@ -17,15 +17,15 @@ from tests.support.clocks import until
 from tests.support.constants import KEY_CANARY
 from tests.support.upstream import FAULT_MODELS, Upstream
 from tests.support.upstream_faults import ANSWERS, BRING_TEXT, FAILURES, patience_with
-from tests.support.wires import WIRES
+from tests.support.wires import FORMATS
 
 
-@pytest.fixture(name="provider", params=WIRES)
+@pytest.fixture(name="provider", params=FORMATS)
 def _provider(request: pytest.FixtureRequest, upstream: Upstream) -> Iterator[ApiProvider]:
     """With the patience that the test's model needs, where it has one."""
     model = request.node.callspec.params.get("model", "normal")
     idle_s = patience_with(model).idle_s
-    wire = WIRES[request.param]()
+    wire = FORMATS[request.param]()
     provider = ApiProvider(wire, api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=idle_s)
     yield provider
     provider.close()
@@ -116,10 +116,10 @@ def test_connections_are_used_again(provider: ApiProvider, upstream: Upstream) -
     assert upstream.connections == before
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", FORMATS)
 def test_closing_early_closes_the_upstream_call(wire: str) -> None:
     with Upstream() as upstream:
-        provider = ApiProvider(WIRES[wire](), api_key=None, base_url=upstream.base_url, idle_timeout_s=60)
+        provider = ApiProvider(FORMATS[wire](), api_key=None, base_url=upstream.base_url, idle_timeout_s=60)
         call = ProviderCall("tokens-1000-100", messages_of("Be brief.", "Hello"), {})
         events = provider.stream(call, CallContext(time.monotonic() + 30, SystemClock()))
         assert isinstance(next(events), Delta)

@@ -134,4 +134,5 @@ def _usage(response: dict[str, Any]) -> Any:
 DIALECTS: dict[str, type[ResponsesDialect] | type[ChatDialect]] = {
     "/v1/responses": ResponsesDialect,
     "/v1/chat/completions": ChatDialect,
+    "/openai/v1/responses": ResponsesDialect,  # Azure
 }

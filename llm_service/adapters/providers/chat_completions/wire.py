@@ -18,6 +18,8 @@ from .endings import raise_told
 if TYPE_CHECKING:
     from ..transport import Response
 
+# The API's names of the options.
+_OPTIONS = {"temperature": "temperature", "top_p": "top_p"}
 # OpenAI's own name of the bound; its reasoning models refuse the older one, which all other servers know.
 _MAX_TOKENS, _OWN_MAX_TOKENS = "max_tokens", "max_completion_tokens"
 _END = b"[DONE]"
@@ -48,8 +50,9 @@ class ChatWire:
         if own_address:
             body["store"] = False
             body["stream_options"]["include_obfuscation"] = False
-        names = {"max_output_tokens": _OWN_MAX_TOKENS if own_address else _MAX_TOKENS}
-        return {**body, **{names.get(name, name): value for name, value in call.options.items()}}
+        bound = _OWN_MAX_TOKENS if own_address or quirks.max_completion_tokens else _MAX_TOKENS
+        names = {**_OPTIONS, "max_output_tokens": bound}
+        return {**body, **{names[name]: value for name, value in call.options.items()}}
 
     def reader(self, call: ProviderCall, quirks: Quirks, *, idle_timeout_s: float) -> "ChatReader":
         return ChatReader(call, quirks, idle_timeout_s)

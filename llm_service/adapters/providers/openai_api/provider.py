@@ -28,6 +28,7 @@ from llm_service.core.generation.model import ProviderCall, ProviderEvent
 
 from ..names import Resolve, system_addresses
 from ..proxies import Proxy
+from . import OPENAI_URL
 from .quirks import NO_QUIRKS, Quirks
 from .wire import Wire
 
@@ -62,6 +63,7 @@ class ApiProvider:
         self._wire = wire
         self._api_key = api_key
         self._base_url = base_url
+        self._own_address = base_url is None or base_url.rstrip("/") == OPENAI_URL
         self._proxy = proxy
         self._resolve = resolve
         self._idle_timeout_s = idle_timeout_s
@@ -127,5 +129,5 @@ class ApiProvider:
             return self._client
 
     def _post(self, call: ProviderCall, quirks: Quirks, context: CallContext) -> "Response":
-        body = self._wire.body(call, quirks, own_address=self._base_url is None)
+        body = self._wire.body(call, quirks, own_address=self._own_address)
         return self._ready_client().post(body, context, max(context.deadline - time.monotonic(), 0.001))
