@@ -82,7 +82,7 @@ def test_errors(status: int, media: str, body: str, error: type[ServiceError]) -
 
 def test_a_text_that_the_filter_cuts_is_incomplete_and_kept() -> None:
     last = {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}, "output": []}
-    body = [
+    body: list[dict[str, object]] = [
         {"type": "response.output_text.delta", "delta": "Once upon"},
         {"type": "response.incomplete", "response": last},
     ]
