@@ -1,7 +1,6 @@
 """Makes the providers: the one of the variables `OPENAI_*`, or those of the providers file."""
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 
 from llm_service.adapters.observability.logs import LogReporter, mask
@@ -13,10 +12,9 @@ from llm_service.adapters.providers.echo import NAME as ECHO
 from llm_service.adapters.providers.echo import EchoProvider
 from llm_service.adapters.providers.names import system_addresses
 from llm_service.adapters.providers.openai_api.provider import ApiProvider
-from llm_service.adapters.providers.openai_api.wire import Wire
-from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
 from llm_service.adapters.providers.registry import Managed, ProviderRegistry, ProviderSet
 from llm_service.adapters.providers.retry import ResilientProvider
+from llm_service.adapters.providers.wires import WIRES
 from llm_service.bootstrap.errors import StartError
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
 from llm_service.core.file_faults import FileFaults
@@ -180,7 +178,7 @@ def _single_config(settings: Settings) -> ProviderConfig:
     is_openai, key = chosen == "openai", settings.openai_api_key
     connection = Connection(
         name=chosen,
-        kind=ResponsesWire.kind if is_openai else ECHO,
+        kind="responses" if is_openai else ECHO,
         slots=settings.upstream_slots,
         idle_timeout_s=settings.idle_timeout_s,
         base_url=settings.openai_base_url if is_openai else None,
@@ -198,7 +196,7 @@ def _provider(connection: Connection) -> Provider:
     if connection.kind == ECHO:
         return EchoProvider(name=connection.name)
     return ApiProvider(
-        _wire(connection.kind),
+        WIRES[connection.kind](),
         name=connection.name,
         api_key=connection.api_key,
         base_url=connection.base_url,
@@ -209,10 +207,3 @@ def _provider(connection: Connection) -> Provider:
         quirks=connection.quirks,
         model_quirks=connection.model_quirks,
     )
-
-
-def _wire(kind: str) -> Wire:
-    if kind == "chat":
-        wire: Wire = import_module("llm_service.adapters.providers.chat_completions.wire").ChatWire()
-        return wire
-    return ResponsesWire()

@@ -1,4 +1,8 @@
-"""A model provider to test against: a real HTTP server that speaks the Responses API, scripted by the model's name.
+"""A model provider to test against: a real HTTP server, scripted by the model's name.
+
+It speaks the Responses API at `/v1/responses`, and chat completions at `/v1/chat/completions`, with the same models. Each
+script is written once, with the events of the Responses API; `upstream_dialects.py` says them in the wire format of the
+request.
 
     python -m tests.support.upstream --port 9999
 
@@ -48,6 +52,8 @@ import struct
 import threading
 from collections.abc import AsyncIterator
 from typing import Any, Self
+
+from tests.support.upstream_dialects import DIALECTS, Dialect, ResponsesDialect
 
 BOM = b"\xef\xbb\xbf"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
@@ -217,17 +223,18 @@ class _Script:
         again: bool = False,
     ) -> None:
         self._again = again
+        self._dialect: Dialect = DIALECTS.get(request["path"], ResponsesDialect)()
         self._ledger = ledger
         self._request = request
         self._writer = writer
-        body = request["body"]
+        body = self._dialect.as_responses(request["body"])
         self._model = str(body.get("model", ""))
         self._words = re.findall(r"\S+\s*", _text(body, self._model))
         self._usage = _usage(body, self._words)
 
     async def run(self) -> None:
         model = self._model
-        if self._request["path"] != "/v1/responses":
+        if self._request["path"] not in DIALECTS:
             await self._whole(404, {"error": {"message": "no such path"}})
         elif model.startswith("slow-"):
             await asyncio.sleep(float(model.removeprefix("slow-")))
@@ -271,8 +278,17 @@ class _Script:
         await self._send(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
     async def _event(self, event: dict[str, Any]) -> None:
-        await self._chunk(_framed(event))
+        if data := self._framed(event):
+            await self._chunk(data)
         self._book(event.get("response"))
+
+    def _framed(self, event: dict[str, Any]) -> bytes:
+        return self._dialect.framed(event)
+
+    async def _one_body(self, response: dict[str, Any], before: str = "") -> None:
+        """The whole answer as one JSON body."""
+        await self._whole(200, before + json.dumps(self._dialect.body(response)))
+        self._book(response)
 
     async def _stream(self, events: AsyncIterator[dict[str, Any]]) -> None:
         await self._begin()
@@ -282,10 +298,10 @@ class _Script:
 
     async def _normal(self) -> None:
         if not self._request["body"].get("stream"):
-            await self._whole(200, self._response())
+            await self._one_body(self._response())
         else:
             # One write for all events: benches run thousands of these.
-            data = b"".join([_framed(event) async for event in self._events()])
+            data = b"".join([self._framed(event) async for event in self._events()])
             await self._begin()
             await self._chunk(data)
             await self._send(b"0\r\n\r\n")
@@ -407,7 +423,7 @@ class _Script:
 
     async def _eof_mid_event(self) -> None:
         await self._three_deltas()
-        await self._chunk(b'event: response.completed\ndata: {"type": "resp')
+        await self._chunk(self._framed({"type": "response.completed", "response": self._response()})[:50])
         raise Hangup
 
     async def _no_terminal(self) -> None:
@@ -468,7 +484,7 @@ class _Script:
 
     async def _bad_json_event(self) -> None:
         await self._begin()
-        await self._chunk(b'data: {"type": "response.created"\n\n')
+        await self._chunk(self._framed(self._opening()[0]).rstrip().removesuffix(b"}") + b"\n\n")
         await self._send(b"0\r\n\r\n")
 
     async def _json_null(self) -> None:
@@ -481,7 +497,7 @@ class _Script:
         await self._whole(200, '{"status": ')
 
     async def _json_body(self) -> None:
-        await self._whole(200, self._response())
+        await self._one_body(self._response())
 
     async def _html(self) -> None:
         await self._whole(200, "<html>Sign in to the hotel</html>", media="text/html")
@@ -515,16 +531,17 @@ class _Script:
         await self._chunk(BOM[:1])
         await self._chunk(BOM[1:])
         for word in self._words:
-            await self._chunk(f"data: {json.dumps({'type': 'response.output_text.delta', 'delta': word})}\n\n".encode())
+            data = self._framed({"type": "response.output_text.delta", "delta": word})
+            await self._chunk(data[data.index(b"data:") :])
         await self._event({"type": "response.completed", "response": self._response()})
         await self._send(b"0\r\n\r\n")
 
     async def _json_bom(self) -> None:
-        await self._whole(200, BOM.decode() + json.dumps(self._response()))
+        await self._one_body(self._response(), BOM.decode())
 
     async def _nul(self) -> None:
         await self._begin()
-        await self._chunk(b'data: {"type": "response.output_text.delta", "delta": "a\\u0000b\\ud800c"}\n\n')
+        await self._event({"type": "response.output_text.delta", "delta": "a\0b\ud800c"})
         await self._event({"type": "response.completed", "response": self._response(output=[])})
         await self._send(b"0\r\n\r\n")
 
@@ -532,10 +549,6 @@ class _Script:
         await self._begin()
         await self._event({"type": "response.completed", "response": self._response()})
         await self._send(b"0\r\n\r\n")
-
-
-def _framed(event: dict[str, Any]) -> bytes:
-    return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
 
 
 def _usage(body: dict[str, Any], words: list[str]) -> dict[str, Any] | None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-MAX_EVENT_BYTES = 1024 * 1024
+# The last event has the whole answer, which may be 2 MiB, six times as much when it is escaped, and the request besides.
+MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 

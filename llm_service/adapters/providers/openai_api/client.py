@@ -27,9 +27,19 @@ class ApiClient:
     """Posts to one path of a server, such as `/responses`. `close` closes the connections. Safe from threads and greenlets."""
 
     def __init__(
-        self, path: str, *, api_key: str | None, base_url: str | None, proxy: Proxy | None, resolve: Resolve
+        self,
+        path: str,
+        *,
+        api_key: str | None,
+        base_url: str | None,
+        proxy: Proxy | None,
+        resolve: Resolve,
+        key_header: str = "",
     ) -> None:
+        """`key_header`: another header that has the key, besides `Authorization`."""
         self._request = _made_by_sdk(path, api_key, base_url)
+        if key_header and api_key:
+            self._request.headers[key_header] = api_key
         self._transport = DeadlineTransport(self._request, proxy, resolve)
 
     def post(self, body: Mapping[str, Any], context: CallContext, seconds: float) -> Response:
@@ -53,11 +63,13 @@ class ApiClient:
 
 
 def _error_body(response: httpx2.Response) -> Any:
-    """The body as JSON; None if it is none, or does not arrive: the status says enough."""
+    """The body as JSON, or else as text; None if it does not arrive: the status says enough."""
     with suppress(httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, httpx2.DecodingError):
         response.read()
-        with suppress(ValueError):
+        try:
             return response.json()
+        except ValueError:
+            return response.text
     return None
 
 

@@ -29,6 +29,7 @@ from llm_service.core.generation.model import Billed, ProviderCall, ProviderEven
 
 from ..names import Resolve, system_addresses
 from ..proxies import Proxy
+from . import OPENAI_URL
 from .quirks import NO_QUIRKS, Quirks
 from .wire import Wire
 
@@ -66,6 +67,7 @@ class ApiProvider:
         self._wire = wire
         self._api_key = api_key
         self._base_url = base_url
+        self._own_address = base_url is None or base_url.rstrip("/") == OPENAI_URL
         self._proxy = proxy
         self._resolve = resolve
         self._idle_timeout_s = idle_timeout_s
@@ -99,7 +101,7 @@ class ApiProvider:
                     yield first
                 yield from events
         except Exception as error:
-            mapped = from_exception(error)
+            mapped = from_exception(error, kind=self._wire.kind)
             if isinstance(mapped, UpstreamTimeout) and reader.started and time.monotonic() >= context.deadline:
                 mapped = DeadlineExceeded("The answer took longer than a generation may take.")
             elif began and isinstance(mapped, UpstreamUnreachable):
@@ -135,13 +137,14 @@ class ApiProvider:
                     base_url=self._base_url,
                     proxy=self._proxy,
                     resolve=self._resolve,
+                    key_header=self._wire.key_header,
                 )
                 if self._closed:  # a call that began before it was closed: nothing is kept open after it
                     self._client.close()
             return self._client
 
     def _post(self, call: ProviderCall, quirks: Quirks, context: CallContext) -> "Response":
-        body = self._wire.body(call, quirks, own_address=self._base_url is None)
+        body = self._wire.body(call, quirks, own_address=self._own_address)
         seconds = context.deadline - time.monotonic()
         if self._first_output_timeout_s is not None:
             seconds = min(seconds, self._first_output_timeout_s)

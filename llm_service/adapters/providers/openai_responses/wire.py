@@ -29,6 +29,7 @@ class ResponsesWire:
 
     kind = "responses"
     path = "/responses"
+    key_header = ""
 
     def body(self, call: ProviderCall, quirks: Quirks, *, own_address: bool) -> dict[str, Any]:
         body: dict[str, Any] = {"model": call.model, "input": call.user_prompt, "store": False, "stream": True}
