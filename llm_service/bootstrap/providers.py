@@ -206,4 +206,5 @@ def _provider(connection: Connection) -> Provider:
         resolve=system_addresses,
         quirks=connection.quirks,
         model_quirks=connection.model_quirks,
+        sdk_variables=connection.sdk_variables,
     )

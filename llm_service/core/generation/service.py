@@ -249,7 +249,7 @@ class GenerationService:
         try:
             running = self._generation(start, status=Status.RUNNING, attempts=1)
             in_flight = self._in_flight(start, running, call)
-            most = partial(most_tokens, prepared.call)
+            most = partial(most_tokens, prepared.call, prepared.candidate.context_tokens)
             reservation = self._limiter.for_call(prepared.caller, start.request_id, model, most)
             limits = self._store_running(running, reservation)
         except BaseException:

@@ -46,7 +46,8 @@ class ApiProvider:
 
     `idle_timeout_s`: the longest silence after the first text. `first_output_timeout_s`: how long a call may take to the
     first text; None = until its deadline. `quirks`: those of every model; `model_quirks`: those of single models, by the
-    name that the server knows.
+    name that the server knows. `sdk_variables`: whether what the SDK reads from variables is sent, too
+    (`OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`, `OPENAI_CUSTOM_HEADERS`).
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class ApiProvider:
         resolve: Resolve = system_addresses,
         quirks: Quirks = NO_QUIRKS,
         model_quirks: Mapping[str, Quirks] | None = None,
+        sdk_variables: bool = True,
     ) -> None:
         self.name = name
         self._wire = wire
@@ -75,6 +77,7 @@ class ApiProvider:
         self._quirks = quirks
         self._model_quirks = dict(model_quirks or {})
         self._client: ApiClient | None = None
+        self._sdk_variables = sdk_variables
         self._closed = False
         self._lock = threading.Lock()
         self._trouble: str | None = None
@@ -138,6 +141,7 @@ class ApiProvider:
                     proxy=self._proxy,
                     resolve=self._resolve,
                     key_header=self._wire.key_header,
+                    sdk_variables=self._sdk_variables,
                 )
                 if self._closed:  # a call that began before it was closed: nothing is kept open after it
                     self._client.close()
