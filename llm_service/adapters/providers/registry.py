@@ -4,6 +4,7 @@ They are replaced together when the providers file changes. A call that is in pr
 began; the connections of replaced providers are closed, and those in use when their calls end.
 """
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -94,6 +95,7 @@ class ProviderRegistry:
         self._source = source
         self._reporter = reporter
         self._replaced: list[ResilientProvider] = []
+        self._lock = threading.Lock()
         self.faults = tuple(faults)
 
     @property
@@ -105,6 +107,10 @@ class ProviderRegistry:
 
     def refresh(self) -> None:
         """Load changed files. Must be called about once a second."""
+        with self._lock:
+            self._refresh()
+
+    def _refresh(self) -> None:
         self._replaced = [provider for provider in self._replaced if provider.bulkhead.in_use]
         if self._source is None or self._reporter is None or not self._source.changed():
             return
