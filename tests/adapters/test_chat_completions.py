@@ -278,7 +278,6 @@ def test_a_server_that_never_ends_the_stream_is_not_waited_for() -> None:
 @pytest.mark.parametrize(
     ("body", "kept"),
     [
-        (b"", ""),
         (data(text("Lis")), "Lis"),
         (data(chunk(choice(role="assistant", content=""))), ""),
         # Gemini: every chunk calls itself the last one. More text means that it was not.
@@ -488,8 +487,9 @@ def test_a_server_that_speaks_the_responses_api_is_named(body: bytes, media: str
     assert (error.max_attempts, error.may_be_billed) == (1, False)
 
 
-def test_a_stream_of_something_else_is_asked_for_once() -> None:
-    _, error = read(data({"foo": 1}, {"bar": 2}))
+@pytest.mark.parametrize("body", [b"", b": nothing follows\n\n", data({"foo": 1}, {"bar": 2})])
+def test_a_stream_of_something_else_is_asked_for_once(body: bytes) -> None:
+    _, error = read(body)
     assert error is not None
     assert (type(error), error.max_attempts, error.may_be_billed) == (errors.UpstreamInvalidResponse, 1, False)
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from llm_service.core.errors import ServiceError, UpstreamError, UpstreamInvalidResponse, UpstreamTruncated
 from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
 
-from ..openai_api.body import drain, event_data, json_body, media_type
-from ..openai_api.foreign import CHAT_KIND, no_answer_of_ours, not_an_api
+from ..openai_api.body import JsonBody, answer_body, drain
+from ..openai_api.foreign import CHAT_KIND, no_answer_of_ours
 from ..openai_api.quirks import Quirks
 from ..openai_api.schema_prompt import system_text
 from ..openai_api.strict_schema import strict_schema
@@ -74,7 +74,6 @@ class ChatReader:
         self._answer = ChatAnswer(quirks)
         # The body has a mark of its end, or is no stream.
         self._ended = False
-        self._received_any = False
 
     @property
     def started(self) -> bool:
@@ -102,7 +101,7 @@ class ChatReader:
         yield from answer.finish(self._call, response.header(b"x-request-id"))
 
     def _unfinished(self) -> UpstreamError:
-        if self._received_any and not self._answer.recognized:
+        if not self._answer.recognized:
             return no_answer_of_ours(CHAT_KIND)
         return UpstreamTruncated("The model provider's answer ended before it was complete.")
 
@@ -112,27 +111,26 @@ class ChatReader:
 
     def _chunks(self, response: "Response") -> Iterator[Iterable[Chunk]]:
         """The body's chunks, those that arrive together at once."""
-        media = media_type(response)
-        if media == "application/json":
-            yield [_completion(json_body(response))]
+        body = answer_body(response, CHAT_KIND)
+        if isinstance(body, JsonBody):
+            yield [_completion(body.value)]
             self._ended = True
             return
-        if media != "text/event-stream":
-            raise not_an_api(media, CHAT_KIND)
-        received = event_data(response)
+        received = iter(body)
         for data in received:
-            self._received_any = True
             if _END in data:
-                yield decoded(data[: data.index(_END)])
+                yield decoded(data[: data.index(_END)], body.names)
                 self._ended = True
                 drain(response, received)
                 return
-            yield decoded(data)
+            yield decoded(data, body.names)
 
 
-def _completion(whole: Any) -> Chunk:
+def _completion(body: Any) -> Chunk:
     """The chunk that a JSON body is."""
-    chunk = chunk_of(whole)
+    if isinstance(body, list) and body and isinstance(body[0], dict):
+        body = body[0]  # Gemini's errors
+    chunk = chunk_of(body) if isinstance(body, dict) else Chunk()
     raise_told(chunk)
     if not chunk.choices:
         raise no_answer_of_ours(CHAT_KIND, "JSON")
