@@ -1,12 +1,12 @@
 """Writes calls for chat completions, and reads their chunks."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from llm_service.core.errors import ServiceError, UpstreamError, UpstreamInvalidResponse, UpstreamTruncated
+from llm_service.core.errors import ServiceError, UpstreamInvalidResponse, UpstreamTruncated
 from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
 
-from ..openai_api.body import JsonBody, answer_body, drain
+from ..openai_api.body import EventStream, JsonBody, answer_body, drain
 from ..openai_api.foreign import CHAT_KIND, no_answer_of_ours
 from ..openai_api.quirks import Quirks
 from ..openai_api.schema_prompt import system_text
@@ -72,58 +72,45 @@ class ChatReader:
         self._call = call
         self._idle_timeout_s = idle_timeout_s
         self._answer = ChatAnswer(quirks)
-        # The body has a mark of its end, or is no stream.
-        self._ended = False
 
     @property
     def started(self) -> bool:
         return self._answer.started
 
     def read(self, response: "Response") -> Iterator[ProviderEvent]:
-        answer = self._answer
+        body, answer = answer_body(response, CHAT_KIND), self._answer
         try:
-            for chunks in self._chunks(response):
-                answer.take(chunks)
-                if answer.has_new_text:
-                    # What arrived together is passed on together.
-                    response.limit.idle_s = self._idle_timeout_s
-                    yield from answer.new_text()
-                if answer.is_whole:
-                    response.limit.idle_s = min(self._idle_timeout_s, AFTER_TEXT_S)
+            if isinstance(body, JsonBody):
+                answer.take([_completion(body.value)])
+            else:
+                yield from self._read(body, response)
         except Exception as error:
             yield from answer.new_text()  # keep the text that arrived before the error
             if not answer.is_whole or _tells_a_failure(error):
-                yield from self._billed()
+                if (usage := answer.usage) is not None:
+                    yield Billed(usage)
                 raise
-        if not answer.finished and not self._ended:
-            yield from self._billed()
-            raise self._unfinished()
         yield from answer.finish(self._call, response.header(b"x-request-id"))
 
-    def _unfinished(self) -> UpstreamError:
-        if not self._answer.recognized:
-            return no_answer_of_ours(CHAT_KIND)
-        return UpstreamTruncated("The model provider's answer ended before it was complete.")
-
-    def _billed(self) -> Iterator[Billed]:
-        if (usage := self._answer.usage) is not None:
-            yield Billed(usage)
-
-    def _chunks(self, response: "Response") -> Iterator[Iterable[Chunk]]:
-        """The body's chunks, those that arrive together at once."""
-        body = answer_body(response, CHAT_KIND)
-        if isinstance(body, JsonBody):
-            yield [_completion(body.value)]
-            self._ended = True
-            return
-        received = iter(body)
+    def _read(self, body: EventStream, response: "Response") -> Iterator[ProviderEvent]:
+        """Until the mark of the end, or the end of an answer that needs none."""
+        answer, received = self._answer, iter(body)
         for data in received:
             if _END in data:
-                yield decoded(data[: data.index(_END)], body.names)
-                self._ended = True
+                answer.take(decoded(data[: data.index(_END)], body.names))
                 drain(response, received)
                 return
-            yield decoded(data, body.names)
+            answer.take(decoded(data, body.names))
+            if answer.has_new_text:
+                # What arrived together is passed on together.
+                response.limit.idle_s = self._idle_timeout_s
+                yield from answer.new_text()
+            if answer.is_whole:
+                response.limit.idle_s = min(self._idle_timeout_s, AFTER_TEXT_S)
+        if not answer.recognized:
+            raise no_answer_of_ours(CHAT_KIND)
+        if not answer.finished:
+            raise UpstreamTruncated("The model provider's answer ended before it was complete.")
 
 
 def _completion(body: Any) -> Chunk:
