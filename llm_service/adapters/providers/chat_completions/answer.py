@@ -108,7 +108,7 @@ class ChatAnswer(AnswerText):
 
     def _take_choice(self, choice: Choice) -> None:
         self.recognized = True
-        delta, finish_reason = choice.delta, choice.finish_reason
+        delta, finish_reason = choice.delta, choice.finish_reason or None  # some servers send ""
         said = delta is not None and self._take_message(delta)
         if choice.message is not None and not said and not self.started and not self.has_new_text:
             said = self._take_message(choice.message)  # the whole answer at once
