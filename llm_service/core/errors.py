@@ -8,7 +8,7 @@
     │   └── IdempotencyConflict  IdempotencyMismatch
     ├── NotFound
     ├── UpstreamError         the model provider failed
-    │   ├── UpstreamUnreachable  UpstreamRateLimited  UpstreamUnavailable  UpstreamTimeout  UpstreamTruncated
+    │   ├── UpstreamUnreachable  UpstreamRateLimited  UpstreamUnavailable (UpstreamLoading)  UpstreamTimeout  UpstreamTruncated
     │   ├── UpstreamSetupError    the operator can fix it
     │   │   └── UpstreamTls  UpstreamAuth  UpstreamProxy  UpstreamQuota  UpstreamRedirect  UpstreamMisconfigured (UpstreamModelUnknown)
     │   └── UpstreamInvalidResponse  InvalidOutput  OutputTooLarge  DeadlineExceeded
@@ -206,6 +206,14 @@ class UpstreamInvalidResponse(UpstreamError):
     code = "upstream-invalid-response"
     max_attempts = 2
 
+    @classmethod
+    def foreign(cls, detail: str) -> "UpstreamInvalidResponse":
+        """The error of a server that speaks another API: it answers so each time, and no model worked for the call."""
+        error = cls(detail)
+        error.max_attempts = 1
+        error.may_be_billed = False
+        return error
+
 
 class UpstreamMisconfigured(UpstreamSetupError):
     code = "upstream-misconfigured"
@@ -242,6 +250,12 @@ class UpstreamUnavailable(UpstreamError):
 
     code = "upstream-unavailable"
     may_be_billed = False
+
+
+class UpstreamLoading(UpstreamUnavailable):
+    """The server is loading the model. It is asked again for a while, by rules of its own, before this is the answer."""
+
+    max_attempts = 1
 
 
 class DeadlineExceeded(UpstreamError):

@@ -136,7 +136,7 @@ def test_a_stop_ends_a_read_that_blocks(upstream: Upstream) -> None:
         list(events)
     assert time.monotonic() - started < 300, "long before the idle limit"
     until(lambda: upstream.open_connections < open_before)
-    assert provider.breaker.state == "closed"
+    assert provider.circuit == "closed"
     provider.close()
 
 
@@ -212,7 +212,7 @@ def test_what_is_no_sign_of_illness_never_opens_it(provider: ResilientProvider, 
     for _ in range(MIN_ATTEMPTS + 2):
         with pytest.raises(ServiceError):
             list(provider.stream(call(model), CallContext(time.monotonic() + 2, SystemClock())))
-    assert provider.breaker.state == "closed"
+    assert provider.circuit == "closed"
 
 
 def test_a_dead_upstream_is_left_alone_and_readiness_says_so() -> None:

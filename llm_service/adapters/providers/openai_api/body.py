@@ -42,10 +42,7 @@ def json_body(response: "Response") -> Any:
 def not_an_api(media: str, api: str) -> UpstreamInvalidResponse:
     """The error for an answer that is neither JSON nor a stream."""
     shown = media if media.replace("/", "").replace("-", "").isalnum() and len(media) < 60 else "another type"
-    unlike = UpstreamInvalidResponse(f"The model provider's address answered with {shown}, which is not a {api}.")
-    unlike.max_attempts = 1
-    unlike.may_be_billed = False
-    return unlike
+    return UpstreamInvalidResponse.foreign(f"The model provider's address answered with {shown}, which is not a {api}.")
 
 
 def drain(response: "Response", received: Iterator[Any]) -> None:

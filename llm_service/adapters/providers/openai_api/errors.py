@@ -21,6 +21,7 @@ from llm_service.core import errors
 
 from ..sse import EventTooLarge
 from ..tunnel import ProxyFailed, ProxyTimeout
+from .loading import says_loading
 
 _CODE = re.compile(r"[a-z][a-z0-9_.]{0,59}")
 _CERTIFICATE = re.compile("CERTIFICATE|UNKNOWN_CA")
@@ -115,16 +116,23 @@ def from_status(status: int, headers: Mapping[str, str], body: Any) -> errors.Se
         return errors.UpstreamRateLimited("The model provider is limiting this service.", retry_after_s=retry_after_s)
     if status == 408:
         return errors.UpstreamTimeout("The model provider did not answer in time.")
-    if status == 503 and retry_after_s is not None:
-        return errors.UpstreamUnavailable(
-            "The model provider is not available for a while.", retry_after_s=retry_after_s
-        )
+    if status == 503 and (unavailable := _unavailable(body, retry_after_s)):
+        return unavailable
     if status >= 500:
         return errors.UpstreamError(f"The model provider failed (status {status}).", retry_after_s=retry_after_s)
     if code in _TOO_LONG_CODES:
         return errors.UpstreamRejected("The text is too long for the model.")
     about = f" ({param or code})" if param or code else ""
     return errors.UpstreamRejected(f"The model provider rejected the request{about}.")
+
+
+def _unavailable(body: Any, retry_after_s: float | None) -> errors.UpstreamUnavailable | None:
+    """The error for a 503 that says why or for how long; None for another one, which is a failure."""
+    if says_loading(body):
+        return errors.UpstreamLoading("The model provider is loading the model.", retry_after_s=retry_after_s)
+    if retry_after_s is None:
+        return None
+    return errors.UpstreamUnavailable("The model provider is not available for a while.", retry_after_s=retry_after_s)
 
 
 def from_error_object(error: Any) -> errors.ServiceError:

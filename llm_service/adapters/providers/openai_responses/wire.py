@@ -60,7 +60,7 @@ class ResponsesReader:
         return self._answer.started
 
     def read(self, response: "Response") -> Iterator[ProviderEvent]:
-        answer, received = self._answer, _events(response)
+        answer, received, ours = self._answer, _events(response), False
         for events in received:
             try:
                 for event in events:
@@ -79,10 +79,8 @@ class ResponsesReader:
                     elif event.type == _REFUSAL_DELTA:
                         answer.refused = True
                         answer.add(event.delta)
-                    elif event.type == "error":
-                        from ..openai_api.errors import from_error_object
-
-                        raise from_error_object({"code": event.code, "error": event.error})
+                    else:
+                        ours |= _is_ours(event)
             except Exception:
                 yield from answer.new_text()  # keep the text that arrived before the error
                 raise
@@ -90,7 +88,7 @@ class ResponsesReader:
                 # What arrived together is passed on together.
                 response.limit.idle_s = self._idle_timeout_s
                 yield from answer.new_text()
-        raise UpstreamTruncated("The model provider's answer ended before it was complete.")
+        raise _cut() if ours or answer.started else _foreign()
 
 
 class _Event(msgspec.Struct):
@@ -114,14 +112,33 @@ def _events(response: "Response") -> Iterator[Iterable[_Event]]:
     media = media_type(response)
     if media == "application/json":
         whole = json_body(response)
-        if not isinstance(whole, dict) or not isinstance(whole.get("status"), str):
+        if not isinstance(whole, dict):
             raise UpstreamInvalidResponse("The model provider sent JSON that is not a response.")
+        if not isinstance(whole.get("status"), str):
+            raise UpstreamInvalidResponse.foreign("The model provider sent JSON that is not a response.")
         yield [_Event(type=f"response.{whole['status']}", response=whole)]
         return
     if media != "text/event-stream":
         raise not_an_api(media, "Responses API")
     for data in event_data(response):
         yield _decoded(data)
+
+
+def _is_ours(event: _Event) -> bool:
+    """Whether an event without text is one of this API. Raises the error that it tells."""
+    if event.type == "error":
+        from ..openai_api.errors import from_error_object
+
+        raise from_error_object({"code": event.code, "error": event.error})
+    return isinstance(event.type, str) and event.type.startswith("response.")
+
+
+def _cut() -> UpstreamTruncated:
+    return UpstreamTruncated("The model provider's answer ended before it was complete.")
+
+
+def _foreign() -> UpstreamInvalidResponse:
+    return UpstreamInvalidResponse.foreign("The model provider sent a stream that is not one of the Responses API.")
 
 
 def _decoded(data: Sequence[bytes]) -> Iterable[_Event]:
