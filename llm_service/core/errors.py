@@ -4,7 +4,7 @@
     ├── InputError            the caller can fix it
     │   ├── InvalidInput  InvalidCharacter  UnknownTemplate
     │   ├── UnknownModel  UnpricedModel
-    │   ├── UpstreamRejected
+    │   ├── UpstreamRejected (TooLongForModel, ContentFiltered)
     │   └── IdempotencyConflict  IdempotencyMismatch
     ├── NotFound
     ├── UpstreamError         the model provider failed
@@ -130,9 +130,21 @@ class UnpricedModel(UnknownModel):
 
 
 class UpstreamRejected(InputError):
-    """The provider rejected the request (too long for the model, an option that it does not know)."""
+    """The provider rejected the request, for example an option that the model does not know."""
 
     code = "upstream-rejected"
+
+
+class TooLongForModel(UpstreamRejected):
+    """The text, with the room for the answer, is longer than the model can read."""
+
+    code = "too-long-for-model"
+
+
+class ContentFiltered(UpstreamRejected):
+    """The provider's filter refused the text, or ended the answer."""
+
+    code = "content-filtered"
 
 
 class IdempotencyConflict(InputError):
@@ -205,14 +217,6 @@ class UpstreamTruncated(UpstreamError):
 class UpstreamInvalidResponse(UpstreamError):
     code = "upstream-invalid-response"
     max_attempts = 2
-
-    @classmethod
-    def foreign(cls, detail: str) -> "UpstreamInvalidResponse":
-        """The error of a server that speaks another API: it answers so each time, and no model worked for the call."""
-        error = cls(detail)
-        error.max_attempts = 1
-        error.may_be_billed = False
-        return error
 
 
 class UpstreamMisconfigured(UpstreamSetupError):

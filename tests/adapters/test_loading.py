@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from llm_service.adapters.providers.loading import RETRY_AFTER_S, LoadingModels, Turn
-from llm_service.adapters.providers.openai_api.loading import says_loading
+from llm_service.adapters.providers.openai_api.errors import from_error_object, from_status
 from llm_service.adapters.providers.openai_api.provider import ApiProvider
 from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
 from llm_service.adapters.providers.retry import ResilientProvider
@@ -186,12 +186,15 @@ def test_the_time_that_the_server_names_is_waited() -> None:
     [
         {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}},
         {"error": "Model org/name is currently loading", "estimated_time": 20.0},
+        {"error": {"message": "", "code": "model_loading"}},
         {"detail": "The model is not loaded yet."},
         {"message": "The server is starting up."},
+        "Loading model",
     ],
 )
 def test_words_of_servers_that_load(body: object) -> None:
-    assert says_loading(body)
+    assert type(from_status(503, {}, body)) is errors.UpstreamLoading
+    assert type(from_status(500, {}, body)) is errors.UpstreamError
 
 
 @pytest.mark.parametrize(
@@ -200,10 +203,15 @@ def test_words_of_servers_that_load(body: object) -> None:
         None,
         [],
         {},
-        {"error": {"message": "The server is overloaded. Please reduce the load."}},
+        {"error": {"message": "The server is overloaded. Please reduce the load.", "type": "overloaded_error"}},
         {"error": {"message": None, "code": 503}},
-        {"error": {"message": "x" * 100_000 + " loading"}},
+        "<html>loading</html>",
     ],
 )
 def test_words_of_servers_that_do_not(body: object) -> None:
-    assert not says_loading(body)
+    assert type(from_status(503, {}, body)) is errors.UpstreamUnavailable
+
+
+def test_a_stream_may_say_it_too() -> None:
+    told = {"error": {"code": 503, "message": "Loading model"}}
+    assert type(from_error_object(told)) is errors.UpstreamLoading

@@ -34,10 +34,11 @@ with JSON of the schema that was asked for.
     fault-chat-stream       a stream of chat completions       fault-chat-json    a chat completion
     fault-no-events         a stream without events
     fault-json-body         one JSON body although a stream was asked for
-    fault-huge              3 MiB of text                      fault-long-line  a line of 2 MiB
+    fault-huge              3 MiB of text                      fault-long-line  a line of 17 MiB
     fault-no-usage  fault-bad-usage  fault-no-usage-details
     fault-bom               a byte order mark, then the stream fault-json-bom   the same, as one JSON body
     fault-nul               NUL and half a surrogate pair      fault-no-deltas  the text only in the last event
+    replay-SERVER-CASE      what another server sent, from a file; see upstream_replay.py
 """
 
 import argparse
@@ -51,6 +52,8 @@ import struct
 import threading
 from collections.abc import AsyncIterator
 from typing import Any, Self
+
+from tests.support.upstream_replay import Replay, replay_of
 
 BOM = b"\xef\xbb\xbf"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
@@ -67,7 +70,8 @@ class Upstream:
     """The server in a thread of its own; `with Upstream() as upstream: upstream.base_url`.
 
     `calls` has each request's body and headers in order, `connections` how many were accepted, `open_connections` how many
-    are open now, `ledger` the usage that it reported, one entry for each answer or failure that had any.
+    are open now, `ledger` the usage that it reported, one entry for each answer or failure that had any. `replays` are
+    answers for models of a test's own.
     """
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
@@ -78,6 +82,7 @@ class Upstream:
         self._tasks: set[asyncio.Task[None]] = set()
         self.calls: list[dict[str, Any]] = []
         self.ledger: list[dict[str, Any]] = []
+        self.replays: dict[str, Replay] = {}
         self.connections = 0
         self.open_connections = 0
 
@@ -142,6 +147,9 @@ class Upstream:
         again = model.startswith(("retry-after-", "once-")) and self._times_asked(request["body"]) % 2 == 0
         if model.startswith("loading-"):
             again = len(self.calls_of(model)) > int(model.removeprefix("loading-"))
+        if (replay := self.replays.get(model) or replay_of(model)) is not None:
+            await _send_replay(replay, writer)
+            return
         script = _Script(request, writer, self.ledger, again=again)
         answering = asyncio.ensure_future(script.run())
         leaving = asyncio.ensure_future(reader.left.wait())
@@ -153,6 +161,16 @@ class Upstream:
         finally:
             answering.cancel()
             leaving.cancel()
+
+
+async def _send_replay(replay: Replay, writer: asyncio.StreamWriter) -> None:
+    writer.write(replay.head)
+    for piece in replay.pieces:
+        writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await writer.drain()
+        await asyncio.sleep(0)
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
 
 
 class _Reader(asyncio.StreamReader):
@@ -183,10 +201,16 @@ async def _read_request(reader: asyncio.StreamReader) -> dict[str, Any] | None:
     return {"method": method, "path": path, "headers": headers, "body": json.loads(body or b"{}")}
 
 
+def asked_of(body: dict[str, Any]) -> str:
+    """The texts of the messages of a call."""
+    messages = body.get("input", "")
+    return messages if isinstance(messages, str) else "\n\n".join(message["content"] for message in messages)
+
+
 def _text(body: dict[str, Any], model: str) -> str:
     wanted = body.get("text", {}).get("format", {})
     if wanted.get("type") != "json_schema":
-        return f"Answer to: {body.get('input', '')}"
+        return f"Answer to: {asked_of(body)}"
     value = _instance(wanted["schema"])
     first = next(iter(value))
     if model == "json-other":
@@ -518,7 +542,7 @@ class _Script:
 
     async def _long_line(self) -> None:
         await self._begin()
-        for _ in range(32):
+        for _ in range(272):
             await self._chunk(b"x" * 65_536)
         await self._send(b"0\r\n\r\n")
 
@@ -565,7 +589,7 @@ def _framed(event: dict[str, Any]) -> bytes:
 
 
 def _usage(body: dict[str, Any], words: list[str]) -> dict[str, Any] | None:
-    asked = len(str(body.get("instructions", "")).split()) + len(str(body.get("input", "")).split())
+    asked = len(str(body.get("instructions", "")).split()) + len(asked_of(body).split())
     return {
         "input_tokens": asked,
         "input_tokens_details": {"cached_tokens": min(asked, 2)},

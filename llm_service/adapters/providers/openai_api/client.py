@@ -53,11 +53,13 @@ class ApiClient:
 
 
 def _error_body(response: httpx2.Response) -> Any:
-    """The body as JSON; None if it is none, or does not arrive: the status says enough."""
+    """The body as JSON, or else as text; None if it does not arrive: the status says enough."""
     with suppress(httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, httpx2.DecodingError):
         response.read()
-        with suppress(ValueError):
+        try:
             return response.json()
+        except ValueError:
+            return response.text
     return None
 
 

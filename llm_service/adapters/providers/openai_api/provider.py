@@ -88,7 +88,7 @@ class ApiProvider:
                 yield from reader.read(response)
                 self._trouble = None
         except Exception as error:
-            mapped = from_exception(error)
+            mapped = from_exception(error, kind=self._wire.kind)
             if isinstance(mapped, UpstreamTimeout) and reader.started and time.monotonic() >= context.deadline:
                 mapped = DeadlineExceeded("The answer took longer than a generation may take.")
             elif began and isinstance(mapped, UpstreamUnreachable):
