@@ -12,8 +12,9 @@ from llm_service.adapters.files.spool import FileSpool
 from llm_service.adapters.memory.cache import CACHE_EPOCH
 from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.prompty.folder import PromptFolder
-from llm_service.adapters.providers.echo import NAME as ECHO
-from llm_service.adapters.providers.prices import ModelPrices, PricesFileError, read_prices
+from llm_service.adapters.providers.openai_api import NAME as OPENAI
+from llm_service.adapters.providers.openai_api import is_openai
+from llm_service.adapters.providers.prices import ModelPrices, PricesFileError, ProviderPrices, read_prices
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.adapters.sql.epochs import SqlEpochs
 from llm_service.adapters.sql.errors import DatabaseFault, DatabaseLocked
@@ -57,8 +58,8 @@ def load_prices(settings: Settings) -> ModelPrices:
         own = read_prices(path) if path else {}
     except PricesFileError as error:
         raise StartError([f"APP_PRICES_FILE: {error}"], EXIT_CONFIG) from error
-    # There are no public prices for the echo.
-    return ModelPrices(own, public=settings.chosen_provider != ECHO)
+    public = settings.chosen_provider == OPENAI and is_openai(settings.openai_base_url)
+    return ModelPrices(own, {OPENAI: ProviderPrices(public=public)})
 
 
 def signing_secret(settings: Settings) -> bytes:

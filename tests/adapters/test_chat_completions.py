@@ -5,6 +5,7 @@ The chunks are minimal; each group names the servers that send such ones.
 
 import json
 import time
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -339,6 +340,15 @@ def test_usage(chunks: list[Any], usage: Usage) -> None:
     assert done.model == "m-2026"
 
 
+def test_what_the_server_says_that_it_costs() -> None:
+    """OpenRouter."""
+    usage = {**USAGE, "cost": 0.00125}
+    assert done_of(data(text("x"), STOP, chunk(usage=usage)) + DONE).cost_usd == Decimal("0.00125")
+    assert done_of(data(text("x"), STOP, chunk(usage=USAGE)) + DONE).cost_usd is None
+    events, _ = read(data(text("Lis"), {**OPENAI_ERROR, "usage": usage}))
+    assert events[-1] == Billed(Usage(20, 8, 28), Decimal("0.00125"))
+
+
 # -- errors inside a stream
 
 
@@ -365,7 +375,8 @@ OPENAI_ERROR = {"error": {"message": "secret", "type": "server_error", "code": N
         (data({"code": 429, "message": "secret"}), errors.UpstreamRateLimited),
         (data({"message": "secret", "type": "server_error"}), errors.UpstreamError),
         (data({"detail": "secret"}), errors.UpstreamError),
-        (data({"type": "error", "error": {"type": "overloaded_error"}}), errors.UpstreamUnavailable),
+        (data({"type": "error", "error": {"type": "overloaded_error"}}), errors.UpstreamError),
+        (data({"error": {"code": 503, "message": "Loading model"}}), errors.UpstreamLoading),
         # Only the line `event:` says it
         (b"event: error\n" + data({"reason": "secret"}), errors.UpstreamError),
         (data({"error": {"code": "context_length_exceeded"}}), errors.TooLongForModel),

@@ -1,6 +1,6 @@
-"""A circuit breaker: an upstream that fails almost always is not called for a while.
+"""Circuit breakers: what fails almost always is not called for a while.
 
-Our own, because it uses the share of failed attempts within a time window; maintained libraries count consecutive
+Our own, because they use the share of failed attempts within a time window; maintained libraries count consecutive
 failures (see docs/decisions).
 """
 
@@ -16,6 +16,18 @@ MIN_ATTEMPTS = 20
 FAILED_SHARE = 0.8
 OPEN_S = 30.0
 
+CLOSED, OPEN, HALF_OPEN = "closed", "open", "half-open"
+_WORST_FIRST = (OPEN, HALF_OPEN, CLOSED)
+
+
+def worst(states: list[str]) -> str:
+    """`closed` if there are none."""
+    return next((state for state in _WORST_FIRST if state in states), CLOSED)
+
+
+def _none() -> int:
+    return 0
+
 
 class CircuitBreaker:
     """Call `admit` before each attempt, and afterwards `record`, or `forget` if the result says nothing.
@@ -24,18 +36,34 @@ class CircuitBreaker:
     within `WINDOW_S` failed. After `OPEN_S` it admits one attempt, which closes it or opens it again.
     """
 
-    def __init__(self, timer: Callable[[], float]) -> None:
+    def __init__(
+        self, timer: Callable[[], float], what: str = "The model provider", elsewhere: Callable[[], int] = _none
+    ) -> None:
+        """`what` fails. `elsewhere`: attempts within the window that are counted elsewhere, and did not fail so."""
         self._timer = timer
+        self._what = what
+        self._elsewhere = elsewhere
         self._lock = threading.Lock()
         self._attempts = Window(WINDOW_S, timer)
         self._open_until: float | None = None
         self._probing = False
 
     @property
+    def is_closed(self) -> bool:
+        return self._open_until is None
+
+    @property
     def state(self) -> str:
-        if self._open_until is None:
-            return "closed"
-        return "half-open" if self._timer() >= self._open_until else "open"
+        open_until = self._open_until
+        if open_until is None:
+            return CLOSED
+        return HALF_OPEN if self._timer() >= open_until else OPEN
+
+    @property
+    def attempts(self) -> int:
+        """Those of the window that were recorded."""
+        with self._lock:
+            return self._attempts.count("failed") + self._attempts.count("answered")
 
     def admit(self) -> bool:
         """Whether this attempt is the probe of a half-open breaker; pass that to `record` or `forget`.
@@ -50,7 +78,7 @@ class CircuitBreaker:
                 self._probing = True
                 return True
         raise UpstreamUnavailable(
-            "The model provider failed too often and is not called for a moment.", retry_after_s=max(1.0, left_s)
+            f"{self._what} failed too often and is not called for a moment.", retry_after_s=max(1.0, left_s)
         )
 
     def record(self, *, failed: bool, probe: bool) -> None:
@@ -65,12 +93,12 @@ class CircuitBreaker:
                     self._open_until = self._timer() + OPEN_S
 
     def forget(self, *, probe: bool) -> None:
-        """The attempt was stopped: it says nothing about the upstream."""
+        """The attempt says nothing about what the breaker is for."""
         if probe:
             with self._lock:
                 self._probing = False
 
     def _fails_too_often(self) -> bool:
         failed = self._attempts.count("failed")
-        attempts = failed + self._attempts.count("answered")
+        attempts = failed + self._attempts.count("answered") + self._elsewhere()
         return attempts >= MIN_ATTEMPTS and failed >= FAILED_SHARE * attempts

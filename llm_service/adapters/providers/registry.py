@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from llm_service.core.generation.model import UpstreamState
 from llm_service.core.generation.ports import Candidate
 
+from .circuit_breaker import worst
 from .retry import ResilientProvider
-
-_WORST_FIRST = ("open", "half-open", "closed")
 
 
 class ProviderRegistry:
@@ -22,11 +21,10 @@ class ProviderRegistry:
         return Candidate(model, self._by_model.get(model, self._default), sent_as=model)
 
     def state(self) -> UpstreamState:
-        circuits = {provider.breaker.state for provider in self._all}
         return UpstreamState(
             in_flight=sum(provider.bulkhead.in_use for provider in self._all),
             slots=sum(provider.bulkhead.size for provider in self._all),
-            circuit=next(state for state in _WORST_FIRST if state in circuits),
+            circuit=worst([provider.circuit for provider in self._all]),
             retries_last_minute=sum(provider.budget.taken for provider in self._all),
         )
 

@@ -5,6 +5,7 @@ terminal event. The deltas count. What came only later is added when it comes.
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from llm_service.core.errors import UpstreamInvalidResponse
@@ -15,7 +16,7 @@ from ..openai_api.json_answer import json_answer
 from ..openai_api.quirks import Quirks
 from ..openai_api.text import AnswerText
 from ..openai_api.thinking import ThinkFilter
-from ..openai_api.usage import known, token_count
+from ..openai_api.usage import known_counts, reported_cost, token_count
 from ..openai_api.verdict import CUT, UNKNOWN, incomplete_reason, shown_reason
 from .events import Event
 from .items import (
@@ -147,7 +148,7 @@ class Answer(AnswerText):
         if self._call.output is not None and (part := json_answer([message.text for message in chosen])) is not None:
             text = part
         refused = self._refused or any(message.refused for message in chosen)
-        usage = known(usage_of(response), has_text=bool(text), has_thoughts=self._thought)
+        usage = known_counts(usage_of(response), text=bool(text), reasoned=self._thought)
         reason = incomplete_reason(text, refused, self._reported_reason(response, event_type), usage, self._call)
         model = response.get("model")
         done = Done(
@@ -157,6 +158,7 @@ class Answer(AnswerText):
             model=model if isinstance(model, str) else self._call.model,
             incomplete_reason=reason,
             upstream_request_id=upstream_id[:200] or None,
+            cost_usd=cost_of(response),
         )
         return [*late, done]
 
@@ -293,6 +295,10 @@ class Answer(AnswerText):
 
 def usage_of(response: Any) -> Usage:
     return parse_usage(response.get("usage")) if isinstance(response, dict) else Usage()
+
+
+def cost_of(response: Any) -> Decimal | None:
+    return reported_cost(response.get("usage")) if isinstance(response, dict) else None
 
 
 def parse_usage(usage: Any) -> Usage:

@@ -12,7 +12,7 @@ from ..openai_api.foreign import RESPONSES_KIND, another_api, no_answer_of_ours
 from ..openai_api.quirks import Quirks
 from ..openai_api.schema_prompt import system_text
 from ..openai_api.strict_schema import strict_schema
-from .answer import Answer, usage_of
+from .answer import Answer, cost_of, usage_of
 from .events import Event, decoded, name_in
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class ResponsesReader:
             last = self._answer.finish(event.response, event.type, response.header(b"x-request-id"))
         except ServiceError:
             if (usage := usage_of(event.response)) != NOT_REPORTED:
-                yield Billed(usage)
+                yield Billed(usage, cost_of(event.response))
             raise
         drain(response, received)
         yield from last
