@@ -8,7 +8,7 @@
     │   └── IdempotencyConflict  IdempotencyMismatch
     ├── NotFound
     ├── UpstreamError         the model provider failed
-    │   ├── UpstreamUnreachable  UpstreamRateLimited  UpstreamUnavailable  UpstreamTimeout  UpstreamTruncated
+    │   ├── UpstreamUnreachable  UpstreamRateLimited  UpstreamUnavailable (UpstreamLoading)  UpstreamTimeout  UpstreamTruncated
     │   ├── UpstreamSetupError    the operator can fix it
     │   │   └── UpstreamTls  UpstreamAuth  UpstreamProxy  UpstreamQuota  UpstreamRedirect  UpstreamMisconfigured (UpstreamModelUnknown)
     │   └── UpstreamInvalidResponse  InvalidOutput  OutputTooLarge  DeadlineExceeded
@@ -240,8 +240,10 @@ class InvalidOutput(UpstreamError):
     max_attempts = 1
 
     @classmethod
-    def of(cls, fields: Sequence[FieldError]) -> "InvalidOutput":
-        return cls("The model's answer does not match the template's outputs.", fields=fields)
+    def of(cls, fields: Sequence[FieldError], why: str = "") -> "InvalidOutput":
+        """`why`: a sentence about the likely cause."""
+        detail = "The model's answer does not match the template's outputs."
+        return cls(f"{detail} {why}" if why else detail, fields=fields)
 
 
 class UpstreamTimeout(UpstreamError):
@@ -254,6 +256,12 @@ class UpstreamUnavailable(UpstreamError):
 
     code = "upstream-unavailable"
     may_be_billed = False
+
+
+class UpstreamLoading(UpstreamUnavailable):
+    """The server is loading the model. It is asked again for a while, by rules of its own, before this is the answer."""
+
+    max_attempts = 1
 
 
 class DeadlineExceeded(UpstreamError):

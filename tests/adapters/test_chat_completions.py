@@ -5,6 +5,7 @@ The chunks are minimal; each group names the servers that send such ones.
 
 import json
 import time
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -167,6 +168,9 @@ def test_a_server_that_ignores_schemas_gets_it_in_the_prompt_too() -> None:
         # The whole message in the last chunk, alone or after its deltas.
         (data(chunk({"message": {"role": "assistant", "content": "Lisbon."}, "finish_reason": "stop"})), "Lisbon."),
         (data(text("Lisbon."), chunk({"message": {"content": "Lisbon."}, "finish_reason": "stop"})), "Lisbon."),
+        (data(text("Lis", ""), text("bon.", ""), STOP), "Lisbon."),
+        # LiteLLM: the usage beside an empty choice
+        (data(text("Lisbon."), STOP, chunk(choice(content=None), usage=USAGE)), "Lisbon."),
         # Keep-alives and what is not known.
         (b": OPENROUTER PROCESSING\n\n" + data({}, {"type": "ping"}) + ANSWER, "Lisbon."),
         (data(text("Lis"), text("bon."), chunk(choice("eos_token"))), "Lisbon."),
@@ -278,7 +282,6 @@ def test_a_server_that_never_ends_the_stream_is_not_waited_for() -> None:
 @pytest.mark.parametrize(
     ("body", "kept"),
     [
-        (b"", ""),
         (data(text("Lis")), "Lis"),
         (data(chunk(choice(role="assistant", content=""))), ""),
         # Gemini: every chunk calls itself the last one. More text means that it was not.
@@ -337,6 +340,15 @@ def test_usage(chunks: list[Any], usage: Usage) -> None:
     assert done.model == "m-2026"
 
 
+def test_what_the_server_says_that_it_costs() -> None:
+    """OpenRouter."""
+    usage = {**USAGE, "cost": 0.00125}
+    assert done_of(data(text("x"), STOP, chunk(usage=usage)) + DONE).cost_usd == Decimal("0.00125")
+    assert done_of(data(text("x"), STOP, chunk(usage=USAGE)) + DONE).cost_usd is None
+    events, _ = read(data(text("Lis"), {**OPENAI_ERROR, "usage": usage}))
+    assert events[-1] == Billed(Usage(20, 8, 28), Decimal("0.00125"))
+
+
 # -- errors inside a stream
 
 
@@ -361,8 +373,10 @@ OPENAI_ERROR = {"error": {"message": "secret", "type": "server_error", "code": N
         # vLLM, SGLang, FastAPI: the error is the event
         (data({"object": "error", "message": "secret", "type": "InternalServerError", "code": 500}), errors.UpstreamError),
         (data({"code": 429, "message": "secret"}), errors.UpstreamRateLimited),
+        (data({"message": "secret", "type": "server_error"}), errors.UpstreamError),
         (data({"detail": "secret"}), errors.UpstreamError),
-        (data({"type": "error", "error": {"type": "overloaded_error"}}), errors.UpstreamUnavailable),
+        (data({"type": "error", "error": {"type": "overloaded_error"}}), errors.UpstreamError),
+        (data({"error": {"code": 503, "message": "Loading model"}}), errors.UpstreamLoading),
         # Only the line `event:` says it
         (b"event: error\n" + data({"reason": "secret"}), errors.UpstreamError),
         (data({"error": {"code": "context_length_exceeded"}}), errors.TooLongForModel),
@@ -472,6 +486,12 @@ def test_a_json_body_that_is_no_answer(body: Any, error: type[ServiceError]) -> 
 
 # -- servers of another kind
 
+ANTHROPIC = data(
+    {"type": "message_start", "message": {"role": "assistant", "content": []}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Lisbon."}},
+    {"type": "message_stop"},
+)
+
 
 @pytest.mark.parametrize(
     ("body", "media"),
@@ -488,8 +508,9 @@ def test_a_server_that_speaks_the_responses_api_is_named(body: bytes, media: str
     assert (error.max_attempts, error.may_be_billed) == (1, False)
 
 
-def test_a_stream_of_something_else_is_asked_for_once() -> None:
-    _, error = read(data({"foo": 1}, {"bar": 2}))
+@pytest.mark.parametrize("body", [b"", b": nothing follows\n\n", data({"foo": 1}, {"bar": 2}), ANTHROPIC])
+def test_a_stream_of_something_else_is_asked_for_once(body: bytes) -> None:
+    _, error = read(body)
     assert error is not None
     assert (type(error), error.max_attempts, error.may_be_billed) == (errors.UpstreamInvalidResponse, 1, False)
 

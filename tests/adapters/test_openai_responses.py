@@ -70,7 +70,7 @@ def test_what_is_sent(provider: ApiProvider, upstream: Upstream) -> None:
     assert sent["body"] == {
         "model": "what-is-sent",
         "instructions": "Be brief.",
-        "input": "Hello",
+        "input": [{"role": "user", "content": "Hello"}],
         "stream": True,
         "store": False,
         "temperature": 0.5,

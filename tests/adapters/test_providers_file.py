@@ -70,7 +70,7 @@ def test_every_kind_with_everything_that_a_provider_can_say(tmp_path: Path) -> N
             models:
               mistral: {context: 32768, price: {input: "0.10", output: "0.30"}}
               plain:
-              thinker: {strip_think: true, schema_in_prompt: false, free: true}
+              thinker: {strip_think: true, schema_in_prompt: false}
           none:     {kind: echo}
         """,
     )
@@ -91,8 +91,7 @@ def test_every_kind_with_everything_that_a_provider_can_say(tmp_path: Path) -> N
         None,
         False,
     )
-    cost = [model.price and model.price.cost(Usage(10, 20, 30, 0, 0)) for model in local.models]
-    assert cost == [Decimal(0), Decimal(0)]
+    assert (local.free, old.free, {model.price for model in local.models}) == (True, False, {None})
     connection = old.connection
     assert (connection.kind, connection.slots, connection.idle_timeout_s, connection.first_output_timeout_s) == (
         "chat",
@@ -107,7 +106,7 @@ def test_every_kind_with_everything_that_a_provider_can_say(tmp_path: Path) -> N
     assert mistral.price
     assert (mistral.context_tokens, mistral.price.cost(Usage(1_000_000, 1_000_000))) == (32768, Decimal("0.4"))
     assert mistral.price.version.startswith("providers.yml ")
-    assert (plain.price, plain.context_tokens, thinker.price is None) == (None, None, False)
+    assert (plain.price, plain.context_tokens, thinker.price) == (None, None, None)
     assert (none.connection.kind, [model.name for model in none.models]) == ("echo", ["echo"])
     assert KEY_CANARY not in repr(openai)
 
@@ -212,7 +211,6 @@ ONE = "providers: {a: {kind: chat, base_url: 'http://x/v1', models: [m], %s}}"
         (ONE.replace("http://x/v1", "http://behind-a-proxy/v1") % "", "must be the URL of an HTTP proxy"),
         ("providers: {a: {kind: echo, models: ['a b']}}", "without blanks, commas and >"),
         ("providers: {a: {kind: echo, models: ['a>b']}}", "without blanks, commas and >"),
-        ("providers: {a: {kind: echo, models: {m: {price: {input: 1, output: 1}, free: true}}}}", "contradicts free"),
         (
             "providers: {a: {kind: echo, models: {m: {price: {input: 1, cached_input: 2, output: 1}}}}}",
             "more than input",

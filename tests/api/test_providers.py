@@ -45,14 +45,15 @@ def _file(tmp_path: Path, one: Upstream, two: Upstream) -> Path:
             kind: responses
             base_url: {one.base_url}
             api_key_env: ONE_KEY
-            models: [shared, org/alpha, two/delta]
+            models: {{shared: , org/alpha: , two/delta: , priced: {{price: {{input: 1, output: 0}}}}}}
           two:
             kind: chat
             base_url: {two.base_url}
             api_key_file: two.key
             free: true
             slots: 7
-            models: {{shared: {{as: renamed}}, beta: {{}}, delta: {{}}, fault-401: {{}}, tokens-30-20: {{}}}}
+            breaker: {{min_attempts: 2}}
+            models: {{shared: {{as: renamed}}, beta: {{}}, delta: , fault-401: , tokens-30-20: , failing: {{as: fault-500}}}}
           cloud:
             kind: azure
             base_url: {one.base_url}
@@ -178,17 +179,48 @@ def test_the_status_of_each_provider(client: FlaskClient, two: Upstream) -> None
     assert (status["model"], status["provider"], status["provider_faults"]) == ("shared", "one", [])
     one, second, cloud, none = status["providers"]
     idle = {"in_flight": 0, "slots": 500, "circuit": "closed", "retries_last_minute": 0, "error": None}
-    assert one == {"name": "one", "kind": "responses", "models": ["shared", "org/alpha", "two/delta"], **idle}
+    assert one == {
+        "name": "one",
+        "kind": "responses",
+        "models": ["shared", "org/alpha", "two/delta", "priced"],
+        "circuits": {},
+        **idle,
+    }
     assert second == {
         "name": "two",
         "kind": "chat",
-        "models": ["two/shared", "beta", "delta", "fault-401", "tokens-30-20"],
+        "models": ["two/shared", "beta", "delta", "fault-401", "tokens-30-20", "failing"],
         **idle,
         "slots": 7,
+        "circuits": {"fault-401": "closed"},
         "error": "The model provider rejected the service's API key.",
     }
     assert (cloud["kind"], cloud["models"], none["kind"], none["models"]) == ("azure", ["gamma"], "echo", ["echo"])
     assert status["upstream"]["slots"] == 1507
+
+
+def test_a_failing_model_does_not_close_the_others(client: FlaskClient) -> None:
+    for text in ("once", "again"):
+        assert ask(client, "failing", text)["status"] in (502, 503)
+    assert ask(client, "failing")["error"] == "upstream-unavailable"
+    assert ask(client, "beta")["status"] == "completed"
+    second = client.get("/api/v1/status").get_json()["providers"][1]
+    assert (second["circuit"], second["circuits"]) == ("open", {"failing": "open", "beta": "closed"})
+    assert "circuit open" in client.get("/status").get_data(as_text=True)
+
+
+def test_prices_are_those_of_the_provider(app: Flask, file: Path) -> None:
+    client = app.test_client()
+
+    def cost(model: str) -> Any:
+        answer = ask(client, model, text=f"How much is {model}?")
+        return answer["cost_usd"], answer["input_tokens"]
+
+    assert (cost("shared")[0], cost("beta")[0], cost("two/shared")[0]) == (None, "0", "0")
+    assert cost("priced")[0] == f"{cost('priced')[1] / 1_000_000:.6f}".rstrip("0")
+    file.write_text(file.read_text().replace("free: true", "free: false"))
+    services_of(app).providers.refresh()  # type: ignore[attr-defined]
+    assert client.post(GENERATE, json={**BODY, "model": "beta", "input": "And now?"}).get_json()["cost_usd"] is None
 
 
 def test_readiness_names_the_provider_to_those_with_a_key(make_app: MakeApp, file: Path) -> None:

@@ -141,7 +141,7 @@ def test_a_worker_that_dies_while_the_file_is_broken_comes_back_with_the_last_go
 
     def works_again() -> bool:
         try:
-            return get(server, "ready")["status"] == "degraded"
+            return bool(get(server, "ready")["status"] == "degraded")
         except OSError:
             return False
 

@@ -48,7 +48,7 @@ class PreviewService:
         prepared = self._preparer.prepare(request, caller, remember=False)
         size, limit = _size(prepared.call), prepared.call.options.get("max_output_tokens")
         most = most_tokens(prepared.call, prepared.candidate.context_tokens) if limit else None
-        price = self._prices.of(prepared.model)
+        price = self._prices.of(prepared.model, prepared.provider.name)
         return Preview(
             prepared=prepared,
             key_parts=self._preparer.key_parts(prepared),

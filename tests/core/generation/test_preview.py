@@ -26,7 +26,7 @@ ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
 class OnePrice:
     """m1 costs 1, 0.5 and 10 dollars per million tokens; nothing else has a price."""
 
-    def of(self, model: str) -> Price | None:
+    def of(self, model: str, provider: str) -> Price | None:
         tariff = per_million(Decimal(1), Decimal("0.5"), Decimal(10))
         return Price("test 1", tariff) if model == "m1" else None
 

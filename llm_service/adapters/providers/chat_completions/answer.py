@@ -3,17 +3,17 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from llm_service.core.generation.model import Delta, Done, ProviderCall, ProviderEvent, Status
-from llm_service.core.usage.tokens import Usage
+from llm_service.core.generation.model import Billed, Delta, Done, ProviderCall, ProviderEvent, Status
 
 from ..openai_api.json_answer import json_answer
 from ..openai_api.quirks import Quirks
 from ..openai_api.text import AnswerText
 from ..openai_api.thinking import ThinkFilter
+from ..openai_api.usage import known_counts, reported_cost
 from ..openai_api.verdict import incomplete_reason
 from .chunks import Choice, Chunk, Message
 from .endings import TOOL_CALLS, raise_failure, raise_told, reported_reason
-from .usage import known, parse_usage
+from .usage import parse_usage
 
 _PART_TYPES = ("text", "output_text", "refusal")
 
@@ -28,6 +28,8 @@ class ChatAnswer(AnswerText):
         super().__init__()
         self._thoughts = ThinkFilter() if quirks.strip_think else None
         self.recognized = False
+        # More text is added as it is: it has begun, and is not finished.
+        self._goes_on = False
         self._resumed = False
         self._refused = False
         self._thought = False
@@ -46,22 +48,34 @@ class ChatAnswer(AnswerText):
         return self.finished and not self._resumed
 
     @property
-    def usage(self) -> Usage | None:
+    def billed(self) -> Billed | None:
         """What was reported until now; None = nothing."""
-        return None if self._usage is None else parse_usage(self._usage)
+        return None if self._usage is None else Billed(parse_usage(self._usage), reported_cost(self._usage))
 
     def take(self, chunks: Iterable[Chunk]) -> None:
-        """Raises the error that a chunk tells, or `UpstreamInvalidResponse`."""
+        """Raises the error that a chunk tells, or `UpstreamInvalidResponse`. The loop runs for each token."""
         for chunk in chunks:
             if chunk.usage is not None:
                 self._usage = chunk.usage
-            if chunk.model is not None:
-                self._model = chunk.model
             if chunk.error is not None or not chunk.choices:
                 raise_told(chunk)
                 self.recognized |= chunk.choices is not None or chunk.usage is not None
             for choice in chunk.choices or ():
-                if not choice.index:  # no other was asked for
+                if choice.index:
+                    continue  # no other was asked for
+                delta = choice.delta
+                if (
+                    self._goes_on
+                    and choice.finish_reason is None
+                    and choice.error is None
+                    and delta is not None
+                    and delta.refusal is None
+                    and type(text := delta.content) is str
+                    and text
+                ):
+                    self._new.append(text)
+                else:
+                    self._model = chunk.model if chunk.model is not None else self._model
                     self._take_choice(choice)
 
     def new_text(self) -> Sequence[Delta]:
@@ -70,12 +84,13 @@ class ChatAnswer(AnswerText):
         return super().new_text()
 
     def finish(self, call: ProviderCall, upstream_id: str) -> Iterator[ProviderEvent]:
-        """The rest of the text, and the end. Call it when all text was taken."""
+        """The rest of the text, and the end."""
+        yield from self.new_text()
         if self._thoughts is not None and (rest := self._thoughts.end()):
             self._new = [rest]
             yield from super().new_text()
         text = self.whole
-        usage = known(self.usage or Usage(), has_text=bool(text), has_thoughts=self._thought)
+        usage = known_counts(parse_usage(self._usage), text=bool(text), reasoned=self._thought)
         reason = incomplete_reason(text, self._refused, self._reported_reason(text), usage, call)
         yield Done(
             status=Status.INCOMPLETE if reason else Status.COMPLETED,
@@ -84,6 +99,7 @@ class ChatAnswer(AnswerText):
             model=self._model if isinstance(self._model, str) else call.model,
             incomplete_reason=reason,
             upstream_request_id=upstream_id[:200] or None,
+            cost_usd=reported_cost(self._usage),
         )
 
     def _reported_reason(self, text: str) -> str | None:
@@ -93,7 +109,7 @@ class ChatAnswer(AnswerText):
 
     def _take_choice(self, choice: Choice) -> None:
         self.recognized = True
-        delta, finish_reason = choice.delta, choice.finish_reason
+        delta, finish_reason = choice.delta, choice.finish_reason or None  # some servers send ""
         said = delta is not None and self._take_message(delta)
         if choice.message is not None and not said and not self.started and not self.has_new_text:
             said = self._take_message(choice.message)  # the whole answer at once
@@ -102,6 +118,7 @@ class ChatAnswer(AnswerText):
             self._finish_reason = finish_reason
         if finish_reason is not None or choice.error is not None:
             raise_failure(choice)
+        self._goes_on = said and finish_reason is None
 
     def _take_message(self, message: Message) -> bool:
         """Whether it has text."""

@@ -51,10 +51,11 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
-    """`public_prices`: public prices apply to its models that have none in the file."""
+    """`free`: its models cost nothing, and `public_prices`: public prices apply, where the file has no price of a model."""
 
     connection: Connection
     models: tuple[ModelConfig, ...]
+    free: bool = False
     public_prices: bool = False
 
     @property

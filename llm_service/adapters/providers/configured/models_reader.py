@@ -17,7 +17,7 @@ MAX_TOKENS = 100_000_000
 # Lists of models are separated by commas, keys' by blanks, fallbacks by >.
 MODEL_NAME = re.compile(r"[^\s,>]{1,150}")
 QUIRKS = tuple(quirk.name for quirk in fields(Quirks))
-_MODEL = dict.fromkeys(("as", "context", "price", "free", *QUIRKS), "")
+_MODEL = dict.fromkeys(("as", "context", "price", *QUIRKS), "")
 _PRICE = dict.fromkeys(PRICE_KEYS, "")
 
 
@@ -29,15 +29,15 @@ class ModelsReader:
         self._faults = faults
 
     def read(
-        self, section: Section, quirks: Quirks, free: bool, only: str | None
+        self, section: Section, quirks: Quirks, only: str | None
     ) -> tuple[tuple[ModelConfig, ...], dict[str, Quirks]]:
         """The models, and the quirks of those that have others than their provider, by the name that the server knows.
 
-        `quirks` and `free` are the provider's. `only`: the one model of a provider that names none; None = it must.
+        `quirks` are the provider's. `only`: the one model of a provider that names none; None = it must.
         """
         node = section.node("models")
         if node is None and only is not None:
-            return (ModelConfig(only, only, section.line, price=self._nothing() if free else None),), {}
+            return (ModelConfig(only, only, section.line),), {}
         named = self._named_models(section, node)
         models: list[ModelConfig] = []
         of_servers_name: dict[str, Quirks] = {}
@@ -47,7 +47,7 @@ class ModelsReader:
             if of_servers_name.setdefault(sent_as, own) != own:
                 options.fault("as", "is the name of another model, too, which has other quirks")
             context = options.integer("context", 1, MAX_TOKENS)
-            models.append(ModelConfig(name, sent_as, entry.line, context, self._price(options, free)))
+            models.append(ModelConfig(name, sent_as, entry.line, context, self._price(options)))
         return tuple(models), {name: own for name, own in of_servers_name.items() if own != quirks}
 
     def _named_models(self, section: Section, node: Node | None) -> dict[str, Node]:
@@ -73,13 +73,10 @@ class ModelsReader:
                 self._fault(f"{section.where}.models: {message}", entry.line)
         return named
 
-    def _price(self, options: Section, provider_is_free: bool) -> Price | None:
-        free = options.flag("free")
-        if free and "price" in options:
-            options.fault("price", "contradicts free")
+    def _price(self, options: Section) -> Price | None:
         for amounts in options.sections("price", _PRICE):
             return self._own_price(amounts)
-        return self._nothing() if (provider_is_free if free is None else free) else None
+        return None
 
     def _own_price(self, amounts: Section) -> Price | None:
         found: dict[str, Decimal] = {}
@@ -99,9 +96,6 @@ class ModelsReader:
         if cached > found["input"]:
             amounts.fault("cached_input", "is more than input")
         return Price(self._price_version, per_million(found["input"], cached, found["output"]))
-
-    def _nothing(self) -> Price:
-        return Price(self._price_version, per_million(Decimal(0), Decimal(0), Decimal(0)))
 
     def _fault(self, message: str, line: int) -> None:
         self._faults.append(FileFormatError(message, line))

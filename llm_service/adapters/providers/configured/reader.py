@@ -14,7 +14,7 @@ from llm_service.core.file_faults import FileFault, FileFaults
 from ...strict_yaml import FileFormatError, Node, read_yaml
 from ..addresses import plain_http_url
 from ..circuit_breaker import DEFAULT_RULES, BreakerRules
-from ..openai_api import OPENAI_URL
+from ..openai_api import OPENAI_URL, is_openai
 from ..openai_api.quirks import NO_QUIRKS
 from ..proxies import Proxy
 from .config import KINDS, Connection, ProviderConfig
@@ -105,11 +105,11 @@ class _Reader:
         if kind is None and "kind" not in section:
             section.fault("kind", f"is missing: one of {', '.join(KINDS)}")
         base_url, key = self._base_url(section, kind), self._key(section)
-        is_openai = kind in ("responses", "chat") and base_url in (None, OPENAI_URL)
-        if is_openai and "base_url" not in section and not self._names_key(section):
+        to_openai = kind in ("responses", "chat") and is_openai(base_url)
+        if to_openai and "base_url" not in section and not self._names_key(section):
             section.fault("api_key_env", "is missing: without base_url, OpenAI is called, which needs a key")
         quirks = read_quirks(section, NO_QUIRKS)
-        models, own_quirks = self._models.read(section, quirks, self._is_free(section), "echo" if is_echo else None)
+        models, own_quirks = self._models.read(section, quirks, "echo" if is_echo else None)
         connection = Connection(
             name=name,
             kind=kind or KINDS[0],
@@ -122,10 +122,10 @@ class _Reader:
             breaker=_breaker(section),
             quirks=quirks,
             model_quirks=own_quirks,
-            sdk_variables=is_openai,
+            sdk_variables=to_openai,
         )
         public = section.flag("public_prices")
-        return ProviderConfig(connection, models, is_openai if public is None else public)
+        return ProviderConfig(connection, models, self._is_free(section), to_openai if public is None else public)
 
     def _base_url(self, section: Section, kind: str | None) -> str | None:
         text = section.text("base_url")

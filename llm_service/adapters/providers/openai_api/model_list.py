@@ -7,7 +7,7 @@ from llm_service.core.generation.call_context import CallContext
 
 from ..names import Resolve
 from ..proxies import Proxy
-from .body import json_body
+from .body import JsonBody, answer_body
 from .client import ApiClient
 from .errors import from_exception
 
@@ -45,7 +45,8 @@ def list_models(
     try:
         response = client.send(b"", context, context.deadline - time.monotonic())
         try:
-            return _names(json_body(response))
+            body = answer_body(response, kind)
+            return _names(body.value if isinstance(body, JsonBody) else None)
         finally:
             response.close()
     except openai.APIStatusError as error:
