@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.support.command_line import flask
 from tests.support.constants import KEY_CANARY
+from tests.support.http_proxy import FORBIDDEN, HttpProxy
 from tests.support.processes import free_port
 from tests.support.providers import ListingUpstream, write_providers
 from tests.support.upstream import Upstream
@@ -91,6 +92,14 @@ def test_every_fault_of_the_file(tmp_path: Path) -> None:
         f"APP_PROVIDERS_FILE: {path}:3: b.kind",
         f"APP_PROVIDERS_FILE: {path}:3: b.models",
     ]
+
+
+def test_openai_is_asked_at_its_own_address_whatever_the_variables_say(tmp_path: Path) -> None:
+    with HttpProxy(answer=lambda client: client.sendall(FORBIDDEN)) as proxy:
+        text = "providers: {openai: {kind: responses, api_key_env: KEY, models: [m]}}"
+        done = check(tmp_path, text, HTTPS_PROXY=proxy.url(), OPENAI_BASE_URL="http://127.0.0.1:1/v1")
+    assert [head.splitlines()[0] for head in proxy.heads] == ["CONNECT api.openai.com:443 HTTP/1.1"]
+    assert (done.returncode, "The proxy refused" in done.stdout) == (1, True)
 
 
 def test_the_one_provider_of_the_variables(tmp_path: Path) -> None:
