@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -14,6 +15,7 @@ from llm_service.bootstrap.errors import StartError
 from tests.support.clocks import until
 from tests.support.constants import KEY_CANARY, OWN_PAGE
 from tests.support.keys import bearer, make_key
+from tests.support.logs import logged
 from tests.support.providers import write_providers
 from tests.support.requests import BODY, GENERATE
 from tests.support.upstream import Upstream
@@ -347,3 +349,14 @@ def test_with_the_file_the_variables_of_one_provider_are_ignored_with_a_warning(
         "OPENAI_BASE_URL: is ignored, because APP_PROVIDERS_FILE is set",
         "APP_PROVIDER: is ignored, because APP_PROVIDERS_FILE is set",
     )
+
+
+def test_keys_of_the_file_are_masked_in_the_log(make_app: MakeApp, file: Path, tmp_path: Path) -> None:
+    with logged("INFO") as lines:
+        app = make_app(APP_PROVIDERS_FILE=str(file), ONE_KEY=ONE_KEY)
+        structlog.get_logger("test").info("started", keys=[ONE_KEY, {"two": f"it is {TWO_KEY}."}])
+        (tmp_path / "two.key").write_text("three-canary-0123456789")
+        services_of(app).providers.refresh()  # type: ignore[attr-defined]
+        structlog.get_logger("test").info("replaced", keys=[ONE_KEY, TWO_KEY, "three-canary-0123456789"])
+    assert [line for line in lines if '"started"' in line or '"replaced"' in line]
+    assert "canary" not in "".join(lines)
