@@ -22,10 +22,10 @@ from llm_service.core.generation.model import (
     IdempotencyKey,
     KeyHolder,
     Status,
-    TriedModel,
 )
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
+from llm_service.core.generation.tried_models import TriedModel
 from llm_service.core.history.model import Filters, Page
 from llm_service.core.history.search import EXCERPTED_CHARS, parse_search
 from llm_service.core.history.service import HistoryService

@@ -15,10 +15,11 @@ from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance
 from llm_service.core.clock import DAY_MS
 from llm_service.core.errors import NotFound, StorageBusy
-from llm_service.core.generation.model import Generation, Status, TriedModel
+from llm_service.core.generation.model import Generation, Status
 from llm_service.core.generation.outcomes import OutcomeRecorder
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
+from llm_service.core.generation.tried_models import TriedModel
 from llm_service.core.limits.rules import Account, Amount, Demand, Reservation
 from llm_service.core.usage.sums import GroupBy, UsageSums, total_of
 from llm_service.core.usage.tokens import Usage

@@ -10,7 +10,8 @@ import pytest
 
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.clock import HOUR_MS
-from llm_service.core.generation.model import Generation, Status, TriedModel
+from llm_service.core.generation.model import Generation, Status
+from llm_service.core.generation.tried_models import TriedModel
 from llm_service.core.usage.reports import UsageReports
 from llm_service.core.usage.sums import GroupBy, UsageLine, UsageSums, bucket_of, total_of
 from llm_service.core.usage.tokens import NO_TOKENS, NOT_REPORTED, Usage

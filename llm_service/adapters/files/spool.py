@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from llm_service.core.errors import StorageError
-from llm_service.core.generation.model import Generation, Status, tried_models
+from llm_service.core.generation.model import Generation, Status
+from llm_service.core.generation.tried_models import tried_models
 from llm_service.core.messages import Message, Messages, Role, from_plain, to_plain
 from llm_service.core.usage.tokens import Usage
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-MAX_EVENT_BYTES = 1024 * 1024
+# The last event has the whole answer, which may be 2 MiB, six times as much when it is escaped, and the request besides.
+MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -11,7 +12,10 @@ class EventTooLarge(Exception):
 
 
 class EventParser:
-    """Takes the bytes as they arrive. Text after the last blank line is never an event."""
+    """Takes the bytes as they arrive. Text after the last blank line is never an event.
+
+    `names`: the `event:` lines of the events that the last call of `feed` returned, empty where there is none.
+    """
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -19,6 +23,8 @@ class EventParser:
         # Of the event that is not complete.
         self._data: list[bytes] = []
         self._size = 0
+        self._name = b""
+        self.names: list[bytes] = []
 
     def feed(self, chunk: bytes) -> Sequence[bytes]:
         """The data of the events that `chunk` completes.
@@ -26,7 +32,8 @@ class EventParser:
         Raises `EventTooLarge`.
         """
         events: list[bytes] = []
-        data, size = self._data, self._size
+        self.names = names = []
+        data, size, name = self._data, self._size, self._name
         for line in self._lines(chunk):
             size += len(line)
             if size > MAX_EVENT_BYTES:
@@ -36,10 +43,13 @@ class EventParser:
             elif not line:
                 if data:
                     events.append(data[0] if len(data) == 1 else b"\n".join(data))
-                data, size = [], 0
+                    names.append(name)
+                data, size, name = [], 0, b""
+            elif line[:6] == b"event:":
+                name = line
             elif line == b"data":
                 data.append(b"")
-        self._data, self._size = data, size
+        self._data, self._size, self._name = data, size, name
         return events
 
     def _lines(self, chunk: bytes) -> Sequence[bytes]:

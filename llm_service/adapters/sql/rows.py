@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Row, RowMapping, select
 
-from llm_service.core.generation.model import Generation, GenerationSummary, Status, tried_models
+from llm_service.core.generation.model import Generation, GenerationSummary, Status
+from llm_service.core.generation.tried_models import tried_models
 from llm_service.core.messages import dump_messages, load_messages
 from llm_service.core.usage.tokens import Usage
 

@@ -10,7 +10,8 @@ from functools import reduce
 from ..usage.pricing import ZERO_USD
 from ..usage.sums import UsageSums, bucket_of
 from ..usage.tokens import NO_TOKENS, Usage
-from .model import Generation, Status, TriedModel
+from .model import Generation, Status
+from .tried_models import TriedModel
 
 NOTHING = UsageSums()
 Part = tuple[str, str, UsageSums]

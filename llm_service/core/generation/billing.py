@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import reduce
 
 from ..usage.ports import Prices
 from ..usage.pricing import NO_BILL, Bill
 from ..usage.tokens import NOT_REPORTED, Usage
-from .model import TriedModel
+from .tried_models import TriedModel
 
 
 class AttemptBilling:
@@ -19,9 +20,9 @@ class AttemptBilling:
     retry owes nothing for it.
     """
 
-    def __init__(self, model: str, prices: Prices, *, joined: bool, begun: bool = True) -> None:
+    def __init__(self, model: str, provider: str, prices: Prices, *, joined: bool, begun: bool = True) -> None:
         """`begun`: the first attempt may be sent at any time."""
-        self._price = None if joined else prices.of(model)
+        self._price = None if joined else prices.of(model, provider)
         self._under_way = begun and not joined
         self._unreported = 0
         # Set for each piece of text, so without a method.
@@ -39,9 +40,9 @@ class AttemptBilling:
         self.has_text = False
         self._under_way = True
 
-    def report(self, usage: Usage) -> None:
-        """The current attempt reported its usage, which ends it."""
-        self.bill = self.bill.plus(Bill.of(usage, self._price))
+    def report(self, usage: Usage, cost_usd: Decimal | None = None) -> None:
+        """The current attempt reported its usage, which ends it. `cost_usd`: if it reported that, too."""
+        self.bill = self.bill.plus(Bill.of(usage, self._price, cost_usd))
         self._unreported += self._under_way and not usage.is_complete
         self._under_way = False
 

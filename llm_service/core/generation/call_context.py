@@ -68,8 +68,9 @@ class CallContext:
         return context
 
     def waits_until_deadline(self, waits: HasDeadline) -> None:
-        """Tell it the deadline whenever it changes."""
+        """From now on its deadline is this call's, also when that changes."""
         self._waits = waits
+        waits.deadline = self.deadline
 
     def extend(self, deadline: float) -> None:
         self.deadline = deadline

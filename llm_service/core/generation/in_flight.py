@@ -7,6 +7,8 @@
     FINISHED    subscribers have the result
 
 It reads from a `SharedCall`, an upstream call that several generations may share.
+
+Longer than other modules: whatever changes a generation while it runs is in one place.
 """
 
 import threading
@@ -22,11 +24,12 @@ from ..templates.outputs import Outputs
 from ..usage.ports import Prices
 from ..usage.pricing import ZERO_USD, Bill
 from .billing import AttemptBilling, tried_model, whole_bill
-from .model import AnsweredBy, CachedAnswer, CallResult, Done, Generation, Status
+from .model import CachedAnswer, CallResult, Done, Generation, Status
 from .outcomes import Outcome, OutcomeRecorder
 from .ports import Cache, MakeId, Reporter, SharedCall
 from .preparation import PreparedCall
 from .stopwatch import Stopwatch
+from .tried_models import AnsweredBy
 
 # The time of a model that failed before another one was asked: with its number, the name of a step in `timings_ms`.
 FALLBACK_LAP = "fallback-"
@@ -107,7 +110,7 @@ class InFlightGeneration:
         self.call = call
         self.traits = traits
         self.collapsed = call.call_id != running.request_id
-        self.billing = AttemptBilling(running.model, uses.prices, joined=self.collapsed)
+        self.billing = AttemptBilling(running.model, running.provider, uses.prices, joined=self.collapsed)
         self.subscribers = Subscribers()
         self._stopwatch = stopwatch
         self._uses = uses
@@ -155,7 +158,9 @@ class InFlightGeneration:
         was = self.generation
         self.billing.end(may_be_billed=asked and error.may_be_billed)
         tried = tried_model(was.model, was.provider, error.code, self.billing, asked=asked)
-        self.billing = AttemptBilling(candidate.model, self._uses.prices, joined=False, begun=False)
+        self.billing = AttemptBilling(
+            candidate.model, candidate.provider.name, self._uses.prices, joined=False, begun=False
+        )
         self.generation = replace(
             was,
             model=candidate.model,
@@ -168,8 +173,8 @@ class InFlightGeneration:
 
     def take_from_cache(self, answer: CachedAnswer) -> Done:
         """Its call ends with a cached answer of the model that was next."""
-        self._found = answer
-        self.billing = AttemptBilling(self.generation.model, self._uses.prices, joined=True)
+        self._found, now = answer, self.generation
+        self.billing = AttemptBilling(now.model, now.provider, self._uses.prices, joined=True)
         return Done(Status.COMPLETED, answer.output, answer.usage, answer.model)
 
     def finish(self, outcome: Outcome) -> Generation | None:
@@ -215,7 +220,7 @@ class InFlightGeneration:
         done = outcome.done
         if self.collapsed or not self.traits.cacheable or not outcome.is_cacheable or done is None or self._found:
             return False
-        bill = Bill.of(done.usage, self._uses.prices.of(self.generation.model))
+        bill = self._bill_of(done)
         return self._uses.cache.put(self.generation.cache_key, _cached_answer(self.generation, done, bill))
 
     def amend_billing(self) -> None:
@@ -237,6 +242,11 @@ class InFlightGeneration:
             fallbacks=current.fallbacks,
         )
         self._uses.recorder.amend_billing(was, now)
+
+    def _bill_of(self, done: Done) -> Bill:
+        """What the answer alone cost, whoever paid for it."""
+        price = self._uses.prices.of(self.generation.model, self.generation.provider)
+        return Bill.of(done.usage, price, done.cost_usd)
 
     def _error_of(self, error: Exception) -> ServiceError:
         if not isinstance(error, ServiceError):
@@ -271,7 +281,7 @@ class InFlightGeneration:
             "finished_ms": self._uses.clock.now_ms(),
         }
         if self.collapsed and done and outcome.error is None:
-            saved = Bill.of(done.usage, self._uses.prices.of(self.generation.model))
+            saved = self._bill_of(done)
             known |= {"saved_usd": saved.cost_usd, "price_version": saved.price_version}
         if self._found is not None and done:
             known |= {"cached": True, "saved_usd": self._found.cost_usd, "price_version": self._found.price_version}

@@ -1,6 +1,6 @@
 """Generations as frozen values: what is requested, sent, answered and stored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -9,8 +9,8 @@ from typing import Any
 from ..errors import Failure
 from ..messages import HasMessages, Messages
 from ..templates.outputs import OutputFormat
-from ..usage.pricing import ZERO_USD
-from ..usage.tokens import NO_TOKENS, NOT_REPORTED, Usage
+from ..usage.tokens import NOT_REPORTED, Usage
+from .tried_models import AnsweredBy, TriedModel
 
 SNIPPET_CHARS = 160
 
@@ -105,50 +105,6 @@ class Billed:
 
     usage: Usage
     cost_usd: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TriedModel:
-    """A model that failed before another one was asked: why, and what its attempts cost.
-
-    `error` is the code of the last attempt's error. `attempts` 0: its provider had no slot.
-    """
-
-    model: str
-    provider: str
-    error: str
-    attempts: int = 0
-    unreported: int = 0
-    billed: Usage = NO_TOKENS
-    cost_usd: Decimal | None = ZERO_USD
-
-    def without_bill(self) -> "TriedModel":
-        """For those who shared the call: they did not pay."""
-        return TriedModel(self.model, self.provider, self.error)
-
-
-def tried_models(values: Sequence[Mapping[str, Any]]) -> tuple[TriedModel, ...]:
-    """From the fields of each, as `asdict` and JSON leave them."""
-    return tuple(
-        TriedModel(
-            **{
-                **fields,
-                "billed": Usage(**fields["billed"]),
-                "cost_usd": None if fields["cost_usd"] is None else Decimal(fields["cost_usd"]),
-            }
-        )
-        for fields in values
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class AnsweredBy:
-    """With which of several models a call ended. `tried`: those before it, without their bills."""
-
-    model: str
-    provider: str
-    cache_key: str
-    tried: tuple[TriedModel, ...]
 
 
 ProviderEvent = Delta | Retrying | AttemptStarted | Billed | Done
@@ -287,6 +243,21 @@ class UpstreamState:
     slots: int
     circuit: str
     retries_last_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderState:
+    """A provider as this process sees it. `kind`: its wire format, or `echo`. `models`: their names in requests.
+
+    `circuits`: of its models with calls lately. `health_error`: why calls would fail now; None = no known error.
+    """
+
+    name: str
+    kind: str
+    models: tuple[str, ...]
+    upstream: UpstreamState
+    circuits: Mapping[str, str]
+    health_error: str | None
 
 
 def snippet_of(text: str) -> str:

@@ -1,6 +1,8 @@
 """Which models may answer a request: the caller's choice, the template's, or the default, and their fallbacks."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from ..access.caller import Caller
 from ..errors import UnknownModel
@@ -13,17 +15,31 @@ class AllowedModels:
     """`allowed` is what callers may ask for; `stand_in` answers in place of every model (the echo provider).
 
     An entry of `allowed` may be a model with its fallbacks (`a>b`), which is asked for as `a`. `only`: the models of one
-    caller's key; None = all. A key that opens a model opens its fallbacks.
+    caller's key; None = all. A key that opens a model opens its fallbacks. `names`: for other names of models, the one that
+    is used here. `revision`: another number for each list of the same process.
     """
 
     default: str
     allowed: tuple[str, ...]
     stand_in: str | None = None
     only: frozenset[str] | None = None
+    names: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+    revision: int = 0
+
+    @property
+    def current(self) -> "AllowedModels":
+        """Satisfies `ModelSource`: this list never changes."""
+        return self
 
     def of(self, caller: Caller) -> "AllowedModels":
         """The models that the caller's key allows."""
-        return self if caller.models is None else replace(self, only=caller.models)
+        if caller.models is None:
+            return self
+        return replace(self, only=frozenset(self.name_of(name) for name in caller.models))
+
+    def name_of(self, model: str) -> str:
+        """The name that is used here for a model that has several."""
+        return self.names.get(model, model)
 
     def choose(self, asked: str | None, template: Template) -> tuple[str, ...]:
         """The models that may answer, in the order in which they are asked.
@@ -32,7 +48,7 @@ class AllowedModels:
 
         The only place that refuses models, for every caller and every reason.
         """
-        chosen = asked or self.default_for(template)
+        chosen = self.name_of(asked) if asked else self.default_for(template)
         allowed = self.allowed_for(template)
         if chosen not in allowed:
             raise UnknownModel(chosen, sorted(allowed))
@@ -44,7 +60,7 @@ class AllowedModels:
 
     def default_for(self, template: Template) -> str:
         """The model of a request that names none; `stand_in` may answer in its place."""
-        return chain_of(template.model)[0] if template.model else self.default
+        return self.name_of(chain_of(template.model)[0]) if template.model else self.default
 
     def allowed_for(self, template: Template) -> frozenset[str]:
         """The models that a caller may request with this template."""
@@ -58,11 +74,24 @@ class AllowedModels:
 
     def _with_fallbacks(self, model: str, template: Template) -> tuple[str, ...]:
         """A template's own list comes before the service's."""
-        own = chain_of(template.model or "")
+        own = self._named(template.model or "")
         if own[0] == model and len(own) > 1:
             return own
-        return next((names for names in map(chain_of, self.allowed) if names[0] == model), (model,))
+        return next((names for names in map(self._named, self.allowed) if names[0] == model), (model,))
+
+    def _named(self, text: str) -> tuple[str, ...]:
+        """The models of a list by the names that are used here; two names of one model count once."""
+        return tuple(dict.fromkeys(map(self.name_of, chain_of(text))))
 
 
 def _first(text: str) -> str:
     return chain_of(text)[0]
+
+
+class ModelSource(Protocol):
+    """Where the list of models comes from."""
+
+    @property
+    def current(self) -> AllowedModels:
+        """It may change at any time. Read it once to get several answers of the same list."""
+        ...

@@ -10,8 +10,8 @@ from ..templates.model import Template
 from ..templates.registry import TemplateRegistry
 from .cache_key import cache_key, key_parts
 from .model import CacheMode, GenerateRequest, ProviderCall
-from .models import AllowedModels
-from .ports import ManagedProvider, ProviderResolver
+from .models import ModelSource
+from .ports import Candidate, ManagedProvider, ProviderResolver
 from .recent import Recent
 
 
@@ -30,20 +30,28 @@ class GenerationSettings:
 
 @dataclass(frozen=True, slots=True)
 class PreparedCall:
-    """What would be sent to one of the models that may answer. `model`: its name in requests and rows, as in `Candidate`."""
+    """What would be sent to one of the models that may answer."""
 
-    model: str
-    provider: ManagedProvider
+    candidate: Candidate
     call: ProviderCall
     cache_key: str
+
+    @property
+    def model(self) -> str:
+        """Its name in rows and answers; `call.model` is its name at the provider."""
+        return self.candidate.model
+
+    @property
+    def provider(self) -> ManagedProvider:
+        return self.candidate.provider
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
     """A validated and rendered request, before anything is paid for.
 
-    It holds its template, so a generation keeps the revision that it began with. `candidates`: the models that may answer,
-    in the order in which they are asked. Their messages and options are the same.
+    It holds its template and its providers, so a generation keeps those that it began with. `candidates`: the models
+    that may answer, in the order in which they are asked. Their messages and options are the same.
     """
 
     request: GenerateRequest
@@ -68,7 +76,7 @@ class PreparedRequest:
     @property
     def flight_key(self) -> str:
         """Identifies identical requests: to the same models in the same order."""
-        return ">".join([candidate.cache_key for candidate in self.candidates])
+        return ">".join([each.cache_key for each in self.candidates])
 
 
 class RequestPreparer:
@@ -77,7 +85,7 @@ class RequestPreparer:
     def __init__(
         self,
         templates: TemplateRegistry,
-        models: AllowedModels,
+        models: ModelSource,
         providers: ProviderResolver,
         settings: GenerationSettings,
     ) -> None:
@@ -94,33 +102,30 @@ class RequestPreparer:
         """
         template = self._templates.current.get(request.template_id)
         remember = remember and request.cache_mode is CacheMode.DEFAULT
-        candidates = (self._recent_calls if remember else self._make_calls)(request, caller, template)
-        return PreparedRequest(request, caller, template, candidates)
+        calls = (self._recent_calls if remember else self._make_calls)(request, caller, template)
+        return PreparedRequest(request, caller, template, calls)
 
     def _recent_calls(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[PreparedCall, ...]:
         # The text of the parameters: as values, 1 and True and 1.0 are equal.
         parameters = repr(request.parameters)
-        made_of = (template.template_id, template.revision, request.input, parameters, request.model, caller)
+        models = self._models.current.revision
+        made_of = (template.template_id, template.revision, request.input, parameters, request.model, caller, models)
         found = self.recent.get(made_of)
-        if found is None or self._is_stale(found):
+        if found is None:
             found = self._make_calls(request, caller, template)
             self.recent.put(made_of, found, len(request.input) + len(parameters) + _chars(found[0].call))
         return found
-
-    def _is_stale(self, found: tuple[PreparedCall, ...]) -> bool:
-        """Whether a provider was replaced since."""
-        return any(self._providers.resolve(each.model).provider is not each.provider for each in found)
 
     def _make_calls(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[PreparedCall, ...]:
         """What would be sent to each of the models, and its cache key."""
         messages = template.render(request.input, request.parameters)
         options, scope = self._options(template, caller), self._scope(caller)
         calls = []
-        for model in self._models.of(caller).choose(request.model, template):
+        for model in self._models.current.of(caller).choose(request.model, template):
             candidate = self._providers.resolve(model)
             call = ProviderCall(candidate.sent_as, messages, options, template.output_format)
             key = cache_key(call, provider=candidate.provider.identity, scope=scope)
-            calls.append(PreparedCall(candidate.model, candidate.provider, call, key))
+            calls.append(PreparedCall(candidate, call, key))
         return tuple(calls)
 
     def key_parts(self, prepared: PreparedRequest) -> dict[str, Any]:

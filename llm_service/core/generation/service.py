@@ -29,10 +29,10 @@ from ..errors import (
     UnpricedModel,
 )
 from ..limits.errors import LimitError
-from ..limits.limiter import Limiter
+from ..limits.limiter import AskedModel, Limiter
 from ..limits.rules import Reservation, ReservationResult
 from ..limits.status import LimitStatuses
-from ..usage.pricing import NO_BILL
+from ..usage.pricing import NO_BILL, REPORTED
 from ..usage.tokens import Usage
 from .bulkhead import HeldSlot
 from .candidates import UpstreamCall
@@ -247,13 +247,17 @@ class GenerationService:
     def _lead(self, start: _Start, call: SharedCall) -> Subscription:
         prepared, candidates, slot = start.prepared, start.prepared.candidates, HeldSlot()
         self._space.require()  # before anything is paid
-        first = slot.take_first_free([candidate.provider.bulkhead for candidate in candidates])
+        first = slot.take_first_free([each.provider.bulkhead for each in candidates])
         try:
             running = self._generation(start, status=Status.RUNNING, attempts=1)
             in_flight = self._in_flight(start, running, call)
-            most = partial(most_tokens, prepared.call)
-            models = [candidate.model for candidate in candidates]
-            reservation = self._limiter.for_call(prepared.caller, start.request_id, models, most)
+            models = [
+                AskedModel(
+                    each.model, each.provider.name, partial(most_tokens, each.call, each.candidate.context_tokens)
+                )
+                for each in candidates
+            ]
+            reservation = self._limiter.for_call(prepared.caller, start.request_id, models)
             limits = self._store_running(running, reservation)
         except BaseException:
             slot.release()
@@ -369,4 +373,6 @@ def _for_others(error: Exception) -> Exception:
 
 def _complete_at_once(call: SharedCall, answer: CachedAnswer) -> None:
     call.append(answer.output)
-    call.complete(CallResult(done=Done(Status.COMPLETED, answer.output, answer.usage, answer.model)))
+    reported_usd = answer.cost_usd if answer.price_version == REPORTED else None
+    done = Done(Status.COMPLETED, answer.output, answer.usage, answer.model, cost_usd=reported_usd)
+    call.complete(CallResult(done=done))

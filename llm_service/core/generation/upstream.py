@@ -120,7 +120,7 @@ def _relay(generation: InFlightGeneration, call: UpstreamCall, context: CallCont
                 shared.append(event.answer.output)
                 return generation.take_from_cache(event.answer)
             else:
-                billing.report(event.usage)
+                billing.report(event.usage, event.cost_usd)
                 if isinstance(event, Done):
                     return event
     raise AssertionError("a provider ends with Done or an error")

@@ -19,8 +19,8 @@ from llm_service.core.generation.model import (
     ProviderCall,
     ProviderEvent,
     Status,
-    TriedModel,
 )
+from llm_service.core.generation.tried_models import TriedModel
 from llm_service.core.usage.tokens import NO_TOKENS, NOT_REPORTED, Usage
 from tests.support.clocks import until
 from tests.support.fakes import ScriptedProvider

@@ -90,3 +90,28 @@ def test_a_fallback_alone_may_not_be_asked_for() -> None:
 def test_a_key_that_opens_a_model_opens_its_fallbacks() -> None:
     narrow = LISTS.of(replace(LOCAL, models=frozenset({"m1"})))
     assert (narrow.choose("m1", PLAIN), narrow.listed) == (("m1", "m2", "m3"), ["m1"])
+
+
+NAMED = AllowedModels("m1", ("m1", "two/m1"), names={"one/m1": "m1", "two/m2": "m2"}, revision=3)
+
+
+def test_a_model_with_several_names_is_the_same_for_requests_templates_and_keys() -> None:
+    assert [NAMED.choose(name, PLAIN) for name in ("m1", "one/m1", "two/m1")] == [("m1",), ("m1",), ("two/m1",)]
+    own = replace(PLAIN, model="two/m2")
+    assert (NAMED.choose(None, own), NAMED.choose("m2", own), NAMED.shown_for(own)) == (("m2",), ("m2",), "m2")
+    assert NAMED.allowed_for(own) == {"m1", "two/m1", "m2"}
+    narrow = NAMED.of(replace(LOCAL, models=frozenset({"one/m1"})))
+    assert (narrow.choose("one/m1", PLAIN), narrow.listed) == (("m1",), ["m1"])
+    with pytest.raises(UnknownModel):
+        narrow.choose("two/m1", PLAIN)
+
+
+def test_a_list_that_never_changes_is_its_own_source() -> None:
+    assert NAMED.current is NAMED
+
+
+def test_the_names_of_a_list_are_those_that_are_used_here() -> None:
+    models = replace(NAMED, allowed=("m1>two/m2>m2", "two/m1"))
+    assert models.choose("one/m1", PLAIN) == ("m1", "m2")
+    own = replace(PLAIN, model="one/m1>two/m1")
+    assert (models.choose(None, own), models.shown_for(own)) == (("m1", "two/m1"), "m1")

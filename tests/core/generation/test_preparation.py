@@ -184,9 +184,31 @@ def test_each_model_that_may_answer_has_its_call_and_its_key() -> None:
     assert alone.flight_key == alone.cache_key == alone.first.cache_key
 
 
-def test_a_provider_that_was_replaced_is_not_remembered() -> None:
-    providers = Several()
-    preparing = RequestPreparer(library_of(), AllowedModels("m1", ("m1>m2",)), providers, GenerationSettings())
-    assert preparing.prepare(ASKED, LOCAL).candidates is preparing.prepare(ASKED, LOCAL).candidates
-    providers.second = ResilientProvider(EchoProvider(), slots=1)
-    assert preparing.prepare(ASKED, LOCAL).candidates[1].provider is providers.second
+class Renaming(OneProvider):
+    """Sends every model under another name."""
+
+    def resolve(self, model: str) -> Candidate:
+        return replace(super().resolve(model), sent_as=f"deployment-of-{model}")
+
+
+def test_what_is_sent_has_the_providers_name_for_the_model() -> None:
+    preparing = RequestPreparer(library_of(), AllowedModels("m1", ()), Renaming(), GenerationSettings())
+    prepared = preparing.prepare(ASKED, LOCAL)
+    assert (prepared.first.model, prepared.call.model) == ("m1", "deployment-of-m1")
+
+
+class Changing:
+    """A source of models that are replaced."""
+
+    def __init__(self, current: AllowedModels) -> None:
+        self.current = current
+
+
+def test_a_new_list_of_models_is_used_at_once() -> None:
+    models = Changing(AllowedModels("m1", ("m1", "m2"), revision=1))
+    preparing = RequestPreparer(library_of(), models, OneProvider(), GenerationSettings())
+    assert preparing.prepare(ASKED, LOCAL).first.model == "m1"
+    models.current = AllowedModels("m2", ("m2",), revision=2)
+    assert preparing.prepare(ASKED, LOCAL).first.model == "m2"
+    with pytest.raises(UnknownModel):
+        preparing.prepare(replace(ASKED, model="m1"), LOCAL)

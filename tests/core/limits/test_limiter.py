@@ -122,7 +122,7 @@ def test_money_cannot_be_spent_on_what_has_no_price() -> None:
 
 
 class Unpriced:
-    def of(self, model: str) -> Price | None:
+    def of(self, model: str, provider: str) -> Price | None:
         return None
 
 
@@ -287,7 +287,7 @@ def test_a_further_attempt_belongs_to_the_day_when_its_call_began() -> None:
 class PriceOf:
     """As many dollars a token as the model's number."""
 
-    def of(self, model: str) -> Price | None:
+    def of(self, model: str, _provider: str) -> Price | None:
         usd = Decimal(1_000_000) * int(model[1:])
         return Price("list", per_million(usd, usd, usd)) if usd else None
 

@@ -1,13 +1,16 @@
 """Reads the body of an answer, in whatever way a server sends it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from llm_service.core.errors import OutputTooLarge, UpstreamInvalidResponse
+from llm_service.core.errors import OutputTooLarge
 
 from ..sse import EventParser
+from .foreign import not_an_api
 
 if TYPE_CHECKING:
     from ..transport import Response
@@ -15,40 +18,82 @@ if TYPE_CHECKING:
 MAX_JSON_BODY_BYTES = 16 * 1024 * 1024
 # After the terminal event: how long to wait for the end of the body. Then the connection can be reused.
 DRAIN_S = 0.05
+_EVENTS, _JSON, _HTML = "text/event-stream", "application/json", "text/html"
+# A body's beginning says what it is: `{` and `[`, `<`, or the name of a field of an event.
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_ENOUGH_BYTES = max(len(field) for field in _FIELDS)
+_SPACE = b" \t\r\n\xef\xbb\xbf"
 
 
-def media_type(response: "Response") -> str:
-    return response.header(b"content-type").partition(";")[0].strip().lower()
+@dataclass(frozen=True, slots=True)
+class JsonBody:
+    """The whole answer at once."""
+
+    value: Any
 
 
-def event_data(response: "Response") -> Iterator[Sequence[bytes]]:
-    """The data of the events of a stream, those that arrive together at once."""
-    parser = EventParser()
-    for chunk in _chunks(response):
-        if data := parser.feed(chunk):
-            yield data
+class EventStream:
+    """Yields the data of the events, those that arrive together at once. `names`: the `event:` lines of the last ones."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self._parser = EventParser()
+
+    @property
+    def names(self) -> Sequence[bytes]:
+        return self._parser.names
+
+    def __iter__(self) -> Iterator[Sequence[bytes]]:
+        feed = self._parser.feed
+        for chunk in self._chunks:
+            if data := feed(chunk):
+                yield data
 
 
-def json_body(response: "Response") -> Any:
-    """The whole body as JSON. Raises `ValueError` or `OutputTooLarge`."""
-    body = b""
-    for chunk in _chunks(response):
+def answer_body(response: "Response", kind: str) -> EventStream | JsonBody:
+    """The body of an answer: what its beginning says that it is, or else its Content-Type. `kind`: that of the wire.
+
+    Raises `ValueError` for invalid JSON, `OutputTooLarge`, or the error for a body that is neither.
+    """
+    chunks = _chunks(response)
+    media = response.header(b"content-type").partition(";")[0].strip().lower()
+    beginning = _beginning(chunks)
+    form = _form(beginning, media)
+    if form == _EVENTS:
+        return EventStream(chain((beginning,), chunks))
+    if form == _JSON:
+        return JsonBody(_json(chain((beginning,), chunks)))
+    raise not_an_api(form, kind)
+
+
+def _beginning(chunks: Iterator[bytes]) -> bytes:
+    """Enough of the body to see what it is, or all of it; white space before it means nothing."""
+    beginning = b""
+    for chunk in chunks:
+        beginning = (beginning + chunk).lstrip(_SPACE)
+        if len(beginning) >= _ENOUGH_BYTES:
+            break
+    return beginning
+
+
+def _form(beginning: bytes, media: str) -> str:
+    if beginning.startswith((b"{", b"[")):
+        return media if "ndjson" in media else _JSON
+    if beginning.startswith(b"<"):
+        return _HTML
+    return _EVENTS if beginning.startswith(_FIELDS) else media
+
+
+def _json(chunks: Iterable[bytes]) -> Any:
+    body = bytearray()
+    for chunk in chunks:
         body += chunk
         if len(body) > MAX_JSON_BODY_BYTES:
             raise OutputTooLarge("The model provider's answer is too large.")
     return json.loads(body)
 
 
-def not_an_api(media: str, api: str) -> UpstreamInvalidResponse:
-    """The error for an answer that is neither JSON nor a stream."""
-    shown = media if media.replace("/", "").replace("-", "").isalnum() and len(media) < 60 else "another type"
-    unlike = UpstreamInvalidResponse(f"The model provider's address answered with {shown}, which is not a {api}.")
-    unlike.max_attempts = 1
-    unlike.may_be_billed = False
-    return unlike
-
-
-def drain(response: "Response", received: Iterator[Any]) -> None:
+def drain(response: "Response", received: Iterable[Any]) -> None:
     """Read to the end of the body, to reuse the connection. The answer is already complete."""
     response.limit.idle_s = DRAIN_S
     with suppress(Exception):

@@ -17,6 +17,7 @@ class AnswerText:
         self._new: list[str] = []
         self._parts: list[str] = []
         self._bytes = 0
+        self._length = 0
 
     @property
     def started(self) -> bool:
@@ -31,6 +32,15 @@ class AnswerText:
         """All text that was taken with `new_text`."""
         return "".join(self._parts)
 
+    @property
+    def length(self) -> int:
+        """How much text was added, in characters."""
+        return self._length + sum(map(len, self._new))
+
+    def text_since(self, start: int) -> str:
+        """The text that was added, from a position."""
+        return repair("".join([*self._parts, *self._new])[start:])
+
     def add(self, text: Any) -> None:
         if not isinstance(text, str):
             raise UpstreamInvalidResponse("The model provider sent a text delta that is not text.")
@@ -41,8 +51,11 @@ class AnswerText:
         if not self._new:
             return ()
         text, self._new = repair("".join(self._new)), []
+        if not text:
+            return ()
         self._bytes += len(text.encode())
         if self._bytes > MAX_OUTPUT_BYTES:
             raise OutputTooLarge("The answer is larger than 2 MiB.")
         self._parts.append(text)
+        self._length += len(text)
         return (Delta(text),)

@@ -1,73 +1,304 @@
-"""The last event of an answer: its text, its usage, and whether it is complete."""
+"""Collects an answer from its events: which texts are output, and whether they are all.
+
+Servers send the text of a message up to five times: in deltas, in the last events of the part and of the item, and in the
+terminal event. The deltas count. What came only later is added when it comes.
+"""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from llm_service.core.errors import UpstreamInvalidResponse
-from llm_service.core.generation.model import Done, ProviderEvent, Status
+from llm_service.core.generation.model import Done, ProviderCall, ProviderEvent, Status
 from llm_service.core.usage.tokens import Usage
 
+from ..openai_api.json_answer import json_answer
+from ..openai_api.quirks import Quirks
 from ..openai_api.text import AnswerText
-from ..openai_api.usage import token_count
+from ..openai_api.thinking import ThinkFilter
+from ..openai_api.usage import known_counts, reported_cost, token_count
+from ..openai_api.verdict import CUT, UNKNOWN, incomplete_reason, shown_reason
+from .events import Event
+from .items import (
+    BETWEEN_MESSAGES,
+    MESSAGE,
+    REASONING,
+    Message,
+    answer_among,
+    is_cut,
+    is_shown,
+    joined,
+    message_of,
+    messages_in,
+    phase_of,
+    text_of,
+    type_of,
+    without_thoughts,
+)
+
+# Names no item: the next event has to say to which it belongs.
+_NOBODY = object()
+
+
+class _Item:
+    """An item whose events arrive. `start`: where its text begins in the answer; None = it has none.
+
+    `part_start`: where its current part begins. `parts_ended`: the parts whose end was told.
+    """
+
+    def __init__(self, kind: str = MESSAGE, phase: str | None = None, think: ThinkFilter | None = None) -> None:
+        self.kind = kind
+        self.phase = phase
+        self.think = think
+        self.start: int | None = None
+        self.part_start = 0
+        self.parts_ended = set[Any]()
+
+    @property
+    def is_shown(self) -> bool:
+        return is_shown(self.kind, self.phase)
 
 
 class Answer(AnswerText):
-    """`finish` ends it with the terminal event. `refused`: it is a refusal."""
+    """Takes events in order; `finish` ends it with the terminal event."""
 
-    def __init__(self) -> None:
+    def __init__(self, call: ProviderCall, quirks: Quirks) -> None:
         super().__init__()
-        self.refused = False
+        self._call = call
+        self._quirks = quirks
+        self._by_id: dict[str, _Item] = {}
+        self._by_index: dict[int, _Item] = {}
+        # The item whose text arrives, and how its events name it.
+        self._item = self._new_item()
+        self._item_id: Any = None
+        self._index: Any = None
+        # Whether deltas are added as they are: the item is shown, has begun, and has no thoughts.
+        self._plain = False
+        # The items with text, in order.
+        self._shown: list[_Item] = []
+        self._refused = False
+        self._cut = False
+        self._thought = False
 
-    def finish(self, response: Any, model: str, upstream_id: str) -> list[ProviderEvent]:
+    def take(self, event: Event) -> None:
+        """The delta of a text. This runs for each token."""
+        if event.item_id != self._item_id or event.output_index != self._index:
+            self._turn_to(event.item_id, event.output_index)
+        delta = event.delta
+        if self._plain and type(delta) is str:
+            self._new.append(delta)
+        else:
+            self._take_first(delta)
+
+    def take_refusal(self, event: Event) -> None:
+        self._refused = True
+        self.take(event)
+
+    def take_thought(self, event: Event) -> None:
+        self._thought = True
+
+    def begin_item(self, event: Event) -> None:
+        """An item is announced. Its id and its index are often not those of its deltas."""
+        item, kind = event.item, type_of(event.item)
+        self._thought |= kind == REASONING
+        item_id = item.get("id") if isinstance(item, dict) else None
+        begun = self._find(item_id, None) or self._new_item(kind, phase_of(item))
+        self._switch_to(begun)
+        self._name(begun, item_id, event.output_index)
+
+    def end_part(self, event: Event) -> None:
+        """The whole text of a part, of which deltas may have been missing."""
+        text, refused = text_of(event.part or {"text": event.text, "refusal": event.refusal})
+        self._refused |= refused
+        if self._turns_to_end_of(event.item_id, event.output_index, text, self._item.part_start):
+            item = self._item
+            if event.content_index not in item.parts_ended:
+                item.parts_ended.add(event.content_index)
+                self._recover(text, item.part_start)
+                item.part_start = self.length
+
+    def end_item(self, event: Event) -> None:
+        item = event.item
+        if not isinstance(item, dict) or not item:
+            return
+        self._cut |= is_cut(item)
+        if type_of(item) != MESSAGE:
+            # What comes next without a name is not its text.
+            self._by_index.pop(event.output_index, None)
+            if self._item.kind != MESSAGE:
+                self._switch_to(self._new_item())
+            return
+        message = message_of(item, strip_think=False)
+        self._refused |= message.refused
+        if self._turns_to_end_of(item.get("id"), event.output_index, message.text, self._item.start):
+            self._item.phase = self._item.phase or message.phase
+            self._recover(message.text, self._item.start or 0)
+
+    def finish(self, response: Any, event_type: str, upstream_id: str) -> list[ProviderEvent]:
+        """The events after the last text. Raises the error of a response that failed."""
         if not isinstance(response, dict):
             raise UpstreamInvalidResponse("The model provider's last event has no response.")
-        if response.get("status") not in ("completed", "incomplete"):
-            from ..openai_api.errors import from_error_object
-
-            raise from_error_object(response.get("error"))
-        late: list[ProviderEvent] = []
-        if not self.started:
-            text, refused = _whole_text(response)
-            if text:
-                self.refused = refused
-                self.add(text)
-            late += self.new_text()
-        reason = _incomplete_reason(response, self.refused)
-        reported = response.get("model")
+        self._end_item_text()
+        self._look_at(response.get("output"))
+        late = list[ProviderEvent](self.new_text())
+        messages = self._reconciled(messages_in(response.get("output"), strip_think=self._quirks.strip_think))
+        chosen = answer_among(messages)
+        text = joined(chosen)
+        late += self._late_text(text)
+        if self._call.output is not None and (part := json_answer([message.text for message in chosen])) is not None:
+            text = part
+        refused = self._refused or any(message.refused for message in chosen)
+        usage = known_counts(usage_of(response), text=bool(text), reasoned=self._thought)
+        reason = incomplete_reason(text, refused, self._reported_reason(response, event_type), usage, self._call)
+        model = response.get("model")
         done = Done(
             status=Status.INCOMPLETE if reason else Status.COMPLETED,
-            text=self.whole,
-            usage=usage_of(response),
-            model=reported if isinstance(reported, str) else model,
+            text=text,
+            usage=usage,
+            model=model if isinstance(model, str) else self._call.model,
             incomplete_reason=reason,
             upstream_request_id=upstream_id[:200] or None,
+            cost_usd=cost_of(response),
         )
         return [*late, done]
 
+    # -- the items
 
-def _whole_text(response: Mapping[str, Any]) -> tuple[str, bool]:
-    """The text of a response without deltas, and whether it is a refusal."""
-    texts, refusals = list[str](), list[str]()
-    for item in response.get("output") or []:
-        for part in (item.get("content") or []) if isinstance(item, dict) else []:
-            if isinstance(part, dict) and isinstance(part.get("text"), str):
-                texts.append(part["text"])
-            elif isinstance(part, dict) and isinstance(part.get("refusal"), str):
-                refusals.append(part["refusal"])
-    return ("".join(texts), False) if texts or not refusals else ("".join(refusals), True)
+    def _new_item(self, kind: str = MESSAGE, phase: str | None = None) -> _Item:
+        return _Item(kind, phase, ThinkFilter() if self._quirks.strip_think else None)
 
+    def _find(self, item_id: Any, index: Any) -> _Item | None:
+        """By the id, or else by the index: some servers give each delta another id."""
+        item = self._by_id.get(item_id) if isinstance(item_id, str) else None
+        return self._by_index.get(index) if item is None and isinstance(index, int) else item
 
-def _incomplete_reason(response: Mapping[str, Any], refused: bool) -> str | None:
-    """None for a complete answer. A refusal is not complete."""
-    if response.get("status") == "completed":
-        return "refusal" if refused else None
-    details = response.get("incomplete_details")
-    reason = details.get("reason") if isinstance(details, dict) else None
-    return reason if isinstance(reason, str) and len(reason) <= 40 and reason.isprintable() else "unknown"
+    def _name(self, item: _Item, item_id: Any, index: Any) -> None:
+        if isinstance(item_id, str):
+            self._by_id[item_id] = item
+        if isinstance(index, int):
+            self._by_index[index] = item
+        self._item_id, self._index = item_id, index
+
+    def _turn_to(self, item_id: Any, index: Any) -> None:
+        """The item of a delta. One that nobody announced is a message."""
+        item = self._find(item_id, index)
+        if item is None and (item_id is not None or index is not None):
+            item = self._new_item() if self._by_id or self._by_index else self._item
+            self._name(item, item_id, index)
+        self._switch_to(item or self._item)
+        self._item_id, self._index = item_id, index
+
+    def _turns_to_end_of(self, item_id: Any, index: Any, told: str, since: int | None) -> bool:
+        """Turn to the item that has this text at its end; whether more text may be added to it.
+
+        If its name is new, it may be that of an item whose deltas had another name: its text has arrived `since`.
+        """
+        if not told:
+            return False
+        item = self._find(item_id, index)
+        if item is None:
+            is_same = since is None or told.startswith(self.text_since(since))
+            item = self._item if is_same else self._new_item()
+        self._switch_to(item)
+        return item.start is None or self._shown[-1] is item
+
+    def _switch_to(self, item: _Item) -> None:
+        if item is not self._item:
+            self._end_item_text()
+            self._item = item
+            self._item_id = _NOBODY
+            self._plain = False
+
+    def _end_item_text(self) -> None:
+        """What the filter of thoughts holds back is no thought."""
+        if self._item.is_shown and self._item.think is not None and (held := self._item.think.end()):
+            self._show(held)
+
+    # -- the text
+
+    def _take_first(self, delta: Any) -> None:
+        """A delta that is not simply added: the first of its item, or of one that is not shown."""
+        if not isinstance(delta, str):
+            self.add(delta)  # refuses it
+        item = self._item
+        if not item.is_shown:
+            return
+        text = item.think.feed(delta) if item.think is not None else delta
+        if text:
+            self._show(text)
+            self._plain = item.think is None or item.think.passing
+
+    def _show(self, text: str) -> None:
+        """Add the text of the current item, which may be its first."""
+        if not self._shown or self._shown[-1] is not self._item:
+            if self._shown:
+                self.add(BETWEEN_MESSAGES)
+            self._item.start = self._item.part_start = self.length
+            self._shown.append(self._item)
+        self.add(text)
+
+    def _recover(self, told: str, start: int) -> None:
+        """Add what a text has beyond that which arrived of it since `start`."""
+        if not self._item.is_shown:
+            return
+        self._end_item_text()
+        if self._item.think is not None:
+            told = without_thoughts(told)
+        if self._item.start is not None and len(told) == self.length - start:
+            return  # nothing is missing; this is how nearly all texts end
+        arrived = self.text_since(start) if self._item.start is not None else ""
+        if len(told) > len(arrived) and told.startswith(arrived):
+            self._show(told[len(arrived) :])
+
+    def _reconciled(self, told: list[Message]) -> list[Message]:
+        """The messages: as the terminal event tells them, unless it says something else than the deltas."""
+        whole, end, came = self.whole, self.length, list[Message]()
+        for item in reversed(self._shown):
+            start = item.start or 0
+            came.append(Message(whole[start:end], item.phase))
+            end = start - len(BETWEEN_MESSAGES)
+        came.reverse()
+        text = "".join(message.text for message in came)
+        for candidates in (answer_among(told), told):
+            same = "".join(message.text for message in candidates)
+            # One message at the end may be several that were glued.
+            if same.startswith(text) and (len(same) > len(text) or len(told) >= len(came)):
+                return told
+        return came
+
+    def _late_text(self, final: str) -> list[ProviderEvent]:
+        """What the answer has beyond the text that was sent."""
+        sent = self.whole
+        if final == sent or not final.startswith(sent):
+            return []
+        self.add(final[len(sent) :])
+        return list(self.new_text())
+
+    # -- the end
+
+    def _look_at(self, output: Any) -> None:
+        """What the items of the terminal event say besides their text."""
+        for item in output if isinstance(output, list) else ():
+            self._cut |= is_cut(item)
+            self._thought |= type_of(item) == REASONING
+
+    def _reported_reason(self, response: Mapping[str, Any], event_type: str) -> str | None:
+        """Why the server itself calls the answer incomplete, in the event or in any item; None if it does not."""
+        details = response.get("incomplete_details")
+        reason = details.get("reason") if isinstance(details, dict) else None
+        if isinstance(reason, str) and reason:
+            return shown_reason(reason)
+        if self._cut:
+            return CUT
+        return UNKNOWN if "incomplete" in (response.get("status"), event_type.removeprefix("response.")) else None
 
 
 def usage_of(response: Any) -> Usage:
     return parse_usage(response.get("usage")) if isinstance(response, dict) else Usage()
+
+
+def cost_of(response: Any) -> Decimal | None:
+    return reported_cost(response.get("usage")) if isinstance(response, dict) else None
 
 
 def parse_usage(usage: Any) -> Usage:

@@ -1,18 +1,19 @@
 """Writes calls for the Responses API, and reads its events."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from llm_service.core.errors import ServiceError, UpstreamInvalidResponse, UpstreamTruncated
+from llm_service.core.errors import ServiceError, UpstreamTruncated
 from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
+from llm_service.core.usage.tokens import NOT_REPORTED
 
-from ..openai_api.body import drain, event_data, json_body, media_type, not_an_api
+from ..openai_api.body import JsonBody, answer_body, drain
+from ..openai_api.foreign import RESPONSES_KIND, another_api, no_answer_of_ours
 from ..openai_api.quirks import Quirks
+from ..openai_api.schema_prompt import system_text
 from ..openai_api.strict_schema import strict_schema
-from .answer import Answer, usage_of
+from .answer import Answer, cost_of, usage_of
+from .events import Event, decoded, name_in
 
 if TYPE_CHECKING:
     from ..transport import Response
@@ -20,20 +21,34 @@ if TYPE_CHECKING:
 # The API's names of the options.
 _OPTIONS = {"temperature": "temperature", "top_p": "top_p", "max_output_tokens": "max_output_tokens"}
 _TEXT_DELTA = "response.output_text.delta"
-_REFUSAL_DELTA = "response.refusal.delta"
-_TERMINAL = ("response.completed", "response.incomplete", "response.failed")
+_ENDED = ("completed", "incomplete", "failed", "cancelled")
+_TERMINAL = frozenset(f"response.{status}" for status in _ENDED)
+_FAILED = ("failed", "cancelled")
+_HANDLERS = {
+    "response.refusal.delta": Answer.take_refusal,
+    "response.output_item.added": Answer.begin_item,
+    "response.output_text.done": Answer.end_part,
+    "response.refusal.done": Answer.end_part,
+    "response.content_part.done": Answer.end_part,
+    "response.output_item.done": Answer.end_item,
+    "response.reasoning_text.delta": Answer.take_thought,
+    "response.reasoning_summary_text.delta": Answer.take_thought,
+}
 
 
 class ResponsesWire:
     """Satisfies `Wire`."""
 
-    kind = "responses"
+    kind = RESPONSES_KIND
     path = "/responses"
+    key_header = ""
 
     def body(self, call: ProviderCall, quirks: Quirks, *, own_address: bool) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": call.model, "input": call.user_prompt, "store": False, "stream": True}
-        if call.system_prompt:
-            body["instructions"] = call.system_prompt
+        # A list: a server read a string letter by letter. Its content is a string: a server ignored a list there.
+        messages = [{"role": "user", "content": call.user_prompt}]
+        body: dict[str, Any] = {"model": call.model, "input": messages, "store": False, "stream": True}
+        if instructions := system_text(call, schema_in_prompt=quirks.schema_in_prompt):
+            body["instructions"] = instructions
         if call.output:
             schema = strict_schema(call.output.schema)
             body["text"] = {
@@ -44,45 +59,40 @@ class ResponsesWire:
         return {**body, **{_OPTIONS[name]: value for name, value in call.options.items()}}
 
     def reader(self, call: ProviderCall, quirks: Quirks, *, idle_timeout_s: float) -> "ResponsesReader":
-        return ResponsesReader(call, idle_timeout_s)
+        return ResponsesReader(call, quirks, idle_timeout_s, self.kind)
 
 
 class ResponsesReader:
-    """Satisfies `AnswerReader`."""
+    """Satisfies `AnswerReader`. `kind`: that of the wire."""
 
-    def __init__(self, call: ProviderCall, idle_timeout_s: float) -> None:
-        self._call = call
+    def __init__(self, call: ProviderCall, quirks: Quirks, idle_timeout_s: float, kind: str = RESPONSES_KIND) -> None:
         self._idle_timeout_s = idle_timeout_s
-        self._answer = Answer()
+        self._kind = kind
+        self._answer = Answer(call, quirks)
+        # Whether anything that arrived is of this API.
+        self._known = False
 
     @property
     def started(self) -> bool:
         return self._answer.started
 
     def read(self, response: "Response") -> Iterator[ProviderEvent]:
-        answer, received = self._answer, _events(response)
-        for events in received:
+        body = answer_body(response, self._kind)
+        if isinstance(body, JsonBody):
+            yield from self._end(self._terminal_event(body.value), response, ())
+            return
+        answer, received = self._answer, iter(body)
+        for data in received:
             try:
-                for event in events:
+                for number, event in enumerate(decoded(data, body.names)):
                     if event.type == _TEXT_DELTA:
-                        answer.add(event.delta)
+                        answer.take(event)
                     elif event.type in _TERMINAL:
                         yield from answer.new_text()
-                        try:
-                            last = answer.finish(event.response, self._call.model, response.header(b"x-request-id"))
-                        except ServiceError:
-                            yield Billed(usage_of(event.response))
-                            raise
-                        drain(response, received)
-                        yield from last
+                        yield from self._end(event, response, received)
                         return
-                    elif event.type == _REFUSAL_DELTA:
-                        answer.refused = True
-                        answer.add(event.delta)
-                    elif event.type == "error":
-                        from ..openai_api.errors import from_error_object
-
-                        raise from_error_object({"code": event.code, "error": event.error})
+                    else:
+                        self._take_other(event, body.names[number])
             except Exception:
                 yield from answer.new_text()  # keep the text that arrived before the error
                 raise
@@ -90,51 +100,70 @@ class ResponsesReader:
                 # What arrived together is passed on together.
                 response.limit.idle_s = self._idle_timeout_s
                 yield from answer.new_text()
+        yield from answer.new_text()
+        if not self._known and not answer.started:
+            raise no_answer_of_ours(self._kind)
         raise UpstreamTruncated("The model provider's answer ended before it was complete.")
 
+    def _take_other(self, event: Event, name_line: bytes) -> None:
+        """An event that is neither text nor the last one. Those that nobody knows mean nothing."""
+        handle = _HANDLERS.get(event.type)
+        self._known |= event.type.startswith("response.")
+        if event.error or (handle is None and _is_error(event, name_line)):
+            raise _told_error(event, name_in(name_line), self._kind)
+        if handle is not None:
+            handle(self._answer, event)
+        elif not self._known and _is_of_another_api(event.choices, event.object):
+            raise another_api(self._kind)
 
-class _Event(msgspec.Struct):
-    """What is read of an event; `code` and `error` are an error's."""
+    def _end(self, event: Event, response: "Response", received: Iterable[Sequence[bytes]]) -> Iterator[ProviderEvent]:
+        try:
+            if event.type.removeprefix("response.") in _FAILED or _failed(event.response):
+                raise _told_error(event, "", self._kind)
+            last = self._answer.finish(event.response, event.type, response.header(b"x-request-id"))
+        except ServiceError:
+            if (usage := usage_of(event.response)) != NOT_REPORTED:
+                yield Billed(usage, cost_of(event.response))
+            raise
+        drain(response, received)
+        yield from last
 
-    type: Any = None
-    delta: Any = None
-    response: Any = None
-    code: Any = None
-    error: Any = None
+    def _terminal_event(self, body: Any) -> Event:
+        """The last event of a server that does not stream: the whole response."""
+        value = body if isinstance(body, dict) else {}
+        status = value.get("status", "completed" if isinstance(value.get("output"), list) else None)
+        if status in _ENDED:
+            return Event(f"response.{status}", response=value)
+        if value.get("error") or value.get("object") == "error" or _is_list_of_errors(body):
+            from ..openai_api.errors import from_error_object
 
-
-_DECODER = msgspec.json.Decoder(list[_Event])
-
-
-def _events(response: "Response") -> Iterator[Iterable[_Event]]:
-    """The body's events, those that arrive together at once.
-
-    A server that does not stream gives only the terminal event.
-    """
-    media = media_type(response)
-    if media == "application/json":
-        whole = json_body(response)
-        if not isinstance(whole, dict) or not isinstance(whole.get("status"), str):
-            raise UpstreamInvalidResponse("The model provider sent JSON that is not a response.")
-        yield [_Event(type=f"response.{whole['status']}", response=whole)]
-        return
-    if media != "text/event-stream":
-        raise not_an_api(media, "Responses API")
-    for data in event_data(response):
-        yield _decoded(data)
-
-
-def _decoded(data: Sequence[bytes]) -> Iterable[_Event]:
-    """All in one call; or one by one, if one of them is not as usual: what follows the terminal event need not be valid."""
-    try:
-        events = _DECODER.decode(b"[%b]" % b",".join(data))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        events = []
-    return events if len(events) == len(data) else (_event(text) for text in data if text != b"[DONE]")
+            raise from_error_object(body, kind=self._kind)
+        if _is_of_another_api(value.get("choices"), value.get("object")):
+            raise another_api(self._kind)
+        raise no_answer_of_ours(self._kind, "JSON")
 
 
-def _event(data: bytes) -> _Event:
-    event = json.loads(data)  # more lenient: half a surrogate pair, NaN
-    if not isinstance(event, dict):
-        raise UpstreamInvalidResponse("The model provider sent an event that is not an object.")
-    return _Event(**{name: event[name] for name in _Event.__struct_fields__ if name in event})
+def _failed(response: Any) -> bool:
+    """Whether a response says that it failed, whatever its event calls it."""
+    return isinstance(response, dict) and (response.get("status") in _FAILED or bool(response.get("error")))
+
+
+def _is_error(event: Event, name_line: bytes) -> bool:
+    return event.type.lower().endswith("error") or event.object == "error" or name_in(name_line) == "error"
+
+
+def _told_error(event: Event, name: str, kind: str) -> ServiceError:
+    from ..openai_api.errors import from_error_object
+
+    told = event.response.get("error") if isinstance(event.response, dict) else None
+    kind_of_error = None if event.type.startswith("response.") or event.type == "error" else event.type
+    flat = {"code": event.code, "message": event.message, "param": event.param, "status": event.status}
+    return from_error_object({"error": event.error or told, **flat, "type": kind_of_error}, name, kind=kind)
+
+
+def _is_of_another_api(choices: Any, name: Any) -> bool:
+    return choices is not None or (isinstance(name, str) and name.startswith(("chat.completion", "text_completion")))
+
+
+def _is_list_of_errors(body: Any) -> bool:
+    return isinstance(body, list) and any(isinstance(entry, dict) and entry.get("error") for entry in body[:1])
