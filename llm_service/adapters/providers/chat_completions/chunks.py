@@ -71,11 +71,8 @@ def _named(chunk: Chunk, line: bytes) -> Chunk:
 def chunk_of(value: Any) -> Chunk:
     """A chunk from any JSON. Python's parser read it, which is more lenient: half a surrogate pair, NaN."""
     chunk = Chunk(**_fields(value, Chunk))
-    choices: Any = chunk.choices
-    if choices is not None:
-        if not isinstance(choices, list):
-            raise _unreadable("choices that are not a list")
-        chunk.choices = [_choice(choice) for choice in choices]
+    if chunk.choices is not None:
+        chunk.choices = [_choice(choice) for choice in chunk.choices]
     return chunk
 
 
@@ -89,9 +86,5 @@ def _choice(value: Any) -> Choice:
 
 def _fields(value: Any, struct: type[msgspec.Struct]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _unreadable("a chunk that is not an object")
+        raise UpstreamInvalidResponse("The model provider sent a chunk that is not an object.")
     return {name: value[name] for name in struct.__struct_fields__ if name in value}
-
-
-def _unreadable(what: str) -> UpstreamInvalidResponse:
-    return UpstreamInvalidResponse(f"The model provider sent {what}.")
