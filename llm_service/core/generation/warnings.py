@@ -22,19 +22,23 @@ _RUN = re.compile(r"(\W)\1{3,}")
 def warnings_of(messages: Messages, done: Done) -> tuple[AnswerWarning, ...]:
     """The warnings about the answer to these messages."""
     reported = done.usage.input_tokens
-    if reported is None or (done.usage.cached_input_tokens or 0) > reported:
-        return ()  # not known, or counted in another way
-    chars = sum(len(part.text) for message in messages for part in message.parts)
-    if not _is_cut(reported, chars):
+    if reported is None:
         return ()
+    chars = 0
+    for message in messages:
+        for part in message.parts:
+            chars += len(part.text)
+    if not _counts_too_few(reported, chars):  # as nearly always
+        return ()
+    if (done.usage.cached_input_tokens or 0) > reported:
+        return ()  # a server that counts what was cached apart
     text = "\n".join(part.text for message in messages for part in message.parts)
     chars = len(_RUN.sub(r"\1", text))
-    return (_input_truncated(reported, chars // CHARS_PER_TOKEN),) if _is_cut(reported, chars) else ()
+    return (_input_truncated(reported, chars // CHARS_PER_TOKEN),) if _counts_too_few(reported, chars) else ()
 
 
-def _is_cut(reported: int, chars: int) -> bool:
-    estimate = chars / CHARS_PER_TOKEN
-    return estimate >= MIN_TOKENS and reported < READ_SHARE * estimate
+def _counts_too_few(reported: int, chars: int) -> bool:
+    return chars >= MIN_TOKENS * CHARS_PER_TOKEN and reported * CHARS_PER_TOKEN < READ_SHARE * chars
 
 
 def _input_truncated(reported: int, estimate: int) -> AnswerWarning:
