@@ -209,7 +209,8 @@ def test_words_of_servers_that_load(body: object) -> None:
     ],
 )
 def test_words_of_servers_that_do_not(body: object) -> None:
-    assert type(from_status(503, {}, body)) is errors.UpstreamUnavailable
+    assert type(from_status(503, {}, body)) is errors.UpstreamError
+    assert type(from_status(503, {"retry-after": "7"}, body)) is errors.UpstreamUnavailable
 
 
 def test_a_stream_may_say_it_too() -> None:

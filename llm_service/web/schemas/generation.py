@@ -113,7 +113,9 @@ class GenerationSchema(ma.Schema):
     incomplete_reason = fields.String(
         required=True,
         allow_none=True,
-        metadata=meta("Why an incomplete answer ended: `max_output_tokens`, `content_filter`, `refusal`, ..."),
+        metadata=meta(
+            "Why an incomplete answer ended: `max_output_tokens`, `content_filter`, `refusal`, `empty_output` (it has no text), ..."
+        ),
     )
     warnings = fields.List(
         fields.Nested(WarningSchema),

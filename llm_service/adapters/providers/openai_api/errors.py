@@ -53,10 +53,6 @@ _AUTH = words_of(
     "account_deactivated", "forbidden",
 )  # fmt: skip
 _TIMEOUT = words_of("timeout", "timeout_error", "request_timeout", "deadline_exceeded")
-_UNAVAILABLE = words_of(
-    "service_unavailable", "service_unavailable_error", "unavailable", "unavailable_error", "overloaded",
-    "overloaded_error", "model_overloaded", "engine_overloaded", "server_overloaded", "model_loading",
-)  # fmt: skip
 # Servers that have too much to do say 503 too.
 _LOADING = words_of("model_loading", "loading_model", "model_not_ready")
 _LOADING_TEXT = re.compile(r"\bloading\b|\bbeing loaded\b|\bnot (?:yet )?loaded\b|\b(?:starting|warming) up\b")
@@ -184,9 +180,9 @@ def _mapped(reported: Reported, kind: str, retry_after_s: float | None) -> error
         return errors.UpstreamAuth("The model provider rejected the service's API key.")
     if status == 408 or (status is None and reported.says(_TIMEOUT)):
         return errors.UpstreamTimeout("The model provider did not answer in time.")
-    if status == 503 or (status is None and reported.says(_UNAVAILABLE)):
-        return _unavailable(reported, retry_after_s)
-    if (status is not None and status < 500) or (status is None and reported.says(_INVALID)):
+    if status == 503 and (unavailable := _unavailable(reported, retry_after_s)):
+        return unavailable
+    if (status is not None and status < 500) or (status is None and (reported.says(_INVALID) or reported.option)):
         return _rejected(reported)
     about = f"status {status}" if status is not None else reported.shown
     return errors.UpstreamError(
@@ -194,9 +190,12 @@ def _mapped(reported: Reported, kind: str, retry_after_s: float | None) -> error
     )
 
 
-def _unavailable(reported: Reported, retry_after_s: float | None) -> errors.UpstreamUnavailable:
+def _unavailable(reported: Reported, retry_after_s: float | None) -> errors.UpstreamUnavailable | None:
+    """The error for a 503 that says why or for how long; None for another one, which is a failure."""
     if reported.says(_LOADING, _LOADING_TEXT):
         return errors.UpstreamLoading("The model provider is loading the model.", retry_after_s=retry_after_s)
+    if retry_after_s is None:
+        return None
     return errors.UpstreamUnavailable("The model provider is not available for a while.", retry_after_s=retry_after_s)
 
 

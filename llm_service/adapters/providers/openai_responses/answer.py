@@ -9,7 +9,7 @@ from typing import Any
 
 from llm_service.core.errors import UpstreamInvalidResponse
 from llm_service.core.generation.model import Billed, Done, ProviderCall, ProviderEvent, Status
-from llm_service.core.usage.tokens import NOT_REPORTED
+from llm_service.core.text import repair
 
 from ..openai_api.json_answer import json_answer
 from ..openai_api.quirks import Quirks
@@ -26,7 +26,6 @@ from .items import (
     answer_among,
     is_cut,
     is_shown,
-    items_in,
     joined,
     message_of,
     messages_in,
@@ -35,13 +34,16 @@ from .items import (
     type_of,
     without_thoughts,
 )
-from .usage import parse_usage
+from .usage import billed_of, parse_usage
+
+# Names no item: the next event has to say to which it belongs.
+_NOBODY = object()
 
 
 class _Item:
     """An item whose events arrive. `start`: where its text begins in the answer; None = it has none.
 
-    `part_start`: where its current part begins. `parts_ended`: the parts whose end was told.
+    `part_start`: where its current part begins. `part_ended`: the text of the last part whose end was told.
     """
 
     def __init__(self, kind: str = MESSAGE, phase: str | None = None, think: ThinkFilter | None = None) -> None:
@@ -50,7 +52,7 @@ class _Item:
         self.think = think
         self.start: int | None = None
         self.part_start = 0
-        self.parts_ended = set[Any]()
+        self.part_ended = ""
 
     @property
     def is_shown(self) -> bool:
@@ -101,19 +103,19 @@ class Answer(AnswerText):
         self._thought |= kind == REASONING
         item_id = item.get("id") if isinstance(item, dict) else None
         begun = self._find(item_id, None) or self._new_item(kind, phase_of(item))
-        self._name(begun, item_id, event.output_index)
         self._switch_to(begun)
+        self._name(begun, item_id, event.output_index)
 
     def end_part(self, event: Event) -> None:
         """The whole text of a part, of which deltas may have been missing."""
         text, refused = text_of(event.part or {"text": event.text, "refusal": event.refusal})
         self._refused |= refused
-        if self._turns_to_end_of(event.item_id, event.output_index, text):
+        if self._turns_to_end_of(event.item_id, event.output_index, text, self._item.part_start):
             item = self._item
-            if event.content_index not in item.parts_ended:
-                item.parts_ended.add(event.content_index)
+            # The end of a part is told twice, the second time without anything new.
+            if text != item.part_ended or self.length != item.part_start:
                 self._recover(text, item.part_start)
-                item.part_start = self.length
+                item.part_ended, item.part_start = text, self.length
 
     def end_item(self, event: Event) -> None:
         item = event.item
@@ -123,11 +125,12 @@ class Answer(AnswerText):
         if type_of(item) != MESSAGE:
             # What comes next without a name is not its text.
             self._by_index.pop(event.output_index, None)
-            self._switch_to(self._new_item())
+            if self._item.kind != MESSAGE:
+                self._switch_to(self._new_item())
             return
         message = message_of(item, strip_think=False)
         self._refused |= message.refused
-        if self._turns_to_end_of(item.get("id"), event.output_index, message.text):
+        if self._turns_to_end_of(item.get("id"), event.output_index, message.text, self._item.start):
             self._item.phase = self._item.phase or message.phase
             self._recover(message.text, self._item.start or 0)
 
@@ -136,16 +139,17 @@ class Answer(AnswerText):
         if not isinstance(response, dict):
             raise UpstreamInvalidResponse("The model provider's last event has no response.")
         self._end_item_text()
+        self._look_at(response.get("output"))
         late = list[ProviderEvent](self.new_text())
         messages = self._reconciled(messages_in(response.get("output"), strip_think=self._quirks.strip_think))
         chosen = answer_among(messages)
-        text = joined(chosen)
+        text = repair(joined(chosen))
         late += self._late_text(text)
         if self._call.output is not None and (part := json_answer([message.text for message in chosen])) is not None:
             text = part
         refused = self._refused or any(message.refused for message in chosen)
-        reported = self._reported_reason(response, event_type)
-        usage = known_counts(parse_usage(response.get("usage")), text=bool(text), reasoned=self._thought)
+        reported, counts = self._reported_reason(response, event_type), parse_usage(response.get("usage"))
+        usage = known_counts(counts, text=bool(text), reasoned=self._thought)
         reason = incomplete_reason(text, refused, reported, usage, self._call)
         model = response.get("model")
         done = Done(
@@ -161,11 +165,7 @@ class Answer(AnswerText):
 
     def billed(self, response: Any) -> Billed | None:
         """What a response that failed reports of its tokens and cost; None = nothing."""
-        if not isinstance(response, dict):
-            return None
-        usage = known_counts(parse_usage(response.get("usage")), text=self.started, reasoned=self._thought)
-        cost_usd = reported_cost(response.get("usage"))
-        return None if usage == NOT_REPORTED and cost_usd is None else Billed(usage, cost_usd)
+        return billed_of(response, text=self.started, reasoned=self._thought)
 
     # -- the items
 
@@ -190,26 +190,28 @@ class Answer(AnswerText):
         if item is None and (item_id is not None or index is not None):
             item = self._new_item() if self._by_id or self._by_index else self._item
             self._name(item, item_id, index)
-        self._item_id, self._index = item_id, index
         self._switch_to(item or self._item)
+        self._item_id, self._index = item_id, index
 
-    def _turns_to_end_of(self, item_id: Any, index: Any, told: str) -> bool:
+    def _turns_to_end_of(self, item_id: Any, index: Any, told: str, since: int | None) -> bool:
         """Turn to the item that has this text at its end; whether more text may be added to it.
 
-        If its name is new, it may be that of an item whose deltas had another name.
+        If its name is new, it may be that of an item whose deltas had another name: its text has arrived `since`.
         """
+        if not told:
+            return False
         item = self._find(item_id, index)
         if item is None:
-            begun = self._item.start
-            is_same = begun is None or told.startswith(self.text_since(begun))
+            is_same = since is None or told.startswith(self.text_since(since))
             item = self._item if is_same else self._new_item()
         self._switch_to(item)
-        return bool(told) and (item.start is None or self._shown[-1] is item)
+        return item.start is None or self._shown[-1] is item
 
     def _switch_to(self, item: _Item) -> None:
         if item is not self._item:
             self._end_item_text()
             self._item = item
+            self._item_id = _NOBODY
             self._plain = False
 
     def _end_item_text(self) -> None:
@@ -247,6 +249,8 @@ class Answer(AnswerText):
         self._end_item_text()
         if self._item.think is not None:
             told = without_thoughts(told)
+        if self._item.start is not None and len(told) == self.length - start:
+            return  # nothing is missing; this is how nearly all texts end
         arrived = self.text_since(start) if self._item.start is not None else ""
         if len(told) > len(arrived) and told.startswith(arrived):
             self._show(told[len(arrived) :])
@@ -254,6 +258,8 @@ class Answer(AnswerText):
     def _reconciled(self, told: list[Message]) -> list[Message]:
         """The messages: as the terminal event tells them, unless it says something else than the deltas."""
         whole, end, came = self.whole, self.length, list[Message]()
+        if len(self._shown) == len(told) == 1 and told[0].text == whole:
+            return told  # as nearly all answers
         for item in reversed(self._shown):
             start = item.start or 0
             came.append(Message(whole[start:end], item.phase))
@@ -261,7 +267,9 @@ class Answer(AnswerText):
         came.reverse()
         text = "".join(message.text for message in came)
         for candidates in (answer_among(told), told):
-            if "".join(message.text for message in candidates).startswith(text):
+            same = "".join(message.text for message in candidates)
+            # One message at the end may be several that were glued.
+            if same.startswith(text) and (len(same) > len(text) or len(told) >= len(came)):
                 return told
         return came
 
@@ -275,12 +283,16 @@ class Answer(AnswerText):
 
     # -- the end
 
+    def _look_at(self, output: Any) -> None:
+        """What the items of the terminal event say besides their text."""
+        for item in output if isinstance(output, list) else ():
+            self._cut |= is_cut(item)
+            self._thought |= type_of(item) == REASONING
+
     def _reported_reason(self, response: Mapping[str, Any], event_type: str) -> str | None:
         """Why the server itself calls the answer incomplete, in the event or in any item; None if it does not."""
-        output, details = response.get("output"), response.get("incomplete_details")
+        details = response.get("incomplete_details")
         reason = details.get("reason") if isinstance(details, dict) else None
-        self._cut |= any(is_cut(item) for item in items_in(output))
-        self._thought |= any(type_of(item) == REASONING for item in items_in(output))
         if isinstance(reason, str) and reason:
             return shown_reason(reason)
         if self._cut:

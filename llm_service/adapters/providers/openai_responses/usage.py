@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from llm_service.core.usage.tokens import Usage
+from llm_service.core.generation.model import Billed
+from llm_service.core.usage.tokens import NOT_REPORTED, Usage
 
-from ..openai_api.usage import token_count
+from ..openai_api.usage import known_counts, reported_cost, token_count
 
 
 def parse_usage(usage: Any) -> Usage:
@@ -19,3 +20,12 @@ def parse_usage(usage: Any) -> Usage:
         cached_input_tokens=token_count(into, "cached_tokens"),
         reasoning_tokens=token_count(out, "reasoning_tokens"),
     )
+
+
+def billed_of(response: Any, *, text: bool, reasoned: bool) -> Billed | None:
+    """What a response that failed reports; None = nothing. `text`, `reasoned`: what came before, as in `known_counts`."""
+    if not isinstance(response, dict):
+        return None
+    usage = known_counts(parse_usage(response.get("usage")), text=text, reasoned=reasoned)
+    cost_usd = reported_cost(response.get("usage"))
+    return None if usage == NOT_REPORTED and cost_usd is None else Billed(usage, cost_usd)
