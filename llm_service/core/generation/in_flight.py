@@ -22,7 +22,7 @@ from ..errors import Failure, ServiceError
 from ..limits.status import LimitStatuses
 from ..templates.outputs import Outputs
 from ..usage.ports import Prices
-from ..usage.pricing import ZERO_USD, Bill
+from ..usage.pricing import REPORTED, ZERO_USD, Bill
 from .billing import AttemptBilling, tried_model, whole_bill
 from .model import CachedAnswer, CallResult, Done, Generation, Status
 from .outcomes import Outcome, OutcomeRecorder
@@ -175,7 +175,9 @@ class InFlightGeneration:
         """Its call ends with a cached answer of the model that was next."""
         self._found, now = answer, self.generation
         self.billing = AttemptBilling(now.model, now.provider, self._uses.prices, joined=True)
-        return Done(Status.COMPLETED, answer.output, answer.usage, answer.model)
+        # For those who share the call: what they save.
+        reported = answer.cost_usd if answer.price_version == REPORTED else None
+        return Done(Status.COMPLETED, answer.output, answer.usage, answer.model, cost_usd=reported)
 
     def finish(self, outcome: Outcome) -> Generation | None:
         """End it: store the outcome and give it to all subscribers. Returns the final generation; None: it had ended.
@@ -209,9 +211,13 @@ class InFlightGeneration:
                 self.generation = replace(
                     self.generation, model=by.model, provider=by.provider, cache_key=by.cache_key, fallbacks=by.tried
                 )
-            # The caller chose the first of several models.
-            model_chosen = None if self.generation.fallbacks else self.traits.model_chosen
-            return Outcome.of(result, self.traits.outputs, model_chosen=model_chosen)
+            return Outcome.of(
+                result,
+                self.traits.outputs,
+                # The caller chose the first of several models.
+                model_chosen=None if self.generation.fallbacks else self.traits.model_chosen,
+                messages=self.generation.messages,
+            )
         except Exception as error:
             return Outcome(Status.FAILED, error=self._error_of(error))
 
@@ -269,6 +275,7 @@ class InFlightGeneration:
             "error": outcome.error.code if outcome.error else None,
             "output": done.text if done else self.text_after(0) or None,
             "usage": done.usage if done else self.generation.usage if self.collapsed else bill.usage,
+            "warnings": outcome.warnings,
             "incomplete_reason": done.incomplete_reason if done else None,
             "upstream_request_id": done.upstream_request_id if done else None,
             "attempts": whole.attempts,

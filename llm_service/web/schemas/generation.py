@@ -21,6 +21,7 @@ GENERATION_EXAMPLE: dict[str, Any] = {
     "fallbacks": [],
     "status": "completed",
     "incomplete_reason": None,
+    "warnings": [],
     "cached": False,
     "output": "Hello!",
     "system_prompt": "You are a helpful assistant. Answer in a simple tone.",
@@ -96,6 +97,19 @@ class FallbackSchema(ma.Schema):
     error = fields.String(required=True, metadata=meta("The error code of its failure.", "upstream-unavailable"))
 
 
+class WarningSchema(ma.Schema):
+    """Something to know about an answer."""
+
+    code = fields.String(
+        required=True,
+        metadata=meta(
+            "`input-truncated`: the server counted far fewer input tokens than the text has, so it seems to have cut it.",
+            "input-truncated",
+        ),
+    )
+    message = fields.String(required=True, metadata=meta("What happened, in English."))
+
+
 class GenerationSchema(ma.Schema):
     """An answer. Token counts are those of the answer; on a cache hit, this request did not pay for them."""
 
@@ -118,7 +132,14 @@ class GenerationSchema(ma.Schema):
     incomplete_reason = fields.String(
         required=True,
         allow_none=True,
-        metadata=meta("Why an incomplete answer ended: `max_output_tokens`, `content_filter`, `refusal`, ..."),
+        metadata=meta(
+            "Why an incomplete answer ended: `max_output_tokens`, `content_filter`, `refusal`, `empty_output` (it has no text), ..."
+        ),
+    )
+    warnings = fields.List(
+        fields.Nested(WarningSchema),
+        required=True,
+        metadata=meta("What you should know about the answer. Answers with a warning are not cached."),
     )
     cached = fields.Boolean(required=True, metadata=meta("Whether the answer came from the cache."))
     output = fields.String(required=True, allow_none=True, metadata=meta("The model's text; null if there is none."))
@@ -192,6 +213,7 @@ def generation_json(generation: Generation) -> dict[str, Any]:
         "fallbacks": fallbacks_json(generation) if generation.fallbacks else [],
         "status": generation.status.value,
         "incomplete_reason": generation.incomplete_reason,
+        "warnings": [{"code": warning.code, "message": warning.message} for warning in generation.warnings],
         "cached": generation.cached,
         "output": generation.output,
         **({"output_json": output_json(generation)} if generation.structured else {}),
