@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from llm_service.bootstrap.errors import StartError
 from tests.support.constants import ROOT
 from tests.support.requests import BODY, GENERATE, post
 from tests.support.upstream import Upstream
@@ -194,3 +195,65 @@ def test_a_template_has_a_list_of_its_own(make_app: Callable[..., Flask], upstre
     answer = client.post(GENERATE, json={**BODY, "template_id": "own_list_v1"}).get_json()
     assert (answer["model"], [tried["model"] for tried in answer["fallbacks"]]) == ("normal", ["fault-502"])
     assert client.get("/api/v1/templates/own_list_v1").get_json()["model"] == "fault-502"
+
+
+PROVIDERS = """
+providers:
+  first: {kind: responses, base_url: %s, models: {fault-eof-at-start: {price: {input: "1", output: "1"}}, normal: {}}}
+  second: {kind: chat, base_url: %s, models: {fast: {as: normal, price: {input: "2", output: "2"}}, normal: {}}}
+"""
+
+
+@pytest.fixture(name="several")
+def _several(make_app: Callable[..., Flask], upstream: Upstream, tmp_path: Path) -> object:
+    """Two providers with a wire each; the second one has a server of its own."""
+    with Upstream() as other:
+        path = tmp_path / "providers.yaml"
+        path.write_text(PROVIDERS % (upstream.base_url, other.base_url))
+        app = make_app(
+            APP_PROVIDERS_FILE=str(path),
+            APP_MODELS="fault-eof-at-start>second/fast, first/normal > fast > second/normal",
+        )
+        yield app.test_client(), other
+
+
+def test_the_fallback_is_at_another_provider(several: tuple[FlaskClient, Upstream], upstream: Upstream) -> None:
+    client, other = several
+    answer = ask(client)
+    assert (answer["model"], answer["provider"], answer["output"]) == ("fast", "second", "Answer to: Hello")
+    assert answer["fallbacks"] == [{"model": "fault-eof-at-start", "provider": "first", "error": "upstream-truncated"}]
+    assert (len(upstream.calls), [call["body"]["model"] for call in other.calls]) == (1, ["normal"])
+    lines = client.get("/api/v1/usage?group_by=provider").get_json()["items"]
+    sums = {line["provider"]: (line["requests"], line["unknown_usage"], line["cost_usd"]) for line in lines}
+    assert sums == {"second": (1, 0, answer["cost_usd"]), "first": (0, 1, "0")}
+    page = client.get("/usage").text
+    assert "<h2>Providers</h2>" in page
+    assert '<th scope="row">second</th>' in page
+    assert "Answered by fast (second), after fault-eof-at-start (first)" in plain(
+        client.get(f"/history/{answer['request_id']}").text
+    )
+
+
+def test_lists_use_any_name_of_a_model(several: tuple[FlaskClient, Upstream]) -> None:
+    client, _ = several
+    assert client.get("/api/v1/status").get_json()["models"] == ["fault-eof-at-start", "normal"]
+    preview = client.post(
+        PREVIEW, json={"input": "Hello", "parameters": {"tone": "simple"}, "model": "first/normal"}
+    ).get_json()
+    assert (preview["model"], preview["fallbacks"]) == ("normal", ["fast", "second/normal"])
+
+
+@pytest.mark.parametrize(
+    ("models", "fault"),
+    [
+        ("normal>none", "has no model none, which APP_MODELS names"),
+        ("normal>fast, first/normal", "two lists that begin with the model normal"),
+    ],
+)
+def test_a_list_that_the_providers_do_not_fit_is_refused(
+    make_app: Callable[..., Flask], upstream: Upstream, tmp_path: Path, models: str, fault: str
+) -> None:
+    path = tmp_path / "providers.yaml"
+    path.write_text(PROVIDERS % (upstream.base_url, upstream.base_url))
+    with pytest.raises(StartError, match=fault):
+        make_app(APP_PROVIDERS_FILE=str(path), APP_MODELS=models)
