@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from llm_service.adapters.providers.chat_completions.wire import ChatWire
 from llm_service.adapters.providers.openai_api.provider import ApiProvider
+from llm_service.adapters.providers.openai_api.wire import Wire
 from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
 from llm_service.adapters.providers.retry import ResilientProvider
 from llm_service.core.errors import ServiceError, UpstreamError
@@ -14,10 +16,12 @@ from llm_service.core.generation.model import Generation, Status
 from tests.support.upstream import Upstream
 from tests.support.world import ASKED, World, heard
 
+WIRES: dict[str, Callable[[], Wire]] = {"responses": ResponsesWire, "chat": ChatWire}
 # Before the first text: a code, and how often the last of several models is asked. None: its server says when.
 BEFORE: dict[str, tuple[str, int | None]] = {
     "fault-429": ("upstream-rate-limited", None),
     "fault-503": ("upstream-unavailable", None),
+    "loading-9": ("upstream-unavailable", None),
     "fault-500": ("upstream-error", 3),
     "fault-reset": ("upstream-unreachable", 3),
     "fault-eof-at-start": ("upstream-truncated", 3),
@@ -44,9 +48,11 @@ DEADLINE_S = 12.0
 class TwoServers:
     """A service whose models are at the first server, except the fallback `then`. The servers know them by these names."""
 
-    def __init__(self, first: Upstream, second: Upstream, model: str, then: str = "second", *, slots: int = 10) -> None:
+    def __init__(self, first: Upstream, second: Upstream, model: str, then: str, *, slots: int, wire: str) -> None:
+        """`wire`: what the first server speaks; the second speaks the other one."""
         self.servers = (first, second)
-        self.providers = [self._provider(server, name) for server, name in ((first, "one"), (second, "two"))]
+        wires = (wire, *(other for other in WIRES if other != wire))
+        self.providers = [self._provider(*each) for each in zip(self.servers, ("one", "two"), wires, strict=True)]
         self.model = model
         one, two = self.providers
         self.world = World(
@@ -57,8 +63,8 @@ class TwoServers:
             slots=slots,
         )
 
-    def _provider(self, server: Upstream, name: str) -> ResilientProvider:
-        provider = ApiProvider(ResponsesWire(), name=name, api_key="key", base_url=server.base_url, idle_timeout_s=0.4)
+    def _provider(self, server: Upstream, name: str, wire: str) -> ResilientProvider:
+        provider = ApiProvider(WIRES[wire](), name=name, api_key="key", base_url=server.base_url, idle_timeout_s=0.4)
         return ResilientProvider(provider, slots=10, jitter=lambda _low, _high: 0.0)
 
     def ask(self) -> Generation:
@@ -84,8 +90,8 @@ def _make_two() -> Iterator[MakeTwo]:
     made: list[TwoServers] = []
     with Upstream() as first, Upstream() as second:
 
-        def make(model: str, then: str = "second", *, slots: int = 10) -> TwoServers:
-            made.append(TwoServers(first, second, model, then, slots=slots))
+        def make(model: str, then: str = "second", *, slots: int = 10, wire: str = "responses") -> TwoServers:
+            made.append(TwoServers(first, second, model, then, slots=slots, wire=wire))
             return made[-1]
 
         yield make
@@ -93,9 +99,10 @@ def _make_two() -> Iterator[MakeTwo]:
             two.close()
 
 
+@pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("model", BEFORE)
-def test_before_the_first_text_the_second_is_asked_after_one_attempt(make_two: MakeTwo, model: str) -> None:
-    two = make_two(model)
+def test_before_the_first_text_the_second_is_asked_after_one_attempt(make_two: MakeTwo, model: str, wire: str) -> None:
+    two = make_two(model, wire=wire)
     row = two.ask()
     assert (row.status, row.output, row.model, row.provider) == (Status.COMPLETED, "Answer to: Hello", "second", "two")
     assert two.calls == [1, 1]
@@ -117,9 +124,10 @@ def test_a_server_that_began_has_all_of_the_time(make_two: MakeTwo) -> None:
     assert (two.ask().output, two.calls) == ("word " * 80, [1, 0])
 
 
+@pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("model", AFTER)
-def test_after_the_first_text_the_second_is_not_asked(make_two: MakeTwo, model: str) -> None:
-    two = make_two(model)
+def test_after_the_first_text_the_second_is_not_asked(make_two: MakeTwo, model: str, wire: str) -> None:
+    two = make_two(model, wire=wire)
     row = two.ask()
     assert (row.status, row.error, row.model, row.fallbacks) == (Status.FAILED, AFTER[model], model, ())
     assert (bool(row.output), two.calls) == (True, [1, 0])

@@ -67,6 +67,20 @@ def test_an_answer_says_who_gave_it_and_who_was_tried(client: FlaskClient) -> No
     assert line["request_id"] == answer["request_id"]
 
 
+def test_the_log_says_why_another_model_was_asked(client: FlaskClient, log_lines: list[str]) -> None:
+    """A wrong key at the first provider costs no answer, so nobody else would tell the operator."""
+    answer = ask(client)
+    told = [line for line in map(json.loads, log_lines) if line["event"] == "fallback"]
+    assert [(line["model"], line["error"], line["next"]) for line in told] == [
+        ("fault-503", "upstream-unavailable", "fault-401"),
+        ("fault-401", "upstream-auth", "normal"),
+    ]
+    assert {(line["level"], line["request_id"], line["provider"]) for line in told} == {
+        ("warning", answer["request_id"], "openai")
+    }
+    assert "API key" in str(told[1]["cause"])
+
+
 def test_again_it_comes_from_the_cache_of_the_model_that_answered(client: FlaskClient, upstream: Upstream) -> None:
     ask(client)
     response = client.post(GENERATE, json=BODY)
