@@ -407,6 +407,14 @@ def test_an_error_inside_a_stream(told: bytes, error: type[ServiceError], before
     assert events == ([Delta(before)] if before else [])
 
 
+@pytest.mark.parametrize("before", ["", "Lis"])
+def test_an_error_in_a_field_of_its_own(before: str) -> None:
+    """llama.cpp once sent it so."""
+    told = b'error: {"code": 429, "message": "secret"}\n\n'
+    events, error = read((data(text(before)) if before else b"") + told)
+    assert (events, type(error)) == ([Delta(before)] if before else [], errors.UpstreamRateLimited)
+
+
 def test_an_error_beside_a_text_is_one() -> None:
     events, error = read(data(text("Lis"), chunk({**choice(content="bon"), "error": {"code": 429}})) + DONE)
     assert (events, type(error)) == ([Delta("Lisbon")], errors.UpstreamRateLimited)
