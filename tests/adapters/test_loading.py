@@ -93,7 +93,7 @@ def test_one_call_asks_for_all(upstream: Upstream) -> None:
     with ThreadPoolExecutor(9) as pool:
         answers: list[Future[list[ProviderEvent]]] = [pool.submit(ask)]
         until(lambda: upstream.calls_of(model))
-        until(lambda: model in provider._loading)
+        until(lambda: model in provider._being_loaded)
         answers += [pool.submit(ask) for _ in range(8)]
         ended = [answer.result() for answer in answers]
     assert all(isinstance(events[-1], Done) for events in ended)
@@ -101,7 +101,7 @@ def test_one_call_asks_for_all(upstream: Upstream) -> None:
     assert [event.attempt for event in ended[0] if isinstance(event, AttemptStarted)] == [2, 3, 4]
     for events in ended[1:]:
         assert events[:2] == [Retrying(may_be_billed=False), AttemptStarted(1)], "nothing was sent while it waited"
-    assert model not in provider._loading
+    assert model not in provider._being_loaded
     provider.close()
 
 
@@ -116,14 +116,14 @@ def test_another_call_takes_the_place_of_one_that_gives_up(upstream: Upstream, s
 
     with ThreadPoolExecutor(2) as pool:
         gives_up = pool.submit(ask, first)
-        until(lambda: model in provider._loading)
+        until(lambda: model in provider._being_loaded)
         waits = pool.submit(ask, CallContext(time.monotonic() + 600, SystemClock()))
         if stops:
             first.stop()
         with pytest.raises(errors.Cancelled if stops else errors.UpstreamUnavailable):
             gives_up.result()
         assert isinstance(waits.result()[-1], Done)
-    assert model not in provider._loading
+    assert model not in provider._being_loaded
     provider.close()
 
 
@@ -132,14 +132,14 @@ def test_where_another_model_is_left_it_is_asked_at_once(upstream: Upstream) -> 
     stopped = CallContext(time.monotonic() + 600, SystemClock())
     asking = threading.Thread(target=lambda: _until_stopped(provider, model, stopped))
     asking.start()
-    until(lambda: model in provider._loading)
+    until(lambda: model in provider._being_loaded)
     other = CallContext(time.monotonic() + 600, SystemClock())
     other.fallback_left = True
     with pytest.raises(errors.UpstreamUnavailable):
         list(provider.stream(call(model), other))
     stopped.stop()
     asking.join()
-    assert model not in provider._loading
+    assert model not in provider._being_loaded
     provider.close()
 
 
@@ -161,9 +161,9 @@ def test_a_call_that_the_server_keeps_for_a_while_was_taken() -> None:
     waits.refused(errors.UpstreamLoading("loading"))  # it was only slow to say so
     prober.refused(errors.UpstreamLoading("loading"))
     waits.leave()
-    assert "m" in models, "the prober still asks"
+    assert "m" in models.models, "the prober still asks"
     prober.leave()
-    assert "m" not in models
+    assert "m" not in models.models
 
 
 def test_the_time_that_the_server_names_is_waited() -> None:
@@ -178,7 +178,7 @@ def test_the_time_that_the_server_names_is_waited() -> None:
         turn.wait()
     assert raised.value.retry_after_s == 20
     turn.leave()
-    assert "m" not in models
+    assert "m" not in models.models
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,8 @@ def test_words_of_servers_that_load(body: object) -> None:
     ],
 )
 def test_words_of_servers_that_do_not(body: object) -> None:
-    assert type(from_status(503, {}, body)) is errors.UpstreamUnavailable
+    assert type(from_status(503, {}, body)) is errors.UpstreamError
+    assert type(from_status(503, {"retry-after": "7"}, body)) is errors.UpstreamUnavailable
 
 
 def test_a_stream_may_say_it_too() -> None:

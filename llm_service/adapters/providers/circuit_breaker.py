@@ -63,16 +63,13 @@ class CircuitBreaker:
         self._rules = rules
         self._lock = threading.Lock()
         self._attempts = Window(WINDOW_S, timer)
-        self._open_until: float | None = None
+        # None = closed. To be read where a call of `admit` would cost too much.
+        self.open_until: float | None = None
         self._probing = False
 
     @property
-    def is_closed(self) -> bool:
-        return self._open_until is None
-
-    @property
     def state(self) -> str:
-        open_until = self._open_until
+        open_until = self.open_until
         if open_until is None:
             return CLOSED
         return HALF_OPEN if self._timer() >= open_until else OPEN
@@ -89,9 +86,9 @@ class CircuitBreaker:
         Raises `UpstreamUnavailable` while it is open.
         """
         with self._lock:
-            if self._open_until is None:
+            if self.open_until is None:
                 return False
-            left_s = self._open_until - self._timer()
+            left_s = self.open_until - self._timer()
             if left_s <= 0 and not self._probing:
                 self._probing = True
                 return True
@@ -103,12 +100,12 @@ class CircuitBreaker:
         with self._lock:
             if probe:
                 self._probing = False
-                self._open_until = self._timer() + self._rules.open_s if failed else None
+                self.open_until = self._timer() + self._rules.open_s if failed else None
                 self._attempts.clear()
-            elif self._open_until is None:
+            elif self.open_until is None:
                 self._attempts.add("failed" if failed else "answered")
                 if failed and self._fails_too_often():
-                    self._open_until = self._timer() + self._rules.open_s
+                    self.open_until = self._timer() + self._rules.open_s
 
     def forget(self, *, probe: bool) -> None:
         """The attempt says nothing about what the breaker is for."""

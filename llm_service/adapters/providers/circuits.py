@@ -23,7 +23,8 @@ class Attempt:
     probes_connection: bool = False
 
     def answered(self) -> None:
-        self._connected()
+        if self.probes_connection:
+            self._connected()
         self.model.record(failed=False, probe=self.probes_model)
 
     def failed(self) -> None:
@@ -64,8 +65,10 @@ class Circuits:
 
     def admit(self, model: str) -> Attempt:
         """Raises `UpstreamUnavailable` if the model, or the provider, is not to be called now."""
-        usual = self._usual.get(model) or self._usual.setdefault(model, self._first(model))
-        if usual.model.is_closed and self._connection.is_closed:
+        usual = self._usual.get(model)
+        if usual is None:
+            usual = self._usual.setdefault(model, self._first(model))
+        if usual.model.open_until is None and self._connection.open_until is None:
             return usual
         probes_model = usual.model.admit()
         try:

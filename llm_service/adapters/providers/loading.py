@@ -43,23 +43,21 @@ class LoadingModels:
         self.timer = timer
         self.jitter = jitter
         self._lock = threading.Lock()
-        self._models: dict[str, _Loading] = {}
-
-    def __contains__(self, model: str) -> bool:
-        return model in self._models
+        # Read where a call would cost too much.
+        self.models: dict[str, _Loading] = {}
 
     def begin(self, model: str) -> bool:
         """The server said that it is loading the model. True: the call that heard it is the prober."""
         with self._lock:
-            if model not in self._models:
-                self._models[model] = _Loading()
+            if model not in self.models:
+                self.models[model] = _Loading()
                 return True
-            return self._take(self._models[model])
+            return self._take(self.models[model])
 
     def may_go(self, model: str) -> tuple[bool, bool]:
         """For a call that waits: whether it may be sent, and whether it is then the prober."""
         with self._lock:
-            loading = self._models.get(model)
+            loading = self.models.get(model)
             if loading is None or (loading.sent_at is not None and self.timer() - loading.sent_at > TAKEN_AFTER_S):
                 return True, False
             takes = self._take(loading)
@@ -68,36 +66,36 @@ class LoadingModels:
     def wait(self, model: str, number: int) -> None:
         """`number` more calls wait for the model."""
         with self._lock:
-            if loading := self._models.get(model):
+            if loading := self.models.get(model):
                 loading.waiting += number
                 if not loading.waiting and not loading.probed:
-                    del self._models[model]
+                    del self.models[model]
 
     def sent(self, model: str) -> None:
         """The prober's attempt is about to be sent."""
         with self._lock:
-            if loading := self._models.get(model):
+            if loading := self.models.get(model):
                 loading.sent_at = self.timer()
 
     def refused(self, model: str) -> None:
         """The prober heard that the model is still being loaded."""
         with self._lock:
-            if loading := self._models.get(model):
+            if loading := self.models.get(model):
                 loading.sent_at = None
 
     def over(self, model: str) -> None:
         """The prober heard something else: all may be sent."""
         with self._lock:
-            self._models.pop(model, None)
+            self.models.pop(model, None)
 
     def leave(self, model: str) -> None:
         """The prober gives up. One of those that wait takes its place."""
         with self._lock:
-            loading = self._models.get(model)
+            loading = self.models.get(model)
             if loading is not None and loading.waiting > 0:
                 loading.probed, loading.sent_at = False, None
             else:
-                self._models.pop(model, None)
+                self.models.pop(model, None)
 
     def _take(self, loading: _Loading) -> bool:
         takes, loading.probed = not loading.probed, True

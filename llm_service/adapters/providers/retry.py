@@ -84,6 +84,7 @@ class ResilientProvider:
         self._jitter = jitter
         self._circuits = Circuits(timer, breaker)
         self._loading = LoadingModels(timer, jitter)
+        self._being_loaded = self._loading.models
         self.bulkhead = Bulkhead(slots)
         self.budget = RetryBudget(timer)
 
@@ -114,7 +115,7 @@ class ResilientProvider:
         turn: Turn | None = None
         try:
             while True:
-                if turn is not None or call.model in self._loading:
+                if turn is not None or call.model in self._being_loaded:
                     turn = turn or Turn(self._loading, call.model, context)
                     yield from _wait_for(turn, sent + 1)
                 sent += 1

@@ -163,7 +163,12 @@ class InFlightGeneration:
     def result_of(self, result: CallResult) -> Outcome:
         """The outcome for this generation of the end of its call. Whatever fails here, it has one."""
         try:
-            return Outcome.of(result, self.traits.outputs, model_chosen=self.traits.model_chosen)
+            return Outcome.of(
+                result,
+                self.traits.outputs,
+                model_chosen=self.traits.model_chosen,
+                messages=self.generation.messages,
+            )
         except Exception as error:
             return Outcome(Status.FAILED, error=self._error_of(error))
 
@@ -210,6 +215,7 @@ class InFlightGeneration:
             "error": outcome.error.code if outcome.error else None,
             "output": done.text if done else self.text_after(0) or None,
             "usage": done.usage if done else self.generation.usage if self.collapsed else bill.usage,
+            "warnings": outcome.warnings,
             "incomplete_reason": done.incomplete_reason if done else None,
             "upstream_request_id": done.upstream_request_id if done else None,
             "attempts": self.billing.attempts,

@@ -1,6 +1,6 @@
 """Collects an answer from its chunks: its text, why it ended, and its usage."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from llm_service.core.generation.model import Billed, Delta, Done, ProviderCall, ProviderEvent, Status
@@ -52,13 +52,18 @@ class ChatAnswer(AnswerText):
         """What was reported until now; None = nothing."""
         return None if self._usage is None else Billed(parse_usage(self._usage), reported_cost(self._usage))
 
-    def take(self, chunks: Iterable[Chunk]) -> None:
-        """Raises the error that a chunk tells, or `UpstreamInvalidResponse`. The loop runs for each token."""
-        for chunk in chunks:
+    def take(self, chunks: Iterable[Chunk], names: Callable[[], Sequence[str]] = tuple) -> None:
+        """Raises the error that a chunk tells, or `UpstreamInvalidResponse`. The loop runs for each token.
+
+        `names`: gives the names of their events, which none but errors have.
+        """
+        named: Sequence[str] | None = None
+        for number, chunk in enumerate(chunks):
             if chunk.usage is not None:
                 self._usage = chunk.usage
             if chunk.error is not None or not chunk.choices:
-                raise_told(chunk)
+                named = names() if named is None else named
+                raise_told(chunk, named[number] if number < len(named) else "")
                 self.recognized |= chunk.choices is not None or chunk.usage is not None
             for choice in chunk.choices or ():
                 if choice.index:

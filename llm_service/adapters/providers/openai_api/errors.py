@@ -180,8 +180,8 @@ def _mapped(reported: Reported, kind: str, retry_after_s: float | None) -> error
         return errors.UpstreamAuth("The model provider rejected the service's API key.")
     if status == 408 or (status is None and reported.says(_TIMEOUT)):
         return errors.UpstreamTimeout("The model provider did not answer in time.")
-    if status == 503 and (retry_after_s is not None or reported.says(_LOADING, _LOADING_TEXT)):
-        return _unavailable(reported, retry_after_s)
+    if status == 503 and (unavailable := _unavailable(reported, retry_after_s)):
+        return unavailable
     if (status is not None and status < 500) or (status is None and (reported.says(_INVALID) or reported.option)):
         return _rejected(reported)
     about = f"status {status}" if status is not None else reported.shown
@@ -190,9 +190,12 @@ def _mapped(reported: Reported, kind: str, retry_after_s: float | None) -> error
     )
 
 
-def _unavailable(reported: Reported, retry_after_s: float | None) -> errors.UpstreamUnavailable:
+def _unavailable(reported: Reported, retry_after_s: float | None) -> errors.UpstreamUnavailable | None:
+    """The error for a 503 that says why or for how long; None for another one, which is a failure."""
     if reported.says(_LOADING, _LOADING_TEXT):
         return errors.UpstreamLoading("The model provider is loading the model.", retry_after_s=retry_after_s)
+    if retry_after_s is None:
+        return None
     return errors.UpstreamUnavailable("The model provider is not available for a while.", retry_after_s=retry_after_s)
 
 

@@ -30,7 +30,7 @@ from llm_service.core.generation.model import Billed, ProviderCall, ProviderEven
 
 from ..names import Resolve, system_addresses
 from ..proxies import Proxy
-from . import OPENAI_URL
+from . import is_openai
 from .quirks import NO_QUIRKS, Quirks
 from .wire import Wire
 
@@ -70,7 +70,7 @@ class ApiProvider:
         self._wire = wire
         self._api_key = api_key
         self._base_url = base_url
-        self._own_address = base_url is None or base_url.rstrip("/") == OPENAI_URL
+        self._own_address = is_openai(base_url)
         self._proxy = proxy
         self._resolve = resolve
         self._idle_timeout_s = idle_timeout_s

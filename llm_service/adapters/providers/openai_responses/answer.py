@@ -5,18 +5,17 @@ terminal event. The deltas count. What came only later is added when it comes.
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from llm_service.core.errors import UpstreamInvalidResponse
-from llm_service.core.generation.model import Done, ProviderCall, ProviderEvent, Status
-from llm_service.core.usage.tokens import Usage
+from llm_service.core.generation.model import Billed, Done, ProviderCall, ProviderEvent, Status
+from llm_service.core.text import repair
 
 from ..openai_api.json_answer import json_answer
 from ..openai_api.quirks import Quirks
 from ..openai_api.text import AnswerText
 from ..openai_api.thinking import ThinkFilter
-from ..openai_api.usage import known_counts, reported_cost, token_count
+from ..openai_api.usage import known_counts, reported_cost
 from ..openai_api.verdict import CUT, UNKNOWN, incomplete_reason, shown_reason
 from .events import Event
 from .items import (
@@ -35,6 +34,7 @@ from .items import (
     type_of,
     without_thoughts,
 )
+from .usage import billed_of, parse_usage
 
 # Names no item: the next event has to say to which it belongs.
 _NOBODY = object()
@@ -43,7 +43,7 @@ _NOBODY = object()
 class _Item:
     """An item whose events arrive. `start`: where its text begins in the answer; None = it has none.
 
-    `part_start`: where its current part begins. `parts_ended`: the parts whose end was told.
+    `part_start`: where its current part begins. `part_ended`: the text of the last part whose end was told.
     """
 
     def __init__(self, kind: str = MESSAGE, phase: str | None = None, think: ThinkFilter | None = None) -> None:
@@ -52,7 +52,7 @@ class _Item:
         self.think = think
         self.start: int | None = None
         self.part_start = 0
-        self.parts_ended = set[Any]()
+        self.part_ended = ""
 
     @property
     def is_shown(self) -> bool:
@@ -112,10 +112,10 @@ class Answer(AnswerText):
         self._refused |= refused
         if self._turns_to_end_of(event.item_id, event.output_index, text, self._item.part_start):
             item = self._item
-            if event.content_index not in item.parts_ended:
-                item.parts_ended.add(event.content_index)
+            # The end of a part is told twice, the second time without anything new.
+            if text != item.part_ended or self.length != item.part_start:
                 self._recover(text, item.part_start)
-                item.part_start = self.length
+                item.part_ended, item.part_start = text, self.length
 
     def end_item(self, event: Event) -> None:
         item = event.item
@@ -143,13 +143,14 @@ class Answer(AnswerText):
         late = list[ProviderEvent](self.new_text())
         messages = self._reconciled(messages_in(response.get("output"), strip_think=self._quirks.strip_think))
         chosen = answer_among(messages)
-        text = joined(chosen)
+        text = repair(joined(chosen))
         late += self._late_text(text)
         if self._call.output is not None and (part := json_answer([message.text for message in chosen])) is not None:
             text = part
         refused = self._refused or any(message.refused for message in chosen)
-        usage = known_counts(usage_of(response), text=bool(text), reasoned=self._thought)
-        reason = incomplete_reason(text, refused, self._reported_reason(response, event_type), usage, self._call)
+        reported, counts = self._reported_reason(response, event_type), parse_usage(response.get("usage"))
+        usage = known_counts(counts, text=bool(text), reasoned=self._thought)
+        reason = incomplete_reason(text, refused, reported, usage, self._call)
         model = response.get("model")
         done = Done(
             status=Status.INCOMPLETE if reason else Status.COMPLETED,
@@ -158,9 +159,13 @@ class Answer(AnswerText):
             model=model if isinstance(model, str) else self._call.model,
             incomplete_reason=reason,
             upstream_request_id=upstream_id[:200] or None,
-            cost_usd=cost_of(response),
+            cost_usd=reported_cost(response.get("usage")),
         )
         return [*late, done]
+
+    def billed(self, response: Any) -> Billed | None:
+        """What a response that failed reports of its tokens and cost; None = nothing."""
+        return billed_of(response, text=self.started, reasoned=self._thought)
 
     # -- the items
 
@@ -253,6 +258,8 @@ class Answer(AnswerText):
     def _reconciled(self, told: list[Message]) -> list[Message]:
         """The messages: as the terminal event tells them, unless it says something else than the deltas."""
         whole, end, came = self.whole, self.length, list[Message]()
+        if len(self._shown) == len(told) == 1 and told[0].text == whole:
+            return told  # as nearly all answers
         for item in reversed(self._shown):
             start = item.start or 0
             came.append(Message(whole[start:end], item.phase))
@@ -291,25 +298,3 @@ class Answer(AnswerText):
         if self._cut:
             return CUT
         return UNKNOWN if "incomplete" in (response.get("status"), event_type.removeprefix("response.")) else None
-
-
-def usage_of(response: Any) -> Usage:
-    return parse_usage(response.get("usage")) if isinstance(response, dict) else Usage()
-
-
-def cost_of(response: Any) -> Decimal | None:
-    return reported_cost(response.get("usage")) if isinstance(response, dict) else None
-
-
-def parse_usage(usage: Any) -> Usage:
-    """The valid counts; None for the others."""
-    if not isinstance(usage, dict):
-        return Usage()
-    into, out = usage.get("input_tokens_details"), usage.get("output_tokens_details")
-    return Usage(
-        input_tokens=token_count(usage, "input_tokens"),
-        output_tokens=token_count(usage, "output_tokens"),
-        total_tokens=token_count(usage, "total_tokens"),
-        cached_input_tokens=token_count(into, "cached_tokens"),
-        reasoning_tokens=token_count(out, "reasoning_tokens"),
-    )

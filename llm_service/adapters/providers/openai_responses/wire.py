@@ -4,16 +4,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_service.core.errors import ServiceError, UpstreamTruncated
-from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
-from llm_service.core.usage.tokens import NOT_REPORTED
+from llm_service.core.generation.model import ProviderCall, ProviderEvent
 
-from ..openai_api.body import JsonBody, answer_body, drain
+from ..openai_api.body import EventStream, JsonBody, answer_body, drain
 from ..openai_api.foreign import RESPONSES_KIND, another_api, no_answer_of_ours
 from ..openai_api.quirks import Quirks
 from ..openai_api.schema_prompt import system_text
 from ..openai_api.strict_schema import strict_schema
-from .answer import Answer, cost_of, usage_of
-from .events import Event, decoded, name_in
+from .answer import Answer
+from .events import Event, decoded
 
 if TYPE_CHECKING:
     from ..transport import Response
@@ -92,7 +91,7 @@ class ResponsesReader:
                         yield from self._end(event, response, received)
                         return
                     else:
-                        self._take_other(event, body.names[number])
+                        self._take_other(event, body, number)
             except Exception:
                 yield from answer.new_text()  # keep the text that arrived before the error
                 raise
@@ -105,14 +104,19 @@ class ResponsesReader:
             raise no_answer_of_ours(self._kind)
         raise UpstreamTruncated("The model provider's answer ended before it was complete.")
 
-    def _take_other(self, event: Event, name_line: bytes) -> None:
+    def _take_other(self, event: Event, body: EventStream, number: int) -> None:
         """An event that is neither text nor the last one. Those that nobody knows mean nothing."""
-        handle = _HANDLERS.get(event.type)
-        self._known |= event.type.startswith("response.")
-        if event.error or (handle is None and _is_error(event, name_line)):
-            raise _told_error(event, name_in(name_line), self._kind)
-        if handle is not None:
+        if event.error:
+            raise _told_error(event, "", self._kind)
+        if (handle := _HANDLERS.get(event.type)) is not None:
+            self._known = True
             handle(self._answer, event)
+        elif event.type.lower().endswith("error") or event.object == "error":
+            raise _told_error(event, "", self._kind)
+        elif event.type.startswith("response."):
+            self._known = True
+        elif (name := body.names()[number]) == "error":
+            raise _told_error(event, name, self._kind)
         elif not self._known and _is_of_another_api(event.choices, event.object):
             raise another_api(self._kind)
 
@@ -122,8 +126,8 @@ class ResponsesReader:
                 raise _told_error(event, "", self._kind)
             last = self._answer.finish(event.response, event.type, response.header(b"x-request-id"))
         except ServiceError:
-            if (usage := usage_of(event.response)) != NOT_REPORTED:
-                yield Billed(usage, cost_of(event.response))
+            if billed := self._answer.billed(event.response):
+                yield billed
             raise
         drain(response, received)
         yield from last
@@ -146,10 +150,6 @@ class ResponsesReader:
 def _failed(response: Any) -> bool:
     """Whether a response says that it failed, whatever its event calls it."""
     return isinstance(response, dict) and (response.get("status") in _FAILED or bool(response.get("error")))
-
-
-def _is_error(event: Event, name_line: bytes) -> bool:
-    return event.type.lower().endswith("error") or event.object == "error" or name_in(name_line) == "error"
 
 
 def _told_error(event: Event, name: str, kind: str) -> ServiceError:
