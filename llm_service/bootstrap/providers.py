@@ -138,7 +138,9 @@ class FileSource:
         missing = [f"has no model {name}, which {setting} names" for setting, name in wanted if not names.find(name)]
         found = dict.fromkeys(names.find(name) or name for name in settings.models)
         allowed = tuple(found) or tuple(names.models)
-        default = names.find(settings.openai_model) or "" if settings.model_is_given else allowed[0]
+        default = names.find(settings.openai_model) or ""
+        if default not in allowed and not settings.model_is_given:
+            default = allowed[0]
         if not missing and default not in allowed:
             missing = [f"and the settings do not fit: APP_MODELS does not contain the default model {default}"]
         if missing:
