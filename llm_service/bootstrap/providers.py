@@ -100,11 +100,14 @@ class FileSource:
 
     def load(self, current: ProviderSet) -> ProviderSet:
         """Satisfies `ProviderSource`. A provider whose connection is as before keeps its object, and what that knows."""
-        known = {managed.provider.name: managed.provider for managed in current.providers}
-        same = {config.name: config.connection for config in self.configs}
+        known = {managed.connection.name: managed for managed in current.providers}
         configs = self._file.load()
-        kept = (config.name for config in configs if same.get(config.name) == config.connection)
-        return self._made(configs, {name: known[name] for name in kept})
+        same = [
+            config.name
+            for config in configs
+            if config.name in known and known[config.name].connection == config.connection
+        ]
+        return self._made(configs, {name: known[name].provider for name in same})
 
     def save_last_good(self) -> None:
         self._file.save_last_good()
@@ -121,7 +124,7 @@ class FileSource:
         }
         self.configs = configs
         shown = tuple(
-            Managed(config.connection.kind, providers[config.name], _names_of(config, names)) for config in configs
+            Managed(config.connection, providers[config.name], _names_of(config, names)) for config in configs
         )
         return ProviderSet(
             shown,
@@ -140,7 +143,9 @@ class FileSource:
         found = [_with_own_names(text, names) for text in settings.models]
         allowed = tuple(dict.fromkeys(found)) or tuple(names.models)
         first = [chain_of(text)[0] for text in allowed]
-        default = names.find(settings.openai_model) or "" if settings.model_is_given else first[0]
+        default = names.find(settings.openai_model) or ""
+        if default not in first and not settings.model_is_given:
+            default = first[0]
         if not missing and (twice := next((name for name in first if first.count(name) > 1), None)):
             missing = [f"and the settings do not fit: APP_MODELS has two lists that begin with the model {twice}"]
         if not missing and default not in first:
@@ -186,7 +191,7 @@ def _single(settings: Settings) -> ProviderSet:
     provider = _managed(connection)
     models = allowed_models(settings)
     every = dict.fromkeys(name for text in models.allowed for name in chain_of(text))
-    shown = (Managed(connection.kind, provider, {name: name for name in every}),)
+    shown = (Managed(connection, provider, {name: name for name in every}),)
     return ProviderSet(shown, {config.name: _prices_of(config)}, models, {}, any_model=provider)
 
 

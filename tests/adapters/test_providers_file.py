@@ -1,6 +1,7 @@
 """The providers file: what it takes, and for each fault the line that it names."""
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from decimal import Decimal
@@ -18,7 +19,7 @@ from llm_service.adapters.providers.openai_api.quirks import Quirks
 from llm_service.adapters.providers.proxies import Proxy, ProxyUrl, parse_proxy
 from llm_service.core.file_faults import FileFaults
 from llm_service.core.usage.tokens import Usage
-from tests.support.constants import KEY_CANARY
+from tests.support.constants import KEY_CANARY, ROOT
 from tests.support.providers import write_providers
 
 ENVIRON = {"OPENAI_API_KEY": KEY_CANARY, "EMPTY": "", "NOT_ASCII": "schl\u00fcssel"}
@@ -109,6 +110,13 @@ def test_every_kind_with_everything_that_a_provider_can_say(tmp_path: Path) -> N
     assert (plain.price, plain.context_tokens, thinker.price) == (None, None, None)
     assert (none.connection.kind, [model.name for model in none.models]) == ("echo", ["echo"])
     assert KEY_CANARY not in repr(openai)
+
+
+def test_the_example_of_the_page_is_a_good_file(tmp_path: Path) -> None:
+    (tmp_path / "azure.key").write_text("azure-key-1")
+    example = re.search(r"```yaml\n(.*?)```", (ROOT / "docs/providers.md").read_text(), re.DOTALL)
+    assert example
+    assert [config.name for config in read(tmp_path, example[1])] == ["openai", "azure", "local", "old"]
 
 
 def test_a_key_in_a_file_that_the_environment_names(tmp_path: Path) -> None:

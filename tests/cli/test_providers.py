@@ -46,7 +46,7 @@ def test_what_does_not_fit(tmp_path: Path) -> None:
     prompts = tmp_path / "prompts"
     prompts.mkdir()
     (prompts / "lost_v1.prompty").write_text(
-        "---\nname: T\nmodel: {id: nowhere}\ninputs:\n  - {name: input, kind: string, required: true}\n---\nuser:\n{{ input }}\n"
+        "---\nname: T\nmodel: {id: 'm1 > nowhere'}\ninputs:\n  - {name: input, kind: string, required: true}\n---\nuser:\n{{ input }}\n"
     )
     with (
         ListingUpstream(*(f"m{number}" for number in range(1, 11))) as listing,
