@@ -118,6 +118,8 @@ def test_the_revision_follows_the_content_alone() -> None:
         (HEAD + "  - name: a\n    kind: string\n    enumValues: [b, b]\n---\nuser:\nx", 9, "twice"),
         (HEAD + "  - name: a\n    kind: string\n    enumValues: [b]\n    maxLength: 3\n---\nuser:\nx", 10, "no effect"),
         (HEAD + "model: ''\n---\nuser:\nx", 7, "empty"),
+        (HEAD + "model: a>\n---\nuser:\nx", 7, "no name before or after"),
+        (HEAD + "model: {id: 'a>b>a'}\n---\nuser:\nx", 7, "names a model twice"),
         (HEAD + "  - name: loop\n    kind: integer\n---\nuser:\nx", 7, "needs a name"),
         (HEAD + "  - name: a\n    kind: string\n    items: {kind: string}\n---\nuser:\nx", 9, "not allowed"),
         (HEAD + "  - name: a\n    kind: array\n    minItems: -1\n---\nuser:\nx", 9, "at least 0"),

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from llm_service.core.model_chain import fault_in
 from llm_service.core.templates.inputs import MAIN_INPUT
 from llm_service.core.templates.model import Template, TemplateTest
 from llm_service.core.templates.outputs import Outputs
@@ -138,6 +139,8 @@ def _model_id(node: Node) -> str:
     name = text_value("model.id", node)
     if not name:
         raise FileFormatError("model.id is empty: omit it to use the service's default", node.line)
+    if (fault := fault_in(name)) is not None:
+        raise FileFormatError(f"model.id {fault}", node.line)
     return name
 
 

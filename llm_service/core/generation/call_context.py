@@ -2,8 +2,15 @@
 
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from ..clock import Alarm, Clock
+
+
+class HasDeadline(Protocol):
+    """Something that waits until a deadline on the monotonic clock."""
+
+    deadline: float
 
 
 class CallContext:
@@ -28,6 +35,7 @@ class CallContext:
         self._clock = clock
         self._stopped = threading.Event()
         self._abort: Callable[[], None] | None = None
+        self._waits: HasDeadline | None = None
 
     @property
     def stopped(self) -> bool:
@@ -42,6 +50,32 @@ class CallContext:
     def sleep(self, seconds: float) -> bool:
         """Wait; True if the call was stopped meanwhile."""
         return self._clock.wait(self._stopped, seconds)
+
+    @property
+    def is_late(self) -> bool:
+        return self._clock.monotonic() >= self.deadline
+
+    def before_fallback(self, share: int) -> "CallContext":
+        """The context of a model that has fallbacks: until its first text, it has a `share`th of the time that is left.
+
+        It is stopped with this one.
+        """
+        now = self._clock.monotonic()
+        deadline = now + max(0.0, self.deadline - now) / share
+        context = CallContext(deadline, self._clock, self.may_restart, self.may_retry)
+        context.fallback_left = True
+        self.on_stop(context.stop)
+        return context
+
+    def waits_until_deadline(self, waits: HasDeadline) -> None:
+        """From now on its deadline is this call's, also when that changes."""
+        self._waits = waits
+        waits.deadline = self.deadline
+
+    def extend(self, deadline: float) -> None:
+        self.deadline = deadline
+        if self._waits is not None:
+            self._waits.deadline = deadline
 
     def alarm(self, ring: Callable[[], object]) -> Alarm:
         """An alarm of this call's clock, as `Clock.alarm`."""

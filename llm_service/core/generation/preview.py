@@ -8,9 +8,10 @@ from typing import Any
 
 from ..access.caller import Caller
 from ..usage.ports import Prices
+from ..usage.pricing import Price
 from .model import GenerateRequest, ProviderCall
 from .ports import Cache
-from .preparation import PreparedRequest, RequestPreparer
+from .preparation import PreparedCall, PreparedRequest, RequestPreparer
 
 # English and code have about four bytes of UTF-8 to a token, Chinese and Japanese about three.
 BYTES_PER_TOKEN = 4
@@ -23,7 +24,8 @@ class Preview:
     """`estimated_input_tokens` is an estimate: only the provider counts tokens.
 
     `max_output_tokens` None = the answer has no limit. `max_cost_usd` is the maximum cost of one attempt; billed failed
-    attempts are extra. None if the price or the limit is unknown.
+    attempts are extra. None if the price or the limit is unknown. With fallbacks, it is that of the most expensive model;
+    all else is the first model's.
     """
 
     prepared: PreparedRequest
@@ -46,24 +48,40 @@ class PreviewService:
     def preview(self, request: GenerateRequest, caller: Caller) -> Preview:
         """Raises an `InputError` that names the invalid fields."""
         prepared = self._preparer.prepare(request, caller, remember=False)
-        size = _size(prepared.call)
-        most_input = size + FRAME_TOKENS
-        limit = prepared.call.options.get("max_output_tokens")
-        price = self._prices.of(prepared.call.model)
+        size, limit = _size(prepared.call), prepared.call.options.get("max_output_tokens")
+        price = self._price_of(prepared.first)
         return Preview(
             prepared=prepared,
             key_parts=self._preparer.key_parts(prepared),
             would_hit=self._cache.get(prepared.cache_key, counted=False) is not None,
             estimated_input_tokens=-(-size // BYTES_PER_TOKEN),
             max_output_tokens=limit,
-            max_cost_usd=price.max_cost(most_input, limit) if price and limit else None,
+            max_cost_usd=self._max_cost_usd(prepared) if limit else None,
             price_version=price.version if price else None,
         )
 
+    def _price_of(self, candidate: PreparedCall) -> Price | None:
+        return self._prices.of(candidate.model, candidate.provider.name)
 
-def most_tokens(call: ProviderCall) -> tuple[int, int]:
-    """The maximum input and output tokens of one attempt: a token is at least one byte. The output must be limited."""
-    return _size(call) + FRAME_TOKENS, int(call.options["max_output_tokens"])
+    def _max_cost_usd(self, prepared: PreparedRequest) -> Decimal | None:
+        """Of the most expensive model; None if one of the prices is unknown."""
+        costs = []
+        for each in prepared.candidates:
+            if (price := self._price_of(each)) is None:
+                return None
+            costs.append(price.max_cost(*most_tokens(each.call, each.candidate.context_tokens)))
+        return max(costs)
+
+
+def most_tokens(call: ProviderCall, context_tokens: int | None = None) -> tuple[int, int]:
+    """The maximum input and output tokens of one attempt: a token is at least one byte. The output must be limited.
+
+    `context_tokens`: what the model can read and write together; None = unknown.
+    """
+    most_input, most_output = _size(call) + FRAME_TOKENS, int(call.options["max_output_tokens"])
+    if context_tokens is None:
+        return most_input, most_output
+    return min(most_input, context_tokens), min(most_output, context_tokens)
 
 
 def _size(call: ProviderCall) -> int:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from llm_service.core.errors import (
@@ -25,10 +26,11 @@ from llm_service.core.errors import (
     UpstreamUnreachable,
 )
 from llm_service.core.generation.call_context import CallContext
-from llm_service.core.generation.model import ProviderCall, ProviderEvent
+from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
 
 from ..names import Resolve, system_addresses
 from ..proxies import Proxy
+from . import is_openai
 from .quirks import NO_QUIRKS, Quirks
 from .wire import Wire
 
@@ -43,7 +45,10 @@ _LASTING = (UpstreamAuth, UpstreamProxy, UpstreamQuota, UpstreamTls, UpstreamRed
 class ApiProvider:
     """One client per process, created on the first call or by `warm`. `base_url` None = OpenAI's own address.
 
-    `quirks`: those of every model; `model_quirks`: those of single models, by the name that the server knows.
+    `idle_timeout_s`: the longest silence after the first text. `first_output_timeout_s`: how long a call may take to the
+    first text; None = until its deadline. `quirks`: those of every model; `model_quirks`: those of single models, by the
+    name that the server knows. `sdk_variables`: whether what the SDK reads from variables is sent, too
+    (`OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`, `OPENAI_CUSTOM_HEADERS`).
     """
 
     def __init__(
@@ -54,21 +59,27 @@ class ApiProvider:
         api_key: str | None,
         base_url: str | None,
         idle_timeout_s: float,
+        first_output_timeout_s: float | None = None,
         proxy: Proxy | None = None,
         resolve: Resolve = system_addresses,
         quirks: Quirks = NO_QUIRKS,
         model_quirks: Mapping[str, Quirks] | None = None,
+        sdk_variables: bool = True,
     ) -> None:
         self.name = name
         self._wire = wire
         self._api_key = api_key
         self._base_url = base_url
+        self._own_address = is_openai(base_url)
         self._proxy = proxy
         self._resolve = resolve
         self._idle_timeout_s = idle_timeout_s
+        self._first_output_timeout_s = first_output_timeout_s
         self._quirks = quirks
         self._model_quirks = dict(model_quirks or {})
         self._client: ApiClient | None = None
+        self._sdk_variables = sdk_variables
+        self._closed = False
         self._lock = threading.Lock()
         self._trouble: str | None = None
         self.warmed = False
@@ -86,8 +97,13 @@ class ApiProvider:
         try:
             with closing(self._post(call, quirks, context)) as response:
                 began = True
-                yield from reader.read(response)
-                self._trouble = None
+                events = reader.read(response)
+                for first in islice(events, 1):
+                    context.waits_until_deadline(response.limit)
+                    if not isinstance(first, Billed):  # which comes before an error
+                        self._trouble = None
+                    yield first
+                yield from events
         except Exception as error:
             mapped = from_exception(error, kind=self._wire.kind)
             if isinstance(mapped, UpstreamTimeout) and reader.started and time.monotonic() >= context.deadline:
@@ -111,8 +127,10 @@ class ApiProvider:
         return self._trouble
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
+        with self._lock:
+            self._closed = True
+            if self._client is not None:
+                self._client.close()
 
     def _ready_client(self) -> "ApiClient":
         from .client import ApiClient
@@ -125,9 +143,16 @@ class ApiProvider:
                     base_url=self._base_url,
                     proxy=self._proxy,
                     resolve=self._resolve,
+                    key_header=self._wire.key_header,
+                    sdk_variables=self._sdk_variables,
                 )
+                if self._closed:  # a call that began before it was closed: nothing is kept open after it
+                    self._client.close()
             return self._client
 
     def _post(self, call: ProviderCall, quirks: Quirks, context: CallContext) -> "Response":
-        body = self._wire.body(call, quirks, own_address=self._base_url is None)
-        return self._ready_client().post(body, context, max(context.deadline - time.monotonic(), 0.001))
+        body = self._wire.body(call, quirks, own_address=self._own_address)
+        seconds = context.deadline - time.monotonic()
+        if self._first_output_timeout_s is not None:
+            seconds = min(seconds, self._first_output_timeout_s)
+        return self._ready_client().post(body, context, max(seconds, 0.001))

@@ -23,10 +23,15 @@ class AnswerReader(Protocol):
 
 
 class Wire(Protocol):
-    """A wire format, without state. `kind`: its name in the providers file. `path`: below the server's address."""
+    """A wire format, without state.
+
+    `kind`: its name in the providers file. `path`: below the server's address. `key_header`: another header that has the
+    API key, besides `Authorization`; empty = none.
+    """
 
     kind: str
     path: str
+    key_header: str
 
     def body(self, call: ProviderCall, quirks: Quirks, *, own_address: bool) -> dict[str, Any]:
         """The body of the request. `own_address`: it goes to OpenAI's own address."""
