@@ -257,6 +257,13 @@ def test_lists_use_any_name_of_a_model(several: tuple[FlaskClient, Upstream]) ->
     assert (preview["model"], preview["fallbacks"]) == ("normal", ["fast", "second/normal"])
 
 
+def test_the_page_previews_models_by_the_names_that_people_use(several: tuple[FlaskClient, Upstream]) -> None:
+    client, _ = several
+    page = plain(post(client, preview="1", model="normal").text)
+    assert "normal (if it fails: fast, then second/normal)" in page
+    assert "unknown: no price for normal, second/normal" in page
+
+
 @pytest.mark.parametrize(
     ("models", "fault"),
     [

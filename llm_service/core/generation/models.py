@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Protocol
 
 from ..access.caller import Caller
@@ -64,28 +65,28 @@ class AllowedModels:
 
     def allowed_for(self, template: Template) -> frozenset[str]:
         """The models that a caller may request with this template."""
-        allowed = frozenset((*map(_first, self.allowed), self.default, self.default_for(template)))
+        allowed = frozenset((*_lists(self.allowed), self.default, self.default_for(template)))
         return allowed if self.only is None else allowed & self.only
 
     @property
     def listed(self) -> list[str]:
         """The models that are allowed for every template."""
-        return [name for name in map(_first, self.allowed) if self.only is None or name in self.only]
+        return [name for name in _lists(self.allowed) if self.only is None or name in self.only]
 
     def _with_fallbacks(self, model: str, template: Template) -> tuple[str, ...]:
         """A template's own list comes before the service's."""
-        own = self._named(template.model or "")
-        if own[0] == model and len(own) > 1:
-            return own
-        return next((names for names in map(self._named, self.allowed) if names[0] == model), (model,))
-
-    def _named(self, text: str) -> tuple[str, ...]:
-        """The models of a list by the names that are used here; two names of one model count once."""
-        return tuple(dict.fromkeys(map(self.name_of, chain_of(text))))
+        own = chain_of(template.model) if template.model else ()
+        is_its = len(own) > 1 and self.name_of(own[0]) == model
+        names = own if is_its else _lists(self.allowed).get(model, (model,))
+        # Two names of one model count once.
+        return names if len(names) == 1 else tuple(dict.fromkeys(map(self.name_of, names)))
 
 
-def _first(text: str) -> str:
-    return chain_of(text)[0]
+@lru_cache(maxsize=64)
+def _lists(allowed: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    """Each model that may be asked for, with its fallbacks behind it."""
+    lists = map(chain_of, allowed)
+    return {names[0]: names for names in lists}
 
 
 class ModelSource(Protocol):

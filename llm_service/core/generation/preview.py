@@ -1,7 +1,7 @@
 """What a request would send and could cost."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -11,7 +11,7 @@ from ..usage.ports import Prices
 from ..usage.pricing import Price
 from .model import GenerateRequest, ProviderCall
 from .ports import Cache
-from .preparation import PreparedCall, PreparedRequest, RequestPreparer
+from .preparation import PreparedRequest, RequestPreparer
 
 # English and code have about four bytes of UTF-8 to a token, Chinese and Japanese about three.
 BYTES_PER_TOKEN = 4
@@ -25,7 +25,7 @@ class Preview:
 
     `max_output_tokens` None = the answer has no limit. `max_cost_usd` is the maximum cost of one attempt; billed failed
     attempts are extra. None if the price or the limit is unknown. With fallbacks, it is that of the most expensive model;
-    all else is the first model's.
+    all else is the first model's. `unpriced`: the models without a known price.
     """
 
     prepared: PreparedRequest
@@ -35,6 +35,7 @@ class Preview:
     max_output_tokens: int | None
     max_cost_usd: Decimal | None
     price_version: str | None
+    unpriced: tuple[str, ...]
 
 
 class PreviewService:
@@ -49,28 +50,29 @@ class PreviewService:
         """Raises an `InputError` that names the invalid fields."""
         prepared = self._preparer.prepare(request, caller, remember=False)
         size, limit = _size(prepared.call), prepared.call.options.get("max_output_tokens")
-        price = self._price_of(prepared.first)
+        prices = [self._prices.of(each.model, each.provider.name) for each in prepared.candidates]
         return Preview(
             prepared=prepared,
             key_parts=self._preparer.key_parts(prepared),
             would_hit=self._cache.get(prepared.cache_key, counted=False) is not None,
             estimated_input_tokens=-(-size // BYTES_PER_TOKEN),
             max_output_tokens=limit,
-            max_cost_usd=self._max_cost_usd(prepared) if limit else None,
-            price_version=price.version if price else None,
+            max_cost_usd=_max_cost_usd(prepared, prices) if limit else None,
+            price_version=prices[0].version if prices[0] else None,
+            unpriced=tuple(
+                each.model for each, price in zip(prepared.candidates, prices, strict=True) if price is None
+            ),
         )
 
-    def _price_of(self, candidate: PreparedCall) -> Price | None:
-        return self._prices.of(candidate.model, candidate.provider.name)
 
-    def _max_cost_usd(self, prepared: PreparedRequest) -> Decimal | None:
-        """Of the most expensive model; None if one of the prices is unknown."""
-        costs = []
-        for each in prepared.candidates:
-            if (price := self._price_of(each)) is None:
-                return None
-            costs.append(price.max_cost(*most_tokens(each.call, each.candidate.context_tokens)))
-        return max(costs)
+def _max_cost_usd(prepared: PreparedRequest, prices: Sequence[Price | None]) -> Decimal | None:
+    """Of the most expensive model; None if one of the prices is unknown."""
+    costs = []
+    for each, price in zip(prepared.candidates, prices, strict=True):
+        if price is None:
+            return None
+        costs.append(price.max_cost(*most_tokens(each.call, each.candidate.context_tokens)))
+    return max(costs)
 
 
 def most_tokens(call: ProviderCall, context_tokens: int | None = None) -> tuple[int, int]:
