@@ -48,15 +48,18 @@ class Node:
         return self.content
 
 
-def read_yaml(text: str, first_line: int) -> Node:
-    """Parse a text. Raises `FileFormatError`. `first_line` is the line of the file that it begins on."""
+def read_yaml(text: str, first_line: int, faults: list[FileFormatError] | None = None) -> Node:
+    """Parse a text. Raises `FileFormatError`. `first_line` is the line of the file that it begins on.
+
+    With `faults`, only text that is no YAML raises it: other faults are added there, and what they concern is left out.
+    """
     try:
         loader = _Loader(text)
         try:
             root = loader.get_single_node()
             if root is None:
                 raise FileFormatError("is empty", first_line)
-            return _convert(root, loader, first_line, set())
+            return _Converter(loader, first_line, faults).node(root)
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -66,30 +69,48 @@ def read_yaml(text: str, first_line: int) -> Node:
         raise FileFormatError("is not valid YAML", first_line) from error
 
 
-def _convert(node: yaml.Node, loader: Any, first_line: int, seen: set[int]) -> Node:
-    line = first_line + node.start_mark.line
-    if id(node) in seen:
-        raise FileFormatError("may not use an alias (*name)", line)
-    seen.add(id(node))
-    if node.tag not in _PLAIN_TAGS:
-        raise FileFormatError(f"may not use a value of the type {node.tag.rsplit(':', 1)[-1]}: put it in quotes", line)
-    if isinstance(node, yaml.SequenceNode):
-        return Node(line, [_convert(child, loader, first_line, seen) for child in node.value])
-    if isinstance(node, yaml.MappingNode):
-        return Node(line, _convert_mapping(node, loader, first_line, seen))
-    return Node(line, loader.construct_object(node))
+class _Converter:
+    """Makes nodes with lines of a parsed text."""
 
+    def __init__(self, loader: Any, first_line: int, faults: list[FileFormatError] | None) -> None:
+        self._loader = loader
+        self._first_line = first_line
+        self._faults = faults
+        self._seen: set[int] = set()
 
-def _convert_mapping(node: yaml.MappingNode, loader: Any, first_line: int, seen: set[int]) -> dict[str, Node]:
-    content: dict[str, Node] = {}
-    for key_node, value_node in node.value:
-        key = _convert(key_node, loader, first_line, seen)
-        if not isinstance(key.content, str):
-            raise FileFormatError(f"the key {key.value!r} must be a string: put it in quotes", key.line)
-        if key.content in content:
-            raise FileFormatError(f"{key.content} appears twice", key.line)
-        content[key.content] = _convert(value_node, loader, first_line, seen)
-    return content
+    def node(self, node: yaml.Node) -> Node:
+        line = self._first_line + node.start_mark.line
+        if id(node) in self._seen:
+            self._fault("may not use an alias (*name)", line)
+            return Node(line, None)
+        self._seen.add(id(node))
+        if node.tag not in _PLAIN_TAGS:
+            self._fault(f"may not use a value of the type {node.tag.rsplit(':', 1)[-1]}: put it in quotes", line)
+            return Node(line, None)
+        if isinstance(node, yaml.SequenceNode):
+            return Node(line, [self.node(child) for child in node.value])
+        if isinstance(node, yaml.MappingNode):
+            return Node(line, self._mapping(node))
+        return Node(line, self._loader.construct_object(node))
+
+    def _mapping(self, node: yaml.MappingNode) -> dict[str, Node]:
+        content: dict[str, Node] = {}
+        for key_node, value_node in node.value:
+            key = self.node(key_node)
+            value = self.node(value_node)
+            if not isinstance(key.content, str):
+                self._fault(f"the key {key.value!r} must be a string: put it in quotes", key.line)
+            elif key.content in content:
+                self._fault(f"{key.content} appears twice", key.line)
+            else:
+                content[key.content] = value
+        return content
+
+    def _fault(self, message: str, line: int) -> None:
+        fault = FileFormatError(message, line)
+        if self._faults is None:
+            raise fault
+        self._faults.append(fault)
 
 
 def text_value(key: str, node: Node) -> str:

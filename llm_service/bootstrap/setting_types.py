@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
-from urllib.parse import urlsplit
 
+from llm_service.adapters.providers.addresses import plain_http_url
 from llm_service.adapters.providers.proxies import ProxyUrl
 from llm_service.core.access.caller import MAX_BUDGET_USD
 
@@ -141,21 +141,7 @@ def signing_secret() -> SettingType[Secret]:
 
 
 def http_url() -> SettingType[str]:
-    def parse(raw: str) -> str:
-        if not raw.isascii() or not raw.isprintable() or " " in raw or not _is_plain_http(raw):
-            raise ValueError("must be an http or https URL such as http://127.0.0.1:11434/v1, without user, ? or #")
-        return raw.rstrip("/")
-
-    return SettingType(parse, "http or https URL")
-
-
-def _is_plain_http(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    return good and not (parts.username or parts.password or parts.query or parts.fragment)
+    return SettingType(plain_http_url, "http or https URL")
 
 
 def proxy_url() -> SettingType[ProxyUrl]:

@@ -77,6 +77,9 @@ class Settings:
     provider: str = setting(PROVIDER, "APP_PROVIDER", choice("auto", "openai", "echo"), "auto",
         "`echo` repeats the prompt and calls no model. `auto` means `openai` if a key or a URL is set, else `echo` in "
         "`dev`; in `prod` the server does not start.")
+    providers_file: Path | None = setting(PROVIDER, "APP_PROVIDERS_FILE", path(), None,
+        "A YAML file with several providers, see [providers.md](providers.md). Then `OPENAI_BASE_URL` and `APP_PROVIDER` are "
+        "ignored, `APP_MODELS` defaults to all its models, and `OPENAI_MODEL` to the first of them.")
     deadline_s: float = setting(PROVIDER, "APP_DEADLINE_S", seconds(0.1, 86_400), 120,
         "Time limit for a whole generation.")
     idle_timeout_s: float = setting(PROVIDER, "APP_IDLE_TIMEOUT_S", seconds(0.1, 86_400), 30,
@@ -175,6 +178,8 @@ class Settings:
     # fmt: on
 
     warnings: tuple[str, ...] = field(default=(), repr=False)
+    # All variables, also those that the providers file names. They contain secrets.
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def load(cls, environ: Mapping[str, str], dotenv: Path = Path(".env")) -> "Settings":
@@ -208,8 +213,12 @@ class Settings:
         values = reader.values()
         if values["data_dir"] and not reader.is_given("DATABASE_URL"):
             values["database_url"] = f"{SQLITE}{values['data_dir'] / DATABASE_FILE}"
-        settings = cls(**values, warnings=tuple(reader.warnings))
-        if settings.models and settings.openai_model not in settings.models:
+        if values["providers_file"] is not None:
+            ignored = (name for name in ("OPENAI_BASE_URL", "APP_PROVIDER") if reader.is_given(name))
+            reader.warnings += [f"{name}: is ignored, because APP_PROVIDERS_FILE is set" for name in ignored]
+        settings = cls(**values, warnings=tuple(reader.warnings), environ=reader.given)
+        is_missing = settings.models and settings.openai_model not in settings.models
+        if is_missing and settings.providers_file is None:
             reader.fault("APP_MODELS", f"does not contain the default model {settings.openai_model} (OPENAI_MODEL)")
         try:
             _ = settings.proxy
@@ -224,8 +233,16 @@ class Settings:
         return self.models or (self.openai_model,)
 
     @property
+    def model_is_given(self) -> bool:
+        """Whether the default model is not only the default of its setting."""
+        return bool(self.environ.get("OPENAI_MODEL", "").strip())
+
+    @property
     def chosen_provider(self) -> str | None:
-        """`openai` or `echo`; None = nothing is configured, and `prod` never falls back to the echo."""
+        """`openai` or `echo`, without a providers file.
+
+        None = nothing is configured, and `prod` never falls back to the echo.
+        """
         if self.provider != "auto":
             return self.provider
         if self.openai_api_key or self.openai_base_url:
@@ -235,16 +252,27 @@ class Settings:
     @property
     def proxy_variable(self) -> str | None:
         """The setting whose proxy leads to the provider; None = it is called directly, or there is none."""
-        if self.chosen_provider != "openai":
+        if self.providers_file is not None or self.chosen_provider != "openai":
             return None
-        given = [name for name, url in self._proxies.items() if url]
-        return proxy_variable(self.openai_base_url or OPENAI_URL, given, self.no_proxy)
+        return self._proxy_variable(self.openai_base_url or OPENAI_URL)
 
     @property
     def proxy(self) -> Proxy | None:
         """The proxy to the provider. Valid settings have a valid one."""
         url = self._proxies.get(self.proxy_variable or "")
         return parse_proxy(url) if url else None
+
+    def proxy_to(self, url: str) -> Proxy | None:
+        """The proxy to a server. Raises `ValueError`, whose message begins with the name of the variable."""
+        name = self._proxy_variable(url)
+        given = self._proxies.get(name or "")
+        try:
+            return parse_proxy(given) if given else None
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+
+    def _proxy_variable(self, url: str) -> str | None:
+        return proxy_variable(url, [name for name, given in self._proxies.items() if given], self.no_proxy)
 
     @property
     def _proxies(self) -> Mapping[str, ProxyUrl | None]:
@@ -273,7 +301,9 @@ class Settings:
 
     def refusals(self) -> list[str]:
         """Why a server must not start with these settings, one line each. Commands still work."""
-        refusals = []
+        refusals: list[str] = []
+        if self.providers_file is not None:
+            return refusals  # its faults are told when it is read
         if self.chosen_provider is None:
             refusals.append("OPENAI_API_KEY: is not set, and APP_ENV=prod never uses the echo provider by itself.")
         if self.chosen_provider == "openai" and not (self.openai_api_key or self.openai_base_url):

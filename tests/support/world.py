@@ -1,5 +1,6 @@
 """The generation service among fakes, with its real registry, limiter and threads."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -11,6 +12,7 @@ from llm_service.adapters.providers.retry import ResilientProvider
 from llm_service.adapters.runtime.background import make_spawn
 from llm_service.adapters.sql.sqlite.disk_space import DiskSpace
 from llm_service.core.access.caller import LOCAL
+from llm_service.core.file_faults import FileFault
 from llm_service.core.generation.bulkhead import Bulkhead
 from llm_service.core.generation.in_flight import Collaborators, GenerationResult
 from llm_service.core.generation.model import (
@@ -19,6 +21,7 @@ from llm_service.core.generation.model import (
     Done,
     GenerateRequest,
     ProviderEvent,
+    ProviderState,
     Retrying,
     Status,
     UpstreamState,
@@ -62,6 +65,11 @@ class OneProvider:
     def state(self) -> UpstreamState:
         bulkhead = self._provider.bulkhead
         return UpstreamState(bulkhead.in_use, bulkhead.size, "closed", 0)
+
+    def states(self) -> Sequence[ProviderState]:
+        return [ProviderState(self._provider.name, "test", (), self.state(), {}, self.health_error())]
+
+    faults: Sequence[FileFault] = ()
 
     def health_error(self) -> str | None:
         return self._provider.health_error()

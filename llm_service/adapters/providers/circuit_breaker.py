@@ -6,6 +6,7 @@ failures (see docs/decisions).
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from llm_service.core.errors import UpstreamUnavailable
 
@@ -17,15 +18,28 @@ FAILED_SHARE = 0.8
 OPEN_S = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class BreakerRules:
+    """It opens when at least `failed_share` of at least `min_attempts` attempts within `WINDOW_S` failed, for `open_s`."""
+
+    min_attempts: int = MIN_ATTEMPTS
+    failed_share: float = FAILED_SHARE
+    open_s: float = OPEN_S
+
+
+DEFAULT_RULES = BreakerRules()
+
+
 class CircuitBreaker:
     """Call `admit` before each attempt, and afterwards `record`, or `forget` if the result says nothing.
 
-    A closed breaker admits every attempt. It opens when at least `FAILED_SHARE` of at least `MIN_ATTEMPTS` attempts
-    within `WINDOW_S` failed. After `OPEN_S` it admits one attempt, which closes it or opens it again.
+    A closed breaker admits every attempt. `rules`: when it opens. After `open_s` it admits one attempt, which closes it or
+    opens it again.
     """
 
-    def __init__(self, timer: Callable[[], float]) -> None:
+    def __init__(self, timer: Callable[[], float], rules: BreakerRules = DEFAULT_RULES) -> None:
         self._timer = timer
+        self._rules = rules
         self._lock = threading.Lock()
         self._attempts = Window(WINDOW_S, timer)
         self._open_until: float | None = None
@@ -57,12 +71,12 @@ class CircuitBreaker:
         with self._lock:
             if probe:
                 self._probing = False
-                self._open_until = self._timer() + OPEN_S if failed else None
+                self._open_until = self._timer() + self._rules.open_s if failed else None
                 self._attempts.clear()
             elif self._open_until is None:
                 self._attempts.add("failed" if failed else "answered")
                 if failed and self._fails_too_often():
-                    self._open_until = self._timer() + OPEN_S
+                    self._open_until = self._timer() + self._rules.open_s
 
     def forget(self, *, probe: bool) -> None:
         """The attempt was stopped: it says nothing about the upstream."""
@@ -73,4 +87,4 @@ class CircuitBreaker:
     def _fails_too_often(self) -> bool:
         failed = self._attempts.count("failed")
         attempts = failed + self._attempts.count("answered")
-        return attempts >= MIN_ATTEMPTS and failed >= FAILED_SHARE * attempts
+        return attempts >= self._rules.min_attempts and failed >= self._rules.failed_share * attempts

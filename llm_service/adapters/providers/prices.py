@@ -69,14 +69,15 @@ def _own_price(model: str, node: Node, version: str) -> Price:
     for name in ("input", "output"):
         if name not in fields:
             raise FileFormatError(f"{model}.{name} is missing", node.line)
-    amounts = {name: _amount(f"{model}.{name}", field) for name, field in fields.items()}
+    amounts = {name: usd_per_million(f"{model}.{name}", field) for name, field in fields.items()}
     cached = amounts.get("cached_input", amounts["input"])
     if cached > amounts["input"]:
         raise FileFormatError(f"{model}.cached_input is more than input", fields["cached_input"].line)
     return Price(version, per_million(amounts["input"], cached, amounts["output"]))
 
 
-def _amount(where: str, node: Node) -> Decimal:
+def usd_per_million(where: str, node: Node) -> Decimal:
+    """An amount of a file. `where` is its name in the error. Raises `FileFormatError`."""
     value = node.content
     # `repr` gives the digits as written, not the nearest binary fraction.
     text = f"{Decimal(repr(value)):f}" if type(value) in (int, float) else value

@@ -1,8 +1,17 @@
-"""The providers of this process, by model."""
+"""The providers of this process, by model.
 
-from collections.abc import Mapping
+They are replaced together when the providers file changes. A call that is in progress keeps the provider with which it
+began; the connections of replaced providers are closed, and those in use when their calls end.
+"""
 
-from llm_service.core.generation.model import UpstreamState
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from llm_service.core.errors import UnknownModel
+from llm_service.core.file_faults import FileFault, FileFaults
+from llm_service.core.generation.model import ProviderState, UpstreamState
+from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.ports import Candidate
 
 from .retry import ResilientProvider
@@ -10,37 +19,175 @@ from .retry import ResilientProvider
 _WORST_FIRST = ("open", "half-open", "closed")
 
 
-class ProviderRegistry:
-    """Satisfies `ProviderResolver`. The default provider answers models that are not in `by_model`."""
+@dataclass(frozen=True, slots=True)
+class Managed:
+    """A provider with what is shown of it. `models`: their names in requests; empty = every model."""
 
-    def __init__(self, default: ResilientProvider, by_model: Mapping[str, ResilientProvider] | None = None) -> None:
-        self._default = default
-        self._by_model = dict(by_model or {})
-        self._all = tuple(dict.fromkeys((default, *self._by_model.values())))
+    kind: str
+    provider: ResilientProvider
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSet:
+    """The providers that belong together. `candidates`: by every name that a request may use.
+
+    `any_model`: the provider of all other models; None = there are no others.
+    """
+
+    providers: tuple[Managed, ...]
+    models: AllowedModels
+    candidates: Mapping[str, Candidate]
+    any_model: ResilientProvider | None = None
 
     def resolve(self, model: str) -> Candidate:
-        return Candidate(model, self._by_model.get(model, self._default), sent_as=model)
+        """Raises `UnknownModel`."""
+        found = self.candidates.get(model)
+        if found is not None:
+            return found
+        if self.any_model is None:
+            raise UnknownModel(model, self.models.listed)
+        return Candidate(model, self.any_model, sent_as=model)
+
+
+class ProviderSource(Protocol):
+    """Where provider sets come from."""
+
+    def changed(self) -> bool:
+        """Whether anything has changed since the last `load`."""
+        ...
+
+    def load(self, current: ProviderSet) -> ProviderSet:
+        """The set as it is now. Providers that did not change are those of `current`. Raises `FileFaults`."""
+        ...
+
+    def save_last_good(self) -> None:
+        """Save what was loaded for processes that start later. Raises `OSError`."""
+        ...
+
+
+class ProviderReporter(Protocol):
+    """Is notified of changes."""
+
+    def providers_changed(self, names: Sequence[str]) -> None: ...
+
+    def providers_refused(self, faults: Sequence[FileFault]) -> None: ...
+
+    def providers_not_kept(self, error: OSError) -> None: ...
+
+
+class ProviderRegistry:
+    """Satisfies `ProviderResolver` and `ModelSource`.
+
+    `faults` are the errors of the file as it is now; empty = the providers match the file.
+    """
+
+    def __init__(
+        self,
+        first: ProviderSet,
+        source: ProviderSource | None = None,
+        reporter: ProviderReporter | None = None,
+        faults: Sequence[FileFault] = (),
+    ) -> None:
+        """`source` None = the providers never change. `faults`: why `first` is not what the file says."""
+        self._set = first
+        self._source = source
+        self._reporter = reporter
+        self._replaced: list[ResilientProvider] = []
+        self.faults = tuple(faults)
+
+    @property
+    def current(self) -> AllowedModels:
+        return self._set.models
+
+    def resolve(self, model: str) -> Candidate:
+        return self._set.resolve(model)
+
+    def refresh(self) -> None:
+        """Load changed files. Must be called about once a second."""
+        self._replaced = [provider for provider in self._replaced if provider.bulkhead.in_use]
+        if self._source is None or self._reporter is None or not self._source.changed():
+            return
+        try:
+            loaded = self._source.load(self._set)
+        except FileFaults as error:
+            self.faults = error.faults
+            self._reporter.providers_refused(error.faults)
+            return
+        self._replace(loaded)
+        self.faults = ()
+        self._reporter.providers_changed([managed.provider.name for managed in loaded.providers])
+        try:
+            self._source.save_last_good()
+        except OSError as error:
+            self._reporter.providers_not_kept(error)
 
     def state(self) -> UpstreamState:
-        circuits = {provider.breaker.state for provider in self._all}
+        """Calls of replaced providers count, too, until they end."""
+        providers = self._all()
         return UpstreamState(
-            in_flight=sum(provider.bulkhead.in_use for provider in self._all),
-            slots=sum(provider.bulkhead.size for provider in self._all),
-            circuit=next(state for state in _WORST_FIRST if state in circuits),
-            retries_last_minute=sum(provider.budget.taken for provider in self._all),
+            in_flight=sum(provider.bulkhead.in_use for provider in (*providers, *self._replaced)),
+            slots=sum(provider.bulkhead.size for provider in providers),
+            circuit=_worst(provider.breaker.state for provider in providers),
+            retries_last_minute=sum(provider.budget.taken for provider in providers),
         )
 
+    def states(self) -> Sequence[ProviderState]:
+        return [_state_of(managed) for managed in self._set.providers]
+
     def health_error(self) -> str | None:
-        return next((error for provider in self._all if (error := provider.health_error())), None)
+        """With its name where there are several."""
+        errors = [(provider.name, error) for provider in self._all() if (error := provider.health_error())]
+        if self._set.any_model is not None:
+            return errors[0][1] if errors else None
+        return (
+            "; ".join([*(fault.shown for fault in self.faults), *(f"{name}: {error}" for name, error in errors)])
+            or None
+        )
 
     @property
     def warmed(self) -> bool:
-        return all(provider.warmed for provider in self._all)
+        return all(provider.warmed for provider in self._all())
 
     def warm(self) -> None:
-        for provider in self._all:
+        for provider in self._all():
             provider.warm()
 
     def close(self) -> None:
-        for provider in self._all:
+        for provider in self._all():
             provider.close()
+
+    def _all(self) -> tuple[ResilientProvider, ...]:
+        return tuple(managed.provider for managed in self._set.providers)
+
+    def _replace(self, loaded: ProviderSet) -> None:
+        before, now = self._all(), {managed.provider for managed in loaded.providers}
+        for provider in now.difference(before):
+            provider.warm()  # the service stays ready
+        self._set = loaded
+        for provider in before:
+            if provider not in now:
+                self._replaced.append(provider)
+                provider.close()
+
+
+def _worst(circuits: Iterable[str]) -> str:
+    found = set(circuits)
+    return next((state for state in _WORST_FIRST if state in found), "closed")
+
+
+def _state_of(managed: Managed) -> ProviderState:
+    provider = managed.provider
+    return ProviderState(
+        name=provider.name,
+        kind=managed.kind,
+        models=managed.models,
+        upstream=UpstreamState(
+            in_flight=provider.bulkhead.in_use,
+            slots=provider.bulkhead.size,
+            circuit=provider.breaker.state,
+            retries_last_minute=provider.budget.taken,
+        ),
+        circuits={},
+        health_error=provider.health_error(),
+    )

@@ -24,7 +24,7 @@ from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import AttemptStarted, Delta, Done, ProviderCall, ProviderEvent, Retrying
 from llm_service.core.generation.ports import Provider
 
-from .circuit_breaker import CircuitBreaker
+from .circuit_breaker import DEFAULT_RULES, BreakerRules, CircuitBreaker
 from .rate_window import Window
 
 BASE_S = 0.5
@@ -72,15 +72,16 @@ class ResilientProvider:
         provider: Provider,
         *,
         slots: int,
+        breaker: BreakerRules = DEFAULT_RULES,
         timer: Callable[[], float] = time.monotonic,
         jitter: Jitter = random.uniform,
     ) -> None:
-        """`slots`: concurrent calls of this process to the provider."""
+        """`slots`: concurrent calls of this process to the provider. `breaker`: when it is not called for a while."""
         self._provider = provider
         self._timer = timer
         self._jitter = jitter
         self.bulkhead = Bulkhead(slots)
-        self.breaker = CircuitBreaker(timer)
+        self.breaker = CircuitBreaker(timer, breaker)
         self.budget = RetryBudget(timer)
 
     @property

@@ -238,6 +238,21 @@ class UpstreamState:
     retries_last_minute: int
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderState:
+    """A provider as this process sees it. `kind`: its wire format, or `echo`. `models`: their names in requests.
+
+    `circuits`: of its models with calls lately. `health_error`: why calls would fail now; None = no known error.
+    """
+
+    name: str
+    kind: str
+    models: tuple[str, ...]
+    upstream: UpstreamState
+    circuits: Mapping[str, str]
+    health_error: str | None
+
+
 def snippet_of(text: str) -> str:
     """The first words on one line, for lists."""
     return " ".join(text[: SNIPPET_CHARS * 2].split())[:SNIPPET_CHARS]

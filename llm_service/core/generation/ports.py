@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from ..clock import Waker
+from ..file_faults import FileFault
 from ..limits.ports import Reservations
 from .bulkhead import Bulkhead
 from .call_context import CallContext
@@ -20,6 +21,7 @@ from .model import (
     KeyHolder,
     ProviderCall,
     ProviderEvent,
+    ProviderState,
     UpstreamState,
 )  # fmt: skip
 
@@ -93,14 +95,28 @@ class ProviderResolver(Protocol):
     """The providers of this process, by model."""
 
     def resolve(self, model: str) -> Candidate:
-        """The provider that answers this model; every allowed model has one."""
+        """The provider that answers this model, by any of its names.
+
+        Raises `UnknownModel`: providers may have changed since the model was allowed.
+        """
         ...
 
     def state(self) -> UpstreamState:
         """The state of all providers together."""
         ...
 
-    def health_error(self) -> str | None: ...
+    def states(self) -> Sequence[ProviderState]:
+        """The state of each provider."""
+        ...
+
+    @property
+    def faults(self) -> Sequence[FileFault]:
+        """The errors of the providers file as it is now; while there are any, the last good providers stay."""
+        ...
+
+    def health_error(self) -> str | None:
+        """Why calls would fail now, or what is wrong with the file; None = no known error."""
+        ...
 
     @property
     def warmed(self) -> bool:

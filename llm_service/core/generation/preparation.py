@@ -10,8 +10,8 @@ from ..templates.model import Template
 from ..templates.registry import TemplateRegistry
 from .cache_key import cache_key, key_parts
 from .model import CacheMode, GenerateRequest, ProviderCall
-from .models import AllowedModels
-from .ports import ManagedProvider, ProviderResolver
+from .models import ModelSource
+from .ports import Candidate, ManagedProvider, ProviderResolver
 from .recent import Recent
 
 
@@ -32,15 +32,28 @@ class GenerationSettings:
 class PreparedRequest:
     """A validated and rendered request, before anything is paid for.
 
-    It holds its template, so a generation keeps the revision that it began with.
+    It holds its template and its provider, so a generation keeps those that it began with.
     """
 
     request: GenerateRequest
     caller: Caller
     template: Template
-    provider: ManagedProvider
+    candidate: Candidate
     call: ProviderCall
     cache_key: str
+
+    @property
+    def model(self) -> str:
+        """Its name in rows and answers; `call.model` is its name at the provider."""
+        return self.candidate.model
+
+    @property
+    def provider(self) -> ManagedProvider:
+        return self.candidate.provider
+
+
+_Made = tuple[Candidate, ProviderCall, str]
+"""Who would be asked, what would be sent, and its cache key."""
 
 
 class RequestPreparer:
@@ -49,7 +62,7 @@ class RequestPreparer:
     def __init__(
         self,
         templates: TemplateRegistry,
-        models: AllowedModels,
+        models: ModelSource,
         providers: ProviderResolver,
         settings: GenerationSettings,
     ) -> None:
@@ -57,7 +70,7 @@ class RequestPreparer:
         self._models = models
         self._providers = providers
         self._settings = settings
-        self.recent = Recent[tuple[ProviderCall, str]]()
+        self.recent = Recent[_Made]()
 
     def prepare(self, request: GenerateRequest, caller: Caller, *, remember: bool = True) -> PreparedRequest:
         """`remember`: the same request may follow.
@@ -66,26 +79,26 @@ class RequestPreparer:
         """
         template = self._templates.current.get(request.template_id)
         remember = remember and request.cache_mode is CacheMode.DEFAULT
-        call, key = (self._recent_call if remember else self._make_call)(request, caller, template)
-        return PreparedRequest(request, caller, template, self._providers.resolve(call.model).provider, call, key)
+        candidate, call, key = (self._recent_call if remember else self._make_call)(request, caller, template)
+        return PreparedRequest(request, caller, template, candidate, call, key)
 
-    def _recent_call(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[ProviderCall, str]:
+    def _recent_call(self, request: GenerateRequest, caller: Caller, template: Template) -> _Made:
         # The text of the parameters: as values, 1 and True and 1.0 are equal.
         parameters = repr(request.parameters)
-        made_of = (template.template_id, template.revision, request.input, parameters, request.model, caller)
+        models = self._models.current.revision
+        made_of = (template.template_id, template.revision, request.input, parameters, request.model, caller, models)
         found = self.recent.get(made_of)
         if found is None:
             found = self._make_call(request, caller, template)
-            self.recent.put(made_of, found, len(request.input) + len(parameters) + _chars(found[0]))
+            self.recent.put(made_of, found, len(request.input) + len(parameters) + _chars(found[1]))
         return found
 
-    def _make_call(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[ProviderCall, str]:
-        """What would be sent, and its cache key."""
+    def _make_call(self, request: GenerateRequest, caller: Caller, template: Template) -> _Made:
         messages = template.render(request.input, request.parameters)
-        model = self._models.of(caller).choose(request.model, template)
-        call = ProviderCall(model, messages, self._options(template, caller), template.output_format)
-        identity = self._providers.resolve(model).provider.identity
-        return call, cache_key(call, provider=identity, scope=self._scope(caller))
+        candidate = self._providers.resolve(self._models.current.of(caller).choose(request.model, template))
+        call = ProviderCall(candidate.sent_as, messages, self._options(template, caller), template.output_format)
+        key = cache_key(call, provider=candidate.provider.identity, scope=self._scope(caller))
+        return candidate, call, key
 
     def key_parts(self, prepared: PreparedRequest) -> dict[str, Any]:
         """The parts of the cache key."""

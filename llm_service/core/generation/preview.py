@@ -49,7 +49,7 @@ class PreviewService:
         size = _size(prepared.call)
         most_input = size + FRAME_TOKENS
         limit = prepared.call.options.get("max_output_tokens")
-        price = self._prices.of(prepared.call.model)
+        price = self._prices.of(prepared.model)
         return Preview(
             prepared=prepared,
             key_parts=self._preparer.key_parts(prepared),

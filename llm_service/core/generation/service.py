@@ -243,7 +243,7 @@ class GenerationService:
         return ReplaySubscription(GenerationResult(generation, start.stopwatch.laps_ms))
 
     def _lead(self, start: _Start, call: SharedCall) -> Subscription:
-        prepared, model = start.prepared, start.prepared.call.model
+        prepared, model = start.prepared, start.prepared.model
         self._space.require()  # before anything is paid
         prepared.provider.bulkhead.acquire()
         try:
@@ -324,7 +324,7 @@ class GenerationService:
             owner=prepared.caller.owner,
             template_id=prepared.template.template_id,
             template_revision=prepared.template.revision,
-            model=prepared.call.model,
+            model=prepared.model,
             provider=prepared.provider.name,
             snippet=snippet_of(prepared.request.input),
             created_ms=self._clock.now_ms(),

@@ -76,7 +76,7 @@ def preview_json(preview: Preview) -> dict[str, Any]:
     return {
         "template_id": prepared.template.template_id,
         "revision": prepared.template.revision,
-        "model": prepared.call.model,
+        "model": prepared.model,
         "system_prompt": prepared.call.system_prompt,
         "user_prompt": prepared.call.user_prompt,
         "cache_key": prepared.cache_key,

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from llm_service.core.errors import (
@@ -24,7 +25,7 @@ from llm_service.core.errors import (
     UpstreamUnreachable,
 )
 from llm_service.core.generation.call_context import CallContext
-from llm_service.core.generation.model import ProviderCall, ProviderEvent
+from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
 
 from ..names import Resolve, system_addresses
 from ..proxies import Proxy
@@ -43,7 +44,9 @@ _LASTING = (UpstreamAuth, UpstreamProxy, UpstreamQuota, UpstreamTls, UpstreamRed
 class ApiProvider:
     """One client per process, created on the first call or by `warm`. `base_url` None = OpenAI's own address.
 
-    `quirks`: those of every model; `model_quirks`: those of single models, by the name that the server knows.
+    `idle_timeout_s`: the longest silence after the first text. `first_output_timeout_s`: how long a call may take to the
+    first text; None = until its deadline. `quirks`: those of every model; `model_quirks`: those of single models, by the
+    name that the server knows.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class ApiProvider:
         api_key: str | None,
         base_url: str | None,
         idle_timeout_s: float,
+        first_output_timeout_s: float | None = None,
         proxy: Proxy | None = None,
         resolve: Resolve = system_addresses,
         quirks: Quirks = NO_QUIRKS,
@@ -67,9 +71,11 @@ class ApiProvider:
         self._proxy = proxy
         self._resolve = resolve
         self._idle_timeout_s = idle_timeout_s
+        self._first_output_timeout_s = first_output_timeout_s
         self._quirks = quirks
         self._model_quirks = dict(model_quirks or {})
         self._client: ApiClient | None = None
+        self._closed = False
         self._lock = threading.Lock()
         self._trouble: str | None = None
         self.warmed = False
@@ -87,8 +93,13 @@ class ApiProvider:
         try:
             with closing(self._post(call, quirks, context)) as response:
                 began = True
-                yield from reader.read(response)
-                self._trouble = None
+                events = reader.read(response)
+                for first in islice(events, 1):
+                    response.limit.deadline = context.deadline
+                    if not isinstance(first, Billed):  # which comes before an error
+                        self._trouble = None
+                    yield first
+                yield from events
         except Exception as error:
             mapped = from_exception(error, kind=self._wire.kind)
             if isinstance(mapped, UpstreamTimeout) and reader.started and time.monotonic() >= context.deadline:
@@ -110,8 +121,10 @@ class ApiProvider:
         return self._trouble
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
+        with self._lock:
+            self._closed = True
+            if self._client is not None:
+                self._client.close()
 
     def _ready_client(self) -> "ApiClient":
         from .client import ApiClient
@@ -126,8 +139,13 @@ class ApiProvider:
                     resolve=self._resolve,
                     key_header=self._wire.key_header,
                 )
+                if self._closed:  # a call that began before it was closed: nothing is kept open after it
+                    self._client.close()
             return self._client
 
     def _post(self, call: ProviderCall, quirks: Quirks, context: CallContext) -> "Response":
         body = self._wire.body(call, quirks, own_address=self._own_address)
-        return self._ready_client().post(body, context, max(context.deadline - time.monotonic(), 0.001))
+        seconds = context.deadline - time.monotonic()
+        if self._first_output_timeout_s is not None:
+            seconds = min(seconds, self._first_output_timeout_s)
+        return self._ready_client().post(body, context, max(seconds, 0.001))
