@@ -240,8 +240,10 @@ class InvalidOutput(UpstreamError):
     max_attempts = 1
 
     @classmethod
-    def of(cls, fields: Sequence[FieldError]) -> "InvalidOutput":
-        return cls("The model's answer does not match the template's outputs.", fields=fields)
+    def of(cls, fields: Sequence[FieldError], why: str = "") -> "InvalidOutput":
+        """`why`: a sentence about the likely cause."""
+        detail = "The model's answer does not match the template's outputs."
+        return cls(f"{detail} {why}" if why else detail, fields=fields)
 
 
 class UpstreamTimeout(UpstreamError):

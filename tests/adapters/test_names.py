@@ -253,3 +253,36 @@ def test_greenlets_abandon_it_too(where: str, ends: str) -> None:
         command = [sys.executable, "-c", GREENLETS, where, ends, str(port)]
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert run.stdout.splitlines() == [ends], run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST", "localhost."])
+@pytest.mark.parametrize(("family", "loopback"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_localhost_is_whichever_loopback_listens(
+    silent: SilentNameServer, name: str, family: socket.AddressFamily, loopback: str
+) -> None:
+    used: list[socket.socket | None] = []
+    with socket.create_server((loopback, 0), family=family) as listening:
+        port = listening.getsockname()[1]
+        connect(Resolver(silent.resolve).addresses(name, port, 60, threading.Event()), lambda: 60.0, used.append)
+        connected = used[-1]
+        assert connected
+        assert connected.getpeername()[:2] == (loopback, port)
+        connected.close()
+    assert silent.questions == 0
+
+
+def test_a_provider_at_localhost_is_found(upstream: Upstream, silent: SilentNameServer) -> None:
+    address = upstream.base_url.replace("127.0.0.1", "localhost")
+    transport = DeadlineTransport(httpx2.Request("POST", f"{address}/responses"), None, silent.resolve)
+    with closing(transport), closing(transport.send(b'{"model": "normal", "input": "Hello"}', 60, running())) as answer:
+        assert answer.status == 200
+
+
+def test_an_address_of_a_kind_that_the_system_does_not_have_is_passed_over() -> None:
+    used: list[socket.socket | None] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        here = (socket.AF_INET, socket.SOCK_STREAM, 0, "", listening.getsockname())
+        connect([(socket.AF_INET, socket.SOCK_STREAM, 254, "", here[4]), here], lambda: 60.0, used.append)
+    connected = used[-1]
+    assert connected
+    connected.close()

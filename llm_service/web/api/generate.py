@@ -35,7 +35,7 @@ KEY_PATTERN = '^"?[A-Za-z0-9._~:+/=@-]{1,255}"?$'
 _KEY = re.compile(KEY_PATTERN.strip("^$"), re.ASCII)
 GENERATION_ERRORS = (
     "invalid-json", "duplicate-key", "too-deep", "invalid-idempotency-key", "untrusted-host", "not-authenticated",
-    "budget-exhausted", "csrf", "not-acceptable", "idempotency-conflict", "cancelled", "idempotency-mismatch", "too-large", "unsupported-media-type", "invalid-input", "invalid-character", "unknown-template", "unknown-model", "upstream-rejected",
+    "budget-exhausted", "csrf", "not-acceptable", "idempotency-conflict", "cancelled", "idempotency-mismatch", "too-large", "unsupported-media-type", "invalid-input", "invalid-character", "unknown-template", "unknown-model", "upstream-rejected", "too-long-for-model", "content-filtered",
     "rate-limited", "internal-error", "upstream-error", "upstream-auth", "upstream-quota", "upstream-unreachable", "upstream-tls",
     "upstream-redirect", "upstream-truncated", "upstream-invalid-response", "upstream-misconfigured",
     "invalid-output", "output-too-large", "overloaded", "upstream-rate-limited", "upstream-unavailable", "shutting-down", "storage-unavailable", "storage-busy", "storage-full",

@@ -202,13 +202,13 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "upstream-invalid-response": Problem(
         502, "Invalid response from the model provider",
-        "The response does not follow the Responses API.",
-        "Try again. Operators: check that OPENAI_BASE_URL points to a server that supports the Responses API.",
+        "The response does not follow the API that the provider was asked in.",
+        "Try again. Operators: check that OPENAI_BASE_URL points to a server that supports the Responses API. A server that has only chat completions needs kind: chat in the providers file.",
     ),
     "upstream-misconfigured": Problem(
-        502, "Model not found at the provider",
-        "The model or the address that the operator configured does not exist at the provider.",
-        "Operators: check OPENAI_MODEL, the templates' model.id and OPENAI_BASE_URL.",
+        502, "Model or address not found at the provider",
+        "The model or the address that the operator configured does not exist at the provider, or the server has another API.",
+        "Operators: check OPENAI_MODEL, the templates' model.id and OPENAI_BASE_URL, which usually ends in /v1. A server that has only chat completions needs kind: chat in the providers file.",
     ),
     "output-too-large": Problem(
         502, "Answer too large",

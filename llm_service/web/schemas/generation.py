@@ -99,7 +99,9 @@ class GenerationSchema(ma.Schema):
     incomplete_reason = fields.String(
         required=True,
         allow_none=True,
-        metadata=meta("Why an incomplete answer ended: `max_output_tokens`, `content_filter`, `refusal`, ..."),
+        metadata=meta(
+            "Why an incomplete answer ended: `max_output_tokens`, `content_filter`, `refusal`, `empty_output` (it has no text), ..."
+        ),
     )
     cached = fields.Boolean(required=True, metadata=meta("Whether the answer came from the cache."))
     output = fields.String(required=True, allow_none=True, metadata=meta("The model's text; null if there is none."))

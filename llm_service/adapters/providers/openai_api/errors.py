@@ -53,10 +53,6 @@ _AUTH = words_of(
     "account_deactivated", "forbidden",
 )  # fmt: skip
 _TIMEOUT = words_of("timeout", "timeout_error", "request_timeout", "deadline_exceeded")
-_UNAVAILABLE = words_of(
-    "service_unavailable", "service_unavailable_error", "unavailable", "unavailable_error", "overloaded",
-    "overloaded_error", "model_overloaded", "engine_overloaded", "server_overloaded", "model_loading",
-)  # fmt: skip
 _INVALID = words_of(
     "invalid_request_error", "invalid_request", "bad_request", "bad_request_error", "invalid_argument",
     "unsupported_parameter", "unsupported_value", "invalid_value", "validation_error", "unprocessable_entity_error",
@@ -181,11 +177,11 @@ def _mapped(reported: Reported, kind: str, retry_after_s: float | None) -> error
         return errors.UpstreamAuth("The model provider rejected the service's API key.")
     if status == 408 or (status is None and reported.says(_TIMEOUT)):
         return errors.UpstreamTimeout("The model provider did not answer in time.")
-    if status == 503 or (status is None and reported.says(_UNAVAILABLE)):
+    if status == 503 and retry_after_s is not None:
         return errors.UpstreamUnavailable(
             "The model provider is not available for a while.", retry_after_s=retry_after_s
         )
-    if (status is not None and status < 500) or (status is None and reported.says(_INVALID)):
+    if (status is not None and status < 500) or (status is None and (reported.says(_INVALID) or reported.option)):
         return _rejected(reported)
     about = f"status {status}" if status is not None else reported.shown
     return errors.UpstreamError(

@@ -3,10 +3,12 @@
 These faults end in the same way each time: such a call is made once, and its operator has to change a setting.
 """
 
+import re
 from dataclasses import dataclass
 
 from llm_service.core.errors import UpstreamInvalidResponse, UpstreamMisconfigured
 
+_MEDIA_TYPE = re.compile(r"[a-z0-9]+/[a-z0-9.+-]+")
 RESPONSES_KIND = "responses"
 CHAT_KIND = "chat"
 _ADDRESS = (
@@ -40,8 +42,10 @@ def not_an_api(media: str, kind: str) -> UpstreamInvalidResponse:
     """The answer is neither JSON nor a stream of events."""
     if media == "text/html":
         shown = "a web page"
+    elif not media:
+        shown = "data without a Content-Type"
     else:
-        shown = media if media.replace("/", "").replace("-", "").isalnum() and len(media) < 60 else "another type"
+        shown = media if len(media) < 60 and _MEDIA_TYPE.fullmatch(media) else "another type"
     return _once(f"The model provider's address answered with {shown}, which is not a {_api(kind).name}. {_ADDRESS}")
 
 

@@ -27,7 +27,7 @@ def _inside_fence(text: str) -> str | None:
     if not fence.startswith(_FENCE) or not fence.endswith(_FENCE) or len(fence) < 2 * len(_FENCE):
         return None
     language, _, content = fence[len(_FENCE) : -len(_FENCE)].partition("\n")
-    return content if language.strip().lower() in ("", "json") else None
+    return content.strip() if language.strip().lower() in ("", "json") else None
 
 
 def _is_object(text: str) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from llm_service.core.errors import (
     DeadlineExceeded,
     UpstreamAuth,
+    UpstreamMisconfigured,
     UpstreamProxy,
     UpstreamQuota,
     UpstreamRedirect,
@@ -108,7 +109,9 @@ class ApiProvider:
                 mapped = UpstreamTruncated(
                     "The connection to the model provider was lost before the answer was complete."
                 )
-            self._trouble = mapped.detail if isinstance(mapped, _LASTING) else self._trouble
+            # A model that a caller chose may be unknown; an address must not be.
+            lasts = isinstance(mapped, _LASTING) or type(mapped) is UpstreamMisconfigured
+            self._trouble = mapped.detail if lasts else self._trouble
             if mapped is error:
                 raise
             raise mapped from error

@@ -87,7 +87,7 @@ def read_error(body: Any, status: int | None = None, *, event_name: str = "") ->
     plain = [value for value in [param, *words] if _PLAIN_WORD.fullmatch(value)]
     return Reported(
         status=status if status is not None else next(iter(numbers), None),
-        words=frozenset(_NOT_A_LETTER.sub("", word.lower()) for word in [*words, event_name]),
+        words=frozenset(_NOT_A_LETTER.sub("", word.lower()) for word in [*words, event_name] if word),
         text=text,
         param=param,
         shown=plain[0] if plain else "",

@@ -15,7 +15,7 @@ from ..openai_api.json_answer import json_answer
 from ..openai_api.quirks import Quirks
 from ..openai_api.text import AnswerText
 from ..openai_api.thinking import ThinkFilter
-from ..openai_api.usage import token_count
+from ..openai_api.usage import known, token_count
 from ..openai_api.verdict import CUT, UNKNOWN, incomplete_reason, shown_reason
 from .events import Event
 from .items import (
@@ -26,7 +26,6 @@ from .items import (
     answer_among,
     is_cut,
     is_shown,
-    items_in,
     joined,
     message_of,
     messages_in,
@@ -35,6 +34,9 @@ from .items import (
     type_of,
     without_thoughts,
 )
+
+# Names no item: the next event has to say to which it belongs.
+_NOBODY = object()
 
 
 class _Item:
@@ -100,14 +102,14 @@ class Answer(AnswerText):
         self._thought |= kind == REASONING
         item_id = item.get("id") if isinstance(item, dict) else None
         begun = self._find(item_id, None) or self._new_item(kind, phase_of(item))
-        self._name(begun, item_id, event.output_index)
         self._switch_to(begun)
+        self._name(begun, item_id, event.output_index)
 
     def end_part(self, event: Event) -> None:
         """The whole text of a part, of which deltas may have been missing."""
         text, refused = text_of(event.part or {"text": event.text, "refusal": event.refusal})
         self._refused |= refused
-        if self._turns_to_end_of(event.item_id, event.output_index, text):
+        if self._turns_to_end_of(event.item_id, event.output_index, text, self._item.part_start):
             item = self._item
             if event.content_index not in item.parts_ended:
                 item.parts_ended.add(event.content_index)
@@ -122,11 +124,12 @@ class Answer(AnswerText):
         if type_of(item) != MESSAGE:
             # What comes next without a name is not its text.
             self._by_index.pop(event.output_index, None)
-            self._switch_to(self._new_item())
+            if self._item.kind != MESSAGE:
+                self._switch_to(self._new_item())
             return
         message = message_of(item, strip_think=False)
         self._refused |= message.refused
-        if self._turns_to_end_of(item.get("id"), event.output_index, message.text):
+        if self._turns_to_end_of(item.get("id"), event.output_index, message.text, self._item.start):
             self._item.phase = self._item.phase or message.phase
             self._recover(message.text, self._item.start or 0)
 
@@ -135,6 +138,7 @@ class Answer(AnswerText):
         if not isinstance(response, dict):
             raise UpstreamInvalidResponse("The model provider's last event has no response.")
         self._end_item_text()
+        self._look_at(response.get("output"))
         late = list[ProviderEvent](self.new_text())
         messages = self._reconciled(messages_in(response.get("output"), strip_think=self._quirks.strip_think))
         chosen = answer_among(messages)
@@ -143,7 +147,7 @@ class Answer(AnswerText):
         if self._call.output is not None and (part := json_answer([message.text for message in chosen])) is not None:
             text = part
         refused = self._refused or any(message.refused for message in chosen)
-        usage = usage_of(response)
+        usage = known(usage_of(response), has_text=bool(text), has_thoughts=self._thought)
         reason = incomplete_reason(text, refused, self._reported_reason(response, event_type), usage, self._call)
         model = response.get("model")
         done = Done(
@@ -179,26 +183,28 @@ class Answer(AnswerText):
         if item is None and (item_id is not None or index is not None):
             item = self._new_item() if self._by_id or self._by_index else self._item
             self._name(item, item_id, index)
-        self._item_id, self._index = item_id, index
         self._switch_to(item or self._item)
+        self._item_id, self._index = item_id, index
 
-    def _turns_to_end_of(self, item_id: Any, index: Any, told: str) -> bool:
+    def _turns_to_end_of(self, item_id: Any, index: Any, told: str, since: int | None) -> bool:
         """Turn to the item that has this text at its end; whether more text may be added to it.
 
-        If its name is new, it may be that of an item whose deltas had another name.
+        If its name is new, it may be that of an item whose deltas had another name: its text has arrived `since`.
         """
+        if not told:
+            return False
         item = self._find(item_id, index)
         if item is None:
-            begun = self._item.start
-            is_same = begun is None or told.startswith(self.text_since(begun))
+            is_same = since is None or told.startswith(self.text_since(since))
             item = self._item if is_same else self._new_item()
         self._switch_to(item)
-        return bool(told) and (item.start is None or self._shown[-1] is item)
+        return item.start is None or self._shown[-1] is item
 
     def _switch_to(self, item: _Item) -> None:
         if item is not self._item:
             self._end_item_text()
             self._item = item
+            self._item_id = _NOBODY
             self._plain = False
 
     def _end_item_text(self) -> None:
@@ -236,6 +242,8 @@ class Answer(AnswerText):
         self._end_item_text()
         if self._item.think is not None:
             told = without_thoughts(told)
+        if self._item.start is not None and len(told) == self.length - start:
+            return  # nothing is missing; this is how nearly all texts end
         arrived = self.text_since(start) if self._item.start is not None else ""
         if len(told) > len(arrived) and told.startswith(arrived):
             self._show(told[len(arrived) :])
@@ -250,7 +258,9 @@ class Answer(AnswerText):
         came.reverse()
         text = "".join(message.text for message in came)
         for candidates in (answer_among(told), told):
-            if "".join(message.text for message in candidates).startswith(text):
+            same = "".join(message.text for message in candidates)
+            # One message at the end may be several that were glued.
+            if same.startswith(text) and (len(same) > len(text) or len(told) >= len(came)):
                 return told
         return came
 
@@ -264,12 +274,16 @@ class Answer(AnswerText):
 
     # -- the end
 
+    def _look_at(self, output: Any) -> None:
+        """What the items of the terminal event say besides their text."""
+        for item in output if isinstance(output, list) else ():
+            self._cut |= is_cut(item)
+            self._thought |= type_of(item) == REASONING
+
     def _reported_reason(self, response: Mapping[str, Any], event_type: str) -> str | None:
         """Why the server itself calls the answer incomplete, in the event or in any item; None if it does not."""
-        output, details = response.get("output"), response.get("incomplete_details")
+        details = response.get("incomplete_details")
         reason = details.get("reason") if isinstance(details, dict) else None
-        self._cut |= any(is_cut(item) for item in items_in(output))
-        self._thought |= any(type_of(item) == REASONING for item in items_in(output))
         if isinstance(reason, str) and reason:
             return shown_reason(reason)
         if self._cut:

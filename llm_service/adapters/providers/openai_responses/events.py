@@ -13,7 +13,7 @@ _END = "[DONE]"
 
 
 class Event(msgspec.Struct):
-    """`code` to `param` are those of an error; `choices` and `object` those of other APIs."""
+    """`code` to `status` are those of an error; `choices` and `object` those of other APIs."""
 
     type: str
     delta: Any = None
@@ -29,6 +29,7 @@ class Event(msgspec.Struct):
     code: Any = None
     message: Any = None
     param: Any = None
+    status: Any = None
     choices: Any = None
     object: Any = None
 

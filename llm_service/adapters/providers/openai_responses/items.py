@@ -1,6 +1,6 @@
 """The items of an answer: which of them are messages, and which messages are the answer."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +86,3 @@ def joined(messages: Iterable[Message]) -> str:
 def is_cut(item: Any) -> bool:
     """Whether the item itself says that it is not complete."""
     return isinstance(item, dict) and item.get("status") == "incomplete"
-
-
-def items_in(output: Any) -> Iterator[dict[str, Any]]:
-    return (item for item in output if isinstance(item, dict)) if isinstance(output, list) else iter(())

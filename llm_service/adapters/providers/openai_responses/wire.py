@@ -157,8 +157,8 @@ def _told_error(event: Event, name: str, kind: str) -> ServiceError:
 
     told = event.response.get("error") if isinstance(event.response, dict) else None
     kind_of_error = None if event.type.startswith("response.") or event.type == "error" else event.type
-    error = {"error": event.error or told, "code": event.code, "message": event.message, "param": event.param}
-    return from_error_object({**error, "type": kind_of_error}, name, kind=kind)
+    flat = {"code": event.code, "message": event.message, "param": event.param, "status": event.status}
+    return from_error_object({"error": event.error or told, **flat, "type": kind_of_error}, name, kind=kind)
 
 
 def _is_of_another_api(choices: Any, name: Any) -> bool:
