@@ -167,6 +167,9 @@ def test_a_server_that_ignores_schemas_gets_it_in_the_prompt_too() -> None:
         # The whole message in the last chunk, alone or after its deltas.
         (data(chunk({"message": {"role": "assistant", "content": "Lisbon."}, "finish_reason": "stop"})), "Lisbon."),
         (data(text("Lisbon."), chunk({"message": {"content": "Lisbon."}, "finish_reason": "stop"})), "Lisbon."),
+        (data(text("Lis", ""), text("bon.", ""), STOP), "Lisbon."),
+        # LiteLLM: the usage beside an empty choice
+        (data(text("Lisbon."), STOP, chunk(choice(content=None), usage=USAGE)), "Lisbon."),
         # Keep-alives and what is not known.
         (b": OPENROUTER PROCESSING\n\n" + data({}, {"type": "ping"}) + ANSWER, "Lisbon."),
         (data(text("Lis"), text("bon."), chunk(choice("eos_token"))), "Lisbon."),
@@ -278,7 +281,6 @@ def test_a_server_that_never_ends_the_stream_is_not_waited_for() -> None:
 @pytest.mark.parametrize(
     ("body", "kept"),
     [
-        (b"", ""),
         (data(text("Lis")), "Lis"),
         (data(chunk(choice(role="assistant", content=""))), ""),
         # Gemini: every chunk calls itself the last one. More text means that it was not.
@@ -361,6 +363,7 @@ OPENAI_ERROR = {"error": {"message": "secret", "type": "server_error", "code": N
         # vLLM, SGLang, FastAPI: the error is the event
         (data({"object": "error", "message": "secret", "type": "InternalServerError", "code": 500}), errors.UpstreamError),
         (data({"code": 429, "message": "secret"}), errors.UpstreamRateLimited),
+        (data({"message": "secret", "type": "server_error"}), errors.UpstreamError),
         (data({"detail": "secret"}), errors.UpstreamError),
         (data({"type": "error", "error": {"type": "overloaded_error"}}), errors.UpstreamUnavailable),
         # Only the line `event:` says it
@@ -472,6 +475,12 @@ def test_a_json_body_that_is_no_answer(body: Any, error: type[ServiceError]) -> 
 
 # -- servers of another kind
 
+ANTHROPIC = data(
+    {"type": "message_start", "message": {"role": "assistant", "content": []}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Lisbon."}},
+    {"type": "message_stop"},
+)
+
 
 @pytest.mark.parametrize(
     ("body", "media"),
@@ -488,8 +497,9 @@ def test_a_server_that_speaks_the_responses_api_is_named(body: bytes, media: str
     assert (error.max_attempts, error.may_be_billed) == (1, False)
 
 
-def test_a_stream_of_something_else_is_asked_for_once() -> None:
-    _, error = read(data({"foo": 1}, {"bar": 2}))
+@pytest.mark.parametrize("body", [b"", b": nothing follows\n\n", data({"foo": 1}, {"bar": 2}), ANTHROPIC])
+def test_a_stream_of_something_else_is_asked_for_once(body: bytes) -> None:
+    _, error = read(body)
     assert error is not None
     assert (type(error), error.max_attempts, error.may_be_billed) == (errors.UpstreamInvalidResponse, 1, False)
 

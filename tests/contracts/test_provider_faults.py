@@ -128,6 +128,29 @@ def test_closing_early_closes_the_upstream_call(wire: str) -> None:
         until(lambda: upstream.open_connections == 0)
 
 
+@pytest.mark.parametrize("wire", FORMATS)
+def test_stopping_a_call_closes_it(wire: str) -> None:
+    with Upstream() as upstream:
+        provider = ApiProvider(FORMATS[wire](), api_key=None, base_url=upstream.base_url, idle_timeout_s=60)
+        call = ProviderCall("tokens-1000-100", messages_of("Be brief.", "Hello"), {})
+        context = CallContext(time.monotonic() + 30, SystemClock())
+        events = provider.stream(call, context)
+        assert isinstance(next(events), Delta)
+        context.stop()
+        with pytest.raises(ServiceError):
+            list(events)
+        until(lambda: upstream.open_connections == 0)
+
+
+@pytest.mark.parametrize("model", ["fault-html", "fault-other-api", "fault-other-api-json"])
+def test_a_server_of_another_kind_is_asked_once(provider: ApiProvider, model: str) -> None:
+    """It answers in the same way each time."""
+    events, error = streamed(provider, model)
+    assert error is not None
+    assert (events, error.max_attempts) == ([], 1)
+    assert "Operators" in error.detail or "providers file" in error.detail
+
+
 def test_retry_after_reaches_the_error(provider: ApiProvider) -> None:
     _, error = streamed(provider, "fault-429")
     assert error is not None
@@ -155,6 +178,8 @@ def test_lasting_trouble_is_told_until_an_answer_comes(provider: ApiProvider) ->
         ("fault-too-long", False),
         ("fault-redirect", False),
         ("fault-html", False),
+        ("fault-other-api", False),
+        ("fault-other-api-json", False),
         ("fault-408", True),
         ("fault-502", True),
         ("fault-reset", True),

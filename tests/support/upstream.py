@@ -34,6 +34,7 @@ with JSON of the schema that was asked for.
     fault-error-event       an `error` event                   fault-error-nested
     fault-refusal           a refusal                          fault-unknown-events  a few more than anyone knows
     fault-bad-json-event    fault-json-null  fault-json-list  fault-json-broken  fault-html
+    fault-other-api         a stream of the other API          fault-other-api-json  the same, as one JSON body
     fault-json-body         one JSON body although a stream was asked for
     fault-huge              3 MiB of text                      fault-long-line  a line of 17 MiB
     fault-no-usage  fault-bad-usage  fault-no-usage-details
@@ -523,6 +524,14 @@ class _Script:
         await self._whole(200, '{"status": ')
 
     async def _json_body(self) -> None:
+        await self._one_body(self._response())
+
+    async def _other_api(self) -> None:
+        self._dialect = self._dialect.other()
+        await self._stream(self._events())
+
+    async def _other_api_json(self) -> None:
+        self._dialect = self._dialect.other()
         await self._one_body(self._response())
 
     async def _html(self) -> None:

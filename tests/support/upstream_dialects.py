@@ -23,6 +23,10 @@ class Dialect(Protocol):
         """The whole answer as one JSON body."""
         ...
 
+    def other(self) -> "Dialect":
+        """The other wire format, which who speaks this one cannot read."""
+        ...
+
 
 class ResponsesDialect:
     """The Responses API: what a script says is what is sent."""
@@ -35,6 +39,9 @@ class ResponsesDialect:
 
     def body(self, response: dict[str, Any]) -> dict[str, Any]:
         return response
+
+    def other(self) -> Dialect:
+        return ChatDialect()
 
 
 class ChatDialect:
@@ -66,6 +73,9 @@ class ChatDialect:
     def body(self, response: dict[str, Any]) -> dict[str, Any]:
         choice = {"index": 0, "message": _message(response), "logprobs": None, "finish_reason": _finish(response)}
         return {**self._head("chat.completion"), "choices": [choice], "usage": _usage(response)}
+
+    def other(self) -> Dialect:
+        return ResponsesDialect()
 
     def _chunks(self, event: dict[str, Any]) -> Iterable[dict[str, Any] | str]:
         kind, response = event["type"], event.get("response")

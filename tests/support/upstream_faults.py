@@ -45,6 +45,8 @@ FAILURES = {
     "fault-json-null": errors.UpstreamInvalidResponse,
     "fault-json-list": errors.UpstreamInvalidResponse,
     "fault-json-broken": errors.UpstreamInvalidResponse,
+    "fault-other-api": errors.UpstreamInvalidResponse,
+    "fault-other-api-json": errors.UpstreamInvalidResponse,
     "fault-html": errors.UpstreamInvalidResponse,
     "fault-huge": errors.OutputTooLarge,
     "fault-long-line": errors.OutputTooLarge,

@@ -28,6 +28,8 @@ class ChatAnswer(AnswerText):
         super().__init__()
         self._thoughts = ThinkFilter() if quirks.strip_think else None
         self.recognized = False
+        # More text is added as it is: it has begun, and is not finished.
+        self._goes_on = False
         self._resumed = False
         self._refused = False
         self._thought = False
@@ -51,17 +53,29 @@ class ChatAnswer(AnswerText):
         return None if self._usage is None else parse_usage(self._usage)
 
     def take(self, chunks: Iterable[Chunk]) -> None:
-        """Raises the error that a chunk tells, or `UpstreamInvalidResponse`."""
+        """Raises the error that a chunk tells, or `UpstreamInvalidResponse`. The loop runs for each token."""
         for chunk in chunks:
             if chunk.usage is not None:
                 self._usage = chunk.usage
-            if chunk.model is not None:
-                self._model = chunk.model
             if chunk.error is not None or not chunk.choices:
                 raise_told(chunk)
                 self.recognized |= chunk.choices is not None or chunk.usage is not None
             for choice in chunk.choices or ():
-                if not choice.index:  # no other was asked for
+                if choice.index:
+                    continue  # no other was asked for
+                delta = choice.delta
+                if (
+                    self._goes_on
+                    and choice.finish_reason is None
+                    and choice.error is None
+                    and delta is not None
+                    and delta.refusal is None
+                    and type(text := delta.content) is str
+                    and text
+                ):
+                    self._new.append(text)
+                else:
+                    self._model = chunk.model if chunk.model is not None else self._model
                     self._take_choice(choice)
 
     def new_text(self) -> Sequence[Delta]:
@@ -70,7 +84,8 @@ class ChatAnswer(AnswerText):
         return super().new_text()
 
     def finish(self, call: ProviderCall, upstream_id: str) -> Iterator[ProviderEvent]:
-        """The rest of the text, and the end. Call it when all text was taken."""
+        """The rest of the text, and the end."""
+        yield from self.new_text()
         if self._thoughts is not None and (rest := self._thoughts.end()):
             self._new = [rest]
             yield from super().new_text()
@@ -93,7 +108,7 @@ class ChatAnswer(AnswerText):
 
     def _take_choice(self, choice: Choice) -> None:
         self.recognized = True
-        delta, finish_reason = choice.delta, choice.finish_reason
+        delta, finish_reason = choice.delta, choice.finish_reason or None  # some servers send ""
         said = delta is not None and self._take_message(delta)
         if choice.message is not None and not said and not self.started and not self.has_new_text:
             said = self._take_message(choice.message)  # the whole answer at once
@@ -102,6 +117,7 @@ class ChatAnswer(AnswerText):
             self._finish_reason = finish_reason
         if finish_reason is not None or choice.error is not None:
             raise_failure(choice)
+        self._goes_on = said and finish_reason is None
 
     def _take_message(self, message: Message) -> bool:
         """Whether it has text."""

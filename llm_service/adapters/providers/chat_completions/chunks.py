@@ -48,13 +48,24 @@ class Chunk(msgspec.Struct, gc=False):
 _DECODER = msgspec.json.Decoder(list[Chunk])
 
 
-def decoded(data: Sequence[bytes]) -> Iterable[Chunk]:
-    """All in one call; or one by one, if one of them is not as usual."""
+def decoded(data: Sequence[bytes], names: Sequence[bytes]) -> Iterable[Chunk]:
+    """All in one call; or one by one, if one of them is not as usual.
+
+    `names`: their `event:` lines, which none but errors have; others may follow.
+    """
     try:
         chunks = _DECODER.decode(b"[%b]" % b",".join(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         chunks = []
-    return chunks if len(chunks) == len(data) else (chunk_of(json.loads(text)) for text in data)
+    if len(chunks) == len(data) and not any(names):
+        return chunks
+    return (_named(chunk_of(json.loads(text)), line) for text, line in zip(data, names, strict=False))
+
+
+def _named(chunk: Chunk, line: bytes) -> Chunk:
+    if chunk.type is None and line.removeprefix(b"event:").strip() == b"error":
+        chunk.type = "error"
+    return chunk
 
 
 def chunk_of(value: Any) -> Chunk:

@@ -56,9 +56,14 @@ def raise_told(chunk: Chunk) -> None:
         return
     if chunk.object == _RESPONSE or (isinstance(chunk.type, str) and chunk.type.startswith(_RESPONSE)):
         raise another_api(CHAT_KIND)
-    said = {"type": chunk.type, "code": chunk.code, "message": chunk.message, "detail": chunk.detail}
-    if _ERROR in (chunk.type, chunk.object) or any(said[name] is not None for name in ("code", "message", "detail")):
-        raise _from_error_object(said)
+    if chunk.code or chunk.detail or any(_names_an_error(name) for name in (chunk.type, chunk.object)):
+        raise _from_error_object(
+            {"type": chunk.type, "code": chunk.code, "message": chunk.message, "detail": chunk.detail}
+        )
+
+
+def _names_an_error(name: Any) -> bool:
+    return isinstance(name, str) and name.lower().endswith(_ERROR)
 
 
 def _from_error_object(error: Any) -> ServiceError:

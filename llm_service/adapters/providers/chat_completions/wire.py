@@ -1,13 +1,13 @@
 """Writes calls for chat completions, and reads their chunks."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from llm_service.core.errors import ServiceError, UpstreamError, UpstreamInvalidResponse, UpstreamTruncated
+from llm_service.core.errors import ServiceError, UpstreamInvalidResponse, UpstreamTruncated
 from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
 
-from ..openai_api.body import drain, event_data, json_body, media_type
-from ..openai_api.foreign import CHAT_KIND, no_answer_of_ours, not_an_api
+from ..openai_api.body import EventStream, JsonBody, answer_body, drain
+from ..openai_api.foreign import CHAT_KIND, no_answer_of_ours
 from ..openai_api.quirks import Quirks
 from ..openai_api.schema_prompt import system_text
 from ..openai_api.strict_schema import strict_schema
@@ -72,67 +72,52 @@ class ChatReader:
         self._call = call
         self._idle_timeout_s = idle_timeout_s
         self._answer = ChatAnswer(quirks)
-        # The body has a mark of its end, or is no stream.
-        self._ended = False
-        self._received_any = False
 
     @property
     def started(self) -> bool:
         return self._answer.started
 
     def read(self, response: "Response") -> Iterator[ProviderEvent]:
-        answer = self._answer
+        body, answer = answer_body(response, CHAT_KIND), self._answer
         try:
-            for chunks in self._chunks(response):
-                answer.take(chunks)
-                if answer.has_new_text:
-                    # What arrived together is passed on together.
-                    response.limit.idle_s = self._idle_timeout_s
-                    yield from answer.new_text()
-                if answer.is_whole:
-                    response.limit.idle_s = min(self._idle_timeout_s, AFTER_TEXT_S)
+            if isinstance(body, JsonBody):
+                answer.take([_completion(body.value)])
+            else:
+                yield from self._read(body, response)
         except Exception as error:
             yield from answer.new_text()  # keep the text that arrived before the error
             if not answer.is_whole or _tells_a_failure(error):
-                yield from self._billed()
+                if (usage := answer.usage) is not None:
+                    yield Billed(usage)
                 raise
-        if not answer.finished and not self._ended:
-            yield from self._billed()
-            raise self._unfinished()
         yield from answer.finish(self._call, response.header(b"x-request-id"))
 
-    def _unfinished(self) -> UpstreamError:
-        if self._received_any and not self._answer.recognized:
-            return no_answer_of_ours(CHAT_KIND)
-        return UpstreamTruncated("The model provider's answer ended before it was complete.")
-
-    def _billed(self) -> Iterator[Billed]:
-        if (usage := self._answer.usage) is not None:
-            yield Billed(usage)
-
-    def _chunks(self, response: "Response") -> Iterator[Iterable[Chunk]]:
-        """The body's chunks, those that arrive together at once."""
-        media = media_type(response)
-        if media == "application/json":
-            yield [_completion(json_body(response))]
-            self._ended = True
-            return
-        if media != "text/event-stream":
-            raise not_an_api(media, CHAT_KIND)
-        received = event_data(response)
+    def _read(self, body: EventStream, response: "Response") -> Iterator[ProviderEvent]:
+        """Until the mark of the end, or the end of an answer that needs none."""
+        answer, received = self._answer, iter(body)
         for data in received:
-            self._received_any = True
             if _END in data:
-                yield decoded(data[: data.index(_END)])
-                self._ended = True
+                answer.take(decoded(data[: data.index(_END)], body.names))
                 drain(response, received)
                 return
-            yield decoded(data)
+            answer.take(decoded(data, body.names))
+            if answer.has_new_text:
+                # What arrived together is passed on together.
+                response.limit.idle_s = self._idle_timeout_s
+                yield from answer.new_text()
+            if answer.is_whole:
+                response.limit.idle_s = min(self._idle_timeout_s, AFTER_TEXT_S)
+        if not answer.recognized:
+            raise no_answer_of_ours(CHAT_KIND)
+        if not answer.finished:
+            raise UpstreamTruncated("The model provider's answer ended before it was complete.")
 
 
-def _completion(whole: Any) -> Chunk:
+def _completion(body: Any) -> Chunk:
     """The chunk that a JSON body is."""
-    chunk = chunk_of(whole)
+    if isinstance(body, list) and body and isinstance(body[0], dict):
+        body = body[0]  # Gemini's errors
+    chunk = chunk_of(body) if isinstance(body, dict) else Chunk()
     raise_told(chunk)
     if not chunk.choices:
         raise no_answer_of_ours(CHAT_KIND, "JSON")
