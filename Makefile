@@ -44,6 +44,7 @@ soak: $(VENV)/.dev ## For three minutes (SOAK_SECONDS): strangers, hang-ups, slo
 
 docs: $(VENV)/.runtime ## Write .env.example and the tables of docs/ from the code
 	$(BIN)/python -m llm_service.cli.docs
+	$(BIN)/python -m tests.servers.matrix
 
 audit: $(VENV)/.dev ## Known faults of the packages in requirements.lock (asks PyPI)
 	@$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock || { \

@@ -42,6 +42,7 @@ _SIZES = [
     re.compile(rf"contains (?:at least )?{_NUMBER}"),
     re.compile(rf"too long: {_NUMBER}"),
     re.compile(rf"given: {_NUMBER}"),
+    re.compile(rf"(?:has|have|passed|keep the first) {_NUMBER} (?:input )?tokens"),
 ]
 
 
