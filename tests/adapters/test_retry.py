@@ -31,7 +31,7 @@ ATTEMPTS = {
     **dict.fromkeys(("fault-failed", "fault-failed-rate-limit", "fault-failed-usage"), 3),
     **dict.fromkeys(("fault-error-event", "fault-error-nested"), 3),
     **dict.fromkeys(("fault-408", "fault-bad-json-event"), 2),
-    **dict.fromkeys(("fault-json-null", "fault-json-list", "fault-json-broken"), 2),
+    "fault-json-broken": 2,
 }
 
 

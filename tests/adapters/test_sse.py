@@ -49,5 +49,5 @@ def test_names_are_those_of_the_events_that_were_returned() -> None:
     parser = EventParser()
     found = []
     for chunk in (b"event: one\nda", b"ta: a\n\ndata: b\n\nevent: none\n\nevent:", b" two\ndata: c\n\n"):
-        found += list(zip(parser.feed(chunk), parser.names, strict=True))
+        found += list(zip(parser.feed(chunk), parser.names(), strict=True))
     assert found == [(b"a", b"event: one"), (b"b", b""), (b"c", b"event: two")]

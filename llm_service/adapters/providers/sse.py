@@ -1,6 +1,7 @@
 """Parses server-sent events from bytes (WHATWG HTML, section 9.2)."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 # The last event has the whole answer, which may be 2 MiB, six times as much when it is escaped, and the request besides.
 MAX_EVENT_BYTES = 16 * 1024 * 1024
@@ -12,10 +13,7 @@ class EventTooLarge(Exception):
 
 
 class EventParser:
-    """Takes the bytes as they arrive. Text after the last blank line is never an event.
-
-    `names`: the `event:` lines of the events that the last call of `feed` returned, empty where there is none.
-    """
+    """Takes the bytes as they arrive. Text after the last blank line is never an event."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -23,8 +21,9 @@ class EventParser:
         # Of the event that is not complete.
         self._data: list[bytes] = []
         self._size = 0
-        self._name = b""
-        self.names: list[bytes] = []
+        # The lines of the last events, in the pieces in which they came.
+        self._seen: list[Sequence[bytes]] = []
+        self._completed = 0
 
     def feed(self, chunk: bytes) -> Sequence[bytes]:
         """The data of the events that `chunk` completes.
@@ -32,9 +31,9 @@ class EventParser:
         Raises `EventTooLarge`.
         """
         events: list[bytes] = []
-        self.names = names = []
-        data, size, name = self._data, self._size, self._name
-        for line in self._lines(chunk):
+        data, size = self._data, self._size
+        lines = self._lines(chunk)
+        for line in lines:
             size += len(line)
             if size > MAX_EVENT_BYTES:
                 raise EventTooLarge
@@ -43,14 +42,33 @@ class EventParser:
             elif not line:
                 if data:
                     events.append(data[0] if len(data) == 1 else b"\n".join(data))
-                    names.append(name)
-                data, size, name = [], 0, b""
-            elif line[:6] == b"event:":
-                name = line
+                data, size = [], 0
             elif line == b"data":
                 data.append(b"")
-        self._data, self._size, self._name = data, size, name
+        self._data, self._size = data, size
+        if self._completed:
+            self._seen = [self._seen[-1], lines]
+        elif lines:
+            self._seen.append(lines)
+        self._completed = len(events)
         return events
+
+    def names(self) -> Sequence[bytes]:
+        """The `event:` lines of the events that the last call of `feed` returned, empty where there is none.
+
+        Hardly anyone asks for them, so that reading them costs nothing until then.
+        """
+        names, name, has_data = list[bytes](), b"", False
+        for line in chain.from_iterable(self._seen):
+            if line[:5] == b"data:" or line == b"data":
+                has_data = True
+            elif line[:6] == b"event:":
+                name = line
+            elif not line:
+                if has_data:
+                    names.append(name)
+                name, has_data = b"", False
+        return names[len(names) - self._completed :]
 
     def _lines(self, chunk: bytes) -> Sequence[bytes]:
         """The lines that `chunk` completes. They end with LF, CR LF or CR."""

@@ -19,6 +19,7 @@ MAX_JSON_BODY_BYTES = 16 * 1024 * 1024
 # After the terminal event: how long to wait for the end of the body. Then the connection can be reused.
 DRAIN_S = 0.05
 _EVENTS, _JSON, _HTML = "text/event-stream", "application/json", "text/html"
+_NAME = b"event:"
 # A body's beginning says what it is: `{` and `[`, `<`, or the name of a field of an event.
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _ENOUGH_BYTES = max(len(field) for field in _FIELDS)
@@ -33,15 +34,15 @@ class JsonBody:
 
 
 class EventStream:
-    """Yields the data of the events, those that arrive together at once. `names`: the `event:` lines of the last ones."""
+    """Yields the data of the events, those that arrive together at once."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = chunks
         self._parser = EventParser()
 
-    @property
-    def names(self) -> Sequence[bytes]:
-        return self._parser.names
+    def names(self) -> Sequence[str]:
+        """The names of the events that were yielded last, empty where there is none."""
+        return [line.removeprefix(_NAME).strip().decode("utf-8", "replace") for line in self._parser.names()]
 
     def __iter__(self) -> Iterator[Sequence[bytes]]:
         feed = self._parser.feed

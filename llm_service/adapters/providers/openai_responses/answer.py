@@ -9,6 +9,7 @@ from typing import Any
 
 from llm_service.core.errors import UpstreamInvalidResponse
 from llm_service.core.generation.model import Done, ProviderCall, ProviderEvent, Status
+from llm_service.core.text import repair
 from llm_service.core.usage.tokens import Usage
 
 from ..openai_api.json_answer import json_answer
@@ -42,7 +43,7 @@ _NOBODY = object()
 class _Item:
     """An item whose events arrive. `start`: where its text begins in the answer; None = it has none.
 
-    `part_start`: where its current part begins. `parts_ended`: the parts whose end was told.
+    `part_start`: where its current part begins. `part_ended`: the text of the last part whose end was told.
     """
 
     def __init__(self, kind: str = MESSAGE, phase: str | None = None, think: ThinkFilter | None = None) -> None:
@@ -51,7 +52,7 @@ class _Item:
         self.think = think
         self.start: int | None = None
         self.part_start = 0
-        self.parts_ended = set[Any]()
+        self.part_ended = ""
 
     @property
     def is_shown(self) -> bool:
@@ -111,10 +112,10 @@ class Answer(AnswerText):
         self._refused |= refused
         if self._turns_to_end_of(event.item_id, event.output_index, text, self._item.part_start):
             item = self._item
-            if event.content_index not in item.parts_ended:
-                item.parts_ended.add(event.content_index)
+            # The end of a part is told twice, the second time without anything new.
+            if text != item.part_ended or self.length != item.part_start:
                 self._recover(text, item.part_start)
-                item.part_start = self.length
+                item.part_ended, item.part_start = text, self.length
 
     def end_item(self, event: Event) -> None:
         item = event.item
@@ -142,7 +143,7 @@ class Answer(AnswerText):
         late = list[ProviderEvent](self.new_text())
         messages = self._reconciled(messages_in(response.get("output"), strip_think=self._quirks.strip_think))
         chosen = answer_among(messages)
-        text = joined(chosen)
+        text = repair(joined(chosen))
         late += self._late_text(text)
         if self._call.output is not None and (part := json_answer([message.text for message in chosen])) is not None:
             text = part
@@ -251,6 +252,8 @@ class Answer(AnswerText):
     def _reconciled(self, told: list[Message]) -> list[Message]:
         """The messages: as the terminal event tells them, unless it says something else than the deltas."""
         whole, end, came = self.whole, self.length, list[Message]()
+        if len(self._shown) == len(told) == 1 and told[0].text == whole:
+            return told  # as nearly all answers
         for item in reversed(self._shown):
             start = item.start or 0
             came.append(Message(whole[start:end], item.phase))

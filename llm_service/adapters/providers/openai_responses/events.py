@@ -1,14 +1,13 @@
 """Decodes the events of the Responses API: what is read of them, and no more."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from llm_service.core.errors import UpstreamInvalidResponse
 
-_FIELD = b"event:"
 _END = "[DONE]"
 
 
@@ -19,7 +18,6 @@ class Event(msgspec.Struct):
     delta: Any = None
     item_id: Any = None
     output_index: Any = None
-    content_index: Any = None
     text: Any = None
     refusal: Any = None
     part: Any = None
@@ -37,26 +35,21 @@ class Event(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(list[Event])
 
 
-def decoded(data: Sequence[bytes], names: Sequence[bytes]) -> Iterable[Event]:
+def decoded(data: Sequence[bytes], names: Callable[[], Sequence[str]]) -> Iterable[Event]:
     """As many events as `data`. All in one call; or one by one, if one of them is not as usual: what follows the terminal event need not be valid.
 
-    `names`: their `event:` lines, which are the type of those that have none.
+    `names`: gives their names, which are the types of events that have none.
     """
     try:
         events = _DECODER.decode(b"[%b]" % b",".join(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         events = []
-    return events if len(events) == len(data) else _one_by_one(data, names)
+    return events if len(events) == len(data) else _one_by_one(data, names())
 
 
-def _one_by_one(data: Sequence[bytes], names: Sequence[bytes]) -> Iterator[Event]:
-    for text, line in zip(data, names, strict=True):
-        yield Event(_END) if text.strip() == _END.encode() else _event(text, name_in(line))
-
-
-def name_in(line: bytes) -> str:
-    """The name in an `event:` line."""
-    return line.removeprefix(_FIELD).strip().decode("utf-8", "replace")
+def _one_by_one(data: Sequence[bytes], names: Sequence[str]) -> Iterator[Event]:
+    for text, name in zip(data, names, strict=True):
+        yield Event(_END) if text.strip() == _END.encode() else _event(text, name)
 
 
 def _event(data: bytes, name: str) -> Event:

@@ -1,10 +1,7 @@
 """The items of an answer: which of them are messages, and which messages are the answer."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from llm_service.core.text import repair
+from typing import Any, NamedTuple
 
 from ..openai_api.thinking import ThinkFilter
 
@@ -14,8 +11,7 @@ _FINAL_PHASES = ("final_answer", "final")
 _TEXT_PARTS = (None, "output_text", "text")
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A message as the server tells it at its end. `phase`: what the message is for; None = not said."""
 
     text: str
@@ -63,9 +59,9 @@ def text_of(part: Any) -> tuple[str, bool]:
         return "", False
     refusal = part.get("refusal")
     if isinstance(refusal, str) and refusal:
-        return repair(refusal), True
+        return refusal, True
     text = part.get("text")
-    return (repair(text), False) if isinstance(text, str) and part.get("type") in _TEXT_PARTS else ("", False)
+    return (text, False) if isinstance(text, str) and part.get("type") in _TEXT_PARTS else ("", False)
 
 
 def without_thoughts(text: str) -> str:

@@ -7,13 +7,13 @@ from llm_service.core.errors import ServiceError, UpstreamTruncated
 from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
 from llm_service.core.usage.tokens import NOT_REPORTED
 
-from ..openai_api.body import JsonBody, answer_body, drain
+from ..openai_api.body import EventStream, JsonBody, answer_body, drain
 from ..openai_api.foreign import RESPONSES_KIND, another_api, no_answer_of_ours
 from ..openai_api.quirks import Quirks
 from ..openai_api.schema_prompt import system_text
 from ..openai_api.strict_schema import strict_schema
 from .answer import Answer, usage_of
-from .events import Event, decoded, name_in
+from .events import Event, decoded
 
 if TYPE_CHECKING:
     from ..transport import Response
@@ -92,7 +92,7 @@ class ResponsesReader:
                         yield from self._end(event, response, received)
                         return
                     else:
-                        self._take_other(event, body.names[number])
+                        self._take_other(event, body, number)
             except Exception:
                 yield from answer.new_text()  # keep the text that arrived before the error
                 raise
@@ -105,14 +105,19 @@ class ResponsesReader:
             raise no_answer_of_ours(self._kind)
         raise UpstreamTruncated("The model provider's answer ended before it was complete.")
 
-    def _take_other(self, event: Event, name_line: bytes) -> None:
+    def _take_other(self, event: Event, body: EventStream, number: int) -> None:
         """An event that is neither text nor the last one. Those that nobody knows mean nothing."""
-        handle = _HANDLERS.get(event.type)
-        self._known |= event.type.startswith("response.")
-        if event.error or (handle is None and _is_error(event, name_line)):
-            raise _told_error(event, name_in(name_line), self._kind)
-        if handle is not None:
+        if event.error:
+            raise _told_error(event, "", self._kind)
+        if (handle := _HANDLERS.get(event.type)) is not None:
+            self._known = True
             handle(self._answer, event)
+        elif event.type.lower().endswith("error") or event.object == "error":
+            raise _told_error(event, "", self._kind)
+        elif event.type.startswith("response."):
+            self._known = True
+        elif (name := body.names()[number]) == "error":
+            raise _told_error(event, name, self._kind)
         elif not self._known and _is_of_another_api(event.choices, event.object):
             raise another_api(self._kind)
 
@@ -146,10 +151,6 @@ class ResponsesReader:
 def _failed(response: Any) -> bool:
     """Whether a response says that it failed, whatever its event calls it."""
     return isinstance(response, dict) and (response.get("status") in _FAILED or bool(response.get("error")))
-
-
-def _is_error(event: Event, name_line: bytes) -> bool:
-    return event.type.lower().endswith("error") or event.object == "error" or name_in(name_line) == "error"
 
 
 def _told_error(event: Event, name: str, kind: str) -> ServiceError:
