@@ -5,7 +5,7 @@ own: `transcripts/SERVER/CASE-KIND.EXT`. `test_matrix.py` runs the service again
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 # The servers by the names of their folders, and as they are called.
 SERVERS = {
@@ -78,6 +78,9 @@ class Row:
         return not (self.incomplete or self.error or self.warning)
 
 
+TOO_LONG = Row("", error="too-long-for-model")
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """What a server reports in one wire format, and how it fails.
@@ -90,9 +93,9 @@ class Column:
     reasoning: int | None
     from_cache: int | None
     thoughts: int | None
-    json: Row = field(default_factory=lambda: Row(JSON_TEXT))
-    error: Row = field(default_factory=lambda: Row(BEGINNING, error="upstream-error", calls=REPEATED))
-    too_long: Row | None = field(default_factory=lambda: TOO_LONG)
+    json: Row = Row(JSON_TEXT)
+    error: Row = Row(BEGINNING, error="upstream-error", calls=REPEATED)
+    too_long: Row | None = TOO_LONG
 
     def rows(self) -> Iterator[tuple[str, Row]]:
         def tokens(into: int, out: int) -> Tokens:
@@ -109,7 +112,6 @@ class Column:
         yield "usage", Row(tokens=Tokens(1830, 9, self.from_cache, self.reasoning))
 
 
-TOO_LONG = Row("", error="too-long-for-model")
 SIZES_TOLD = replace(TOO_LONG, says=("9,001", "4,096"))
 LARGER_SIZES_TOLD = replace(TOO_LONG, says=("9,001", "8,192"))
 FENCED = Row(JSON_TEXT, fenced=True)

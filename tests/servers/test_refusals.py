@@ -144,7 +144,7 @@ TOO_LONG: list[tuple[str, int, Any, int | None, int | None]] = [
         400,
         {"error": "Trying to keep the first 7001 tokens when context the overflows. However, the model is loaded with context "
          "length of only 4096 tokens"},
-        None, 4096,
+        7001, 4096,
     ),
     ("count", 400, [{"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "The input token count (2100) exceeds the "
                                "maximum number of tokens allowed (2048)."}}], 2100, 2048),
