@@ -26,7 +26,7 @@ test-quick: $(VENV)/.dev ## While you work: every check, and the fast tests, in 
 	$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest $(TOGETHER) -m "not slow" $(QUICK)
 
-test-real: $(VENV)/.dev ## Tests that download packages of npm when they run (they need npm, node and the registry)
+test-real: $(VENV)/.dev ## Tests with packages of npm and PyPI that they download: clients, LiteLLM, transformers serve (several GB)
 	TEST_REAL=1 $(BIN)/python -m pytest tests/real
 
 check: $(VENV)/.dev ## Lint, format, types, import contracts (no tests)
