@@ -76,7 +76,7 @@ def build_services(settings: Settings) -> Services:
 def _services(settings: Settings, database: Database) -> Services:
     clock, spawn, reporter = SystemClock(), make_spawn(), LogReporter()
     templates, prices = load_templates(settings, kept=kept_prompts(settings)), load_prices(settings)
-    providers, bounds = build_registry(settings, kept=kept_providers(settings)), _generation_settings(settings)
+    providers, bounds = build_registry(settings, prices, kept=kept_providers(settings)), _generation_settings(settings)
     stores, limit_store, spool = history_stores(database, settings.history), SqlLimits(database), open_spool(settings)
     retention = WholeRetention(SqlRetention(database), spool)
     # The cache keeps no text longer than the history.

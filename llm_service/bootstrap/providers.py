@@ -11,7 +11,10 @@ from llm_service.adapters.providers.configured.reader import Surroundings
 from llm_service.adapters.providers.echo import NAME as ECHO
 from llm_service.adapters.providers.echo import EchoProvider
 from llm_service.adapters.providers.names import system_addresses
+from llm_service.adapters.providers.openai_api import NAME as OPENAI
+from llm_service.adapters.providers.openai_api import is_openai
 from llm_service.adapters.providers.openai_api.provider import ApiProvider
+from llm_service.adapters.providers.prices import ModelPrices, ProviderPrices
 from llm_service.adapters.providers.registry import Managed, ProviderRegistry, ProviderSet
 from llm_service.adapters.providers.retry import ResilientProvider
 from llm_service.adapters.providers.wires import WIRES
@@ -22,13 +25,13 @@ from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.ports import Candidate, Provider
 
 
-def build_registry(settings: Settings, *, kept: Path | None = None) -> ProviderRegistry:
-    """`kept`: the file with the last good providers, used if the providers file has faults.
+def build_registry(settings: Settings, prices: ModelPrices, *, kept: Path | None = None) -> ProviderRegistry:
+    """`prices` get those of the providers. `kept`: the file with the last good providers, used if the file has faults.
 
     Raises `StartError`.
     """
     if settings.providers_file is None:
-        return ProviderRegistry(_single(settings))
+        return ProviderRegistry(_single(settings), prices)
     source, reporter = FileSource(settings, settings.providers_file, kept), LogReporter()
     try:
         first = source.first()
@@ -37,12 +40,12 @@ def build_registry(settings: Settings, *, kept: Path | None = None) -> ProviderR
         if last_good is None:
             raise _start_error(error) from error
         reporter.providers_refused(error.faults)
-        return ProviderRegistry(last_good, source, reporter, error.faults)
+        return ProviderRegistry(last_good, prices, source, reporter, error.faults)
     try:
         source.save_last_good()
     except OSError as error:
         reporter.providers_not_kept(error)
-    return ProviderRegistry(first, source, reporter)
+    return ProviderRegistry(first, prices, source, reporter)
 
 
 def allowed_models(settings: Settings) -> AllowedModels:
@@ -53,7 +56,7 @@ def allowed_models(settings: Settings) -> AllowedModels:
     if settings.providers_file is None:
         stand_in = ECHO if settings.chosen_provider == ECHO else None
         return AllowedModels(settings.openai_model, settings.allowed_models, stand_in)
-    return build_registry(settings).current
+    return build_registry(settings, ModelPrices({}, {})).current
 
 
 def read_configs(settings: Settings) -> tuple[ProviderConfig, ...]:
@@ -120,7 +123,10 @@ class FileSource:
             Managed(config.connection.kind, providers[config.name], _names_of(config, names)) for config in configs
         )
         return ProviderSet(
-            shown, models, {**candidates, **{name: candidates[own] for name, own in names.others.items()}}
+            shown,
+            {config.name: _prices_of(config) for config in configs},
+            models,
+            {**candidates, **{name: candidates[own] for name, own in names.others.items()}},
         )
 
     def _allowed(self, names: ModelNames) -> AllowedModels:
@@ -141,8 +147,13 @@ class FileSource:
         return AllowedModels(default, allowed, names=names.others, revision=self._revision)
 
 
-def _names_of(config: ProviderConfig, names: ModelNames) -> tuple[str, ...]:
-    return tuple(name for name, (owner, _) in names.models.items() if owner is config)
+def _names_of(config: ProviderConfig, names: ModelNames) -> dict[str, str]:
+    return {name: model.sent_as for name, (owner, model) in names.models.items() if owner is config}
+
+
+def _prices_of(config: ProviderConfig) -> ProviderPrices:
+    own = {model.name: model.price for model in config.models if model.price is not None}
+    return ProviderPrices(own, free=config.free, public=config.public_prices)
 
 
 def _surroundings(settings: Settings, read_file: Callable[[Path], str]) -> Surroundings:
@@ -161,10 +172,12 @@ def _start_error(error: FileFaults) -> StartError:
 
 def _single(settings: Settings) -> ProviderSet:
     """Every model is the same provider's."""
-    connection = _single_config(settings).connection
+    config = _single_config(settings)
+    connection = config.connection
     provider = _managed(connection)
     models = allowed_models(settings)
-    return ProviderSet((Managed(connection.kind, provider, models.allowed),), models, {}, any_model=provider)
+    shown = (Managed(connection.kind, provider, {name: name for name in models.allowed}),)
+    return ProviderSet(shown, {config.name: _prices_of(config)}, models, {}, any_model=provider)
 
 
 def _single_config(settings: Settings) -> ProviderConfig:
@@ -175,17 +188,18 @@ def _single_config(settings: Settings) -> ProviderConfig:
     chosen = settings.chosen_provider
     if chosen is None:
         raise StartError(settings.refusals(), EXIT_CONFIG)
-    is_openai, key = chosen == "openai", settings.openai_api_key
+    calls_openai, key = chosen == OPENAI, settings.openai_api_key
     connection = Connection(
         name=chosen,
-        kind="responses" if is_openai else ECHO,
+        kind="responses" if calls_openai else ECHO,
         slots=settings.upstream_slots,
         idle_timeout_s=settings.idle_timeout_s,
-        base_url=settings.openai_base_url if is_openai else None,
-        api_key=key.value if key and is_openai else None,
+        base_url=settings.openai_base_url if calls_openai else None,
+        api_key=key.value if key and calls_openai else None,
         proxy=settings.proxy,
     )
-    return ProviderConfig(connection, tuple(ModelConfig(name, name, 0) for name in settings.allowed_models))
+    models = tuple(ModelConfig(name, name, 0) for name in settings.allowed_models)
+    return ProviderConfig(connection, models, public_prices=calls_openai and is_openai(settings.openai_base_url))
 
 
 def _managed(connection: Connection) -> ResilientProvider:
@@ -206,4 +220,5 @@ def _provider(connection: Connection) -> Provider:
         resolve=system_addresses,
         quirks=connection.quirks,
         model_quirks=connection.model_quirks,
+        sdk_variables=connection.sdk_variables,
     )

@@ -12,7 +12,6 @@ from llm_service.adapters.files.spool import FileSpool
 from llm_service.adapters.memory.cache import CACHE_EPOCH
 from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.prompty.folder import PromptFolder
-from llm_service.adapters.providers.echo import NAME as ECHO
 from llm_service.adapters.providers.prices import ModelPrices, PricesFileError, read_prices
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.adapters.sql.epochs import SqlEpochs
@@ -58,8 +57,7 @@ def load_prices(settings: Settings) -> ModelPrices:
         own = read_prices(path) if path else {}
     except PricesFileError as error:
         raise StartError([f"APP_PRICES_FILE: {error}"], EXIT_CONFIG) from error
-    # There are no public prices for the echo.
-    return ModelPrices(own, public=settings.providers_file is not None or settings.chosen_provider != ECHO)
+    return ModelPrices(own, {})
 
 
 def signing_secret(settings: Settings) -> bytes:

@@ -85,7 +85,7 @@ class Settings:
     idle_timeout_s: float = setting(PROVIDER, "APP_IDLE_TIMEOUT_S", seconds(0.1, 86_400), 30,
         "Longest silence after the first output of an answer. Before the first output only `APP_DEADLINE_S` counts.")
     upstream_slots: int = setting(PROVIDER, "APP_UPSTREAM_SLOTS", integer(1, 100_000), 500,
-        "Calls to the provider in flight per process. Above it, requests get 503 `overloaded` at once. Cache hits and "
+        "Calls to a provider in flight per process. Above it, requests get 503 `overloaded` at once. Cache hits and "
         "shared calls need no slot.")
     max_output_tokens: int = setting(PROVIDER, "APP_MAX_OUTPUT_TOKENS", integer(0, 1_000_000), 0,
         "Sent where a template sets none. 0 = the provider's own limit, or 4096 where a budget needs one to reserve.")
@@ -162,7 +162,7 @@ class Settings:
         "`shared`: cached answers serve all callers, who can tell from the response time what others asked.")
     data_dir: Path | None = setting(STORAGE, "APP_DATA_DIR", data_path(), None,
         "Folder of the signing secret, of paid answers that the database could not take (`.spool`), of the last good "
-        "prompts, and of the database where `DATABASE_URL` is not set. Several databases may share it.",
+        "prompts and providers, and of the database where `DATABASE_URL` is not set. Several databases may share it.",
         shown="the database's folder", example="var")
     database_url: str = setting(STORAGE, "DATABASE_URL", sqlite_url(), f"{SQLITE}var/{DATABASE_FILE}",
         f"The SQLite file, on a local disk; created and migrated on start. If only `APP_DATA_DIR` is set, `{DATABASE_FILE}` "

@@ -8,7 +8,7 @@
     │   └── IdempotencyConflict  IdempotencyMismatch
     ├── NotFound
     ├── UpstreamError         the model provider failed
-    │   ├── UpstreamUnreachable  UpstreamRateLimited  UpstreamUnavailable  UpstreamTimeout  UpstreamTruncated
+    │   ├── UpstreamUnreachable  UpstreamRateLimited  UpstreamUnavailable (UpstreamLoading)  UpstreamTimeout  UpstreamTruncated
     │   ├── UpstreamSetupError    the operator can fix it
     │   │   └── UpstreamTls  UpstreamAuth  UpstreamProxy  UpstreamQuota  UpstreamRedirect  UpstreamMisconfigured (UpstreamModelUnknown)
     │   └── UpstreamInvalidResponse  InvalidOutput  OutputTooLarge  DeadlineExceeded
@@ -256,6 +256,12 @@ class UpstreamUnavailable(UpstreamError):
 
     code = "upstream-unavailable"
     may_be_billed = False
+
+
+class UpstreamLoading(UpstreamUnavailable):
+    """The server is loading the model. It is asked again for a while, by rules of its own, before this is the answer."""
+
+    max_attempts = 1
 
 
 class DeadlineExceeded(UpstreamError):

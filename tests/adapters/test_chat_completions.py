@@ -5,6 +5,7 @@ The chunks are minimal; each group names the servers that send such ones.
 
 import json
 import time
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -154,7 +155,7 @@ def test_a_server_that_ignores_schemas_gets_it_in_the_prompt_too() -> None:
         # Mistral: parts instead of text, some of them thoughts.
         (
             data(
-                text([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]),
+                text([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}], "text": "Hm."}]),
                 text([{"type": "text", "text": "Lis"}, {"type": "text", "text": "bon."}]),
                 STOP,
             ),
@@ -276,6 +277,10 @@ def test_a_connection_that_is_lost_after_the_end_of_the_text_does_not_matter() -
 def test_a_server_that_never_ends_the_stream_is_not_waited_for() -> None:
     done = done_of(data(text("Lisbon."), STOP, chunk(usage=USAGE)), length=10_000, hold=True, idle_timeout_s=0.2)
     assert (done.status, done.usage) == (Status.COMPLETED, Usage(20, 8, 28))
+    started = time.monotonic()
+    thoughts = data(chunk(choice(reasoning="Hm.")), STOP)
+    assert done_of(thoughts, length=10_000, hold=True, idle_timeout_s=0.2).incomplete_reason == "empty_output"
+    assert time.monotonic() - started < 30, "the deadline is after a minute"
 
 
 @pytest.mark.parametrize(
@@ -283,6 +288,7 @@ def test_a_server_that_never_ends_the_stream_is_not_waited_for() -> None:
     [
         (data(text("Lis")), "Lis"),
         (data(chunk(choice(role="assistant", content=""))), ""),
+        (data(text("Lis", ""), text("bo", "")), "Lisbo"),
         # Gemini: every chunk calls itself the last one. More text means that it was not.
         (data(text("Lis", "stop"), text("bo")), "Lisbo"),
     ],
@@ -339,6 +345,15 @@ def test_usage(chunks: list[Any], usage: Usage) -> None:
     assert done.model == "m-2026"
 
 
+def test_what_the_server_says_that_it_costs() -> None:
+    """OpenRouter."""
+    usage = {**USAGE, "cost": 0.00125}
+    assert done_of(data(text("x"), STOP, chunk(usage=usage)) + DONE).cost_usd == Decimal("0.00125")
+    assert done_of(data(text("x"), STOP, chunk(usage=USAGE)) + DONE).cost_usd is None
+    events, _ = read(data(text("Lis"), {**OPENAI_ERROR, "usage": usage}))
+    assert events[-1] == Billed(Usage(20, 8, 28), Decimal("0.00125"))
+
+
 # -- errors inside a stream
 
 
@@ -357,6 +372,7 @@ OPENAI_ERROR = {"error": {"message": "secret", "type": "server_error", "code": N
         # OpenRouter: beside a choice that ended so, or inside of it
         (data(chunk(choice("error", content=""), error={"code": 502, "message": "secret"})), errors.UpstreamError),
         (data(chunk({**choice("error"), "error": {"code": 429, "message": "secret"}})), errors.UpstreamRateLimited),
+        (data(chunk({**choice("stop"), "error": {"code": 429, "message": "secret"}})), errors.UpstreamRateLimited),
         (data(chunk(choice("error"))), errors.UpstreamError),
         (data(chunk(choice("insufficient_system_resource"))), errors.UpstreamError),
         (data(chunk(choice("abort"))), errors.UpstreamError),
@@ -365,7 +381,8 @@ OPENAI_ERROR = {"error": {"message": "secret", "type": "server_error", "code": N
         (data({"code": 429, "message": "secret"}), errors.UpstreamRateLimited),
         (data({"message": "secret", "type": "server_error"}), errors.UpstreamError),
         (data({"detail": "secret"}), errors.UpstreamError),
-        (data({"type": "error", "error": {"type": "overloaded_error"}}), errors.UpstreamUnavailable),
+        (data({"type": "error", "error": {"type": "overloaded_error"}}), errors.UpstreamError),
+        (data({"error": {"code": 503, "message": "Loading model"}}), errors.UpstreamLoading),
         # Only the line `event:` says it
         (b"event: error\n" + data({"reason": "secret"}), errors.UpstreamError),
         (data({"error": {"code": "context_length_exceeded"}}), errors.TooLongForModel),
@@ -458,6 +475,7 @@ def test_one_json_body(body: bytes, expected: tuple[Status, str, str | None]) ->
     [
         ({"error": {"code": 429, "message": "secret"}}, errors.UpstreamRateLimited),
         ({"error": "secret"}, errors.UpstreamError),
+        ([{"error": {"code": 429, "message": "secret", "status": "RESOURCE_EXHAUSTED"}}], errors.UpstreamRateLimited),
         ({"detail": "secret"}, errors.UpstreamError),
         ({"choices": []}, errors.UpstreamInvalidResponse),
         ({"models": ["m"]}, errors.UpstreamInvalidResponse),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from llm_service.adapters.providers.openai_api.provider import ApiProvider
-from llm_service.adapters.providers.openai_responses.answer import parse_usage
+from llm_service.adapters.providers.openai_responses.usage import parse_usage
 from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core import errors

@@ -122,6 +122,17 @@ def test_a_budget_of_tokens_counts_what_was_billed(make_app: MakeApp) -> None:
     assert headers(first)[3] == '"tokens-per-day";q=10000;w=86400;qu="tokens"'
 
 
+@pytest.mark.parametrize("model", ["fault-other-api", "fault-other-api-json", "fault-no-events", "fault-html"])
+def test_answers_of_a_foreign_dialect_cost_nothing(make_app: MakeApp, upstream: Upstream, model: str) -> None:
+    app = make_app(OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL=model)
+    client, before = with_allowance(app, tokens_per_day=6000), len(upstream.calls)
+    refused = [ask(client, number) for number in range(9)]
+    assert {answer.get_json()["error"] for answer in refused} == {"upstream-invalid-response"}
+    item = limits(client)["tokens-per-day"]
+    assert (item["used"], item["reserved"]) == ("0", "0")
+    assert len(upstream.calls) - before == 9, "each is tried once"
+
+
 def test_a_budget_that_has_no_room(make_app: MakeApp) -> None:
     client = with_allowance(make_app(APP_MAX_OUTPUT_TOKENS="50"), tokens_per_day=400)
     statuses = [ask(client, number).status_code for number in range(20)]

@@ -15,7 +15,15 @@ from llm_service.adapters.runtime.background import make_spawn
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.errors import InvalidInput, NotFound
-from llm_service.core.generation.model import CachedAnswer, CacheStats, Generation, IdempotencyKey, KeyHolder, Status
+from llm_service.core.generation.model import (
+    AnswerWarning,
+    CachedAnswer,
+    CacheStats,
+    Generation,
+    IdempotencyKey,
+    KeyHolder,
+    Status,
+)
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
 from llm_service.core.history.model import Filters, Page
@@ -58,7 +66,8 @@ def test_a_generation_comes_back_whole(store: Stores) -> None:
     assert store.get("alice", "id-1") == running
     done = completed(
         running, cost_usd=Decimal("0.000000000012"), saved_usd=Decimal("0"), price_version="p1",
-        upstream_request_id="req", incomplete_reason=None,
+        upstream_request_id="req", incomplete_reason=None, unreported=2,
+        warnings=(AnswerWarning("input-truncated", "The \u2028 half."), AnswerWarning("other", "")),
     )  # fmt: skip
     assert store.finish(done)
     assert store.get("alice", "id-1") == done

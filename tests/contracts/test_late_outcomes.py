@@ -14,7 +14,7 @@ from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance
 from llm_service.core.clock import DAY_MS
 from llm_service.core.errors import NotFound, StorageBusy
-from llm_service.core.generation.model import Generation, Status
+from llm_service.core.generation.model import AnswerWarning, Generation, Status
 from llm_service.core.generation.outcomes import OutcomeRecorder
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
@@ -82,6 +82,22 @@ def test_a_row_that_was_deleted_meanwhile_stays_away_and_its_usage_counts_once(s
         assert (service.sums(), service.limit()) == (ONCE, (30, 0))
     assert service.stores.get("alice", "id-1") is None
     assert (service.texts(), service.reporter.bugs) == (0, [])
+
+
+def test_an_outcome_that_is_stored_twice_counts_once_also_where_an_attempt_reported_nothing(service: Service) -> None:
+    outcome = replace(service.spool_one(), unreported=1)
+    for _ in range(2):
+        service.stores.finish(outcome)
+        assert service.sums() == replace(ONCE, unknown_usage=1)
+
+
+def test_a_spooled_outcome_keeps_its_warnings(service: Service) -> None:
+    warnings = (AnswerWarning("input-truncated", 'The "half" \u2028 of it.'),)
+    service.spool_one(warnings=warnings)
+    service.recorder.replay()
+    row = service.stores.get("alice", "id-1")
+    assert row is not None
+    assert (row.warnings, row.unreported, service.reporter.bugs) == (warnings, 0, [])
 
 
 def test_one_that_left_its_call_counts_as_well(service: Service) -> None:

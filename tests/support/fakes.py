@@ -159,14 +159,14 @@ class ScriptedProvider(EchoProvider):
 class BrokenPrices:
     """Raises instead of the price."""
 
-    def of(self, model: str) -> Price | None:
+    def of(self, model: str, provider: str) -> Price | None:
         raise ZeroDivisionError(model)
 
 
 class DollarPrices:
     """A dollar a token, and half a one where the provider had it cached."""
 
-    def of(self, model: str) -> Price | None:
+    def of(self, model: str, provider: str) -> Price | None:
         return Price("list 1", per_million(Decimal(1_000_000), Decimal(500_000), Decimal(1_000_000)))
 
 

@@ -15,6 +15,7 @@ with JSON of the schema that was asked for.
     json-other              JSON of another schema             json-cut         the first half of the right JSON
     json-nan                NaN as the first value             json-surrogate   half a surrogate pair as the first value
     retry-after-SECONDS     429 with that Retry-After, and an answer to the next call
+    loading-N               503 `Loading model` to the first N calls, and answers to the others
     fault-STATUS            that HTTP status: 400 401 403 404 408 422 429 500 502 503 529
     fault-429-plain         429 without Retry-After            fault-429-date   Retry-After as a date
     fault-quota             429 insufficient_quota             fault-too-long   400 context_length_exceeded
@@ -35,6 +36,7 @@ with JSON of the schema that was asked for.
     fault-refusal           a refusal                          fault-unknown-events  a few more than anyone knows
     fault-bad-json-event    fault-json-null  fault-json-list  fault-json-broken  fault-html
     fault-other-api         a stream of the other API          fault-other-api-json  the same, as one JSON body
+    fault-no-events         a stream without events
     fault-json-body         one JSON body although a stream was asked for
     fault-huge              3 MiB of text                      fault-long-line  a line of 17 MiB
     fault-no-usage  fault-bad-usage  fault-no-usage-details
@@ -148,6 +150,8 @@ class Upstream:
         """Write the scripted answer; a client that leaves meanwhile ends it."""
         model = str(request["body"].get("model", ""))
         again = model.startswith(("retry-after-", "once-")) and self._times_asked(request["body"]) % 2 == 0
+        if model.startswith("loading-"):
+            again = len(self.calls_of(model)) > int(model.removeprefix("loading-"))
         if (replay := self.replays.get(model) or replay_of(model)) is not None:
             await _send_replay(replay, reader, writer)
             return
@@ -268,6 +272,9 @@ class _Script:
             await self._normal()
         elif model.startswith("retry-after-") and not self._again:
             await self._whole(429, {"error": {}}, f"Retry-After: {model.removeprefix('retry-after-')}")
+        elif model.startswith("loading-") and not self._again:
+            error = {"code": 503, "message": "Loading model", "type": "unavailable_error"}
+            await self._whole(503, {"error": error})
         elif model == "once-failed" and not self._again:
             await self._failed_usage()
         elif model.startswith("tokens-"):
@@ -522,6 +529,11 @@ class _Script:
 
     async def _json_broken(self) -> None:
         await self._whole(200, '{"status": ')
+
+    async def _no_events(self) -> None:
+        await self._begin()
+        await self._chunk(b": nothing follows\n\n")
+        await self._send(b"0\r\n\r\n")
 
     async def _json_body(self) -> None:
         await self._one_body(self._response())

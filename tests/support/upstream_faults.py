@@ -47,6 +47,7 @@ FAILURES = {
     "fault-json-broken": errors.UpstreamInvalidResponse,
     "fault-other-api": errors.UpstreamInvalidResponse,
     "fault-other-api-json": errors.UpstreamInvalidResponse,
+    "fault-no-events": errors.UpstreamInvalidResponse,
     "fault-html": errors.UpstreamInvalidResponse,
     "fault-huge": errors.OutputTooLarge,
     "fault-long-line": errors.OutputTooLarge,

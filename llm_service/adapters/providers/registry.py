@@ -4,7 +4,8 @@ They are replaced together when the providers file changes. A call that is in pr
 began; the connections of replaced providers are closed, and those in use when their calls end.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,28 +15,29 @@ from llm_service.core.generation.model import ProviderState, UpstreamState
 from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.ports import Candidate
 
+from .circuit_breaker import worst
+from .prices import ModelPrices, ProviderPrices
 from .retry import ResilientProvider
-
-_WORST_FIRST = ("open", "half-open", "closed")
 
 
 @dataclass(frozen=True, slots=True)
 class Managed:
-    """A provider with what is shown of it. `models`: their names in requests; empty = every model."""
+    """A provider with what is shown of it. `models`: the names at the provider by those in requests."""
 
     kind: str
     provider: ResilientProvider
-    models: tuple[str, ...] = ()
+    models: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderSet:
-    """The providers that belong together. `candidates`: by every name that a request may use.
+    """The providers that belong together. `prices`: by provider. `candidates`: by every name that a request may use.
 
     `any_model`: the provider of all other models; None = there are no others.
     """
 
     providers: tuple[Managed, ...]
+    prices: Mapping[str, ProviderPrices]
     models: AllowedModels
     candidates: Mapping[str, Candidate]
     any_model: ResilientProvider | None = None
@@ -85,15 +87,22 @@ class ProviderRegistry:
     def __init__(
         self,
         first: ProviderSet,
+        prices: ModelPrices,
         source: ProviderSource | None = None,
         reporter: ProviderReporter | None = None,
         faults: Sequence[FileFault] = (),
     ) -> None:
-        """`source` None = the providers never change. `faults`: why `first` is not what the file says."""
+        """`prices` get those of the providers. `source` None = the providers never change.
+
+        `faults`: why `first` is not what the file says.
+        """
         self._set = first
+        self._prices = prices
+        prices.set_providers(first.prices)
         self._source = source
         self._reporter = reporter
         self._replaced: list[ResilientProvider] = []
+        self._lock = threading.Lock()
         self.faults = tuple(faults)
 
     @property
@@ -105,6 +114,10 @@ class ProviderRegistry:
 
     def refresh(self) -> None:
         """Load changed files. Must be called about once a second."""
+        with self._lock:
+            self._refresh()
+
+    def _refresh(self) -> None:
         self._replaced = [provider for provider in self._replaced if provider.bulkhead.in_use]
         if self._source is None or self._reporter is None or not self._source.changed():
             return
@@ -128,7 +141,7 @@ class ProviderRegistry:
         return UpstreamState(
             in_flight=sum(provider.bulkhead.in_use for provider in (*providers, *self._replaced)),
             slots=sum(provider.bulkhead.size for provider in providers),
-            circuit=_worst(provider.breaker.state for provider in providers),
+            circuit=worst([provider.circuit for provider in providers]),
             retries_last_minute=sum(provider.budget.taken for provider in providers),
         )
 
@@ -164,6 +177,7 @@ class ProviderRegistry:
         before, now = self._all(), {managed.provider for managed in loaded.providers}
         for provider in now.difference(before):
             provider.warm()  # the service stays ready
+        self._prices.set_providers(loaded.prices)
         self._set = loaded
         for provider in before:
             if provider not in now:
@@ -171,23 +185,19 @@ class ProviderRegistry:
                 provider.close()
 
 
-def _worst(circuits: Iterable[str]) -> str:
-    found = set(circuits)
-    return next((state for state in _WORST_FIRST if state in found), "closed")
-
-
 def _state_of(managed: Managed) -> ProviderState:
     provider = managed.provider
+    circuits = provider.circuits()
     return ProviderState(
         name=provider.name,
         kind=managed.kind,
-        models=managed.models,
+        models=tuple(managed.models),
         upstream=UpstreamState(
             in_flight=provider.bulkhead.in_use,
             slots=provider.bulkhead.size,
-            circuit=provider.breaker.state,
+            circuit=provider.circuit,
             retries_last_minute=provider.budget.taken,
         ),
-        circuits={},
+        circuits={name: circuits[sent_as] for name, sent_as in managed.models.items() if sent_as in circuits},
         health_error=provider.health_error(),
     )

@@ -78,6 +78,8 @@ generations = Table(
     Column("error", String(40), comment="the problem's code"),
     Column("incomplete_reason", String(40)),
     Column("attempts", Integer, nullable=False, comment="upstream calls made for it"),
+    Column("unreported", Integer, comment="of them, those that may be billed and reported no tokens; NULL = unknown"),
+    Column("warnings", Text, comment="JSON list of code and message; NULL = none"),
     Column("upstream_request_id", String(200)),
     Column("latency_ms", BigInteger),
     Column("created_ms", BigInteger, nullable=False, comment="Unix time, UTC"),

@@ -1,5 +1,7 @@
 """The cost of a generation's attempts."""
 
+from decimal import Decimal
+
 from ..usage.ports import Prices
 from ..usage.pricing import NO_BILL, Bill
 from ..usage.tokens import Usage
@@ -13,8 +15,8 @@ class AttemptBilling:
     retry owes nothing for it.
     """
 
-    def __init__(self, model: str, prices: Prices, *, joined: bool) -> None:
-        self._price = None if joined else prices.of(model)
+    def __init__(self, model: str, provider: str, prices: Prices, *, joined: bool) -> None:
+        self._price = None if joined else prices.of(model, provider)
         self._under_way = not joined
         self._unreported = 0
         # Set for each piece of text, so without a method.
@@ -32,9 +34,9 @@ class AttemptBilling:
         self.has_text = False
         self._under_way = True
 
-    def report(self, usage: Usage) -> None:
-        """The current attempt reported its usage, which ends it."""
-        self.bill = self.bill.plus(Bill.of(usage, self._price))
+    def report(self, usage: Usage, cost_usd: Decimal | None = None) -> None:
+        """The current attempt reported its usage, which ends it. `cost_usd`: if it reported that, too."""
+        self.bill = self.bill.plus(Bill.of(usage, self._price, cost_usd))
         self._unreported += self._under_way and not usage.is_complete
         self._under_way = False
 

@@ -103,7 +103,7 @@ class InFlightGeneration:
         self.call = call
         self.traits = traits
         self.collapsed = call.call_id != running.request_id
-        self.billing = AttemptBilling(running.model, uses.prices, joined=self.collapsed)
+        self.billing = AttemptBilling(running.model, running.provider, uses.prices, joined=self.collapsed)
         self.subscribers = Subscribers()
         self._stopwatch = stopwatch
         self._uses = uses
@@ -163,7 +163,12 @@ class InFlightGeneration:
     def result_of(self, result: CallResult) -> Outcome:
         """The outcome for this generation of the end of its call. Whatever fails here, it has one."""
         try:
-            return Outcome.of(result, self.traits.outputs, model_chosen=self.traits.model_chosen)
+            return Outcome.of(
+                result,
+                self.traits.outputs,
+                model_chosen=self.traits.model_chosen,
+                messages=self.generation.messages,
+            )
         except Exception as error:
             return Outcome(Status.FAILED, error=self._error_of(error))
 
@@ -172,7 +177,7 @@ class InFlightGeneration:
         done = outcome.done
         if self.collapsed or not self.traits.cacheable or not outcome.is_cacheable or done is None:
             return False
-        bill = Bill.of(done.usage, self._uses.prices.of(self.generation.model))
+        bill = self._bill_of(done)
         return self._uses.cache.put(self.generation.cache_key, _cached_answer(self.generation, done, bill))
 
     def amend_billing(self) -> None:
@@ -184,6 +189,11 @@ class InFlightGeneration:
             was, billed=bill.usage, cost_usd=bill.cost_usd, price_version=bill.price_version, unreported=unreported
         )
         self._uses.recorder.amend_billing(was, now)
+
+    def _bill_of(self, done: Done) -> Bill:
+        """What the answer alone cost, whoever paid for it."""
+        price = self._uses.prices.of(self.generation.model, self.generation.provider)
+        return Bill.of(done.usage, price, done.cost_usd)
 
     def _error_of(self, error: Exception) -> ServiceError:
         if not isinstance(error, ServiceError):
@@ -205,6 +215,7 @@ class InFlightGeneration:
             "error": outcome.error.code if outcome.error else None,
             "output": done.text if done else self.text_after(0) or None,
             "usage": done.usage if done else self.generation.usage if self.collapsed else bill.usage,
+            "warnings": outcome.warnings,
             "incomplete_reason": done.incomplete_reason if done else None,
             "upstream_request_id": done.upstream_request_id if done else None,
             "attempts": self.billing.attempts,
@@ -217,7 +228,7 @@ class InFlightGeneration:
             "finished_ms": self._uses.clock.now_ms(),
         }
         if self.collapsed and done and outcome.error is None:
-            saved = Bill.of(done.usage, self._uses.prices.of(self.generation.model))
+            saved = self._bill_of(done)
             known |= {"saved_usd": saved.cost_usd, "price_version": saved.price_version}
         return replace(self.generation, **known)
 

@@ -106,6 +106,14 @@ class Billed:
     cost_usd: Decimal | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerWarning:
+    """Something that a person should know about an answer. `code` is stable; `message` is our own text."""
+
+    code: str
+    message: str
+
+
 ProviderEvent = Delta | Retrying | AttemptStarted | Billed | Done
 
 
@@ -185,7 +193,7 @@ class Generation(GenerationSummary, HasMessages):
     is the requested one, `cache_key` the SHA-256 of all that was sent. `structured`: the template declares JSON
     outputs, and a complete answer was checked. `billed` is what the provider bills for this request, including failed
     attempts; None in it = unknown. `price_version` names the price list. `unreported`: the number of attempts that may
-    be billed without having reported their tokens; None = unknown, because it is not stored.
+    be billed without having reported their tokens; None = unknown: the row is older, or its process died.
     """
 
     owner: str
@@ -204,6 +212,7 @@ class Generation(GenerationSummary, HasMessages):
     unreported: int | None = None
     upstream_request_id: str | None = None
     finished_ms: int | None = None
+    warnings: tuple[AnswerWarning, ...] = ()
 
     @property
     def has_texts(self) -> bool:

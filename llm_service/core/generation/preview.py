@@ -46,24 +46,29 @@ class PreviewService:
     def preview(self, request: GenerateRequest, caller: Caller) -> Preview:
         """Raises an `InputError` that names the invalid fields."""
         prepared = self._preparer.prepare(request, caller, remember=False)
-        size = _size(prepared.call)
-        most_input = size + FRAME_TOKENS
-        limit = prepared.call.options.get("max_output_tokens")
-        price = self._prices.of(prepared.model)
+        size, limit = _size(prepared.call), prepared.call.options.get("max_output_tokens")
+        most = most_tokens(prepared.call, prepared.candidate.context_tokens) if limit else None
+        price = self._prices.of(prepared.model, prepared.provider.name)
         return Preview(
             prepared=prepared,
             key_parts=self._preparer.key_parts(prepared),
             would_hit=self._cache.get(prepared.cache_key, counted=False) is not None,
             estimated_input_tokens=-(-size // BYTES_PER_TOKEN),
             max_output_tokens=limit,
-            max_cost_usd=price.max_cost(most_input, limit) if price and limit else None,
+            max_cost_usd=price.max_cost(*most) if price and most else None,
             price_version=price.version if price else None,
         )
 
 
-def most_tokens(call: ProviderCall) -> tuple[int, int]:
-    """The maximum input and output tokens of one attempt: a token is at least one byte. The output must be limited."""
-    return _size(call) + FRAME_TOKENS, int(call.options["max_output_tokens"])
+def most_tokens(call: ProviderCall, context_tokens: int | None = None) -> tuple[int, int]:
+    """The maximum input and output tokens of one attempt: a token is at least one byte. The output must be limited.
+
+    `context_tokens`: what the model can read and write together; None = unknown.
+    """
+    most_input, most_output = _size(call) + FRAME_TOKENS, int(call.options["max_output_tokens"])
+    if context_tokens is None:
+        return most_input, most_output
+    return min(most_input, context_tokens), min(most_output, context_tokens)
 
 
 def _size(call: ProviderCall) -> int:

@@ -32,7 +32,7 @@ from ..limits.errors import LimitError
 from ..limits.limiter import Limiter
 from ..limits.rules import Reservation, ReservationResult
 from ..limits.status import LimitStatuses
-from ..usage.pricing import NO_BILL
+from ..usage.pricing import NO_BILL, REPORTED
 from ..usage.tokens import Usage
 from .in_flight import Collaborators, GenerationResult, InFlightGeneration, Traits
 from .model import (
@@ -243,14 +243,14 @@ class GenerationService:
         return ReplaySubscription(GenerationResult(generation, start.stopwatch.laps_ms))
 
     def _lead(self, start: _Start, call: SharedCall) -> Subscription:
-        prepared, model = start.prepared, start.prepared.model
+        prepared, model, provider = start.prepared, start.prepared.model, start.prepared.provider.name
         self._space.require()  # before anything is paid
         prepared.provider.bulkhead.acquire()
         try:
             running = self._generation(start, status=Status.RUNNING, attempts=1)
             in_flight = self._in_flight(start, running, call)
-            most = partial(most_tokens, prepared.call)
-            reservation = self._limiter.for_call(prepared.caller, start.request_id, model, most)
+            most = partial(most_tokens, prepared.call, prepared.candidate.context_tokens)
+            reservation = self._limiter.for_call(prepared.caller, start.request_id, model, provider, most)
             limits = self._store_running(running, reservation)
         except BaseException:
             prepared.provider.bulkhead.release()
@@ -353,4 +353,6 @@ def _for_others(error: Exception) -> Exception:
 
 def _complete_at_once(call: SharedCall, answer: CachedAnswer) -> None:
     call.append(answer.output)
-    call.complete(CallResult(done=Done(Status.COMPLETED, answer.output, answer.usage, answer.model)))
+    reported_usd = answer.cost_usd if answer.price_version == REPORTED else None
+    done = Done(Status.COMPLETED, answer.output, answer.usage, answer.model, cost_usd=reported_usd)
+    call.complete(CallResult(done=done))

@@ -126,7 +126,7 @@ def _relay(generation: InFlightGeneration, call: UpstreamCall, context: CallCont
             elif isinstance(event, AttemptStarted):
                 billing.begin(event.attempt)
             else:
-                billing.report(event.usage)
+                billing.report(event.usage, event.cost_usd)
                 if isinstance(event, Done):
                     return event
     raise AssertionError("a provider ends with Done or an error")

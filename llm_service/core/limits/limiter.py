@@ -52,7 +52,9 @@ class Limiter:
         reservation = self._reservation(request_id, accounts, Demand(generation=True))
         return self.check(self._store.reserve(reservation), reservation)
 
-    def for_call(self, caller: Caller, request_id: str, model: str, most_tokens: MostTokens) -> Reservation | None:
+    def for_call(
+        self, caller: Caller, request_id: str, model: str, provider: str, most_tokens: MostTokens
+    ) -> Reservation | None:
         """What a model call must reserve; None if nothing limits it.
 
         Raises `UnpricedModel`.
@@ -60,7 +62,7 @@ class Limiter:
         accounts = accounts_of(caller, self._everyone)
         if not any(account.counts_calls for account in accounts):
             return None
-        demand = Demand(call=True, amount=self._most(accounts, model, most_tokens))
+        demand = Demand(call=True, amount=self._most(accounts, model, provider, most_tokens))
         return self._reservation(request_id, accounts, demand)
 
     def reserve_retry(self, reservation: Reservation | None) -> bool:
@@ -96,14 +98,14 @@ class Limiter:
         now_ms = self._clock.now_ms()
         return Reservation(request_id, accounts, demand, now_ms, now_ms + self._expire_ms)
 
-    def _most(self, accounts: tuple[Account, ...], model: str, most_tokens: MostTokens) -> Amount:
+    def _most(self, accounts: tuple[Account, ...], model: str, provider: str, most_tokens: MostTokens) -> Amount:
         """The maximum cost of one attempt."""
         if not any(account.has_budget for account in accounts):
             return Amount()
         input_tokens, output_tokens = most_tokens()
         if all(account.allowance.usd_per_day is None for account in accounts):
             return Amount(input_tokens + output_tokens)
-        price = self._prices.of(model)
+        price = self._prices.of(model, provider)
         if price is None:
             raise UnpricedModel(model)
         return Amount(input_tokens + output_tokens, price.max_cost(input_tokens, output_tokens))

@@ -111,6 +111,7 @@ def _provider_json(state: ProviderState, listed: Sequence[str]) -> dict[str, Any
         "kind": state.kind,
         "models": [model for model in state.models if model in listed],
         **_upstream_json(state.upstream),
+        "circuits": {model: circuit for model, circuit in state.circuits.items() if model in listed},
         "error": state.health_error,
     }
 

@@ -12,13 +12,14 @@ from .base import STATUSES, UUID_EXAMPLE, StrictBoolean, StrictString, meta, mon
 
 MAX_PARAMETERS = 64
 GENERATE_EXAMPLE = {"template_id": "basic_chat_v1", "input": "Say hello", "parameters": {"tone": "simple"}}
-GENERATION_EXAMPLE = {
+GENERATION_EXAMPLE: dict[str, Any] = {
     "request_id": UUID_EXAMPLE,
     "template_id": "basic_chat_v1",
     "template_revision": "dfa412d7757c",
     "model": "gpt-4o-mini",
     "status": "completed",
     "incomplete_reason": None,
+    "warnings": [],
     "cached": False,
     "output": "Hello!",
     "system_prompt": "You are a helpful assistant. Answer in a simple tone.",
@@ -86,6 +87,19 @@ class GenerateHelpSchema(ma.Schema):
     example = fields.Nested(GenerateRequestSchema, required=True, metadata=meta("A valid request body."))
 
 
+class WarningSchema(ma.Schema):
+    """Something to know about an answer."""
+
+    code = fields.String(
+        required=True,
+        metadata=meta(
+            "`input-truncated`: the server counted far fewer input tokens than the text has, so it seems to have cut it.",
+            "input-truncated",
+        ),
+    )
+    message = fields.String(required=True, metadata=meta("What happened, in English."))
+
+
 class GenerationSchema(ma.Schema):
     """An answer. Token counts are those of the answer; on a cache hit, this request did not pay for them."""
 
@@ -102,6 +116,11 @@ class GenerationSchema(ma.Schema):
         metadata=meta(
             "Why an incomplete answer ended: `max_output_tokens`, `content_filter`, `refusal`, `empty_output` (it has no text), ..."
         ),
+    )
+    warnings = fields.List(
+        fields.Nested(WarningSchema),
+        required=True,
+        metadata=meta("What you should know about the answer. Answers with a warning are not cached."),
     )
     cached = fields.Boolean(required=True, metadata=meta("Whether the answer came from the cache."))
     output = fields.String(required=True, allow_none=True, metadata=meta("The model's text; null if there is none."))
@@ -173,6 +192,7 @@ def generation_json(generation: Generation) -> dict[str, Any]:
         "model": generation.model,
         "status": generation.status.value,
         "incomplete_reason": generation.incomplete_reason,
+        "warnings": [{"code": warning.code, "message": warning.message} for warning in generation.warnings],
         "cached": generation.cached,
         "output": generation.output,
         **({"output_json": output_json(generation)} if generation.structured else {}),

@@ -69,6 +69,12 @@ class ProviderSchema(UpstreamSchema):
         required=True,
         metadata=meta("Those of its models that a request may ask for.", ["gpt-4o-mini"]),
     )
+    circuits = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(validate=validate.OneOf(["closed", "open", "half-open"])),
+        required=True,
+        metadata=meta("The circuit breakers of its models that were called.", {"gpt-4o-mini": "closed"}),
+    )
     error = fields.String(
         required=True, allow_none=True, metadata=meta("Why calls would fail now; null = no known error.")
     )

@@ -53,3 +53,21 @@ def test_a_stand_in_answers_for_every_model_that_may_be_asked_for() -> None:
     assert (echo.shown_for(PLAIN), MODELS.shown_for(PLAIN), MODELS.shown_for(OWN)) == ("echo", "m1", "m9")
     with pytest.raises(UnknownModel):
         echo.choose("m8", PLAIN)
+
+
+NAMED = AllowedModels("m1", ("m1", "two/m1"), names={"one/m1": "m1", "two/m2": "m2"}, revision=3)
+
+
+def test_a_model_with_several_names_is_the_same_for_requests_templates_and_keys() -> None:
+    assert [NAMED.choose(name, PLAIN) for name in ("m1", "one/m1", "two/m1")] == ["m1", "m1", "two/m1"]
+    own = replace(PLAIN, model="two/m2")
+    assert (NAMED.choose(None, own), NAMED.choose("m2", own), NAMED.shown_for(own)) == ("m2", "m2", "m2")
+    assert NAMED.allowed_for(own) == {"m1", "two/m1", "m2"}
+    narrow = NAMED.of(replace(LOCAL, models=frozenset({"one/m1"})))
+    assert (narrow.choose("one/m1", PLAIN), narrow.listed) == ("m1", ["m1"])
+    with pytest.raises(UnknownModel):
+        narrow.choose("two/m1", PLAIN)
+
+
+def test_a_list_that_never_changes_is_its_own_source() -> None:
+    assert NAMED.current is NAMED

@@ -10,6 +10,7 @@ from llm_service.core.errors import InvalidInput, UnknownModel, UnknownTemplate
 from llm_service.core.generation.cache_key import cache_key
 from llm_service.core.generation.model import CacheMode, GenerateRequest
 from llm_service.core.generation.models import AllowedModels
+from llm_service.core.generation.ports import Candidate
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
 from llm_service.core.limits.rules import BUDGET_OUTPUT_TOKENS
 from llm_service.core.templates.registry import TemplateRegistry
@@ -151,3 +152,33 @@ def test_what_is_wrong_is_said_before_anything_is_paid(asked: GenerateRequest, e
 def test_a_key_s_models_bound_the_choice() -> None:
     with pytest.raises(UnknownModel, match="m2"):
         preparer().prepare(ASKED, replace(LOCAL, models=frozenset({"m2"})))
+
+
+class Renaming(OneProvider):
+    """Sends every model under another name."""
+
+    def resolve(self, model: str) -> Candidate:
+        return replace(super().resolve(model), sent_as=f"deployment-of-{model}")
+
+
+def test_what_is_sent_has_the_providers_name_for_the_model() -> None:
+    preparing = RequestPreparer(library_of(), AllowedModels("m1", ()), Renaming(), GenerationSettings())
+    prepared = preparing.prepare(ASKED, LOCAL)
+    assert (prepared.model, prepared.call.model) == ("m1", "deployment-of-m1")
+
+
+class Changing:
+    """A source of models that are replaced."""
+
+    def __init__(self, current: AllowedModels) -> None:
+        self.current = current
+
+
+def test_a_new_list_of_models_is_used_at_once() -> None:
+    models = Changing(AllowedModels("m1", ("m1", "m2"), revision=1))
+    preparing = RequestPreparer(library_of(), models, OneProvider(), GenerationSettings())
+    assert preparing.prepare(ASKED, LOCAL).model == "m1"
+    models.current = AllowedModels("m2", ("m2",), revision=2)
+    assert preparing.prepare(ASKED, LOCAL).model == "m2"
+    with pytest.raises(UnknownModel):
+        preparing.prepare(replace(ASKED, model="m1"), LOCAL)

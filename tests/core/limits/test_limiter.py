@@ -122,7 +122,7 @@ def test_money_cannot_be_spent_on_what_has_no_price() -> None:
 
 
 class Unpriced:
-    def of(self, model: str) -> Price | None:
+    def of(self, model: str, provider: str) -> Price | None:
         return None
 
 

@@ -1,19 +1,19 @@
 """Collects an answer from its chunks: its text, why it ended, and its usage."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from llm_service.core.generation.model import Delta, Done, ProviderCall, ProviderEvent, Status
-from llm_service.core.usage.tokens import Usage
+from llm_service.core.generation.model import Billed, Delta, Done, ProviderCall, ProviderEvent, Status
 
 from ..openai_api.json_answer import json_answer
 from ..openai_api.quirks import Quirks
 from ..openai_api.text import AnswerText
 from ..openai_api.thinking import ThinkFilter
+from ..openai_api.usage import known_counts, reported_cost
 from ..openai_api.verdict import incomplete_reason
 from .chunks import Choice, Chunk, Message
 from .endings import TOOL_CALLS, raise_failure, raise_told, reported_reason
-from .usage import known, parse_usage
+from .usage import parse_usage
 
 _PART_TYPES = ("text", "output_text", "refusal")
 
@@ -48,17 +48,22 @@ class ChatAnswer(AnswerText):
         return self.finished and not self._resumed
 
     @property
-    def usage(self) -> Usage | None:
+    def billed(self) -> Billed | None:
         """What was reported until now; None = nothing."""
-        return None if self._usage is None else parse_usage(self._usage)
+        return None if self._usage is None else Billed(parse_usage(self._usage), reported_cost(self._usage))
 
-    def take(self, chunks: Iterable[Chunk]) -> None:
-        """Raises the error that a chunk tells, or `UpstreamInvalidResponse`. The loop runs for each token."""
-        for chunk in chunks:
+    def take(self, chunks: Iterable[Chunk], names: Callable[[], Sequence[str]] = tuple) -> None:
+        """Raises the error that a chunk tells, or `UpstreamInvalidResponse`. The loop runs for each token.
+
+        `names`: gives the names of their events, which none but errors have.
+        """
+        named: Sequence[str] | None = None
+        for number, chunk in enumerate(chunks):
             if chunk.usage is not None:
                 self._usage = chunk.usage
             if chunk.error is not None or not chunk.choices:
-                raise_told(chunk)
+                named = names() if named is None else named
+                raise_told(chunk, named[number] if number < len(named) else "")
                 self.recognized |= chunk.choices is not None or chunk.usage is not None
             for choice in chunk.choices or ():
                 if choice.index:
@@ -90,7 +95,7 @@ class ChatAnswer(AnswerText):
             self._new = [rest]
             yield from super().new_text()
         text = self.whole
-        usage = known(self.usage or Usage(), has_text=bool(text), has_thoughts=self._thought)
+        usage = known_counts(parse_usage(self._usage), text=bool(text), reasoned=self._thought)
         reason = incomplete_reason(text, self._refused, self._reported_reason(text), usage, call)
         yield Done(
             status=Status.INCOMPLETE if reason else Status.COMPLETED,
@@ -99,6 +104,7 @@ class ChatAnswer(AnswerText):
             model=self._model if isinstance(self._model, str) else call.model,
             incomplete_reason=reason,
             upstream_request_id=upstream_id[:200] or None,
+            cost_usd=reported_cost(self._usage),
         )
 
     def _reported_reason(self, text: str) -> str | None:

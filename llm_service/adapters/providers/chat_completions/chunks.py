@@ -48,34 +48,20 @@ class Chunk(msgspec.Struct, gc=False):
 _DECODER = msgspec.json.Decoder(list[Chunk])
 
 
-def decoded(data: Sequence[bytes], names: Sequence[bytes]) -> Iterable[Chunk]:
-    """All in one call; or one by one, if one of them is not as usual.
-
-    `names`: their `event:` lines, which none but errors have; others may follow.
-    """
+def decoded(data: Sequence[bytes]) -> Iterable[Chunk]:
+    """All in one call; or one by one, if one of them is not as usual."""
     try:
         chunks = _DECODER.decode(b"[%b]" % b",".join(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         chunks = []
-    if len(chunks) == len(data) and not any(names):
-        return chunks
-    return (_named(chunk_of(json.loads(text)), line) for text, line in zip(data, names, strict=False))
-
-
-def _named(chunk: Chunk, line: bytes) -> Chunk:
-    if chunk.type is None and line.removeprefix(b"event:").strip() == b"error":
-        chunk.type = "error"
-    return chunk
+    return chunks if len(chunks) == len(data) else (chunk_of(json.loads(text)) for text in data)
 
 
 def chunk_of(value: Any) -> Chunk:
     """A chunk from any JSON. Python's parser read it, which is more lenient: half a surrogate pair, NaN."""
     chunk = Chunk(**_fields(value, Chunk))
-    choices: Any = chunk.choices
-    if choices is not None:
-        if not isinstance(choices, list):
-            raise _unreadable("choices that are not a list")
-        chunk.choices = [_choice(choice) for choice in choices]
+    if chunk.choices is not None:
+        chunk.choices = [_choice(choice) for choice in chunk.choices]
     return chunk
 
 
@@ -89,9 +75,5 @@ def _choice(value: Any) -> Choice:
 
 def _fields(value: Any, struct: type[msgspec.Struct]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _unreadable("a chunk that is not an object")
+        raise UpstreamInvalidResponse("The model provider sent a chunk that is not an object.")
     return {name: value[name] for name in struct.__struct_fields__ if name in value}
-
-
-def _unreadable(what: str) -> UpstreamInvalidResponse:
-    return UpstreamInvalidResponse(f"The model provider sent {what}.")

@@ -48,22 +48,25 @@ def raise_failure(choice: Choice) -> None:
         raise _from_error_object(choice.error or {"code": None if word == _ERROR else word})
 
 
-def raise_told(chunk: Chunk) -> None:
-    """Raise the error that a chunk tells without an answer, if any: its `error`, or the chunk itself."""
+def raise_told(chunk: Chunk, name: str = "") -> None:
+    """Raise the error that a chunk tells without an answer, if any: its `error`, or the chunk itself.
+
+    `name`: that of its event.
+    """
     if chunk.error or (chunk.error is not None and not chunk.choices):
         raise _from_error_object(chunk.error)
     if chunk.choices is not None:
         return
     if chunk.object == _RESPONSE or (isinstance(chunk.type, str) and chunk.type.startswith(_RESPONSE)):
         raise another_api(CHAT_KIND)
-    if chunk.code or chunk.detail or any(_names_an_error(name) for name in (chunk.type, chunk.object)):
+    if chunk.code or chunk.detail or any(_names_an_error(kind) for kind in (chunk.type, chunk.object, name)):
         raise _from_error_object(
             {"type": chunk.type, "code": chunk.code, "message": chunk.message, "detail": chunk.detail}
         )
 
 
-def _names_an_error(name: Any) -> bool:
-    return isinstance(name, str) and name.lower().endswith(_ERROR)
+def _names_an_error(kind: Any) -> bool:
+    return isinstance(kind, str) and kind.lower().endswith(_ERROR)
 
 
 def _from_error_object(error: Any) -> ServiceError:

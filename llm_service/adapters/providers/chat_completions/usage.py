@@ -1,6 +1,5 @@
 """The usage that chat completions report."""
 
-from dataclasses import replace
 from typing import Any
 
 from llm_service.core.usage.tokens import Usage
@@ -27,11 +26,3 @@ def parse_usage(usage: Any) -> Usage:
         cached_input_tokens=token_count(usage, "prompt_cache_hit_tokens") if cached is None else cached,
         reasoning_tokens=reasoning,
     )
-
-
-def known(usage: Usage, *, has_text: bool, has_thoughts: bool) -> Usage:
-    """The same, with None for zeros that can only stand for "not known"."""
-    if has_text and not usage.input_tokens and not usage.output_tokens:
-        return Usage()
-    unknown = has_thoughts and usage.reasoning_tokens == 0
-    return replace(usage, reasoning_tokens=None) if unknown else usage

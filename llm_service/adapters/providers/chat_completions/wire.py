@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from llm_service.core.errors import ServiceError, UpstreamInvalidResponse, UpstreamTruncated
-from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
+from llm_service.core.generation.model import ProviderCall, ProviderEvent
 
 from ..openai_api.body import EventStream, JsonBody, answer_body, drain
 from ..openai_api.foreign import CHAT_KIND, no_answer_of_ours
@@ -87,8 +87,8 @@ class ChatReader:
         except Exception as error:
             yield from answer.new_text()  # keep the text that arrived before the error
             if not answer.is_whole or _tells_a_failure(error):
-                if (usage := answer.usage) is not None:
-                    yield Billed(usage)
+                if (billed := answer.billed) is not None:
+                    yield billed
                 raise
         yield from answer.finish(self._call, response.header(b"x-request-id"))
 
@@ -97,10 +97,10 @@ class ChatReader:
         answer, received = self._answer, iter(body)
         for data in received:
             if _END in data:
-                answer.take(decoded(data[: data.index(_END)], body.names))
+                answer.take(decoded(data[: data.index(_END)]), body.names)
                 drain(response, received)
                 return
-            answer.take(decoded(data, body.names))
+            answer.take(decoded(data), body.names)
             if answer.has_new_text:
                 # What arrived together is passed on together.
                 response.limit.idle_s = self._idle_timeout_s

@@ -17,7 +17,7 @@ class Connection:
     """What a provider object is made of. While a provider's is equal after a reload, its object stays.
 
     `api_key` and a proxy's password are in no text of it. `model_quirks`: of the models that have others than `quirks`, by
-    the name that the server knows.
+    the name that the server knows. `sdk_variables`: as in `ApiProvider`.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Connection:
     breaker: BreakerRules = DEFAULT_RULES
     quirks: Quirks = NO_QUIRKS
     model_quirks: Mapping[str, Quirks] = field(default_factory=dict)
+    sdk_variables: bool = True
 
     def secrets(self) -> list[str]:
         """Values that no log may show."""
@@ -50,10 +51,11 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
-    """`public_prices`: public prices apply to its models that have none in the file."""
+    """`free`: its models cost nothing, and `public_prices`: public prices apply, where the file has no price of a model."""
 
     connection: Connection
     models: tuple[ModelConfig, ...]
+    free: bool = False
     public_prices: bool = False
 
     @property

@@ -7,42 +7,33 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
 from llm_service.core.file_faults import FileFault, FileFaults
-from llm_service.core.usage.pricing import Price, per_million
 
 from ...strict_yaml import FileFormatError, Node, read_yaml
 from ..addresses import plain_http_url
 from ..circuit_breaker import DEFAULT_RULES, BreakerRules
-from ..openai_api import OPENAI_URL
-from ..openai_api.quirks import Quirks
-from ..prices import KEYS as PRICE_KEYS
-from ..prices import usd_per_million
+from ..openai_api import OPENAI_URL, is_openai
+from ..openai_api.quirks import NO_QUIRKS
 from ..proxies import Proxy
-from .config import KINDS, Connection, ModelConfig, ProviderConfig
+from .config import KINDS, Connection, ProviderConfig
+from .models_reader import QUIRKS, ModelsReader, read_quirks
 from .section import Section
 
 MAX_SLOTS = 100_000
-MAX_TOKENS = 100_000_000
 MAX_S = 86_400.0
 # What the database keeps of it.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,19}", re.ASCII)
-# Lists of models are separated by commas, keys' by blanks, fallbacks by >.
-MODEL_NAME = re.compile(r"[^\s,>]{1,150}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _NO_KEYS_HERE = "name the variable (api_key_env) or the file (api_key_file) that has the key, and do not write it here"
-_QUIRKS = ("strip_think", "schema_in_prompt")
 _ECHO = dict.fromkeys(("kind", "models", "slots"), "")
 _SERVER = {
     **dict.fromkeys(("kind", "base_url", "api_key_env", "api_key_file", "models", "slots"), ""),
-    **dict.fromkeys(("idle_timeout_s", "first_output_timeout_s", "breaker", "free", "public_prices", *_QUIRKS), ""),
+    **dict.fromkeys(("idle_timeout_s", "first_output_timeout_s", "breaker", "free", "public_prices", *QUIRKS), ""),
     "api_key": _NO_KEYS_HERE,
 }
-_MODEL = dict.fromkeys(("as", "context", "price", "free", *_QUIRKS), "")
 _BREAKER = dict.fromkeys(("min_attempts", "failed_share", "open_s"), "")
-_PRICE = dict.fromkeys(PRICE_KEYS, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +79,8 @@ class _Reader:
         self._folder = path.parent
         self._around = around
         self._faults = faults
-        self._price_version = f"{path.name[:31]} {hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        version = f"{path.name[:31]} {hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        self._models = ModelsReader(version, faults)
 
     def providers(self, root: Node) -> tuple[ProviderConfig, ...]:
         top = Section("the file", root, {"providers": ""}, self._faults)
@@ -113,10 +105,11 @@ class _Reader:
         if kind is None and "kind" not in section:
             section.fault("kind", f"is missing: one of {', '.join(KINDS)}")
         base_url, key = self._base_url(section, kind), self._key(section)
-        if base_url in (None, OPENAI_URL) and kind in ("responses", "chat") and not self._names_key(section):
+        to_openai = kind in ("responses", "chat") and is_openai(base_url)
+        if to_openai and "base_url" not in section and not self._names_key(section):
             section.fault("api_key_env", "is missing: without base_url, OpenAI is called, which needs a key")
-        quirks = _quirks(section, Quirks())
-        models, own_quirks = self._models(section, quirks, self._free_price(section), "echo" if is_echo else None)
+        quirks = read_quirks(section, NO_QUIRKS)
+        models, own_quirks = self._models.read(section, quirks, "echo" if is_echo else None)
         connection = Connection(
             name=name,
             kind=kind or KINDS[0],
@@ -129,9 +122,10 @@ class _Reader:
             breaker=_breaker(section),
             quirks=quirks,
             model_quirks=own_quirks,
+            sdk_variables=to_openai,
         )
         public = section.flag("public_prices")
-        return ProviderConfig(connection, models, base_url in (None, OPENAI_URL) if public is None else public)
+        return ProviderConfig(connection, models, self._is_free(section), to_openai if public is None else public)
 
     def _base_url(self, section: Section, kind: str | None) -> str | None:
         text = section.text("base_url")
@@ -187,83 +181,11 @@ class _Reader:
             section.fault(key, f"leads to a file that {error.message}")
         return None
 
-    def _free_price(self, section: Section) -> Price | None:
-        free = section.flag("free")
+    def _is_free(self, section: Section) -> bool:
+        free = section.flag("free") or False
         if free and section.flag("public_prices"):
             section.fault("public_prices", "contradicts free")
-        return self._nothing() if free else None
-
-    def _nothing(self) -> Price:
-        return Price(self._price_version, per_million(Decimal(0), Decimal(0), Decimal(0)))
-
-    def _models(
-        self, section: Section, quirks: Quirks, price: Price | None, only: str | None
-    ) -> tuple[tuple[ModelConfig, ...], dict[str, Quirks]]:
-        """The models, and the quirks of those that have others than their provider. `only`: the one of a list left out."""
-        node = section.node("models")
-        if node is None and only is not None:
-            return (ModelConfig(only, only, section.line),), {}
-        named = self._named_models(section, node)
-        models: list[ModelConfig] = []
-        of_servers_name: dict[str, Quirks] = {}
-        for name, entry in named.items():
-            options = Section(f"{section.where}.models.{name}", entry, _MODEL, self._faults)
-            sent_as, own = options.text("as") or name, _quirks(options, quirks)
-            if of_servers_name.setdefault(sent_as, own) != own:
-                options.fault("as", "is the name of another model, too, which has other quirks")
-            context = options.integer("context", 1, MAX_TOKENS)
-            models.append(ModelConfig(name, sent_as, entry.line, context, self._price(options, price)))
-        return tuple(models), {name: own for name, own in of_servers_name.items() if own != quirks}
-
-    def _named_models(self, section: Section, node: Node | None) -> dict[str, Node]:
-        """The options of each model by its name. In a list, models have none."""
-        named: dict[str, Node] = {}
-        content = node.content if node is not None else None
-        if isinstance(content, dict):
-            # `name:` without options.
-            named = {name: Node(e.line, {}) if e.content is None else e for name, e in content.items()}
-        elif isinstance(content, list):
-            for item in content:
-                if not isinstance(item.content, str):
-                    self._fault(f"{section.where}.models must be names: put each in quotes", item.line)
-                elif item.content in named:
-                    self._fault(f"{section.where}.models: {item.content} appears twice", item.line)
-                else:
-                    named[item.content] = Node(item.line, {})
-        if not content or not isinstance(content, dict | list):
-            section.fault("models", "must be a list of names, or a mapping of names to options, and not empty")
-        for name, entry in named.items():
-            if not MODEL_NAME.fullmatch(name) or not name.isprintable():
-                message = "the name of a model must be 1 to 150 characters without blanks, commas and >"
-                self._fault(f"{section.where}.models: {message}", entry.line)
-        return named
-
-    def _price(self, options: Section, of_provider: Price | None) -> Price | None:
-        free = options.flag("free")
-        if free and "price" in options:
-            options.fault("price", "contradicts free")
-        for amounts in options.sections("price", _PRICE):
-            return self._own_price(amounts)
-        return self._nothing() if free else of_provider
-
-    def _own_price(self, amounts: Section) -> Price | None:
-        found: dict[str, Decimal] = {}
-        for key in PRICE_KEYS:
-            node = amounts.node(key)
-            if node is None:
-                if key != "cached_input":
-                    amounts.fault(key, "is missing")
-                continue
-            try:
-                found[key] = usd_per_million(f"{amounts.where}.{key}", node)
-            except FileFormatError as error:
-                self._faults.append(error)
-        if "input" not in found or "output" not in found:
-            return None
-        cached = found.get("cached_input", found["input"])
-        if cached > found["input"]:
-            amounts.fault("cached_input", "is more than input")
-        return Price(self._price_version, per_million(found["input"], cached, found["output"]))
+        return free
 
     def _refuse_hidden_models(self, providers: tuple[ProviderConfig, ...]) -> None:
         """A model that no name leads to: another provider has its name first, and a third one a model named after it."""
@@ -285,14 +207,6 @@ def _valid_key(section: Section, key: str, value: str) -> str | None:
         section.fault(key, "leads to a key that is empty, or not printable ASCII")
         return None
     return value
-
-
-def _quirks(section: Section, base: Quirks) -> Quirks:
-    strip, in_prompt = section.flag("strip_think"), section.flag("schema_in_prompt")
-    return Quirks(
-        strip_think=base.strip_think if strip is None else strip,
-        schema_in_prompt=base.schema_in_prompt if in_prompt is None else in_prompt,
-    )
 
 
 def _breaker(section: Section) -> BreakerRules:

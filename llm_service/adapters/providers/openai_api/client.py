@@ -18,13 +18,17 @@ from llm_service.core.generation.call_context import CallContext
 from ..names import Resolve
 from ..proxies import Proxy
 from ..transport import DeadlineTransport, Response
+from . import OPENAI_URL
 
 # It tells the timeout of one call.
 _TIMEOUT_HEADER = "x-stainless-read-timeout"
+_NO_KEY = "none"
+# Those of every request. Others come from the SDK's variables, and may be secrets for another server.
+_OWN_HEADERS = ("host", "accept", "accept-encoding", "connection", "content-length", "content-type", "user-agent")
 
 
 class ApiClient:
-    """Posts to one path of a server, such as `/responses`. `close` closes the connections. Safe from threads and greenlets."""
+    """Calls one path of a server, such as `/responses`. `close` closes the connections. Safe from threads and greenlets."""
 
     def __init__(
         self,
@@ -35,9 +39,13 @@ class ApiClient:
         proxy: Proxy | None,
         resolve: Resolve,
         key_header: str = "",
+        method: str = "post",
+        sdk_variables: bool = True,
     ) -> None:
-        """`key_header`: another header that has the key, besides `Authorization`."""
-        self._request = _made_by_sdk(path, api_key, base_url)
+        """`key_header`: another header that has the key, besides `Authorization`. `sdk_variables`: as in `ApiProvider`."""
+        self._request = _made_by_sdk(method, path, api_key, base_url)
+        if not sdk_variables:
+            _drop_headers_of_variables(self._request, api_key)
         if key_header and api_key:
             self._request.headers[key_header] = api_key
         self._transport = DeadlineTransport(self._request, proxy, resolve)
@@ -48,7 +56,11 @@ class ApiClient:
         `seconds`: how long everything may take, until the end of the body. Raises `openai.APIStatusError` for a status
         that is no success, and the transport's errors.
         """
-        response = self._transport.send(msgspec.json.encode(body), seconds, context)
+        return self.send(msgspec.json.encode(body), context, seconds)
+
+    def send(self, body: bytes, context: CallContext, seconds: float) -> Response:
+        """As `post`, with the bytes of a body."""
+        response = self._transport.send(body, seconds, context)
         if 200 <= response.status < 300:
             return response
         refused = response.for_httpx()
@@ -73,7 +85,7 @@ def _error_body(response: httpx2.Response) -> Any:
     return None
 
 
-def _made_by_sdk(path: str, api_key: str | None, base_url: str | None) -> httpx2.Request:
+def _made_by_sdk(method: str, path: str, api_key: str | None, base_url: str | None) -> httpx2.Request:
     """The request that the SDK makes of a call, without a network."""
     made: list[httpx2.Request] = []
 
@@ -83,8 +95,21 @@ def _made_by_sdk(path: str, api_key: str | None, base_url: str | None) -> httpx2
 
     with httpx2.Client(transport=httpx2.MockTransport(keep), trust_env=False) as http_client:
         # Self-hosted servers often need no key, but the SDK does.
-        sdk = openai.OpenAI(api_key=api_key or "none", base_url=base_url, max_retries=0, http_client=http_client)
+        # Without an address it would look at a variable, which may be ignored here.
+        sdk = openai.OpenAI(
+            api_key=api_key or _NO_KEY, base_url=base_url or OPENAI_URL, max_retries=0, http_client=http_client
+        )
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
-        sdk.post(path, cast_to=httpx2.Response, body={}, options={"headers": headers})
+        if method == "get":
+            sdk.get(path, cast_to=httpx2.Response, options={"headers": headers})
+        else:
+            sdk.post(path, cast_to=httpx2.Response, body={}, options={"headers": headers})
     made[0].headers.pop(_TIMEOUT_HEADER, None)
     return made[0]
+
+
+def _drop_headers_of_variables(request: httpx2.Request, api_key: str | None) -> None:
+    for name in list(request.headers):
+        if name.lower() not in _OWN_HEADERS and not name.lower().startswith("x-stainless-"):
+            del request.headers[name]
+    request.headers["Authorization"] = f"Bearer {api_key or _NO_KEY}"

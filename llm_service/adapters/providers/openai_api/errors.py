@@ -53,6 +53,9 @@ _AUTH = words_of(
     "account_deactivated", "forbidden",
 )  # fmt: skip
 _TIMEOUT = words_of("timeout", "timeout_error", "request_timeout", "deadline_exceeded")
+# Servers that have too much to do say 503 too.
+_LOADING = words_of("model_loading", "loading_model", "model_not_ready")
+_LOADING_TEXT = re.compile(r"\bloading\b|\bbeing loaded\b|\bnot (?:yet )?loaded\b|\b(?:starting|warming) up\b")
 _INVALID = words_of(
     "invalid_request_error", "invalid_request", "bad_request", "bad_request_error", "invalid_argument",
     "unsupported_parameter", "unsupported_value", "invalid_value", "validation_error", "unprocessable_entity_error",
@@ -177,16 +180,23 @@ def _mapped(reported: Reported, kind: str, retry_after_s: float | None) -> error
         return errors.UpstreamAuth("The model provider rejected the service's API key.")
     if status == 408 or (status is None and reported.says(_TIMEOUT)):
         return errors.UpstreamTimeout("The model provider did not answer in time.")
-    if status == 503 and retry_after_s is not None:
-        return errors.UpstreamUnavailable(
-            "The model provider is not available for a while.", retry_after_s=retry_after_s
-        )
+    if status == 503 and (unavailable := _unavailable(reported, retry_after_s)):
+        return unavailable
     if (status is not None and status < 500) or (status is None and (reported.says(_INVALID) or reported.option)):
         return _rejected(reported)
     about = f"status {status}" if status is not None else reported.shown
     return errors.UpstreamError(
         "The model provider failed" + (f" ({about})." if about else "."), retry_after_s=retry_after_s
     )
+
+
+def _unavailable(reported: Reported, retry_after_s: float | None) -> errors.UpstreamUnavailable | None:
+    """The error for a 503 that says why or for how long; None for another one, which is a failure."""
+    if reported.says(_LOADING, _LOADING_TEXT):
+        return errors.UpstreamLoading("The model provider is loading the model.", retry_after_s=retry_after_s)
+    if retry_after_s is None:
+        return None
+    return errors.UpstreamUnavailable("The model provider is not available for a while.", retry_after_s=retry_after_s)
 
 
 def too_long(size: int | None = None, limit: int | None = None) -> errors.TooLongForModel:

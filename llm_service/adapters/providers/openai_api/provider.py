@@ -30,7 +30,7 @@ from llm_service.core.generation.model import Billed, ProviderCall, ProviderEven
 
 from ..names import Resolve, system_addresses
 from ..proxies import Proxy
-from . import OPENAI_URL
+from . import is_openai
 from .quirks import NO_QUIRKS, Quirks
 from .wire import Wire
 
@@ -47,7 +47,8 @@ class ApiProvider:
 
     `idle_timeout_s`: the longest silence after the first text. `first_output_timeout_s`: how long a call may take to the
     first text; None = until its deadline. `quirks`: those of every model; `model_quirks`: those of single models, by the
-    name that the server knows.
+    name that the server knows. `sdk_variables`: whether what the SDK reads from variables is sent, too
+    (`OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`, `OPENAI_CUSTOM_HEADERS`).
     """
 
     def __init__(
@@ -63,12 +64,13 @@ class ApiProvider:
         resolve: Resolve = system_addresses,
         quirks: Quirks = NO_QUIRKS,
         model_quirks: Mapping[str, Quirks] | None = None,
+        sdk_variables: bool = True,
     ) -> None:
         self.name = name
         self._wire = wire
         self._api_key = api_key
         self._base_url = base_url
-        self._own_address = base_url is None or base_url.rstrip("/") == OPENAI_URL
+        self._own_address = is_openai(base_url)
         self._proxy = proxy
         self._resolve = resolve
         self._idle_timeout_s = idle_timeout_s
@@ -76,6 +78,7 @@ class ApiProvider:
         self._quirks = quirks
         self._model_quirks = dict(model_quirks or {})
         self._client: ApiClient | None = None
+        self._sdk_variables = sdk_variables
         self._closed = False
         self._lock = threading.Lock()
         self._trouble: str | None = None
@@ -141,6 +144,7 @@ class ApiProvider:
                     proxy=self._proxy,
                     resolve=self._resolve,
                     key_header=self._wire.key_header,
+                    sdk_variables=self._sdk_variables,
                 )
                 if self._closed:  # a call that began before it was closed: nothing is kept open after it
                     self._client.close()

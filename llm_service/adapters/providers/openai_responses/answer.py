@@ -8,15 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_service.core.errors import UpstreamInvalidResponse
-from llm_service.core.generation.model import Done, ProviderCall, ProviderEvent, Status
+from llm_service.core.generation.model import Billed, Done, ProviderCall, ProviderEvent, Status
 from llm_service.core.text import repair
-from llm_service.core.usage.tokens import Usage
 
 from ..openai_api.json_answer import json_answer
 from ..openai_api.quirks import Quirks
 from ..openai_api.text import AnswerText
 from ..openai_api.thinking import ThinkFilter
-from ..openai_api.usage import known, token_count
+from ..openai_api.usage import known_counts, reported_cost
 from ..openai_api.verdict import CUT, UNKNOWN, incomplete_reason, shown_reason
 from .events import Event
 from .items import (
@@ -35,6 +34,7 @@ from .items import (
     type_of,
     without_thoughts,
 )
+from .usage import billed_of, parse_usage
 
 # Names no item: the next event has to say to which it belongs.
 _NOBODY = object()
@@ -148,8 +148,9 @@ class Answer(AnswerText):
         if self._call.output is not None and (part := json_answer([message.text for message in chosen])) is not None:
             text = part
         refused = self._refused or any(message.refused for message in chosen)
-        usage = known(usage_of(response), has_text=bool(text), has_thoughts=self._thought)
-        reason = incomplete_reason(text, refused, self._reported_reason(response, event_type), usage, self._call)
+        reported, counts = self._reported_reason(response, event_type), parse_usage(response.get("usage"))
+        usage = known_counts(counts, text=bool(text), reasoned=self._thought)
+        reason = incomplete_reason(text, refused, reported, usage, self._call)
         model = response.get("model")
         done = Done(
             status=Status.INCOMPLETE if reason else Status.COMPLETED,
@@ -158,8 +159,13 @@ class Answer(AnswerText):
             model=model if isinstance(model, str) else self._call.model,
             incomplete_reason=reason,
             upstream_request_id=upstream_id[:200] or None,
+            cost_usd=reported_cost(response.get("usage")),
         )
         return [*late, done]
+
+    def billed(self, response: Any) -> Billed | None:
+        """What a response that failed reports of its tokens and cost; None = nothing."""
+        return billed_of(response, text=self.started, reasoned=self._thought)
 
     # -- the items
 
@@ -292,21 +298,3 @@ class Answer(AnswerText):
         if self._cut:
             return CUT
         return UNKNOWN if "incomplete" in (response.get("status"), event_type.removeprefix("response.")) else None
-
-
-def usage_of(response: Any) -> Usage:
-    return parse_usage(response.get("usage")) if isinstance(response, dict) else Usage()
-
-
-def parse_usage(usage: Any) -> Usage:
-    """The valid counts; None for the others."""
-    if not isinstance(usage, dict):
-        return Usage()
-    into, out = usage.get("input_tokens_details"), usage.get("output_tokens_details")
-    return Usage(
-        input_tokens=token_count(usage, "input_tokens"),
-        output_tokens=token_count(usage, "output_tokens"),
-        total_tokens=token_count(usage, "total_tokens"),
-        cached_input_tokens=token_count(into, "cached_tokens"),
-        reasoning_tokens=token_count(out, "reasoning_tokens"),
-    )

@@ -4,15 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_service.core.errors import ServiceError, UpstreamTruncated
-from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
-from llm_service.core.usage.tokens import NOT_REPORTED
+from llm_service.core.generation.model import ProviderCall, ProviderEvent
 
 from ..openai_api.body import EventStream, JsonBody, answer_body, drain
 from ..openai_api.foreign import RESPONSES_KIND, another_api, no_answer_of_ours
 from ..openai_api.quirks import Quirks
 from ..openai_api.schema_prompt import system_text
 from ..openai_api.strict_schema import strict_schema
-from .answer import Answer, usage_of
+from .answer import Answer
 from .events import Event, decoded
 
 if TYPE_CHECKING:
@@ -127,8 +126,8 @@ class ResponsesReader:
                 raise _told_error(event, "", self._kind)
             last = self._answer.finish(event.response, event.type, response.header(b"x-request-id"))
         except ServiceError:
-            if (usage := usage_of(event.response)) != NOT_REPORTED:
-                yield Billed(usage)
+            if billed := self._answer.billed(event.response):
+                yield billed
             raise
         drain(response, received)
         yield from last
