@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.real.packages import installed, running
+from tests.servers.calls import PROMPTS, Answer, ask
 from tests.servers.rows import JSON_TEXT, TEXT, name_of
-from tests.servers.test_matrix import PROMPTS, Answer, ask
 from tests.support.calls import get
 from tests.support.processes import Server, free_port, serving
 from tests.support.upstream import Upstream

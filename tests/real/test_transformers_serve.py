@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.packages import installed, running
-from tests.servers.test_matrix import PROMPTS, ask
+from tests.servers.calls import PROMPTS, ask
 from tests.support.processes import Server, free_port, serving
 
 HERE = Path(__file__).parent

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-not-found"
 """Makes two tiny models without training, in the folder that is given: what they write means nothing.
 
 It runs with the packages of transformers, not with the project's.

@@ -50,7 +50,7 @@ def _result(case: str, row: Row) -> str:
     if row.warning:
         return f"answer; warning `{row.warning}`"
     if case == "usage" and row.tokens:
-        return ", ".join(_known(row.tokens))
+        return ", ".join([*_known(row.tokens), *(["cost"] if row.cost else [])])
     if case == "json":
         return "JSON from the fence" if row.fenced else "JSON"
     if case == "thinking" and row.tokens and row.tokens.reasoning is None:

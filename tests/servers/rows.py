@@ -59,7 +59,7 @@ class Row:
     """`text`: the answer, or what came before the error. `error`: its code; None = there is an answer.
 
     `says`: words of the error's detail. `fenced`: JSON that the server put into a code fence, so that what is streamed has
-    more. `warning`: the code of one. `calls`: how often the server is asked for a plain
+    more. `warning`: the code of one. `cost`: in US dollars, if the server says it. `calls`: how often the server is asked for a plain
     answer; it is asked once for one that is streamed.
     """
 
@@ -70,6 +70,7 @@ class Row:
     says: tuple[str, ...] = ()
     fenced: bool = False
     warning: str | None = None
+    cost: str | None = None
     calls: int = 1
 
     @property
@@ -96,8 +97,13 @@ class Column:
     json: Row = Row(JSON_TEXT)
     error: Row = Row(BEGINNING, error="upstream-error", calls=REPEATED)
     too_long: Row | None = TOO_LONG
+    cost: str | None = None
 
     def rows(self) -> Iterator[tuple[str, Row]]:
+        for case, row in self._rows():
+            yield case, replace(row, cost=None if row.error else self.cost)
+
+    def _rows(self) -> Iterator[tuple[str, Row]]:
         def tokens(into: int, out: int) -> Tokens:
             return Tokens(into, out, self.cached, self.reasoning)
 
@@ -114,6 +120,7 @@ class Column:
 
 SIZES_TOLD = replace(TOO_LONG, says=("9,001", "4,096"))
 LARGER_SIZES_TOLD = replace(TOO_LONG, says=("9,001", "8,192"))
+COST = "0.000123"
 FENCED = Row(JSON_TEXT, fenced=True)
 PROSE = Row("It looks like an oak to me.", error="invalid-output", says=("schema",))
 LOST = Row(TEXT.removesuffix(", and acorns."), error="upstream-truncated", calls=REPEATED)
@@ -139,8 +146,8 @@ COLUMNS: Mapping[tuple[str, str], Column] = {
     ("lm-studio", CHAT): Column(None, 0, None, 28),
     ("litellm", RESPONSES): Column(0, 0, 1536, 28),
     ("litellm", CHAT): Column(0, 0, 1536, 28),
-    ("openrouter", RESPONSES): Column(0, 0, 1536, 28, error=RATE_LIMITED, too_long=LARGER_SIZES_TOLD),
-    ("openrouter", CHAT): Column(0, 0, 1536, 28, too_long=LARGER_SIZES_TOLD),
+    ("openrouter", RESPONSES): Column(0, 0, 1536, 28, error=RATE_LIMITED, too_long=LARGER_SIZES_TOLD, cost=COST),
+    ("openrouter", CHAT): Column(0, 0, 1536, 28, too_long=LARGER_SIZES_TOLD, cost=COST),
     # It does not look at the length of a text.
     ("transformers", RESPONSES): Column(0, 0, 0, None, json=FENCED, too_long=None),
     ("transformers", CHAT): Column(None, None, None, None, json=FENCED, too_long=None),

@@ -1,17 +1,15 @@
 """Each row of the matrix: the service as a process, its providers of each kind, and servers that replay transcripts."""
 
 import json
-import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from llm_service.web.http.problems import PROBLEMS
-from tests.servers.matrix import PAGE, generated
+from tests.servers.calls import PROMPTS, Answer, ask, events_of, request_for, streamed
 from tests.servers.rows import BEGINNING, CHAT, COLUMNS, RESPONSES, ROWS, Row, name_of
 from tests.support.calls import get
 from tests.support.clocks import until
@@ -19,11 +17,6 @@ from tests.support.processes import Server, serving
 from tests.support.upstream import Upstream
 from tests.support.upstream_replay import TRANSCRIPTS, all_transcripts, replay_of
 
-pytestmark = pytest.mark.slow
-PROMPTS = Path(__file__).parent / "prompts"
-TEMPLATES = {"json": "tree_label_v1", "cut": "short_tree_v1", "only-thinking": "short_tree_v1"}
-# In tokens, far more than the shortened input that a server counts.
-LONG_INPUT = "Lobed leaves, and acorns on long stems. " * 250
 COUNTS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
 
 
@@ -49,49 +42,6 @@ def providers(upstream: Upstream) -> Iterator[tuple[str, Any]]:
             server if kind == RESPONSES else f"{server}-{kind}",
             {"kind": shown_kind, "base_url": upstream.base_url, "api_key_env": "TREE_KEY", "models": models},
         )
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Of the service. `streamed`: the deltas; None = the answer was not streamed."""
-
-    status: int
-    body: dict[str, Any]
-    cache: str = ""
-    streamed: str | None = None
-
-
-def ask(server: Server, model: str, case: str, **more: Any) -> Answer:
-    try:
-        with urllib.request.urlopen(request_for(server, model, case, **more), timeout=60) as response:
-            if response.headers.get_content_type() == "text/event-stream":
-                return streamed(list(events_of(response)))
-            return Answer(response.status, json.load(response), response.headers["Cache-Status"])
-    except urllib.error.HTTPError as error:
-        return Answer(error.code, json.load(error))
-
-
-def request_for(server: Server, model: str, case: str, **more: Any) -> urllib.request.Request:
-    text = LONG_INPUT if case == "too-long" else "Lobed leaves."
-    body = {"template_id": TEMPLATES.get(case, "tree_v1"), "input": text, "model": model, **more}
-    headers = {"Content-Type": "application/json", "Cache-Control": "no-cache" if more.get("stream") else "max-age=60"}
-    return urllib.request.Request(f"{server.base_url}/api/v1/generate", json.dumps(body).encode(), headers)
-
-
-def events_of(lines: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
-    name = ""
-    for line in lines:
-        if line.startswith(b"event: "):
-            name = line[7:].strip().decode()
-        elif line.startswith(b"data: "):
-            yield name, json.loads(line[6:])
-
-
-def streamed(events: list[tuple[str, Any]]) -> Answer:
-    last, body = events[-1]
-    assert last in ("done", "error")
-    deltas = "".join(data["text"] for event, data in events if event == "delta")
-    return Answer(200 if last == "done" else PROBLEMS[body["error"]].status, body, streamed=deltas)
 
 
 @pytest.mark.parametrize("key", ROWS, ids=lambda key: "-".join(key))
@@ -120,6 +70,7 @@ def check(server: Server, row: Row, answer: Answer) -> None:
     if row.tokens is not None:
         told = row.tokens
         assert [body[name] for name in COUNTS] == [told.input, told.output, told.cached, told.reasoning]
+    assert body["cost_usd"] == row.cost, "another server's price is not known"
     if row.warning is not None:
         assert [warning["code"] for warning in body["warnings"]] == [row.warning]
     if answer.streamed is not None:
@@ -160,7 +111,3 @@ def test_each_transcript_has_a_row() -> None:
     assert all_transcripts() == sorted(name_of(*key) for key in ROWS)
     assert {path.name for path in TRANSCRIPTS.iterdir()} == {server for server, _ in COLUMNS}
     assert {kind for _, kind in COLUMNS} == {RESPONSES, CHAT}
-
-
-def test_the_matrix_is_up_to_date() -> None:
-    assert generated() == PAGE.read_text(), "docs/servers.md is out of date. Run: make docs"
