@@ -235,6 +235,13 @@ def test_the_end_of_a_message_may_come_after_the_next_has_begun(upstream: Upstre
     assert heard.streamed == heard.answer.text == "Rome lies \n\nIt is old."
 
 
+def test_nothing_is_lost_when_messages_take_turns(upstream: Upstream) -> None:
+    heard = ask(
+        upstream, stream(delta("Rome ", "a"), delta("It ", "b"), delta("lies.", "a"), delta("is.", "b"), last())
+    )
+    assert heard.streamed == heard.answer.text == "Rome \n\nIt \n\nlies.\n\nis."
+
+
 def test_glued_deltas_are_told_apart_by_the_terminal_event(upstream: Upstream) -> None:
     """Nothing tells the messages apart before it, so a stream shows them as they came."""
     heard = ask(upstream, stream(delta("Rome lies there."), delta("It is old."), last(*TWO)))

@@ -50,6 +50,7 @@ def dresses(told: dict[str, Any]) -> list[dict[str, Any] | Replay]:
     flat = inner if isinstance(inner, dict) else {"message": inner}
     named = Replay(b"event: error\ndata: " + json.dumps(told).encode() + b"\n\n")
     flat_named = Replay(b"event: error\ndata: " + json.dumps(flat).encode() + b"\n\n")
+    no_event = Replay(b"error: " + json.dumps(told).encode() + b"\n\n")
     failed = {"type": "response.failed", "response": {"status": "failed", "error": inner}}
     return [
         told,
@@ -59,6 +60,7 @@ def dresses(told: dict[str, Any]) -> list[dict[str, Any] | Replay]:
         {"object": "error", **flat, "type": flat.get("type") or "api_error"},
         named,
         flat_named,
+        no_event,
         failed,
         {**failed, "type": "response.completed"},
     ]
@@ -184,6 +186,9 @@ REFUSED: list[tuple[str, int, Any, type[errors.ServiceError]]] = [
     ("a policy", 400, error(code="invalid_prompt"), errors.ContentFiltered),
     ("a limit that speaks of tokens", 429, {"error": {"message": "Too many tokens, please wait", "code": 429}}, errors.UpstreamRateLimited),
     ("no credit", 429, error(code="insufficient_quota"), errors.UpstreamQuota),
+    ("no credit in words", 400, {"error": {"type": "invalid_request_error", "message": "Your credit balance is too low"}}, errors.UpstreamQuota),
+    ("a limit that speaks of a quota", 429, {"error": {"message": "You exceeded your current quota"}}, errors.UpstreamRateLimited),
+    ("a filter that failed", 500, {"error": {"message": "The content filter failed"}}, errors.UpstreamError),
     ("no access", 403, error(code="model_not_found"), errors.UpstreamModelUnknown),
     ("a model in a 400", 400, {"error": {"message": "Invalid model name passed in model=m", "param": "model", "code": "400"}}, errors.UpstreamModelUnknown),
     ("a model that a router has not", 400, {"error": {"message": "m is not a valid model ID", "code": 400}}, errors.UpstreamModelUnknown),

@@ -43,14 +43,14 @@ class Replay:
         return [self.body[start : start + size] for start in range(0, len(self.body), size)]
 
 
-def replay_of(model: str) -> Replay | None:
+def replay_of(model: str, folder: Path = TRANSCRIPTS) -> Replay | None:
     """The transcript that a model's name tells; None if there is none."""
     words = model.split("-")
     if words[0] != "replay":
         return None
     for cut in range(2, len(words)):
         server, case = "-".join(words[1:cut]), "-".join(words[cut:])
-        for path in sorted((TRANSCRIPTS / server).glob(f"{case}.*")):
+        for path in sorted((folder / server).glob(f"{case}.*")):
             return from_file(path)
     return None
 
@@ -60,9 +60,9 @@ def from_file(path: Path) -> Replay:
     return Replay(path.read_bytes(), int(statuses[0]) if statuses else 200, _MEDIA[extension])
 
 
-def all_transcripts() -> list[str]:
+def all_transcripts(folder: Path = TRANSCRIPTS) -> list[str]:
     """The models of all files."""
-    return sorted(f"replay-{path.parent.name}-{path.name.split('.')[0]}" for path in TRANSCRIPTS.glob("*/*.*"))
+    return sorted(f"replay-{path.parent.name}-{path.name.split('.')[0]}" for path in folder.glob("*/*.*"))
 
 
 def sse(*events: Any, named: bool = False) -> Replay:

@@ -70,6 +70,14 @@ class EventParser:
                 name, has_data = b"", False
         return names[len(names) - self._completed :]
 
+    def last_field(self, name: bytes) -> bytes | None:
+        """The value of the last line with this field since the event before the last; None = there is none.
+
+        A server told its errors in a field of its own, which is no event: `error: {"code": 500}`.
+        """
+        found = [line for line in chain.from_iterable(self._seen) if line.startswith(name + b":")]
+        return found[-1][len(name) + 1 :] if found else None
+
     def _lines(self, chunk: bytes) -> Sequence[bytes]:
         """The lines that `chunk` completes. They end with LF, CR LF or CR."""
         rest = self._rest

@@ -21,7 +21,7 @@ DRAIN_S = 0.05
 _EVENTS, _JSON, _HTML = "text/event-stream", "application/json", "text/html"
 _NAME = b"event:"
 # A body's beginning says what it is: `{` and `[`, `<`, or the name of a field of an event.
-_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b"error:", b":")
 _ENOUGH_BYTES = max(len(field) for field in _FIELDS)
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 
@@ -43,6 +43,13 @@ class EventStream:
     def names(self) -> Sequence[str]:
         """The names of the events that were yielded last, empty where there is none."""
         return [line.removeprefix(_NAME).strip().decode("utf-8", "replace") for line in self._parser.names()]
+
+    def error(self) -> Any:
+        """An error that is no event, told where the stream ended; None if there is none."""
+        told = self._parser.last_field(b"error")
+        with suppress(ValueError):
+            return json.loads(told) if told else None
+        return None
 
     def __iter__(self) -> Iterator[Sequence[bytes]]:
         feed = self._parser.feed

@@ -26,6 +26,10 @@ from .reported import Reported, read_error, words_of
 
 _CERTIFICATE = re.compile("CERTIFICATE|UNKNOWN_CA")
 _QUOTA = words_of("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "insufficient_credits")
+# Not with 429, where a quota may be one of requests a minute.
+_QUOTA_TEXT = re.compile(
+    r"exceeded your current quota|credit balance is too low|insufficient (?:credits|balance|funds)"
+)
 _TOO_LONG = words_of(
     "context_length_exceeded", "string_above_max_length", "exceed_context_size_error", "context_window_exceeded_error",
     "context_window_exceeded", "model_context_window_exceeded", "request_too_large", "input_too_long",
@@ -168,9 +172,9 @@ def _mapped(reported: Reported, kind: str, retry_after_s: float | None) -> error
     status = reported.status
     if status in _MAY_BE_TOO_LONG and (status == 413 or reported.says(_TOO_LONG, _TOO_LONG_TEXT)):
         return too_long(reported.size, reported.limit)
-    if reported.says(_FILTERED, _FILTERED_TEXT):
+    if reported.says(_FILTERED, _FILTERED_TEXT if status is None or status < 500 else None):
         return errors.ContentFiltered("The model provider's content filter blocked the text.")
-    if status == 402 or reported.says(_QUOTA):
+    if status == 402 or reported.says(_QUOTA, _QUOTA_TEXT if status != 429 else None):
         return errors.UpstreamQuota("The service's account at the model provider is out of credit.")
     if status == 429 or (status is None and reported.says(_RATE)):
         return errors.UpstreamRateLimited("The model provider is limiting this service.", retry_after_s=retry_after_s)

@@ -74,8 +74,8 @@ class Answer(AnswerText):
         self._index: Any = None
         # Whether deltas are added as they are: the item is shown, has begun, and has no thoughts.
         self._plain = False
-        # The items with text, in order.
-        self._shown: list[_Item] = []
+        # Where text of which item begins, in order. Items may take turns.
+        self._shown: list[tuple[int, _Item]] = []
         self._refused = False
         self._cut = False
         self._thought = False
@@ -205,7 +205,7 @@ class Answer(AnswerText):
             is_same = since is None or told.startswith(self.text_since(since))
             item = self._item if is_same else self._new_item()
         self._switch_to(item)
-        return item.start is None or self._shown[-1] is item
+        return item.start is None or self._shown[-1][1] is item
 
     def _switch_to(self, item: _Item) -> None:
         if item is not self._item:
@@ -235,11 +235,11 @@ class Answer(AnswerText):
 
     def _show(self, text: str) -> None:
         """Add the text of the current item, which may be its first."""
-        if not self._shown or self._shown[-1] is not self._item:
+        if not self._shown or self._shown[-1][1] is not self._item:
             if self._shown:
                 self.add(BETWEEN_MESSAGES)
             self._item.start = self._item.part_start = self.length
-            self._shown.append(self._item)
+            self._shown.append((self.length, self._item))
         self.add(text)
 
     def _recover(self, told: str, start: int) -> None:
@@ -260,8 +260,7 @@ class Answer(AnswerText):
         whole, end, came = self.whole, self.length, list[Message]()
         if len(self._shown) == len(told) == 1 and told[0].text == whole:
             return told  # as nearly all answers
-        for item in reversed(self._shown):
-            start = item.start or 0
+        for start, item in reversed(self._shown):
             came.append(Message(whole[start:end], item.phase))
             end = start - len(BETWEEN_MESSAGES)
         came.reverse()

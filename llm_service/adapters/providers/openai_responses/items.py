@@ -21,8 +21,8 @@ class Message(NamedTuple):
 
 def type_of(item: Any) -> str:
     """Only items of type `message` are output. An item without a type is one."""
-    kind = item.get("type", MESSAGE) if isinstance(item, dict) else ""
-    return kind if isinstance(kind, str) else ""
+    kind = item.get("type") if isinstance(item, dict) else ""
+    return MESSAGE if kind is None else str(kind)
 
 
 def phase_of(item: Any) -> str | None:

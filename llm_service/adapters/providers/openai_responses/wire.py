@@ -100,6 +100,8 @@ class ResponsesReader:
                 response.limit.idle_s = self._idle_timeout_s
                 yield from answer.new_text()
         yield from answer.new_text()
+        if (told := body.error()) is not None:
+            raise _error_of(told, self._kind)
         if not self._known and not answer.started:
             raise no_answer_of_ours(self._kind)
         raise UpstreamTruncated("The model provider's answer ended before it was complete.")
@@ -139,9 +141,7 @@ class ResponsesReader:
         if status in _ENDED:
             return Event(f"response.{status}", response=value)
         if value.get("error") or value.get("object") == "error" or _is_list_of_errors(body):
-            from ..openai_api.errors import from_error_object
-
-            raise from_error_object(body, kind=self._kind)
+            raise _error_of(body, self._kind)
         if _is_of_another_api(value.get("choices"), value.get("object")):
             raise another_api(self._kind)
         raise no_answer_of_ours(self._kind, "JSON")
@@ -152,13 +152,17 @@ def _failed(response: Any) -> bool:
     return isinstance(response, dict) and (response.get("status") in _FAILED or bool(response.get("error")))
 
 
-def _told_error(event: Event, name: str, kind: str) -> ServiceError:
-    from ..openai_api.errors import from_error_object
+def _error_of(told: Any, kind: str, name: str = "") -> ServiceError:
+    from ..openai_api.errors import from_error_object  # imports the SDK, which takes half a second
 
+    return from_error_object(told, name, kind=kind)
+
+
+def _told_error(event: Event, name: str, kind: str) -> ServiceError:
     told = event.response.get("error") if isinstance(event.response, dict) else None
     kind_of_error = None if event.type.startswith("response.") or event.type == "error" else event.type
     flat = {"code": event.code, "message": event.message, "param": event.param, "status": event.status}
-    return from_error_object({"error": event.error or told, **flat, "type": kind_of_error}, name, kind=kind)
+    return _error_of({"error": event.error or told, **flat, "type": kind_of_error}, kind, name)
 
 
 def _is_of_another_api(choices: Any, name: Any) -> bool:
