@@ -252,7 +252,7 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamUnavailable(UpstreamError):
-    """The provider says that it is unavailable, or it failed so often that it is not called for a while."""
+    """The provider says that it is unavailable, or it or the model failed so often that it is not called for a while."""
 
     code = "upstream-unavailable"
     may_be_billed = False

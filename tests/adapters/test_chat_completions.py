@@ -156,7 +156,7 @@ def test_a_server_that_ignores_schemas_gets_it_in_the_prompt_too() -> None:
         (
             data(
                 text([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}], "text": "Hm."}]),
-                text([{"type": "text", "text": "Lis"}, {"type": "text", "text": "bon."}]),
+                text([{"type": "text", "text": "Lis"}, {"type": "text", "text": None}, {"type": "text", "text": "bon."}]),
                 STOP,
             ),
             "Lisbon.",
@@ -217,6 +217,7 @@ def test_thoughts_are_no_answer(name: str) -> None:
         (data(chunk(choice(tool_calls=[{"function": {"name": "f"}}])), STOP), "", "empty_output"),
         (data(text("I look."), chunk(choice("function_call"))), "I look.", "tool_calls"),
         (data(chunk(choice(refusal="I cannot.")), STOP) + DONE, "I cannot.", "refusal"),
+        (data(text("I "), chunk(choice(content="look. ", refusal="I cannot.")), STOP) + DONE, "I look. I cannot.", "refusal"),
         (data(text([{"type": "refusal", "refusal": "I cannot."}]), STOP) + DONE, "I cannot.", "refusal"),
     ],
 )  # fmt: skip
@@ -345,6 +346,11 @@ def test_usage(chunks: list[Any], usage: Usage) -> None:
     assert done.model == "m-2026"
 
 
+def test_the_model_is_the_one_that_the_server_names() -> None:
+    assert done_of(data(text("x"), {"choices": [choice("stop")]})).model == "m-2026"
+    assert done_of(data({**text("x", "stop"), "model": None})).model == "m"
+
+
 def test_what_the_server_says_that_it_costs() -> None:
     """OpenRouter."""
     usage = {**USAGE, "cost": 0.00125}
@@ -399,6 +405,19 @@ def test_an_error_inside_a_stream(told: bytes, error: type[ServiceError], before
     assert raised is not None
     assert "secret" not in raised.detail
     assert events == ([Delta(before)] if before else [])
+
+
+@pytest.mark.parametrize("before", ["", "Lis"])
+def test_an_error_in_a_field_of_its_own(before: str) -> None:
+    """llama.cpp once sent it so."""
+    told = b'error: {"code": 429, "message": "secret"}\n\n'
+    events, error = read((data(text(before)) if before else b"") + told)
+    assert (events, type(error)) == ([Delta(before)] if before else [], errors.UpstreamRateLimited)
+
+
+def test_an_error_beside_a_text_is_one() -> None:
+    events, error = read(data(text("Lis"), chunk({**choice(content="bon"), "error": {"code": 429}})) + DONE)
+    assert (events, type(error)) == ([Delta("Lisbon")], errors.UpstreamRateLimited)
 
 
 def test_an_error_after_the_end_of_the_text_is_one() -> None:

@@ -8,7 +8,7 @@ from tests.support.upstream import Upstream
 
 MESSAGES: list[ChatCompletionMessageParam] = [
     {"role": "system", "content": "Be brief."},
-    {"role": "user", "content": "Hello"},
+    {"role": "user", "content": [{"type": "text", "text": "Hello"}]},
 ]
 
 

@@ -56,7 +56,7 @@ class ChatDialect:
         self._model = str(body.get("model", ""))
         self._includes_usage = bool((body.get("stream_options") or {}).get("include_usage"))
         texts = {
-            role: "\n\n".join(message["content"] for message in body.get("messages", []) if message["role"] == role)
+            role: "\n\n".join(_content(message) for message in body.get("messages", []) if message["role"] == role)
             for role in ("system", "user")
         }
         wanted = body.get("response_format") or {}
@@ -113,6 +113,11 @@ class ChatDialect:
 
 def _data(chunk: dict[str, Any] | str) -> bytes:
     return f"data: {chunk if isinstance(chunk, str) else json.dumps(chunk)}\n\n".encode()
+
+
+def _content(message: dict[str, Any]) -> str:
+    content = message.get("content") or ""
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
 def _message(response: dict[str, Any]) -> dict[str, Any]:

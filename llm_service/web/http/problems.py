@@ -227,7 +227,7 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "upstream-unavailable": Problem(
         503, "Model provider unavailable",
-        "The provider reported that it is unavailable, or it failed so often that the service does not call it for a moment.",
+        "The provider reported that it is unavailable, or it is still loading the model; or the model failed so often that the service does not call it for a moment.",
         f"{TRY_LATER} Cached answers are still available.",
     ),
     "upstream-timeout": Problem(

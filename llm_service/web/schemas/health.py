@@ -51,7 +51,9 @@ class UpstreamSchema(ma.Schema):
         required=True,
         validate=validate.OneOf(["closed", "open", "half-open"]),
         metadata=meta(
-            "Circuit breaker. `open`: the provider failed too often and is not called for a moment.", "closed"
+            "The worst circuit breaker. `open`: the provider, or one of its models, failed too often and is not called for a "
+            "moment.",
+            "closed",
         ),
     )
     retries_last_minute = fields.Integer(required=True, metadata=meta("Retried calls in the last minute."))

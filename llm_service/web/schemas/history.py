@@ -50,7 +50,9 @@ class HistoryItemSchema(GenerationSchema):
     price_version = fields.String(
         required=True,
         allow_none=True,
-        metadata=meta("The price list used; null = no price.", "genai-prices 0.2.3"),
+        metadata=meta(
+            "The price list used, or `reported by the provider`; null = the cost is unknown.", "genai-prices 0.2.3"
+        ),
     )
     cache_key = fields.String(required=True, metadata=meta("SHA-256 of everything sent, in hex."))
     finished_at = fields.DateTime(

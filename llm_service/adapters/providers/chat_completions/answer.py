@@ -75,10 +75,9 @@ class ChatAnswer(AnswerText):
                     and choice.error is None
                     and delta is not None
                     and delta.refusal is None
-                    and type(text := delta.content) is str
-                    and text
+                    and type(delta.content) is str
                 ):
-                    self._new.append(text)
+                    self._new.append(delta.content)
                 else:
                     self._model = chunk.model if chunk.model is not None else self._model
                     self._take_choice(choice)
@@ -132,13 +131,13 @@ class ChatAnswer(AnswerText):
             self._thought = True
         if isinstance(content, list):
             content, refusal = _joined(content, "text"), refusal or _joined(content, "refusal")
+        said = content is not None and content != ""
+        if said:
+            self.add(content)
         if refusal:
             self._refused = True
             self.add(refusal)
-        if content is None or content == "":
-            return bool(refusal)
-        self.add(content)
-        return True
+        return said or bool(refusal)
 
 
 def _joined(parts: Sequence[Any], name: str) -> str:

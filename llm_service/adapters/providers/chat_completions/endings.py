@@ -45,7 +45,7 @@ def raise_failure(choice: Choice) -> None:
     """Raise the error with which a choice ended, if any."""
     word = choice.finish_reason.lower() if isinstance(choice.finish_reason, str) else ""
     if choice.error or word in _FAILED:
-        raise _from_error_object(choice.error or {"code": None if word == _ERROR else word})
+        raise error_told(choice.error or {"code": None if word == _ERROR else word})
 
 
 def raise_told(chunk: Chunk, name: str = "") -> None:
@@ -54,22 +54,21 @@ def raise_told(chunk: Chunk, name: str = "") -> None:
     `name`: that of its event.
     """
     if chunk.error or (chunk.error is not None and not chunk.choices):
-        raise _from_error_object(chunk.error)
+        raise error_told(chunk.error)
     if chunk.choices is not None:
         return
     if chunk.object == _RESPONSE or (isinstance(chunk.type, str) and chunk.type.startswith(_RESPONSE)):
         raise another_api(CHAT_KIND)
     if chunk.code or chunk.detail or any(_names_an_error(kind) for kind in (chunk.type, chunk.object, name)):
-        raise _from_error_object(
-            {"type": chunk.type, "code": chunk.code, "message": chunk.message, "detail": chunk.detail}
-        )
+        raise error_told({"type": chunk.type, "code": chunk.code, "message": chunk.message, "detail": chunk.detail})
 
 
 def _names_an_error(kind: Any) -> bool:
     return isinstance(kind, str) and kind.lower().endswith(_ERROR)
 
 
-def _from_error_object(error: Any) -> ServiceError:
+def error_told(error: Any) -> ServiceError:
+    """The core's error for the error of an answer. Its module imports the SDK, which takes half a second."""
     from ..openai_api.errors import from_error_object
 
     return from_error_object(error, kind=CHAT_KIND)

@@ -13,7 +13,7 @@ from ..openai_api.schema_prompt import system_text
 from ..openai_api.strict_schema import strict_schema
 from .answer import ChatAnswer
 from .chunks import Chunk, chunk_of, decoded
-from .endings import raise_told
+from .endings import error_told, raise_told
 
 if TYPE_CHECKING:
     from ..transport import Response
@@ -107,6 +107,8 @@ class ChatReader:
                 yield from answer.new_text()
             if answer.is_whole:
                 response.limit.idle_s = min(self._idle_timeout_s, AFTER_TEXT_S)
+        if (told := body.error()) is not None:
+            raise error_told(told)
         if not answer.recognized:
             raise no_answer_of_ours(CHAT_KIND)
         if not answer.finished:
