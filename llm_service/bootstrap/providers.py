@@ -99,11 +99,14 @@ class FileSource:
 
     def load(self, current: ProviderSet) -> ProviderSet:
         """Satisfies `ProviderSource`. A provider whose connection is as before keeps its object, and what that knows."""
-        known = {managed.provider.name: managed.provider for managed in current.providers}
-        same = {config.name: config.connection for config in self.configs}
+        known = {managed.connection.name: managed for managed in current.providers}
         configs = self._file.load()
-        kept = (config.name for config in configs if same.get(config.name) == config.connection)
-        return self._made(configs, {name: known[name] for name in kept})
+        same = [
+            config.name
+            for config in configs
+            if config.name in known and known[config.name].connection == config.connection
+        ]
+        return self._made(configs, {name: known[name].provider for name in same})
 
     def save_last_good(self) -> None:
         self._file.save_last_good()
@@ -120,7 +123,7 @@ class FileSource:
         }
         self.configs = configs
         shown = tuple(
-            Managed(config.connection.kind, providers[config.name], _names_of(config, names)) for config in configs
+            Managed(config.connection, providers[config.name], _names_of(config, names)) for config in configs
         )
         return ProviderSet(
             shown,
@@ -138,7 +141,9 @@ class FileSource:
         missing = [f"has no model {name}, which {setting} names" for setting, name in wanted if not names.find(name)]
         found = dict.fromkeys(names.find(name) or name for name in settings.models)
         allowed = tuple(found) or tuple(names.models)
-        default = names.find(settings.openai_model) or "" if settings.model_is_given else allowed[0]
+        default = names.find(settings.openai_model) or ""
+        if default not in allowed and not settings.model_is_given:
+            default = allowed[0]
         if not missing and default not in allowed:
             missing = [f"and the settings do not fit: APP_MODELS does not contain the default model {default}"]
         if missing:
@@ -176,7 +181,7 @@ def _single(settings: Settings) -> ProviderSet:
     connection = config.connection
     provider = _managed(connection)
     models = allowed_models(settings)
-    shown = (Managed(connection.kind, provider, {name: name for name in models.allowed}),)
+    shown = (Managed(connection, provider, {name: name for name in models.allowed}),)
     return ProviderSet(shown, {config.name: _prices_of(config)}, models, {}, any_model=provider)
 
 

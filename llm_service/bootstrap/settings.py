@@ -79,7 +79,7 @@ class Settings:
         "`dev`; in `prod` the server does not start.")
     providers_file: Path | None = setting(PROVIDER, "APP_PROVIDERS_FILE", path(), None,
         "A YAML file with several providers, see [providers.md](providers.md). Then `OPENAI_BASE_URL` and `APP_PROVIDER` are "
-        "ignored, `APP_MODELS` defaults to all its models, and `OPENAI_MODEL` to the first of them.")
+        "ignored, `APP_MODELS` defaults to all its models, and `OPENAI_MODEL` to the first one if `gpt-4o-mini` is not among them.")
     deadline_s: float = setting(PROVIDER, "APP_DEADLINE_S", seconds(0.1, 86_400), 120,
         "Time limit for a whole generation.")
     idle_timeout_s: float = setting(PROVIDER, "APP_IDLE_TIMEOUT_S", seconds(0.1, 86_400), 30,

@@ -144,6 +144,23 @@ def test_the_list_of_allowed_models_may_use_any_name(make_app: MakeApp, file: Pa
     assert ask(client, "org/alpha")["error"] == "unknown-model"
 
 
+@pytest.mark.parametrize(
+    ("models", "environ", "default"),
+    [
+        ("[a, b]", {}, "a"),
+        ("[a, gpt-4o-mini]", {}, "gpt-4o-mini"),
+        ("[a, b, gpt-4o-mini]", {"APP_MODELS": "none/b,a"}, "b"),
+        ("[a, gpt-4o-mini]", {"OPENAI_MODEL": "none/a"}, "a"),
+    ],
+)
+def test_the_default_model(
+    make_app: MakeApp, tmp_path: Path, models: str, environ: dict[str, str], default: str
+) -> None:
+    file = write_providers(tmp_path, f"providers: {{none: {{kind: echo, models: {models}}}}}")
+    client = make_app(APP_PROVIDERS_FILE=str(file), **environ).test_client()
+    assert (client.get("/api/v1/status").get_json()["model"], ask(client, None)["model"]) == (default, default)
+
+
 def test_a_key_opens_its_models_by_any_name(make_app: MakeApp, file: Path) -> None:
     app = make_app(APP_PROVIDERS_FILE=str(file), ONE_KEY=ONE_KEY, APP_AUTH="required")
     headers = bearer(make_key(app, scopes=("generate",), models=frozenset({"two/beta", "shared"}))[0])

@@ -16,15 +16,16 @@ from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.ports import Candidate
 
 from .circuit_breaker import worst
+from .configured.config import Connection
 from .prices import ModelPrices, ProviderPrices
 from .retry import ResilientProvider
 
 
 @dataclass(frozen=True, slots=True)
 class Managed:
-    """A provider with what is shown of it. `models`: the names at the provider by those in requests."""
+    """A provider and what it was made of. `models`: the names at the provider by those in requests."""
 
-    kind: str
+    connection: Connection
     provider: ResilientProvider
     models: Mapping[str, str]
 
@@ -123,11 +124,17 @@ class ProviderRegistry:
             return
         try:
             loaded = self._source.load(self._set)
+            self._replace(loaded)
         except FileFaults as error:
             self.faults = error.faults
             self._reporter.providers_refused(error.faults)
             return
-        self._replace(loaded)
+        except Exception as error:  # a bug: the good providers stay, and readiness must not hide it
+            kind = type(error).__name__
+            self.faults = (
+                FileFault("the providers file", None, f"cannot be used because of an internal error ({kind})"),
+            )
+            raise
         self.faults = ()
         self._reporter.providers_changed([managed.provider.name for managed in loaded.providers])
         try:
@@ -190,7 +197,7 @@ def _state_of(managed: Managed) -> ProviderState:
     circuits = provider.circuits()
     return ProviderState(
         name=provider.name,
-        kind=managed.kind,
+        kind=managed.connection.kind,
         models=tuple(managed.models),
         upstream=UpstreamState(
             in_flight=provider.bulkhead.in_use,
