@@ -33,11 +33,13 @@ CASES = {
 # Transcripts that have no column.
 MORE_CASES = {
     "only-thinking": "Thoughts that use up the tokens, so that no answer follows",
+    "error-first": "An error before the first text, which is tried three times",
+    "silent": "A text that is too long, of which the server says nothing: its answer is empty",
     "filtered": "A request that the content filter refuses",
     "filtered-answer": "An answer that the content filter ends",
 }
 RESPONSES, CHAT = "responses", "chat"
-# Nobody has seen the text of a plain answer that fails, so it is asked for again.
+# What failed is asked for again, if nobody has seen text of it.
 REPEATED = 3
 TEXT, BEGINNING = "An oak: lobed leaves, and acorns.", "An oak"
 CUT_TEXT = "An oak: lobed"
@@ -60,7 +62,7 @@ class Row:
 
     `says`: words of the error's detail. `fenced`: JSON that the server put into a code fence, so that what is streamed has
     more. `warning`: the code of one. `cost`: in US dollars, if the server says it. `calls`: how often the server is asked for a plain
-    answer; it is asked once for one that is streamed.
+    answer.
     """
 
     text: str = TEXT
@@ -72,6 +74,11 @@ class Row:
     warning: str | None = None
     cost: str | None = None
     calls: int = 1
+
+    @property
+    def streamed_calls(self) -> int:
+        """How often the server is asked for an answer that is shown while it arrives."""
+        return 1 if self.text else self.calls
 
     @property
     def stored(self) -> bool:
@@ -127,6 +134,7 @@ LOST = Row(TEXT.removesuffix(", and acorns."), error="upstream-truncated", calls
 RATE_LIMITED = Row(BEGINNING, error="upstream-rate-limited", calls=REPEATED)
 SHORTENED = Row(warning="input-truncated", tokens=Tokens(512, 9, 0, 0))
 FILTERED = Row("", error="content-filtered")
+FAILED_FIRST = Row("", error="upstream-error", calls=REPEATED)
 
 COLUMNS: Mapping[tuple[str, str], Column] = {
     ("openai", RESPONSES): Column(0, 0, 1536, 28),
@@ -155,6 +163,10 @@ COLUMNS: Mapping[tuple[str, str], Column] = {
 MORE_ROWS = {
     ("ollama", "only-thinking", RESPONSES): Row("", Tokens(24, 16, 0, None), incomplete="max_output_tokens"),
     ("ollama", "only-thinking", CHAT): Row("", Tokens(24, 16, None, None), incomplete="max_output_tokens"),
+    ("lm-studio", "error-first", RESPONSES): FAILED_FIRST,
+    ("litellm", "error-first", RESPONSES): FAILED_FIRST,
+    ("openrouter", "error-first", CHAT): FAILED_FIRST,
+    ("lm-studio", "silent", CHAT): Row("", Tokens(9001, 0, None, None), incomplete="empty_output"),
     ("azure", "filtered", RESPONSES): FILTERED,
     ("azure", "filtered", CHAT): FILTERED,
     ("azure", "filtered-answer", CHAT): Row(BEGINNING, incomplete="content_filter"),
