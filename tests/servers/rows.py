@@ -148,7 +148,8 @@ COLUMNS: Mapping[tuple[str, str], Column] = {
     ),
     ("llama-cpp", RESPONSES): Column(None, None, None, None, json=FENCED, too_long=SIZES_TOLD),
     ("llama-cpp", CHAT): Column(None, None, 1536, None, too_long=SIZES_TOLD),
-    ("vllm", RESPONSES): Column(0, 0, 1536, 28, too_long=SIZES_TOLD),
+    # Its error is no event of the API, which breaks its stream.
+    ("vllm", RESPONSES): Column(0, 0, 1536, 28, error=replace(LOST, text=BEGINNING), too_long=SIZES_TOLD),
     ("vllm", CHAT): Column(None, None, 1536, None, too_long=SIZES_TOLD),
     ("lm-studio", RESPONSES): Column(0, 0, 1024, 28, json=PROSE),
     ("lm-studio", CHAT): Column(None, 0, None, 28),
@@ -163,6 +164,8 @@ COLUMNS: Mapping[tuple[str, str], Column] = {
 MORE_ROWS = {
     ("ollama", "only-thinking", RESPONSES): Row("", Tokens(24, 16, 0, None), incomplete="max_output_tokens"),
     ("ollama", "only-thinking", CHAT): Row("", Tokens(24, 16, None, None), incomplete="max_output_tokens"),
+    # It says first that the answer failed, and then why.
+    ("azure", "error-first", RESPONSES): replace(FAILED_FIRST, error="upstream-rate-limited"),
     ("lm-studio", "error-first", RESPONSES): FAILED_FIRST,
     ("litellm", "error-first", RESPONSES): FAILED_FIRST,
     ("openrouter", "error-first", CHAT): FAILED_FIRST,
