@@ -1,11 +1,25 @@
 """What servers report of tokens and of cost."""
 
+import time
+from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from llm_service.adapters.providers.chat_completions.wire import ChatWire
+from llm_service.adapters.providers.openai_api.provider import ApiProvider
 from llm_service.adapters.providers.openai_api.usage import known_counts, reported_cost
+from llm_service.adapters.providers.openai_api.wire import Wire
+from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
+from llm_service.adapters.runtime.clock import SystemClock
+from llm_service.core.errors import UpstreamError
+from llm_service.core.generation.call_context import CallContext
+from llm_service.core.generation.model import Billed, ProviderCall, ProviderEvent
 from llm_service.core.usage.tokens import NO_TOKENS, Usage
+from tests.support.builders import messages_of
+from tests.support.upstream import Upstream
+from tests.support.upstream_replay import Replay, sse
 
 
 @pytest.mark.parametrize(
@@ -52,3 +66,45 @@ def test_a_zero_that_cannot_be_true_is_unknown(usage: Usage, text: bool, reasone
 )
 def test_a_cost_is_used_if_it_is_an_amount(usage: object, cost: str | None) -> None:
     assert reported_cost(usage) == (None if cost is None else Decimal(cost))
+
+
+@pytest.fixture(name="upstream")
+def _upstream() -> Iterator[Upstream]:
+    with Upstream() as upstream:
+        yield upstream
+
+
+def failed_response(usage: dict[str, Any]) -> Replay:
+    counts = {"input_tokens": usage["into"], "output_tokens": usage["out"], **usage}
+    response = {"status": "failed", "error": {"code": "server_error"}, "usage": counts}
+    delta = {"type": "response.output_text.delta", "delta": "Lis"}
+    return sse(delta, {"type": "response.failed", "response": response})
+
+
+def failed_chat(usage: dict[str, Any]) -> Replay:
+    counts = {"prompt_tokens": usage["into"], "completion_tokens": usage["out"], **usage}
+    delta = {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "Lis"}}]}
+    return sse(delta, {"choices": [], "usage": counts}, {"error": {"code": 500, "message": "failed"}})
+
+
+@pytest.mark.parametrize(("wire", "failed"), [(ResponsesWire(), failed_response), (ChatWire(), failed_chat)])
+@pytest.mark.parametrize(
+    ("usage", "billed"),
+    [
+        ({"into": 0, "out": 0}, []),
+        ({"into": 20, "out": 0}, [Billed(Usage(20))]),
+        ({"into": 20, "out": 2, "cost": 0.25}, [Billed(Usage(20, 2), Decimal("0.25"))]),
+    ],
+)
+def test_zeros_of_a_failure_after_text_are_no_report(
+    upstream: Upstream, wire: Wire, failed: Any, usage: dict[str, Any], billed: list[Billed]
+) -> None:
+    """If they were, the attempt would be charged nothing although a model worked for it."""
+    upstream.replays["m"] = failed(usage)
+    provider = ApiProvider(wire, api_key=None, base_url=upstream.base_url, idle_timeout_s=60)
+    call = ProviderCall("m", messages_of("", "Where?"), {})
+    events = list[ProviderEvent]()
+    with pytest.raises(UpstreamError):
+        events.extend(provider.stream(call, CallContext(time.monotonic() + 60, SystemClock())))
+    provider.close()
+    assert [event for event in events if isinstance(event, Billed)] == billed

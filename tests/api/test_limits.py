@@ -133,6 +133,21 @@ def test_answers_of_a_foreign_dialect_cost_nothing(make_app: MakeApp, upstream: 
     assert len(upstream.calls) - before == 9, "each is tried once"
 
 
+def test_the_wait_for_a_model_that_is_being_loaded_costs_nothing(make_app: MakeApp, upstream: Upstream) -> None:
+    app = make_app(OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="loading-1000000", APP_DEADLINE_S="12")
+    client = with_allowance(app, tokens_per_day=6000)
+    refused = ask(client)
+    assert (refused.status_code, refused.get_json()["error"]) == (503, "upstream-unavailable")
+    assert int(refused.headers["Retry-After"]) >= 1
+    (item,) = client.get("/api/v1/history").get_json()["items"]
+    attempts = client.get(f"/api/v1/history/{item['request_id']}").get_json()["attempts"]
+    assert attempts == len(upstream.calls_of("loading-1000000")) > 1, "the budget has no room for a second reservation"
+    limit = limits(client)["tokens-per-day"]
+    assert (limit["used"], limit["reserved"]) == ("0", "0")
+    upstream_state = client.get("/api/v1/status").get_json()["upstream"]
+    assert (upstream_state["circuit"], upstream_state["retries_last_minute"]) == ("closed", 0)
+
+
 def test_a_budget_that_has_no_room(make_app: MakeApp) -> None:
     client = with_allowance(make_app(APP_MAX_OUTPUT_TOKENS="50"), tokens_per_day=400)
     statuses = [ask(client, number).status_code for number in range(20)]

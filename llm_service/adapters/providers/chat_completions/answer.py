@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from llm_service.core.generation.model import Billed, Delta, Done, ProviderCall, ProviderEvent, Status
+from llm_service.core.usage.tokens import NOT_REPORTED
 
 from ..openai_api.json_answer import json_answer
 from ..openai_api.quirks import Quirks
@@ -50,7 +51,9 @@ class ChatAnswer(AnswerText):
     @property
     def billed(self) -> Billed | None:
         """What was reported until now; None = nothing."""
-        return None if self._usage is None else Billed(parse_usage(self._usage), reported_cost(self._usage))
+        usage = known_counts(parse_usage(self._usage), text=self.started, reasoned=self._thought)
+        cost_usd = reported_cost(self._usage)
+        return None if usage == NOT_REPORTED and cost_usd is None else Billed(usage, cost_usd)
 
     def take(self, chunks: Iterable[Chunk], names: Callable[[], Sequence[str]] = tuple) -> None:
         """Raises the error that a chunk tells, or `UpstreamInvalidResponse`. The loop runs for each token.
