@@ -1,6 +1,7 @@
 """Errors, in whatever dress a server puts them: in place of an answer, and inside of one."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -142,11 +143,25 @@ TOO_LONG: list[tuple[str, int, Any, int | None, int | None]] = [
         40111, 32768,
     ),
     (
+        "the length",
+        400,
+        {"error": {"code": 400, "type": "BAD_REQUEST", "message": "Input length (7001 tokens) exceeds the maximum allowed length "
+         "(4096 tokens)."}},
+        7001, 4096,
+    ),
+    (
+        "the length that was passed",
+        400,
+        {"error": {"code": 400, "type": "BadRequestError", "message": "You passed 7001 input tokens, but the model's context length "
+         "is only 4096 tokens"}},
+        7001, 4096,
+    ),
+    (
         "the desktop",
         400,
         {"error": "Trying to keep the first 7001 tokens when context the overflows. However, the model is loaded with context "
          "length of only 4096 tokens"},
-        None, 4096,
+        7001, 4096,
     ),
     ("count", 400, [{"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "The input token count (2100) exceeds the "
                                "maximum number of tokens allowed (2048)."}}], 2100, 2048),
@@ -298,3 +313,30 @@ def test_a_foreign_dialect_says_what_to_set_and_is_tried_once(
 def test_what_stops_after_an_event_of_ours_is_cut_off(upstream: Upstream) -> None:
     for replay in (sse(CREATED, "[DONE]"), sse(delta("Ro"))):
         assert type(ask(upstream, replay).failure) is errors.UpstreamTruncated
+
+
+NO_REASON = {"type": "response.failed", "response": response(status="failed", error=None)}
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ([{"type": "error", "error": {"code": "rate_limit_exceeded"}}], errors.UpstreamRateLimited),
+        ([{"type": "error", "code": "429", "message": SECRET}], errors.UpstreamRateLimited),
+        ([CREATED, {"error": {"code": "insufficient_quota"}}], errors.UpstreamQuota),
+        ([], errors.UpstreamError),
+        (["neither JSON nor an event"], errors.UpstreamError),
+    ],
+)
+@pytest.mark.parametrize("piece_bytes", [0, 7])
+def test_the_reason_of_a_failure_may_come_after_it(
+    upstream: Upstream, after: list[Any], expected: type[errors.ServiceError], piece_bytes: int
+) -> None:
+    heard = ask(upstream, sse(CREATED, NO_REASON, *after).in_pieces(piece_bytes))
+    assert type(heard.failure) is expected
+    assert [billed.usage.input_tokens for billed in heard.billed] == [USAGE["input_tokens"]]
+
+
+def test_the_reason_of_a_failure_is_not_waited_for_without_end(upstream: Upstream) -> None:
+    heard = ask(upstream, replace(sse(CREATED, NO_REASON), holds=True))
+    assert type(heard.failure) is errors.UpstreamError

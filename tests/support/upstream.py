@@ -155,7 +155,7 @@ class Upstream:
         if model.startswith("loading-"):
             again = len(self.calls_of(model)) > int(model.removeprefix("loading-"))
         if (replay := self.replays.get(model) or replay_of(model)) is not None:
-            await _send_replay(replay, writer)
+            await _send_replay(replay, reader, writer)
             return
         script = _Script(request, writer, self.ledger, again=again)
         answering = asyncio.ensure_future(script.run())
@@ -170,12 +170,15 @@ class Upstream:
             leaving.cancel()
 
 
-async def _send_replay(replay: Replay, writer: asyncio.StreamWriter) -> None:
+async def _send_replay(replay: Replay, reader: "_Reader", writer: asyncio.StreamWriter) -> None:
     writer.write(replay.head)
     for piece in replay.pieces:
         writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
         await writer.drain()
         await asyncio.sleep(0)
+    if replay.holds:
+        await reader.left.wait()
+        raise Hangup
     writer.write(b"0\r\n\r\n")
     await writer.drain()
 

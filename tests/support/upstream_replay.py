@@ -16,13 +16,17 @@ _MEDIA = {"sse": "text/event-stream", "json": "application/json", "html": "text/
 
 @dataclass(frozen=True)
 class Replay:
-    """`media`: the Content-Type; empty = none. `piece_bytes`: how much is sent at once; 0 = everything."""
+    """`media`: the Content-Type; empty = none. `piece_bytes`: how much is sent at once; 0 = everything.
+
+    `holds`: after the body, the connection stays open until the client leaves.
+    """
 
     body: bytes
     status: int = 200
     media: str = "text/event-stream"
     headers: tuple[str, ...] = ()
     piece_bytes: int = 0
+    holds: bool = False
 
     def in_pieces(self, size: int) -> "Replay":
         return replace(self, piece_bytes=size)

@@ -36,7 +36,7 @@ _TOO_LONG = words_of(
 )  # fmt: skip
 _TOO_LONG_TEXT = re.compile(
     r"context (?:length|size|window)|too many tokens(?! per)|prompt is too long|maximum number of tokens"
-    r"|input (?:length|tokens?) exceeds?|input is too long|input token count .{0,40}exceeds|inputs` tokens|reduce the length of"
+    r"|input (?:length|tokens?)(?: \([\d,]{1,12} tokens?\))? exceeds?|input is too long|input token count .{0,40}exceeds|inputs` tokens|reduce the length of"
     r"|(?:number of )?tokens to keep from the initial prompt|contextwindowexceeded|exceeds the model.{0,20} context"
 )
 _FILTERED = words_of(

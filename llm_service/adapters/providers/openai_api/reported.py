@@ -33,6 +33,7 @@ _LIMITS = [
     re.compile(rf"maximum number of tokens allowed \({_NUMBER}"),
     re.compile(rf"limit of {_NUMBER}"),
     re.compile(rf"must be <= {_NUMBER}"),
+    re.compile(rf"allowed length \({_NUMBER}"),
     re.compile(rf"context length of (?:only )?{_NUMBER}"),
 ]
 _SIZES = [
@@ -42,6 +43,8 @@ _SIZES = [
     re.compile(rf"contains (?:at least )?{_NUMBER}"),
     re.compile(rf"too long: {_NUMBER}"),
     re.compile(rf"given: {_NUMBER}"),
+    re.compile(rf"input length \({_NUMBER}"),
+    re.compile(rf"(?:has|have|passed|keep the first) {_NUMBER} (?:input )?tokens"),
 ]
 
 

@@ -1,6 +1,8 @@
 """Writes calls for the Responses API, and reads its events."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from llm_service.core.errors import ServiceError, UpstreamTruncated
@@ -23,6 +25,8 @@ _TEXT_DELTA = "response.output_text.delta"
 _ENDED = ("completed", "incomplete", "failed", "cancelled")
 _TERMINAL = frozenset(f"response.{status}" for status in _ENDED)
 _FAILED = ("failed", "cancelled")
+# How long to wait for the reason of a failure that was told without one.
+REASON_S = 1.0
 _HANDLERS = {
     "response.refusal.delta": Answer.take_refusal,
     "response.output_item.added": Answer.begin_item,
@@ -83,12 +87,14 @@ class ResponsesReader:
         answer, received = self._answer, iter(body)
         for data in received:
             try:
-                for number, event in enumerate(decoded(data, body.names)):
+                events = iter(decoded(data, body.names))
+                for number, event in enumerate(events):
                     if event.type == _TEXT_DELTA:
                         answer.take(event)
                     elif event.type in _TERMINAL:
                         yield from answer.new_text()
-                        yield from self._end(event, response, received)
+                        later = chain(events, (event for data in received for event in decoded(data, body.names)))
+                        yield from self._end(event, response, received, later)
                         return
                     else:
                         self._take_other(event, body, number)
@@ -122,10 +128,17 @@ class ResponsesReader:
         elif not self._known and _is_of_another_api(event.choices, event.object):
             raise another_api(self._kind)
 
-    def _end(self, event: Event, response: "Response", received: Iterable[Sequence[bytes]]) -> Iterator[ProviderEvent]:
+    def _end(
+        self,
+        event: Event,
+        response: "Response",
+        received: Iterable[Sequence[bytes]],
+        later: Iterable[Event] = (),
+    ) -> Iterator[ProviderEvent]:
+        """`later`: the events after this one."""
         try:
             if event.type.removeprefix("response.") in _FAILED or _failed(event.response):
-                raise _told_error(event, "", self._kind)
+                raise _told_error(event if _tells_why(event) else _reason_after(event, later, response), "", self._kind)
             last = self._answer.finish(event.response, event.type, response.header(b"x-request-id"))
         except ServiceError:
             if billed := self._answer.billed(event.response):
@@ -150,6 +163,18 @@ class ResponsesReader:
 def _failed(response: Any) -> bool:
     """Whether a response says that it failed, whatever its event calls it."""
     return isinstance(response, dict) and (response.get("status") in _FAILED or bool(response.get("error")))
+
+
+def _tells_why(event: Event) -> bool:
+    return bool(event.error or event.code or (isinstance(event.response, dict) and event.response.get("error")))
+
+
+def _reason_after(failed: Event, later: Iterable[Event], response: "Response") -> Event:
+    """The event that tells why a response failed: Azure sends it after the one that only says so."""
+    response.limit.idle_s = REASON_S
+    with suppress(Exception):  # what follows the last event need not be valid, nor come
+        return next((event for event in later if event.error or event.type == "error"), failed)
+    return failed
 
 
 def _error_of(told: Any, kind: str, name: str = "") -> ServiceError:
