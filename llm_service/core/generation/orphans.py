@@ -5,7 +5,7 @@ unfinished for longer than a generation may take is an orphan, too. No date tell
 hours even. So each process watches what it does not run itself.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from ..clock import Clock
 from ..limits.ports import LimitStore
@@ -47,16 +47,20 @@ class Orphans:
         rows = self._store.unfinished_ids()
         self._seen_at = {request_id: self._seen_at.get(request_id, now) for request_id in self._of_others(rows)}
         late = {request_id for request_id, at in self._seen_at.items() if now - at >= self._expire_s}
-        self._end([each for each in self._seen_at if each in late or (each in rows and not self._presence.runs(each))])
+        self._end(list(late))
+        self._interrupt([each for each in self._seen_at if each not in late and self._is_dead(each, rows)])
 
     def end_if_orphan(self, request_id: str, watched_s: float = 0.0) -> bool:
         """End an unfinished generation of another process if it is an orphan; whether it is.
 
         Its outcome may then be another one than `interrupted`, because its process had spooled it. Raises `StorageError`.
         """
-        if self._presence.runs(request_id) and watched_s < self._expire_s:
+        if watched_s >= self._expire_s:
+            self._end([request_id])
+            return True
+        if self._presence.runs(request_id):
             return False
-        self._end([request_id])
+        self._interrupt([request_id])
         return True
 
     def end_all(self) -> None:
@@ -67,9 +71,20 @@ class Orphans:
         """What other processes have not finished: rows, and reservations."""
         return [request_id for request_id in (*rows, *self._limits.open_ids()) if request_id not in self._registry]
 
+    def _is_dead(self, request_id: str, rows: Collection[str]) -> bool:
+        return request_id in rows and not self._presence.runs(request_id)
+
     def _end(self, request_ids: list[str]) -> None:
-        for start in range(0, len(request_ids), BATCH):
-            batch = request_ids[start : start + BATCH]
-            self._recorder.interrupt(batch)
-            # Reservations whose generation has no row.
+        """Also reservations whose generation has no row, or an outcome but no bill."""
+        self._interrupt(request_ids)
+        for batch in _batches(request_ids):
             self._limits.expire(batch)
+
+    def _interrupt(self, request_ids: list[str]) -> None:
+        """Rows only, and their reservations. One that was stored meanwhile may have left its call, whose bill is to come."""
+        for batch in _batches(request_ids):
+            self._recorder.interrupt(batch)
+
+
+def _batches(request_ids: list[str]) -> Iterator[list[str]]:
+    return (request_ids[start : start + BATCH] for start in range(0, len(request_ids), BATCH))
