@@ -249,6 +249,15 @@ def test_a_process_that_closes_touches_no_file_that_others_opened_since(tmp_path
     assert faults == []
 
 
+def test_a_sweep_of_many_rows_lets_others_run(watch: Watch) -> None:
+    """To ask for one takes the longer, the more of them run."""
+    for number in range(250):
+        watch.start(number)
+    watch.orphans.sweep()
+    assert watch.clock.sleeps >= 4
+    assert watch.statuses() == ["running"] * 10
+
+
 def test_who_is_alone_ends_all_at_once(watch: Watch) -> None:
     for number in range(250):
         watch.stores.start(generation(number))
