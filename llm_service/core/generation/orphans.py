@@ -8,6 +8,7 @@ hours even. So each process watches what it does not run itself.
 from collections.abc import Collection, Iterator
 
 from ..clock import Clock
+from ..errors import StorageError
 from ..limits.ports import LimitStore
 from .outcomes import OutcomeRecorder
 from .ports import GenerationStore, Presence
@@ -55,14 +56,18 @@ class Orphans:
     def end_if_orphan(self, request_id: str, watched_s: float = 0.0) -> bool:
         """End an unfinished generation of another process if it is an orphan; whether it is.
 
-        Its outcome may then be another one than `interrupted`, because its process had spooled it. Raises `StorageError`.
+        Its outcome may then be another one than `interrupted`, because its process had spooled it. False also while the
+        store cannot be written: who waits for the generation asks again, and the sweep does.
         """
-        if watched_s >= self._expire_s:
-            self._end([request_id])
-            return True
-        if self._presence.runs(request_id):
+        try:
+            if watched_s >= self._expire_s:
+                self._end([request_id])
+                return True
+            if self._presence.runs(request_id):
+                return False
+            self._interrupt([request_id])
+        except StorageError:
             return False
-        self._interrupt([request_id])
         return True
 
     def end_all(self) -> None:

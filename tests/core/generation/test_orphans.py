@@ -24,6 +24,7 @@ from tests.support.builders import completed, generation
 from tests.support.clocks import ManualClock
 from tests.support.constants import ROOT
 from tests.support.fakes import RecordingReporter, ScriptedProvider
+from tests.support.locks import locked
 from tests.support.stores import Stores
 from tests.support.world import World, heard
 
@@ -157,6 +158,22 @@ def test_who_reads_what_a_dead_process_had_spooled_gets_it(watch: Watch, tmp_pat
     spool.add(completed(generation(1), output="whole"))
     watch.other.close()
     assert heard(running.subscribe("alice", "id-1"))[0] == "whole"
+
+
+def test_who_waits_goes_on_waiting_while_the_database_is_locked(watch: Watch) -> None:
+    """A dead process's row cannot be ended now, but it can be read."""
+    watch.start(1)
+    watch.start(2)
+    found = subscriptions_of(watch).find("alice", "id-1")
+    assert found
+    watch.other.close()
+    with locked(watch.stores.database.path):
+        assert found.next(1) is None
+        late = subscriptions_of(watch).find("alice", "id-2")
+        assert late
+    for each in (found, late):
+        with pytest.raises(Interrupted):
+            each.next(5)
 
 
 def test_who_reads_what_a_hanging_process_runs_is_told_in_the_end(watch: Watch) -> None:
