@@ -277,3 +277,18 @@ def test_without_a_history_a_late_bill_counts_once_though_another_process_stored
     assert first.stores.get("alice", "id-1") is None
     for each in (first, second):
         each.stores.close()
+
+
+def test_without_a_history_what_another_process_stored_does_not_run_here_for_ever(tmp_path: Path) -> None:
+    first, second = Service(tmp_path, "off"), Service(tmp_path, "off")
+    for number in (1, 2):
+        first.spool_one(number)
+    second.replay()
+    running = first.stores.running(first.clock, first.recorder)
+    with pytest.raises(NotFound):
+        running.subscribe("alice", "id-1")
+    first.stores.orphans(first.clock, first.recorder).sweep()
+    assert first.stores.running_ids() == set()
+    assert first.sums().requests == 2
+    for each in (first, second):
+        each.stores.close()

@@ -89,7 +89,6 @@ class OpenAIProvider:
         self._client: ResponsesClient | None = None
         self._lock = threading.Lock()
         self._trouble: str | None = None
-        self.warmed = False
 
     @property
     def identity(self) -> str:
@@ -116,9 +115,12 @@ class OpenAIProvider:
                 raise
             raise mapped from error
 
+    @property
+    def warmed(self) -> bool:
+        return self._client is not None
+
     def warm(self) -> None:
         self._ready_client()
-        self.warmed = True
 
     def health_error(self) -> str | None:
         return self._trouble
