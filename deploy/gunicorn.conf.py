@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -107,8 +108,6 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """In the worker: open the services before it accepts requests, then warm the provider while it listens."""
-    import gevent
-
     worker.start_check.wait(worker)
     worker.services = _open_services(worker)
     _shut_down_on_sigterm(worker.services)
@@ -116,8 +115,11 @@ def post_worker_init(worker: Any) -> None:
     # 47 ms, and is 32 ms without.
     gc.freeze()
     gc.enable()
-    # Later than the first health check: importing the SDK holds the event loop for half a second.
-    gevent.spawn_later(0.1, _warm, worker.services)
+    # Later than the first health check: importing the SDK holds the event loop for half a second. Not with gevent's own
+    # function, which a worker of threads would never run.
+    warming = threading.Timer(0.1, _warm, [worker.services])
+    warming.daemon = True
+    warming.start()
 
 
 def _open_services(worker: Any) -> "Services":

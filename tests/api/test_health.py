@@ -36,6 +36,13 @@ def test_not_ready_until_the_provider_is_warm(upstream_app: Flask) -> None:
     assert client.get("/api/v1/ready").get_json()["status"] == "ready"
 
 
+def test_ready_after_the_first_call_where_nothing_warms_the_provider(upstream_app: Flask) -> None:
+    """As with `flask run`."""
+    client = upstream_app.test_client()
+    assert client.post(GENERATE, json=BODY).status_code == 200
+    assert client.get("/api/v1/ready").get_json()["status"] == "ready"
+
+
 def test_degraded_while_the_key_is_refused(upstream_app: Flask) -> None:
     client = upstream_app.test_client()
     services_of(upstream_app).providers.warm()

@@ -322,3 +322,18 @@ def test_a_line_from_before_there_were_fallbacks_is_stored(service: Service) -> 
     row = service.stores.get("alice", "id-1")
     assert row is not None
     assert (row.fallbacks, service.reporter.bugs) == ((), [])
+
+
+def test_without_a_history_what_another_process_stored_does_not_run_here_for_ever(tmp_path: Path) -> None:
+    first, second = Service(tmp_path, "off"), Service(tmp_path, "off")
+    for number in (1, 2):
+        first.spool_one(number)
+    second.replay()
+    running = first.stores.running(first.clock, first.recorder)
+    with pytest.raises(NotFound):
+        running.subscribe("alice", "id-1")
+    first.stores.orphans(first.clock, first.recorder).sweep()
+    assert first.stores.running_ids() == set()
+    assert first.sums().requests == 2
+    for each in (first, second):
+        each.stores.close()

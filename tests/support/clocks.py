@@ -10,13 +10,14 @@ NOW_MS = 1_790_000_000_000
 
 
 class ManualClock:
-    """Time passes when something sleeps, or when the test says so: `ms` is the date.
+    """Time passes when something sleeps, or when the test says so: `ms` is the date, `sleeps` how often something slept.
 
     Waiting for an event is real: background threads of the test set it. So are alarms.
     """
 
     def __init__(self, ms: int = NOW_MS) -> None:
         self.ms = ms
+        self.sleeps = 0
         # Deadlines also go to adapters that look at the system's clock.
         self._offset_s = time.monotonic() - ms / 1000
         self._real = SystemClock()
@@ -28,6 +29,7 @@ class ManualClock:
         return self._offset_s + self.ms / 1000
 
     def sleep(self, seconds: float) -> None:
+        self.sleeps += 1
         self.advance(seconds)
 
     def wait(self, event: Event, timeout_s: float) -> bool:

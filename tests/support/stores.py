@@ -117,11 +117,18 @@ class Stores:
     ) -> RunningGenerations:
         """Those of a process that has begun none. `is_remote`: it stops those of other processes."""
         clock, recorder = clock or SystemClock(), recorder or self.recorder
-        registry = InFlightRegistry(clock, make_spawn(), LogReporter(), None, self.presence, abandon_grace_s=None)
-        orphans = Orphans(self.generations, self.limits, recorder, registry, self.presence, clock, expire_s=130)
-        subscriptions = Subscriptions(registry, self.generations, orphans, clock)
+        registry = self._registry(clock)
+        subscriptions = Subscriptions(registry, self.generations, self.orphans(clock, recorder), clock)
         remote = self.generations if is_remote and isinstance(self.generations, SqlGenerations) else None
         return RunningGenerations(registry, self.generations, remote, recorder, subscriptions)
+
+    def orphans(self, clock: Clock, recorder: OutcomeRecorder) -> Orphans:
+        """What a process that has begun no generation takes for those of dead ones."""
+        registry = self._registry(clock)
+        return Orphans(self.generations, self.limits, recorder, registry, self.presence, clock, expire_s=130)
+
+    def _registry(self, clock: Clock) -> InFlightRegistry:
+        return InFlightRegistry(clock, make_spawn(), LogReporter(), None, self.presence, abandon_grace_s=None)
 
     def close(self) -> None:
         self.database.close()

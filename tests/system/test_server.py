@@ -45,6 +45,11 @@ def test_it_answers_through_the_sdk_and_logs_no_secret(tmp_path: Path, upstream:
     assert [secret for secret in (KEY_CANARY, "canary-prompt") if secret in log] == []
 
 
+def test_workers_of_threads_become_ready_and_answer(tmp_path: Path, upstream: Upstream) -> None:
+    with serving(tmp_path, **provider(upstream, GUNICORN_CMD_ARGS="--worker-class gthread --threads 4")) as server:
+        assert ask(server, input="threads")[0] == 200
+
+
 def test_a_killed_server_has_lost_nothing_that_was_answered(tmp_path: Path, upstream: Upstream) -> None:
     """SIGKILL for worker and master during 200 generations, plain and streamed, fresh and cached.
 

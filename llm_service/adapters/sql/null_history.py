@@ -65,8 +65,8 @@ class NullGenerations:
         return True
 
     def unfinished_ids(self) -> Set[str]:
-        """Of rows from before the history was switched off."""
-        return self._database.read(unfinished_ids)
+        """Of rows from before the history was switched off, and of this process."""
+        return {*self._database.read(unfinished_ids), *self.running}
 
 
 class _NullUnitOfWork:
@@ -104,5 +104,6 @@ class _NullWriter:
         self.finished.append(now.request_id)
 
     def interrupt(self, request_ids: Sequence[str], now_ms: int) -> Sequence[Generation]:
-        """For rows from before the history was switched off."""
+        """For rows from before the history was switched off. What is still here was counted by who stored its outcome."""
+        self.finished.extend(request_ids)
         return SqlGenerationWriter(self._connection, Generation.without_texts).interrupt(request_ids, now_ms)

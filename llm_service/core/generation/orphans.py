@@ -5,9 +5,10 @@ unfinished for longer than a generation may take is an orphan, too. No date tell
 hours even. So each process watches what it does not run itself.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from ..clock import Clock
+from ..errors import StorageError
 from ..limits.ports import LimitStore
 from .outcomes import OutcomeRecorder
 from .ports import GenerationStore, Presence
@@ -15,6 +16,8 @@ from .registry import InFlightRegistry
 
 # Rows in one transaction: other writes wait for its end.
 BATCH = 100
+# Rows that are asked for before other tasks get their turn.
+ASKED_TOGETHER = 50
 
 
 class Orphans:
@@ -47,16 +50,24 @@ class Orphans:
         rows = self._store.unfinished_ids()
         self._seen_at = {request_id: self._seen_at.get(request_id, now) for request_id in self._of_others(rows)}
         late = {request_id for request_id, at in self._seen_at.items() if now - at >= self._expire_s}
-        self._end([each for each in self._seen_at if each in late or (each in rows and not self._presence.runs(each))])
+        self._end(list(late))
+        self._interrupt(self._dead(rows - late))
 
     def end_if_orphan(self, request_id: str, watched_s: float = 0.0) -> bool:
         """End an unfinished generation of another process if it is an orphan; whether it is.
 
-        Its outcome may then be another one than `interrupted`, because its process had spooled it. Raises `StorageError`.
+        Its outcome may then be another one than `interrupted`, because its process had spooled it. False also while the
+        store cannot be written: who waits for the generation asks again, and the sweep does.
         """
-        if self._presence.runs(request_id) and watched_s < self._expire_s:
+        try:
+            if watched_s >= self._expire_s:
+                self._end([request_id])
+                return True
+            if self._presence.runs(request_id):
+                return False
+            self._interrupt([request_id])
+        except StorageError:
             return False
-        self._end([request_id])
         return True
 
     def end_all(self) -> None:
@@ -67,9 +78,27 @@ class Orphans:
         """What other processes have not finished: rows, and reservations."""
         return [request_id for request_id in (*rows, *self._limits.open_ids()) if request_id not in self._registry]
 
+    def _dead(self, rows: Collection[str]) -> list[str]:
+        """Those of other processes that nobody runs. To ask for one takes the longer, the more of them run."""
+        dead = []
+        for number, request_id in enumerate(rows, 1):
+            if request_id not in self._registry and not self._presence.runs(request_id):
+                dead.append(request_id)
+            if not number % ASKED_TOGETHER:
+                self._clock.sleep(0)
+        return dead
+
     def _end(self, request_ids: list[str]) -> None:
-        for start in range(0, len(request_ids), BATCH):
-            batch = request_ids[start : start + BATCH]
-            self._recorder.interrupt(batch)
-            # Reservations whose generation has no row.
+        """Also reservations whose generation has no row, or an outcome but no bill."""
+        self._interrupt(request_ids)
+        for batch in _batches(request_ids):
             self._limits.expire(batch)
+
+    def _interrupt(self, request_ids: list[str]) -> None:
+        """Rows only, and their reservations. One that was stored meanwhile may have left its call, whose bill is to come."""
+        for batch in _batches(request_ids):
+            self._recorder.interrupt(batch)
+
+
+def _batches(request_ids: list[str]) -> Iterator[list[str]]:
+    return (request_ids[start : start + BATCH] for start in range(0, len(request_ids), BATCH))

@@ -347,7 +347,7 @@ class GenerationStore(Protocol):
         ...
 
     def unfinished_ids(self) -> Set[str]:
-        """The request_ids of all rows without an outcome, of every owner and process."""
+        """The request_ids of all rows without an outcome, of every owner and process. Without rows, those of this process."""
         ...
 
 

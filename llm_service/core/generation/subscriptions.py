@@ -18,6 +18,7 @@ from .ports import GenerationStore
 from .registry import InFlightRegistry
 
 POLL_S = 1.0
+LEAST_PAUSE_S = 0.001
 
 
 class Subscription(Protocol):
@@ -236,10 +237,11 @@ class PolledSubscription:
 
         Raises `NotFound` if the row was deleted.
         """
-        while self._over is None and wait_s > 0:
-            pause_s = min(wait_s, POLL_S)
+        until = self._clock.monotonic() + wait_s
+        # Not by the sum of the pauses: a look may wait for a lock.
+        while self._over is None and (left_s := until - self._clock.monotonic()) >= LEAST_PAUSE_S:
+            pause_s = min(left_s, POLL_S)
             self._clock.sleep(pause_s)
-            wait_s -= pause_s
             self._watched_s += pause_s
             row = self._row()
             if not is_over(row) and self._orphans.end_if_orphan(row.request_id, self._watched_s):

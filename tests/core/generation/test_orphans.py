@@ -1,5 +1,7 @@
 """What dead processes left behind, over real SQLite files and a clock that is set while generations run."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,15 +12,19 @@ import pytest
 from llm_service.adapters.files.spool import FileSpool
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.adapters.sql.sqlite.presence import Presence
+from llm_service.core.access.caller import Allowance
 from llm_service.core.clock import DAY_MS
 from llm_service.core.errors import Interrupted
 from llm_service.core.generation.model import Delta, Generation, Status
 from llm_service.core.generation.orphans import Orphans
 from llm_service.core.generation.outcomes import OutcomeRecorder
 from llm_service.core.generation.subscriptions import Subscriptions
+from llm_service.core.limits.rules import Account, Amount, Demand, Reservation
 from tests.support.builders import completed, generation
 from tests.support.clocks import ManualClock
+from tests.support.constants import ROOT
 from tests.support.fakes import RecordingReporter, ScriptedProvider
+from tests.support.locks import locked
 from tests.support.stores import Stores
 from tests.support.world import World, heard
 
@@ -154,6 +160,22 @@ def test_who_reads_what_a_dead_process_had_spooled_gets_it(watch: Watch, tmp_pat
     assert heard(running.subscribe("alice", "id-1"))[0] == "whole"
 
 
+def test_who_waits_goes_on_waiting_while_the_database_is_locked(watch: Watch) -> None:
+    """A dead process's row cannot be ended now, but it can be read."""
+    watch.start(1)
+    watch.start(2)
+    found = subscriptions_of(watch).find("alice", "id-1")
+    assert found
+    watch.other.close()
+    with locked(watch.stores.database.path):
+        assert found.next(1) is None
+        late = subscriptions_of(watch).find("alice", "id-2")
+        assert late
+    for each in (found, late):
+        with pytest.raises(Interrupted):
+            each.next(5)
+
+
 def test_who_reads_what_a_hanging_process_runs_is_told_in_the_end(watch: Watch) -> None:
     watch.start(1)
     found = subscriptions_of(watch).find("alice", "id-1")
@@ -173,6 +195,52 @@ def test_a_process_tells_what_it_runs_until_that_is_over(tmp_path: Path) -> None
     own.close()
     assert not other.runs("b")
     other.close()
+
+
+def test_processes_that_know_the_database_by_other_names_see_each_other(tmp_path: Path) -> None:
+    (tmp_path / "h.db").touch()
+    (tmp_path / "link.db").symlink_to("h.db")
+    own, other = Presence(tmp_path / "h.db"), Presence(tmp_path / "link.db")
+    own.begin("a")
+    assert (own.alone, other.alone, other.runs("a")) == (True, False, True)
+    own.close()
+    other.close()
+
+
+def test_a_call_that_others_share_keeps_its_reservation_when_its_generation_has_just_ended(watch: Watch) -> None:
+    """Its process stored the outcome and stopped telling, after the row was read here. A bill is still to come."""
+    demand = Demand(call=True, amount=Amount(1000))
+    account = Account("key:k1", Allowance(tokens_per_day=10_000))
+    now_ms = watch.clock.now_ms()
+    watch.stores.start(generation(1), Reservation("id-1", (account,), demand, now_ms, now_ms + EXPIRE_S * 1000))
+    watch.stores.finish_with_own_answer(completed(generation(1)), "apart")
+    assert watch.orphans.end_if_orphan("id-1")
+    assert watch.stores.limits.open_ids() == {"id-1"}
+    watch.orphans.sweep()
+    watch.clock.advance(EXPIRE_S)
+    watch.orphans.sweep()
+    assert watch.stores.limits.open_ids() == set(), "no bill came"
+
+
+def test_a_kernel_without_these_locks_is_known_at_the_start(tmp_path: Path) -> None:
+    """Else each call would be refused, as no generation could be announced."""
+    code = f"""
+import errno, fcntl, os
+from pathlib import Path
+from llm_service.adapters.sql.sqlite.presence import ProcessesFileFault, check_processes_file
+from tests.support.kernels import refuse_fcntl
+
+check_processes_file(Path({str(tmp_path / "h.db")!r}))
+files = os.listdir("/proc/self/fd")
+refuse_fcntl(fcntl.F_OFD_SETLK, errno.EINVAL)
+try:
+    check_processes_file(Path({str(tmp_path / "h.db")!r}))
+except ProcessesFileFault as fault:
+    print(fault, os.listdir("/proc/self/fd") == files)
+"""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert ".h.db.processes cannot be locked: Invalid argument. The service needs Linux" in run.stdout
+    assert run.stdout.endswith(" True\n")
 
 
 def test_a_process_that_closes_touches_no_file_that_others_opened_since(tmp_path: Path) -> None:
@@ -196,6 +264,15 @@ def test_a_process_that_closes_touches_no_file_that_others_opened_since(tmp_path
         for thread in threads:
             thread.join()
     assert faults == []
+
+
+def test_a_sweep_of_many_rows_lets_others_run(watch: Watch) -> None:
+    """To ask for one takes the longer, the more of them run."""
+    for number in range(250):
+        watch.start(number)
+    watch.orphans.sweep()
+    assert watch.clock.sleeps >= 4
+    assert watch.statuses() == ["running"] * 10
 
 
 def test_who_is_alone_ends_all_at_once(watch: Watch) -> None:

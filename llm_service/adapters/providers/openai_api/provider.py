@@ -82,7 +82,6 @@ class ApiProvider:
         self._closed = False
         self._lock = threading.Lock()
         self._trouble: str | None = None
-        self.warmed = False
 
     @property
     def identity(self) -> str:
@@ -119,9 +118,12 @@ class ApiProvider:
                 raise
             raise mapped from error
 
+    @property
+    def warmed(self) -> bool:
+        return self._client is not None
+
     def warm(self) -> None:
         self._ready_client()
-        self.warmed = True
 
     def health_error(self) -> str | None:
         return self._trouble

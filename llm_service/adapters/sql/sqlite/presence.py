@@ -4,8 +4,10 @@ The kernel releases the locks of a process when it ends, however it ends. There 
 on the file tells that a process runs, and a lock on one byte of it that it runs a generation.
 """
 
+import errno
 import fcntl
 import os
+import platform
 import struct
 import threading
 from hashlib import blake2b
@@ -18,6 +20,8 @@ from .file_system import owners
 
 # `struct flock` of Linux: type, whence, start, length, pid.
 _LOCK = struct.Struct("hhqqi4x")
+# Nobody's generation.
+_CHECKED = "check"
 
 
 class ProcessesFileFault(Exception):
@@ -89,14 +93,33 @@ def check_processes_file(database: Path) -> None:
 
 
 def _open(database: Path) -> int:
+    # Processes may know the database by different links.
+    database = database.resolve()
     path = database.with_name(f".{database.name}.processes")
     try:
-        return open_private(path, os.O_RDWR, database)
+        file = open_private(path, os.O_RDWR, database)
     except OSError as error:
         raise ProcessesFileFault(
             f"{path} cannot be used: {error.strerror}. {owners(path)} The service's user must be able to write it: "
             f"chown USER {path}"
         ) from error
+    try:
+        _check_locks(file)
+    except OSError as error:
+        os.close(file)
+        raise ProcessesFileFault(
+            f"{path} cannot be locked: {error.strerror}. The service needs Linux, and locks of open file descriptions "
+            "(F_OFD_SETLK) on the file system of the database."
+        ) from error
+    return file
+
+
+def _check_locks(file: int) -> None:
+    """Lock a byte as a reader, which others may do, too, and release it. Raises `OSError`."""
+    if platform.system() != "Linux":
+        raise OSError(errno.ENOSYS, f"this system is {platform.system()}")
+    for kind in (fcntl.F_RDLCK, fcntl.F_UNLCK):
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, _lock(kind, _CHECKED))
 
 
 def _lock(kind: int, request_id: str) -> bytes:
