@@ -1,6 +1,8 @@
 """The settings: environment variables and `.env`, read once. All errors are reported together.
 
 Each is declared here and nowhere else. `make docs` writes `.env.example` and the tables of `docs/configuration.md`.
+
+Longer than other modules: every setting is declared in it once.
 """
 
 # ruff: noqa: RUF009 (`setting` returns a dataclass field)

@@ -1,6 +1,8 @@
 """Chat completions as real servers send them: what is the answer, and what is not.
 
 The chunks are minimal; each group names the servers that send such ones.
+
+Longer than other modules: what servers send is one table.
 """
 
 import json

@@ -54,11 +54,11 @@ class TwoServers:
         wires = (wire, *(other for other in WIRES if other != wire))
         self.providers = [self._provider(*each) for each in zip(self.servers, ("one", "two"), wires, strict=True)]
         self.model = model
-        one, two = self.providers
+        provider, other = self.providers
         self.world = World(
-            one,  # type: ignore[arg-type]
+            provider,  # type: ignore[arg-type]
             models=(f"{model}>{then}",),
-            others={then: two},  # type: ignore[dict-item]
+            others={then: other},  # type: ignore[dict-item]
             deadline_s=DEADLINE_S,
             slots=slots,
         )

@@ -1,4 +1,7 @@
-"""The providers file: what it takes, and for each fault the line that it names."""
+"""The providers file: what it takes, and for each fault the line that it names.
+
+Longer than other modules: its faults are one table.
+"""
 
 import os
 import re

@@ -28,8 +28,6 @@ ATTEMPTS = {
     **dict.fromkeys(("fault-reset", "fault-empty", "fault-eof-at-start"), 3),
     **dict.fromkeys(("fault-eof-after-3", "fault-rst-after-3", "fault-garbage-after-3"), 3),
     **dict.fromkeys(("fault-eof-mid-event", "fault-no-terminal"), 3),
-    **dict.fromkeys(("fault-failed", "fault-failed-rate-limit", "fault-failed-usage"), 3),
-    **dict.fromkeys(("fault-error-event", "fault-error-nested"), 3),
     **dict.fromkeys(("fault-408", "fault-bad-json-event"), 2),
     "fault-json-broken": 2,
 }

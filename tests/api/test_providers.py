@@ -1,4 +1,7 @@
-"""Several providers: each answers its own models, by every name that a request may use."""
+"""Several providers: each answers its own models, by every name that a request may use.
+
+Longer than other modules: all of it needs the same two servers.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -24,20 +27,20 @@ MakeApp = Callable[..., Flask]
 ONE_KEY, TWO_KEY = "one-canary-0123456789", "two-canary-0123456789"
 
 
-@pytest.fixture(name="one", scope="module")
+@pytest.fixture(name="near", scope="module")
 def _one() -> Iterator[Upstream]:
     with Upstream() as upstream:
         yield upstream
 
 
-@pytest.fixture(name="two", scope="module")
+@pytest.fixture(name="far", scope="module")
 def _two() -> Iterator[Upstream]:
     with Upstream() as upstream:
         yield upstream
 
 
 @pytest.fixture(name="file")
-def _file(tmp_path: Path, one: Upstream, two: Upstream) -> Path:
+def _file(tmp_path: Path, near: Upstream, far: Upstream) -> Path:
     (tmp_path / "two.key").write_text(TWO_KEY)
     return write_providers(
         tmp_path,
@@ -45,12 +48,12 @@ def _file(tmp_path: Path, one: Upstream, two: Upstream) -> Path:
         providers:
           one:
             kind: responses
-            base_url: {one.base_url}
+            base_url: {near.base_url}
             api_key_env: ONE_KEY
             models: {{shared: , org/alpha: , two/delta: , priced: {{price: {{input: 1, output: 0}}}}}}
           two:
             kind: chat
-            base_url: {two.base_url}
+            base_url: {far.base_url}
             api_key_file: two.key
             free: true
             slots: 7
@@ -58,7 +61,7 @@ def _file(tmp_path: Path, one: Upstream, two: Upstream) -> Path:
             models: {{shared: {{as: renamed}}, beta: {{}}, delta: , fault-401: , tokens-30-20: , failing: {{as: fault-500}}}}
           cloud:
             kind: azure
-            base_url: {one.base_url}
+            base_url: {near.base_url}
             api_key_env: ONE_KEY
             models: {{gamma: {{as: my-deployment}}}}
           none: {{kind: echo}}
@@ -67,9 +70,9 @@ def _file(tmp_path: Path, one: Upstream, two: Upstream) -> Path:
 
 
 @pytest.fixture(name="app")
-def _app(make_app: MakeApp, file: Path, one: Upstream, two: Upstream) -> Flask:
-    one.calls.clear()
-    two.calls.clear()
+def _app(make_app: MakeApp, file: Path, near: Upstream, far: Upstream) -> Flask:
+    near.calls.clear()
+    far.calls.clear()
     app = make_app(APP_PROVIDERS_FILE=str(file), ONE_KEY=ONE_KEY)
     services_of(app).warm()
     return app
@@ -98,29 +101,29 @@ def ask(client: FlaskClient, model: str | None, text: str = "Hello") -> Any:
     ],
 )
 def test_each_provider_answers_its_models(
-    client: FlaskClient, one: Upstream, two: Upstream, asked: str | None, shown: str, provider: str, sent: str | None
+    client: FlaskClient, near: Upstream, far: Upstream, asked: str | None, shown: str, provider: str, sent: str | None
 ) -> None:
     answer = ask(client, asked)
     assert (answer.get("status"), answer.get("model")) == ("completed", shown), answer
     row = client.get(f"/api/v1/history/{answer['request_id']}").get_json()
     assert (row["model"], row["provider"]) == (shown, provider)
-    calls = [(upstream, call) for upstream in (one, two) for call in upstream.calls]
+    calls = [(upstream, call) for upstream in (near, far) for call in upstream.calls]
     if sent is None:
         assert calls == []
         return
     ((upstream, call),) = calls
-    assert (upstream is two, call["body"]["model"]) == (provider == "two", sent)
+    assert (upstream is far, call["body"]["model"]) == (provider == "two", sent)
     assert call["path"] == ("/v1/chat/completions" if provider == "two" else "/v1/responses")
     assert call["headers"]["authorization"] == f"Bearer {TWO_KEY if provider == 'two' else ONE_KEY}"
     assert call["headers"].get("api-key") == (ONE_KEY if provider == "cloud" else None)
 
 
 def test_names_of_the_same_model_share_an_answer_and_other_providers_have_their_own(
-    client: FlaskClient, one: Upstream, two: Upstream
+    client: FlaskClient, near: Upstream, far: Upstream
 ) -> None:
     assert [ask(client, name)["cached"] for name in ("shared", "one/shared", None)] == [False, True, True]
     assert [ask(client, name)["cached"] for name in ("two/shared", "two/shared")] == [False, True]
-    assert (len(one.calls), len(two.calls)) == (1, 1)
+    assert (len(near.calls), len(far.calls)) == (1, 1)
 
 
 @pytest.mark.parametrize("model", ["none", "one/", "/shared", "one/beta", "three/shared", "two/echo", "my-deployment"])
@@ -192,13 +195,13 @@ def test_settings_that_do_not_fit_the_file_stop_the_start(
     assert (raised.value.exit_code, raised.value.lines[0].startswith(f"APP_PROVIDERS_FILE: {file}")) == (78, True)
 
 
-def test_the_status_of_each_provider(client: FlaskClient, two: Upstream) -> None:
+def test_the_status_of_each_provider(client: FlaskClient, far: Upstream) -> None:
     ask(client, "fault-401")
     status = client.get("/api/v1/status").get_json()
     assert (status["model"], status["provider"], status["provider_faults"]) == ("shared", "one", [])
-    one, second, cloud, none = status["providers"]
+    near, second, cloud, none = status["providers"]
     idle = {"in_flight": 0, "slots": 500, "circuit": "closed", "retries_last_minute": 0, "error": None}
-    assert one == {
+    assert near == {
         "name": "one",
         "kind": "responses",
         "models": ["shared", "org/alpha", "two/delta", "priced"],
@@ -272,11 +275,11 @@ def test_the_page_shows_each_provider_and_the_faults_of_the_file(app: Flask, fil
     assert str(file.parent) not in panel
 
 
-def test_a_form_may_choose_a_model_of_any_provider(client: FlaskClient, two: Upstream) -> None:
+def test_a_form_may_choose_a_model_of_any_provider(client: FlaskClient, far: Upstream) -> None:
     form = {"template_id": "basic_chat_v1", "template_shown": "basic_chat_v1", "input": "Hi", "model": "two/shared"}
     page = client.post("/", data=form, headers=OWN_PAGE, follow_redirects=True)
     assert page.status_code == 200
-    assert [call["body"]["model"] for call in two.calls] == ["renamed"]
+    assert [call["body"]["model"] for call in far.calls] == ["renamed"]
 
 
 def test_the_document_follows_the_file(app: Flask, file: Path) -> None:
@@ -293,7 +296,7 @@ def test_the_document_follows_the_file(app: Flask, file: Path) -> None:
 
 
 def test_a_changed_file_is_used_also_for_requests_that_were_made_before(
-    app: Flask, file: Path, one: Upstream, two: Upstream
+    app: Flask, file: Path, near: Upstream, far: Upstream
 ) -> None:
     client = app.test_client()
     assert (ask(client, None)["model"], ask(client, "shared")["cached"]) == ("shared", True)
@@ -304,7 +307,7 @@ def test_a_changed_file_is_used_also_for_requests_that_were_made_before(
     services_of(app).providers.refresh()  # type: ignore[attr-defined]
     answer = ask(client, None)
     assert (answer["model"], answer["cached"]) == ("shared", False)
-    assert [call["body"]["model"] for call in two.calls] == ["renamed"]
+    assert [call["body"]["model"] for call in far.calls] == ["renamed"]
     assert ask(client, "one/shared")["cached"] is True, "what was sent to this provider is the same as before"
     file.write_text(file.read_text().replace("beta: {}, ", ""))
     ask(client, "beta")
@@ -313,7 +316,7 @@ def test_a_changed_file_is_used_also_for_requests_that_were_made_before(
 
 
 def test_a_reload_keeps_what_did_not_change_and_a_running_call_keeps_its_provider(
-    app: Flask, file: Path, one: Upstream, two: Upstream
+    app: Flask, file: Path, near: Upstream, far: Upstream
 ) -> None:
     providers = services_of(app).providers
     first, second = (providers.resolve(name).provider for name in ("shared", "beta"))
@@ -326,13 +329,13 @@ def test_a_reload_keeps_what_did_not_change_and_a_running_call_keeps_its_provide
         assert providers.resolve("beta").provider is not second
         assert providers.state().in_flight == 1, "a replaced provider's call counts until it ends"
         assert '"status": "completed"' in running.get_data(as_text=True)
-    until(lambda: two.open_connections == 0)
-    assert one.open_connections == 1, "what did not change keeps its connections"
+    until(lambda: far.open_connections == 0)
+    assert near.open_connections == 1, "what did not change keeps its connections"
     providers.refresh()  # type: ignore[attr-defined]
     assert providers.state().in_flight == 0
 
 
-def test_descriptors_do_not_pile_up_over_reloads(app: Flask, file: Path, two: Upstream) -> None:
+def test_descriptors_do_not_pile_up_over_reloads(app: Flask, file: Path, far: Upstream) -> None:
     client, text = app.test_client(), file.read_text()
 
     def reload_and_ask(number: int) -> None:
@@ -344,13 +347,13 @@ def test_descriptors_do_not_pile_up_over_reloads(app: Flask, file: Path, two: Up
     before = len(os.listdir("/proc/self/fd"))
     for number in range(11, 61):
         reload_and_ask(number)
-    until(lambda: two.open_connections == 1)
+    until(lambda: far.open_connections == 1)
     # The server is in this process, too: both ends of each connection count.
     assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
 def test_with_the_file_the_variables_of_one_provider_are_ignored_with_a_warning(
-    make_app: MakeApp, file: Path, one: Upstream
+    make_app: MakeApp, file: Path, near: Upstream
 ) -> None:
     app = make_app(
         APP_PROVIDERS_FILE=str(file),
@@ -359,9 +362,9 @@ def test_with_the_file_the_variables_of_one_provider_are_ignored_with_a_warning(
         APP_PROVIDER="echo",
         OPENAI_API_KEY=KEY_CANARY,
     )
-    one.calls.clear()
+    near.calls.clear()
     assert ask(app.test_client(), "shared")["status"] == "completed"
-    assert KEY_CANARY not in str(one.calls)
+    assert KEY_CANARY not in str(near.calls)
     assert app.config["SETTINGS"].warnings == (
         "OPENAI_BASE_URL: is ignored, because APP_PROVIDERS_FILE is set",
         "APP_PROVIDER: is ignored, because APP_PROVIDERS_FILE is set",

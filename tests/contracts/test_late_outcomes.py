@@ -1,4 +1,7 @@
-"""Outcomes that were spooled while the database was away: whatever becomes of their rows, each is counted once."""
+"""Outcomes that were spooled while the database was away: whatever becomes of their rows, each is counted once.
+
+Longer than other modules: each way to be late is a case of one rule.
+"""
 
 import json
 from collections.abc import Iterator

@@ -102,7 +102,7 @@ class Column:
     from_cache: int | None
     thoughts: int | None
     json: Row = Row(JSON_TEXT)
-    error: Row = Row(BEGINNING, error="upstream-error", calls=REPEATED)
+    error: Row = Row(BEGINNING, error="upstream-error")
     too_long: Row | None = TOO_LONG
     cost: str | None = None
 
@@ -131,7 +131,7 @@ COST = "0.000123"
 FENCED = Row(JSON_TEXT, fenced=True)
 PROSE = Row("It looks like an oak to me.", error="invalid-output", says=("schema",))
 LOST = Row(TEXT.removesuffix(", and acorns."), error="upstream-truncated", calls=REPEATED)
-RATE_LIMITED = Row(BEGINNING, error="upstream-rate-limited", calls=REPEATED)
+RATE_LIMITED = Row(BEGINNING, error="upstream-rate-limited")
 SHORTENED = Row(warning="input-truncated", tokens=Tokens(512, 9, 0, 0))
 FILTERED = Row("", error="content-filtered")
 FAILED_FIRST = Row("", error="upstream-error", calls=REPEATED)

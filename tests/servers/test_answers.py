@@ -1,4 +1,7 @@
-"""What an answer is, whatever shape a server gives it: its text, and whether it is complete."""
+"""What an answer is, whatever shape a server gives it: its text, and whether it is complete.
+
+Longer than other modules: what servers send is one table.
+"""
 
 from typing import Any
 

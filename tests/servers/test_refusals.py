@@ -1,4 +1,7 @@
-"""Errors, in whatever dress a server puts them: in place of an answer, and inside of one."""
+"""Errors, in whatever dress a server puts them: in place of an answer, and inside of one.
+
+Longer than other modules: what servers send is one table.
+"""
 
 import json
 from dataclasses import replace

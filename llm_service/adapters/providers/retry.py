@@ -18,6 +18,7 @@ from llm_service.core.errors import (
     UpstreamError,
     UpstreamLoading,
     UpstreamTimeout,
+    UpstreamTruncated,
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
@@ -181,7 +182,8 @@ class ResilientProvider:
         """Seconds until the next attempt; None = no further attempt. `attempt`: how many have failed."""
         if context.stopped or context.fallback_left or attempt >= error.max_attempts:
             return None
-        if began and (isinstance(error, UpstreamTimeout) or not context.may_restart()):
+        # After text, only a lost connection may pass; an error that the provider tells then has been paid for.
+        if began and not (isinstance(error, UpstreamTruncated) and context.may_restart()):
             return None
         if error.retry_after_s is not None:
             pause_s = error.retry_after_s + self._jitter(0, SPREAD_S)

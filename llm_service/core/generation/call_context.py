@@ -10,7 +10,7 @@ from ..clock import Alarm, Clock
 class HasDeadline(Protocol):
     """Something that waits until a deadline on the monotonic clock."""
 
-    deadline: float
+    def set_deadline(self, deadline: float) -> None: ...
 
 
 class CallContext:
@@ -27,8 +27,10 @@ class CallContext:
         clock: Clock,
         may_restart: Callable[[], bool] = lambda: True,
         may_retry: Callable[[], bool] = lambda: True,
+        *,
+        fallback_left: bool = False,
     ) -> None:
-        self.fallback_left = False
+        self.fallback_left = fallback_left
         self.deadline = deadline
         self.may_restart = may_restart
         self.may_retry = may_retry
@@ -62,20 +64,19 @@ class CallContext:
         """
         now = self._clock.monotonic()
         deadline = now + max(0.0, self.deadline - now) / share
-        context = CallContext(deadline, self._clock, self.may_restart, self.may_retry)
-        context.fallback_left = True
+        context = CallContext(deadline, self._clock, self.may_restart, self.may_retry, fallback_left=True)
         self.on_stop(context.stop)
         return context
 
     def waits_until_deadline(self, waits: HasDeadline) -> None:
         """From now on its deadline is this call's, also when that changes."""
         self._waits = waits
-        waits.deadline = self.deadline
+        waits.set_deadline(self.deadline)
 
     def extend(self, deadline: float) -> None:
         self.deadline = deadline
         if self._waits is not None:
-            self._waits.deadline = deadline
+            self._waits.set_deadline(deadline)
 
     def alarm(self, ring: Callable[[], object]) -> Alarm:
         """An alarm of this call's clock, as `Clock.alarm`."""

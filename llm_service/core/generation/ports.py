@@ -213,6 +213,10 @@ class SharedCall(Protocol):
 
     def unwatch(self, waker: Waker) -> None: ...
 
+    def close(self) -> None:
+        """Nobody can join any more."""
+        ...
+
     def leave(self, member: str) -> None:
         """When the last member leaves, nobody can join any more, and the leader's process ends the call."""
         ...

@@ -64,6 +64,9 @@ class UpstreamCaller:
         self._registry.remove_call(generation.call)
         try:
             outcome = generation.result_of(result)
+            if not outcome.is_cacheable:
+                # Who asks again after this outcome wants a new call. After an answer, the cache has it before the call closes.
+                generation.call.close()
             if generation.finish(outcome) is None:
                 generation.offer_to_cache(outcome)  # for those who share the call
         finally:

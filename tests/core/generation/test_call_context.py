@@ -51,12 +51,19 @@ def test_a_call_may_be_made_again_unless_somebody_says_otherwise() -> None:
     assert (context.may_restart(), context.may_retry()) == (False, False)
 
 
+class Waits:
+    deadline = 0.0
+
+    def set_deadline(self, deadline: float) -> None:
+        self.deadline = deadline
+
+
 def test_before_a_fallback_a_model_has_a_share_of_the_time_and_one_attempt() -> None:
     clock = ManualClock()
     whole = CallContext(clock.monotonic() + 90, clock)
     part = whole.before_fallback(3)
     assert (part.deadline, part.fallback_left, whole.fallback_left) == (clock.monotonic() + 30, True, False)
-    waits = CallContext(part.deadline, clock)  # anything with a deadline
+    waits = Waits()
     part.waits_until_deadline(waits)
     part.extend(whole.deadline)
     assert part.deadline == waits.deadline == whole.deadline

@@ -1,4 +1,7 @@
-"""A call that several models may answer: who is asked, when, and what is kept of those that failed."""
+"""A call that several models may answer: who is asked, when, and what is kept of those that failed.
+
+Longer than other modules: all of it needs the same models.
+"""
 
 import threading
 from collections.abc import Generator

@@ -1,4 +1,7 @@
-"""What limits do to generations: counted in memory, with the real service around them."""
+"""What limits do to generations: counted in memory, with the real service around them.
+
+Longer than other modules: every limit has the same cases.
+"""
 
 import threading
 from dataclasses import replace
