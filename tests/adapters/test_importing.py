@@ -265,3 +265,62 @@ user:
         ("why", "string"),
     ]
     assert template(text.replace("response_format", "other_format")).outputs is None
+
+
+def test_all_faults_of_a_section_and_of_the_front_matter_are_told() -> None:
+    text = """---
+name: &title T
+description: *title
+again: *title
+model:
+  parameters: {temperature: 5}
+---
+user:
+{% macro a() %}{% endmacro %}
+{{ q.upper() }}
+![a cat](cat.png) {{ q }}
+"""
+    assert [line for line, _, _ in faults(text)] == [3, 4, 6, 9, 10, 11]
+
+
+def test_a_front_matter_without_an_end_is_named() -> None:
+    assert faults("---\nname: T\nuser:\n{{q}}\n") == [(1, "the front matter has no end", "write a line --- below it")]
+
+
+def test_dates_of_keys_that_are_dropped_are_no_faults() -> None:
+    made = imported("---\nname: 2024-05-06\nversion: 2024-05-06\n---\nuser:\n{{q}}\n")
+    assert "name: '2024-05-06'" in made.text
+    assert "dropped: line 3: version" in made.notes
+
+
+def test_values_that_stand_elsewhere_are_not_taken_for_texts() -> None:
+    made = imported(
+        """---
+name: T
+inputs:
+  first: ${env:USER}
+  second: {type: string, default: "${file:second.txt}", title: Second}
+  third: {type: integer, default: three}
+  fourth: {type: string, enum: [a, b], default: a}
+---
+system:
+{{first}} {{second}} {{third}} {{fourth}}
+user:
+{{q}}
+""",
+        main="q",
+    )
+    assert "${" not in made.text
+    assert "enumValues" in made.text
+    assert [note.split(" (")[0] for note in made.notes if "dropped" in note] == [
+        "dropped: line 4: inputs.first ${env:USER}",
+        "dropped: line 5: inputs.second.default ${file:second.txt}",
+        "dropped: line 5: inputs.second.title",
+        "dropped: line 6: the default of third, which is no integer",
+    ]
+
+
+def test_a_named_variable_that_the_file_does_not_have_is_a_warning() -> None:
+    text = "---\nname: T\n---\nuser:\n{{ topic }}\n"
+    assert imported(text, main="question").warnings == ("the text uses no text question: the main text is topic",)
+    assert imported(text, main="topic").warnings == ()

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, nodes
 
-from llm_service.core.templates.rendering import Section, SectionError
+from llm_service.core.templates.rendering import Section, section_faults
 
 from .faults import Fault
 
@@ -39,6 +39,7 @@ _KEYWORDS = frozenset(
 )
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MUSTACHE = re.compile(r"\{\{(\{)?\s*([!#^/>&=]?)\s*(.*?)\s*\}?\}\}", re.DOTALL)
+_IMAGE = re.compile(r"!\[[^\]\n]*\]\([^)\n]*\)")
 # Reads the text only; nothing is rendered with it.
 _READER = Environment(autoescape=True)
 
@@ -160,19 +161,27 @@ def used_variables(body: Body) -> dict[str, Use]:
     """The variables by name, in the order of their first use. Syntax errors and what a prompt may not do are faults."""
     found: dict[str, Use] = {}
     for section in body.sections.values():
-        try:
-            checked = Section(section.text)
-        except SectionError as error:
-            line = section.first_line + error.line - 1
-            body.faults.append(
-                Fault(line, error.message, "write it with variables, filters, {% if %} and {% for %} only")
-            )
+        body.faults += _images(section)
+        if faults := section_faults(section.text):
+            remedy = "write it with variables, filters, {% if %} and {% for %} only"
+            body.faults += [
+                Fault(section.first_line + fault.line - 1, fault.message.rstrip("."), remedy) for fault in faults
+            ]
             continue
-        _collect(section, checked.variables, found)
+        _collect(section, Section(section.text).variables, found)
         if "{#" in section.text:
             line = _lines(section)(section.text.index("{#"))
             body.warnings.append(f"line {line}: {{# #}} is a comment of the template: the model does not get it")
     return found
+
+
+def _images(section: BodySection) -> list[Fault]:
+    """The format's parsers send these as images; here the model would get the words."""
+    line_of = _lines(section)
+    remedy = "remove it: only text is sent to the model"
+    return [
+        Fault(line_of(found.start()), "images are not supported", remedy) for found in _IMAGE.finditer(section.text)
+    ]
 
 
 def _collect(section: BodySection, names: frozenset[str], found: dict[str, Use]) -> None:

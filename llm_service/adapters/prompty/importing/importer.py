@@ -47,6 +47,8 @@ def import_prompty(stem: str, text: str, *, main: str | None, choose: ChooseInpu
     front = read_front(match[1], _line_at(text, match.start(1))) if match else PublicFront()
     end = match.end() if match else 0
     body = read_body(text[end:], _line_at(text, end), split=not front.completion)
+    if match is None and text.lstrip("\ufeff \t\n").startswith("---\n"):
+        raise ImportRefused([Fault(1, "the front matter has no end", "write a line --- below it")])
     if front.mustache:
         from_mustache(body)
     uses = used_variables(body)
@@ -59,7 +61,7 @@ def import_prompty(stem: str, text: str, *, main: str | None, choose: ChooseInpu
     names = new_names(list(uses), chosen)
     template_id = _template_id(stem)
     written = _written(stem, front, body, inputs, uses, names)
-    warnings = (*body.warnings, *_role_loops(body))
+    warnings = (*_not_followed(main, chosen), *body.warnings, *_role_loops(body))
     _check(template_id, written)
     return Imported(template_id, written, tuple(_notes(front, body, uses, names)), warnings)
 
@@ -90,6 +92,13 @@ def _main_variable(inputs: dict[str, PublicInput], uses: dict[str, Use], main: s
         )
         raise ImportRefused([fault])
     return answer
+
+
+def _not_followed(main: str | None, chosen: str) -> list[str]:
+    """`main` may be meant for other files of the same command."""
+    if main is None or main == chosen:
+        return []
+    return [f"the text uses no text {main}: the main text is {chosen}"]
 
 
 def _kind(declared: PublicInput, use: Use) -> str:
@@ -199,6 +208,14 @@ def _notes(front: PublicFront, body: Body, uses: dict[str, Use], names: dict[str
         f"line {given.line}: input {name} (the text does not use it)"
         for name, given in front.inputs.items()
         if name not in uses
+    ]
+    unused += [
+        f"line {given.line}: {what} of {name}, which is no {kind}"
+        for name, given in front.inputs.items()
+        if name in uses
+        for kind in ["string" if names[name] == NAME else _kind(given, uses[name])]
+        for what, value in (("the default", given.default), ("the sample", given.sample))
+        if value is not None and _as_kind(kind, value) is None
     ]
     outputs = ["outputs (the file does not ask for JSON)"] if front.outputs and not front.wants_json else []
     changed = [f"input {name} is now {new}" for name, new in names.items() if name in uses and name != new]
