@@ -73,6 +73,12 @@ class AllowedModels:
         """The models that are allowed for every template."""
         return [name for name in _lists(self.allowed) if self.only is None or name in self.only]
 
+    @property
+    def listed_with_fallbacks(self) -> list[str]:
+        """The models of `listed`, and those that may answer in their place."""
+        lists = _lists(self.allowed)
+        return list(dict.fromkeys(name for first in self.listed for name in lists[first]))
+
     def _with_fallbacks(self, model: str, template: Template) -> tuple[str, ...]:
         """A template's own list comes before the service's."""
         own = chain_of(template.model) if template.model else ()

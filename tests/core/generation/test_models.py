@@ -90,6 +90,7 @@ def test_a_fallback_alone_may_not_be_asked_for() -> None:
 def test_a_key_that_opens_a_model_opens_its_fallbacks() -> None:
     narrow = LISTS.of(replace(LOCAL, models=frozenset({"m1"})))
     assert (narrow.choose("m1", PLAIN), narrow.listed) == (("m1", "m2", "m3"), ["m1"])
+    assert narrow.listed_with_fallbacks == ["m1", "m2", "m3"]
 
 
 NAMED = AllowedModels("m1", ("m1", "two/m1"), names={"one/m1": "m1", "two/m2": "m2"}, revision=3)
