@@ -324,3 +324,19 @@ def test_a_named_variable_that_the_file_does_not_have_is_a_warning() -> None:
     text = "---\nname: T\n---\nuser:\n{{ topic }}\n"
     assert imported(text, main="question").warnings == ("the text uses no text question: the main text is topic",)
     assert imported(text, main="topic").warnings == ()
+
+
+def test_declarations_that_contradict_themselves_are_told_with_their_lines() -> None:
+    text = """---
+name: T
+inputs:
+  tone: {type: string, enum: [a, b], default: c}
+  size: {type: integer, minimum: 5, maximum: 1}
+---
+user:
+{{q}} {{tone}} {{size}}
+"""
+    assert [(line, message.split(":")[0]) for line, message, _ in faults(text, main="q")] == [
+        (4, "input tone"),
+        (5, "input size"),
+    ]

@@ -4,7 +4,7 @@ What it writes is read back and rendered with its examples: it loads, or it is r
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ import yaml
 from llm_service.core.errors import InputError
 from llm_service.core.templates.model import TEMPLATE_ID, Template, version_of
 
-from ...strict_yaml import FileFormatError
+from ...strict_yaml import FileFormatError, read_yaml
 from ..parser import parse_prompty
+from ..properties import read_inputs
 from .body import Body, Use, from_mustache, new_names, read_body, renamed, used_variables
 from .faults import Fault, ImportRefused
 from .front import PublicFront, PublicInput, read_front
@@ -59,6 +60,8 @@ def import_prompty(stem: str, text: str, *, main: str | None, choose: ChooseInpu
     inputs = {name: front.inputs.get(name) or PublicInput(use.line) for name, use in uses.items()}
     chosen = _main_variable(inputs, uses, main, choose)
     names = new_names(list(uses), chosen)
+    if faults := list(_input_faults(inputs, uses, names)):
+        raise ImportRefused(sorted(faults, key=lambda fault: fault.line))
     template_id = _template_id(stem)
     written = _written(stem, front, body, inputs, uses, names)
     warnings = (*_not_followed(main, chosen), *body.warnings, *_role_loops(body))
@@ -99,6 +102,16 @@ def _not_followed(main: str | None, chosen: str) -> list[str]:
     if main is None or main == chosen:
         return []
     return [f"the text uses no text {main}: the main text is {chosen}"]
+
+
+def _input_faults(inputs: dict[str, PublicInput], uses: dict[str, Use], names: dict[str, str]) -> Iterator[Fault]:
+    """What this service does not take of the declarations, with the lines of the public file."""
+    for name, given in inputs.items():
+        declared = _declared(names[name], given, uses[name], main=names[name] == NAME)
+        try:
+            read_inputs(read_yaml(yaml.safe_dump([declared]), 1), MAX_CHARS)
+        except FileFormatError as error:
+            yield Fault(given.line, f"input {error.message}", "correct it in the file")
 
 
 def _kind(declared: PublicInput, use: Use) -> str:
