@@ -1,4 +1,7 @@
-"""Public prompt files of both versions of the format, in the forms that people publish."""
+"""Public prompt files of both versions of the format, in the forms that people publish.
+
+Longer than other modules: each form is a file in the text of a test.
+"""
 
 import pytest
 
@@ -340,3 +343,46 @@ user:
         (4, "input tone"),
         (5, "input size"),
     ]
+
+
+def test_what_the_text_does_with_a_variable_gives_its_kind() -> None:
+    made = template(
+        """---
+name: T
+sample:
+  customer: {name: Ann}
+---
+system:
+{% if vip %}VIP{% endif %}{% if age >= 18 %}adult{% endif %}{% if strict == true %}strict{% endif %}{{ limit + 1 }}
+{% for m in history %}{{ m["role"] }}: {{ m['content'] }}{% endfor %} {{ docs[0].title }}{{ docs[2].title }} {{ tags | join(", ") }}
+{{ customer.name }}{% if customer.orders %}, who orders{% endif %}{% if mood == "good" %}!{% endif %}
+{% if note %}{{ note }}{% endif %}{% if not on and more %}{% endif %}{% if size | length > 3 %}{% endif %}
+{% if form in ["a", "b"] %}{% endif %}{{ "x" if short else "y" }}
+user:
+{{q}}
+""",
+        main="q",
+    )
+    kinds = {declared.name: declared.kind.value for declared in made.inputs}
+    assert kinds == {
+        "input": "string",
+        "vip": "boolean",
+        "age": "integer",
+        "strict": "boolean",
+        "limit": "integer",
+        "history": "array",
+        "docs": "array",
+        "tags": "array",
+        "customer": "object",
+        "mood": "string",
+        "note": "string",
+        "on": "boolean",
+        "more": "boolean",
+        "size": "string",
+        "form": "string",
+        "short": "boolean",
+    }
+
+
+def test_a_variable_of_conditions_is_not_the_main_text() -> None:
+    assert "{{ input }}" in imported("---\nname: T\n---\nuser:\n{% if brief %}Be brief.{% endif %} {{ q }}\n").text

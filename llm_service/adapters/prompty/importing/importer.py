@@ -16,9 +16,10 @@ from llm_service.core.templates.model import TEMPLATE_ID, Template, version_of
 from ...strict_yaml import FileFormatError, read_yaml
 from ..parser import parse_prompty
 from ..properties import read_inputs
-from .body import Body, Use, from_mustache, new_names, read_body, renamed, used_variables
+from .body import Body, from_mustache, read_body, used_variables
 from .faults import Fault, ImportRefused
 from .front import PublicFront, PublicInput, read_front
+from .variables import Use, new_names, renamed
 
 _FRONT_MATTER = re.compile(r"\A\ufeff?\s*^---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 MAX_CHARS = 5000
@@ -115,16 +116,15 @@ def _input_faults(inputs: dict[str, PublicInput], uses: dict[str, Use], names: d
 
 
 def _kind(declared: PublicInput, use: Use) -> str:
-    """As declared; else as the values are; else as the text uses it."""
+    """Lists and objects as the text reads them; else as declared; else as the values are; else as the text uses it."""
     known = declared.sample if declared.sample is not None else declared.default
-    if use.shape.item is not None and not isinstance(known, dict):
-        return "array"
-    if use.shape.keys and not isinstance(known, list):
-        return "object"
+    needed = use.shape.needed_kind
+    if (needed == "array" and not isinstance(known, dict)) or (needed == "object" and not isinstance(known, list)):
+        return needed
     if declared.kind:
         return declared.kind
-    kinds = ((bool, "boolean"), (int, "integer"), (float, "float"), (list, "array"), (dict, "object"))
-    return next((name for kind, name in kinds if isinstance(known, kind)), "string")
+    kinds = ((bool, "boolean"), (int, "integer"), (float, "float"), (list, "array"), (dict, "object"), (str, "string"))
+    return next((name for kind, name in kinds if isinstance(known, kind)), needed or "string")
 
 
 def _written(
@@ -162,7 +162,7 @@ def _declared(name: str, given: PublicInput, use: Use, *, main: bool) -> dict[st
     declared: dict[str, Any] = {"name": name, "kind": kind}
     if given.description:
         declared["description"] = given.description
-    default, sample = _as_kind(kind, given.default), _as_kind(kind, given.sample)
+    default, sample = _as_kind(kind, given.default), use.shape.completed(_as_kind(kind, given.sample))
     declared |= given.bounds
     if main:
         declared["required"], sample = True, next((text for text in (sample, default) if text and text.strip()), None)
