@@ -237,7 +237,10 @@ def test_a_failing_model_does_not_close_the_others(client: FlaskClient) -> None:
     assert ask(client, "beta")["status"] == "completed"
     second = client.get("/api/v1/status").get_json()["providers"][1]
     assert (second["circuit"], second["circuits"]) == ("open", {"failing": "open", "beta": "closed"})
-    assert "circuit open" in client.get("/status").get_data(as_text=True)
+    page = client.get("/status").get_data(as_text=True)
+    assert "circuit open" in page
+    assert "its circuit is open ·" in page
+    assert client.get("/api/v1/ready").get_json()["checks"]["provider"] == "two: failing fails; its circuit is open."
 
 
 def test_prices_are_those_of_the_provider(app: Flask, file: Path) -> None:
