@@ -139,7 +139,8 @@ class FileSource:
         wanted = [("APP_MODELS", name) for text in settings.models for name in chain_of(text)]
         if settings.model_is_given:
             wanted.append(("OPENAI_MODEL", settings.openai_model))
-        missing = [f"has no model {name}, which {setting} names" for setting, name in wanted if not names.find(name)]
+        lost = dict.fromkeys(each for each in wanted if not names.find(each[1]))
+        missing = [f"has no model {name}, which {setting} names" for setting, name in lost]
         found = [_with_own_names(text, names) for text in settings.models]
         allowed = tuple(dict.fromkeys(found)) or tuple(names.models)
         first = [chain_of(text)[0] for text in allowed]

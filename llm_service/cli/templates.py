@@ -1,5 +1,6 @@
 """`flask templates`."""
 
+import codecs
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,8 +8,11 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup
 
+from llm_service.adapters.prompty.folder import MAX_PROMPT_FILE_BYTES
 from llm_service.adapters.prompty.importing.faults import Fault, ImportRefused
 from llm_service.adapters.prompty.importing.importer import Imported, import_prompty
+from llm_service.adapters.strict_yaml import FileFormatError
+from llm_service.adapters.text_file import decode, read_bytes
 from llm_service.bootstrap.resources import load_templates
 from llm_service.core.templates.self_tests import failures
 
@@ -83,11 +87,14 @@ def import_templates(files: tuple[Path, ...], folder: Path | None, main: str | N
 
 
 def _read(file: Path) -> str:
+    """With \\n as the end of each line, and without a byte order mark."""
     try:
-        return file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ImportRefused([Fault(0, f"cannot be read: {reason}", "check the file")]) from error
+        data = read_bytes(file, MAX_PROMPT_FILE_BYTES)
+        return decode(data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+    except OSError as error:
+        raise ImportRefused([Fault(0, f"cannot be read: {error.strerror}", "check the file")]) from error
+    except FileFormatError as error:
+        raise ImportRefused([Fault(error.line, error.message, "save it as text in UTF-8")]) from error
 
 
 def _write(target: Path, imported: Imported, written: dict[Path, Path], *, replace: bool) -> None:
@@ -96,7 +103,7 @@ def _write(target: Path, imported: Imported, written: dict[Path, Path], *, repla
         raise ImportRefused([fault])
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("w" if replace else "x") as file:
+        with target.open("w" if replace else "x", encoding="utf-8") as file:
             file.write(imported.text)
     except FileExistsError as error:
         raise ImportRefused(
@@ -110,6 +117,7 @@ def _ask(file: Path, names: Sequence[str]) -> str | None:
     try:
         answer: str = click.prompt(f"{file}: which input is the main text?", type=click.Choice(names), err=True)
     except click.Abort:
+        click.echo(err=True)  # the question has no end of line
         return None
     return answer
 

@@ -86,6 +86,26 @@ def done_of(body: bytes, **more: Any) -> Done:
     return done
 
 
+def test_what_is_said_of_a_server_is_a_readable_part_of_its_identity() -> None:
+    def identity(quirks: Quirks, **of_models: Quirks) -> str:
+        provider = ApiProvider(
+            ChatWire(),
+            name="old",
+            api_key=None,
+            base_url="http://x/v1",
+            idle_timeout_s=60,
+            quirks=quirks,
+            model_quirks=of_models,
+        )
+        return provider.identity
+
+    strip = Quirks(strip_think=True)
+    assert identity(NO_QUIRKS) == "old:chat:http://x/v1"
+    assert identity(strip, m=NO_QUIRKS) == "old:chat:http://x/v1 strip_think m="
+    both = Quirks(strip_think=True, schema_in_prompt=True)
+    assert identity(NO_QUIRKS, m=both, k=strip) == "old:chat:http://x/v1 k=strip_think m=strip_think+schema_in_prompt"
+
+
 # -- what is sent
 
 

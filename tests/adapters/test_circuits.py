@@ -81,7 +81,7 @@ def test_a_failing_model_is_not_called_and_the_others_are() -> None:
         circuits.admit("bad")
     circuits.admit("good").answered()
     assert circuits.states() == {"bad": "open", "good": "closed"}
-    assert (circuits.state, circuits.fault()) == ("open", "bad fails; its circuit is open.")
+    assert (circuits.state, circuits.fault({})) == ("open", "bad fails; its circuit is open.")
 
 
 def test_where_no_connection_can_be_made_no_model_is_called() -> None:
@@ -92,12 +92,12 @@ def test_where_no_connection_can_be_made_no_model_is_called() -> None:
     for model in ("a", "b", "c"):
         with pytest.raises(errors.UpstreamUnavailable):
             circuits.admit(model)
-    assert (circuits.state, circuits.fault()) == ("open", "It fails; the circuit is open.")
+    assert (circuits.state, circuits.fault({})) == ("open", "It fails; the circuit is open.")
     clock.now += OPEN_S
     assert set(circuits.states().values()) == {"half-open"}
     circuits.admit("a").answered()
     assert set(circuits.states().values()) == {"closed"}
-    assert circuits.fault() is None
+    assert circuits.fault({}) is None
 
 
 def test_answers_of_any_model_are_good_connections() -> None:

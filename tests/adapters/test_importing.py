@@ -1,4 +1,7 @@
-"""Public prompt files of both versions of the format, in the forms that people publish."""
+"""Public prompt files of both versions of the format, in the forms that people publish.
+
+Longer than other modules: each form is a file in the text of a test.
+"""
 
 import pytest
 
@@ -265,3 +268,121 @@ user:
         ("why", "string"),
     ]
     assert template(text.replace("response_format", "other_format")).outputs is None
+
+
+def test_all_faults_of_a_section_and_of_the_front_matter_are_told() -> None:
+    text = """---
+name: &title T
+description: *title
+again: *title
+model:
+  parameters: {temperature: 5}
+---
+user:
+{% macro a() %}{% endmacro %}
+{{ q.upper() }}
+![a cat](cat.png) {{ q }}
+"""
+    assert [line for line, _, _ in faults(text)] == [3, 4, 6, 9, 10, 11]
+
+
+def test_a_front_matter_without_an_end_is_named() -> None:
+    assert faults("---\nname: T\nuser:\n{{q}}\n") == [(1, "the front matter has no end", "write a line --- below it")]
+
+
+def test_dates_of_keys_that_are_dropped_are_no_faults() -> None:
+    made = imported("---\nname: 2024-05-06\nversion: 2024-05-06\n---\nuser:\n{{q}}\n")
+    assert "name: '2024-05-06'" in made.text
+    assert "dropped: line 3: version" in made.notes
+
+
+def test_values_that_stand_elsewhere_are_not_taken_for_texts() -> None:
+    made = imported(
+        """---
+name: T
+inputs:
+  first: ${env:USER}
+  second: {type: string, default: "${file:second.txt}", title: Second}
+  third: {type: integer, default: three}
+  fourth: {type: string, enum: [a, b], default: a}
+---
+system:
+{{first}} {{second}} {{third}} {{fourth}}
+user:
+{{q}}
+""",
+        main="q",
+    )
+    assert "${" not in made.text
+    assert "enumValues" in made.text
+    assert [note.split(" (")[0] for note in made.notes if "dropped" in note] == [
+        "dropped: line 4: inputs.first ${env:USER}",
+        "dropped: line 5: inputs.second.default ${file:second.txt}",
+        "dropped: line 5: inputs.second.title",
+        "dropped: line 6: the default of third, which is no integer",
+    ]
+
+
+def test_a_named_variable_that_the_file_does_not_have_is_a_warning() -> None:
+    text = "---\nname: T\n---\nuser:\n{{ topic }}\n"
+    assert imported(text, main="question").warnings == ("the text uses no text question: the main text is topic",)
+    assert imported(text, main="topic").warnings == ()
+
+
+def test_declarations_that_contradict_themselves_are_told_with_their_lines() -> None:
+    text = """---
+name: T
+inputs:
+  tone: {type: string, enum: [a, b], default: c}
+  size: {type: integer, minimum: 5, maximum: 1}
+---
+user:
+{{q}} {{tone}} {{size}}
+"""
+    assert [(line, message.split(":")[0]) for line, message, _ in faults(text, main="q")] == [
+        (4, "input tone"),
+        (5, "input size"),
+    ]
+
+
+def test_what_the_text_does_with_a_variable_gives_its_kind() -> None:
+    made = template(
+        """---
+name: T
+sample:
+  customer: {name: Ann}
+---
+system:
+{% if vip %}VIP{% endif %}{% if age >= 18 %}adult{% endif %}{% if strict == true %}strict{% endif %}{{ limit + 1 }}
+{% for m in history %}{{ m["role"] }}: {{ m['content'] }}{% endfor %} {{ docs[0].title }}{{ docs[2].title }} {{ tags | join(", ") }}
+{{ customer.name }}{% if customer.orders %}, who orders{% endif %}{% if mood == "good" %}!{% endif %}
+{% if note %}{{ note }}{% endif %}{% if not on and more %}{% endif %}{% if size | length > 3 %}{% endif %}
+{% if form in ["a", "b"] %}{% endif %}{{ "x" if short else "y" }}
+user:
+{{q}}
+""",
+        main="q",
+    )
+    kinds = {declared.name: declared.kind.value for declared in made.inputs}
+    assert kinds == {
+        "input": "string",
+        "vip": "boolean",
+        "age": "integer",
+        "strict": "boolean",
+        "limit": "integer",
+        "history": "array",
+        "docs": "array",
+        "tags": "array",
+        "customer": "object",
+        "mood": "string",
+        "note": "string",
+        "on": "boolean",
+        "more": "boolean",
+        "size": "string",
+        "form": "string",
+        "short": "boolean",
+    }
+
+
+def test_a_variable_of_conditions_is_not_the_main_text() -> None:
+    assert "{{ input }}" in imported("---\nname: T\n---\nuser:\n{% if brief %}Be brief.{% endif %} {{ q }}\n").text

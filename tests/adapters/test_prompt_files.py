@@ -85,7 +85,7 @@ def test_the_revision_follows_the_content_alone() -> None:
         (HEAD + "on: x\n---\nuser:\nx", 7, "quotes"),
         (HEAD + "description: !!python/object/apply:os.system [ls]\n---\nuser:\nx", 7, "type"),
         (HEAD + "description: 2020-01-01\n---\nuser:\nx", 7, "quotes"),
-        (HEAD + "model: {id: &a x}\ndescription: *a\n---\nuser:\nx", 7, "alias"),
+        (HEAD + "model: {id: &a x}\ndescription: *a\n---\nuser:\nx", 8, "alias"),
         (HEAD + "model: {id: x, connection: y}\n---\nuser:\nx", 7, "connection"),
         (HEAD + "model: {options: {temperature: 3}}\n---\nuser:\nx", 7, "between"),
         (HEAD + "model: {options: {temperature: .nan}}\n---\nuser:\nx", 7, "between"),

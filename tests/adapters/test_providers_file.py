@@ -210,6 +210,8 @@ ONE = "providers: {a: {kind: chat, base_url: 'http://x/v1', models: [m], %s}}"
         ("other: 1", "1: the file.other is not a supported key"),
         ("providers:\n  a: [\n", "is not valid YAML"),
         ("providers: {a: &x {kind: echo}, b: *x}", "1: may not use an alias"),
+        ("providers:\n  a: &x {kind: echo}\n  b: *x", "3: may not use an alias"),
+        (ONE % "sk-canary-0123: x", "1: a key of a is not a supported key: the keys are"),
         ("providers: {a: {kind: echo, models: [2024-01-01]}}", "1: may not use a value of the type timestamp"),
         ("providers: {a: {models: [m]}}", "1: a.kind is missing"),
         (ONE % "api_key_env: MISSING", "1: a.api_key_env names a variable that is not set"),

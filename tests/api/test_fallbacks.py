@@ -54,6 +54,22 @@ def ask(client: FlaskClient, **more: object) -> dict[str, object]:
     return client.post(GENERATE, json={**BODY, **more}).get_json()  # type: ignore[no-any-return]
 
 
+def test_the_status_shows_the_fallbacks_of_a_provider_too(client: FlaskClient) -> None:
+    client.post(GENERATE, json=BODY)
+    status = client.get("/api/v1/status").get_json()
+    assert status["models"] == ["fault-503", "fault-500", "slow-0.1"]
+    (provider,) = status["providers"]
+    assert provider["models"] == ["fault-503", "fault-401", "normal", "fault-500", "fault-html", "slow-0.1"]
+    assert set(provider["circuits"]) == {"fault-503", "fault-401", "normal"}
+
+
+def test_the_history_page_can_be_filtered_by_a_fallback(client: FlaskClient) -> None:
+    client.post(GENERATE, json=BODY)
+    page = client.get("/history?model=slow-0.1").get_data(as_text=True)
+    offered = re.findall(r'<option value="([^"]*)"', page.split('name="model"')[1].split("</select>")[0])
+    assert offered == ["", "fault-503", "fault-401", "normal", "fault-500", "fault-html", "slow-0.1"]
+
+
 def test_an_answer_says_who_gave_it_and_who_was_tried(client: FlaskClient) -> None:
     response = client.post(GENERATE, json=BODY)
     answer = response.get_json()

@@ -195,6 +195,15 @@ def test_settings_that_do_not_fit_the_file_stop_the_start(
     assert (raised.value.exit_code, raised.value.lines[0].startswith(f"APP_PROVIDERS_FILE: {file}")) == (78, True)
 
 
+def test_a_model_that_several_lists_lack_is_told_once(make_app: MakeApp, file: Path) -> None:
+    with pytest.raises(StartError) as raised:
+        make_app(APP_PROVIDERS_FILE=str(file), ONE_KEY=ONE_KEY, APP_MODELS="shared>nope,beta>nope>no")
+    assert [line.split(" has ")[1] for line in raised.value.lines] == [
+        "no model nope, which APP_MODELS names",
+        "no model no, which APP_MODELS names",
+    ]
+
+
 def test_the_status_of_each_provider(client: FlaskClient, far: Upstream) -> None:
     ask(client, "fault-401")
     status = client.get("/api/v1/status").get_json()
@@ -228,7 +237,10 @@ def test_a_failing_model_does_not_close_the_others(client: FlaskClient) -> None:
     assert ask(client, "beta")["status"] == "completed"
     second = client.get("/api/v1/status").get_json()["providers"][1]
     assert (second["circuit"], second["circuits"]) == ("open", {"failing": "open", "beta": "closed"})
-    assert "circuit open" in client.get("/status").get_data(as_text=True)
+    page = client.get("/status").get_data(as_text=True)
+    assert "circuit open" in page
+    assert "its circuit is open ·" in page
+    assert client.get("/api/v1/ready").get_json()["checks"]["provider"] == "two: failing fails; its circuit is open."
 
 
 def test_prices_are_those_of_the_provider(app: Flask, file: Path) -> None:

@@ -102,6 +102,22 @@ def test_templates_import(tmp_path: Path) -> None:
     assert "Why? Ann" in asked.stdout
 
 
+def test_templates_import_refuses_what_no_prompt_file_may_have(tmp_path: Path) -> None:
+    (tmp_path / "nul.prompty").write_bytes(b"---\nname: T\n---\nuser:\n{{q}}\x00\n")
+    (tmp_path / "latin.prompty").write_bytes(b"---\nname: caf\xe9\n---\nuser:\n{{q}}\n")
+    (tmp_path / "folder.prompty").mkdir()
+    (tmp_path / "good.prompty").write_bytes(b"\xef\xbb\xbf---\r\nname: T\r\n---\r\nuser:\r\n{{q}}\r\n")
+    files = ["nul.prompty", "latin.prompty", "folder.prompty", "none.prompty", "good.prompty"]
+    done = flask(tmp_path, "templates", "import", *files, "--to", "ours")
+    assert [line.split(": ")[0] for line in done.stderr.splitlines()] == [
+        "nul.prompty:5",
+        "latin.prompty:2",
+        "folder.prompty",
+        "none.prompty",
+    ]
+    assert (done.returncode, [file.name for file in (tmp_path / "ours").iterdir()]) == (1, ["good_v1.prompty"])
+
+
 def test_templates_import_asks_which_input_is_the_main_text(tmp_path: Path) -> None:
     (tmp_path / "chat.prompty").write_text(PUBLIC)
     answered = flask(tmp_path, "templates", "import", "chat.prompty", "--to", "ours", text="firstName\n")

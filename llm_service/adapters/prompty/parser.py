@@ -106,7 +106,7 @@ class _FrontMatter:
         refuse_unknown_keys("model", keys)
         known = {name: options.pop(name) for name in list(options) if name in _OPTIONS}
         refuse_unknown_keys("model.options", options)
-        return model_id, {_OPTIONS[name][0]: _option(name, node) for name, node in known.items()}
+        return model_id, {_OPTIONS[name][0]: read_option(name, node) for name, node in known.items()}
 
     def inputs(self, default_max_chars: int) -> tuple[Property, ...]:
         node = self._unread.pop("inputs", None)
@@ -144,7 +144,8 @@ def _model_id(node: Node) -> str:
     return name
 
 
-def _option(name: str, node: Node) -> Any:
+def read_option(name: str, node: Node) -> Any:
+    """The value of an option. Raises `FileFormatError` if it cannot have that."""
     message = _OPTIONS[name][1](node.content)
     if message:
         raise FileFormatError(f"model.options.{name} {message}", node.line)

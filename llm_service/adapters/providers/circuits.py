@@ -88,12 +88,19 @@ class Circuits:
         connection = self._connection.state
         return {model: worst([connection, attempt.model.state]) for model, attempt in self._models()}
 
-    def fault(self) -> str | None:
-        """What an operator should know: that the provider or one of the models is not called; None if all are."""
+    def fault(self, names: Mapping[str, str]) -> str | None:
+        """What an operator should know: that the provider or one of the models is not called; None if all are.
+
+        `names`: what models are called that have another name here than at the provider.
+        """
         if (state := self._connection.state) != CLOSED:
             return f"It fails; the circuit is {state}."
         faults = [(model, state) for model, state in self.states().items() if state != CLOSED]
-        return ", ".join(f"{model} fails; its circuit is {state}" for model, state in faults) + "." if faults else None
+        return (
+            ", ".join(f"{names.get(model, model)} fails; its circuit is {state}" for model, state in faults) + "."
+            if faults
+            else None
+        )
 
     def _models(self) -> list[tuple[str, Attempt]]:
         return list(self._usual.items())

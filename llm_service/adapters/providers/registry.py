@@ -29,6 +29,10 @@ class Managed:
     provider: ResilientProvider
     models: Mapping[str, str]
 
+    def health_error(self) -> str | None:
+        names = {sent_as: name for name, sent_as in reversed([*self.models.items()])}
+        return self.provider.health_error(names)
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderSet:
@@ -157,13 +161,12 @@ class ProviderRegistry:
 
     def health_error(self) -> str | None:
         """With its name where there are several."""
-        errors = [(provider.name, error) for provider in self._all() if (error := provider.health_error())]
+        providers = self._set.providers
+        errors = [(managed.provider.name, error) for managed in providers if (error := managed.health_error())]
         if self._set.any_model is not None:
             return errors[0][1] if errors else None
-        return (
-            "; ".join([*(fault.shown for fault in self.faults), *(f"{name}: {error}" for name, error in errors)])
-            or None
-        )
+        told = [*(fault.shown for fault in self.faults), *(f"{name}: {error}" for name, error in errors)]
+        return "; ".join(told).replace(".; ", "; ") or None
 
     @property
     def warmed(self) -> bool:
@@ -206,5 +209,5 @@ def _state_of(managed: Managed) -> ProviderState:
             retries_last_minute=provider.budget.taken,
         ),
         circuits={name: circuits[sent_as] for name, sent_as in managed.models.items() if sent_as in circuits},
-        health_error=provider.health_error(),
+        health_error=managed.health_error(),
     )

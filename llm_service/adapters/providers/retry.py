@@ -149,8 +149,9 @@ class ResilientProvider:
     def warm(self) -> None:
         self._provider.warm()
 
-    def health_error(self) -> str | None:
-        return self._provider.health_error() or self._circuits.fault()
+    def health_error(self, names: Mapping[str, str] | None = None) -> str | None:
+        """`names`: as in `Circuits.fault`."""
+        return self._provider.health_error() or self._circuits.fault(names or {})
 
     def close(self) -> None:
         self._provider.close()

@@ -246,6 +246,7 @@ class InFlightGeneration:
             cost_usd=whole.bill.cost_usd,
             price_version=whole.bill.price_version,
             unreported=whole.unreported,
+            attempts=whole.attempts,
             model=current.model,
             provider=current.provider,
             cache_key=current.cache_key,

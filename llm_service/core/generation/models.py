@@ -74,10 +74,10 @@ class AllowedModels:
         return [name for name in _lists(self.allowed) if self.only is None or name in self.only]
 
     @property
-    def answering(self) -> frozenset[str]:
-        """The models that may answer for those in `listed`: they and their fallbacks."""
+    def listed_with_fallbacks(self) -> list[str]:
+        """The models of `listed`, and those that may answer in their place."""
         lists = _lists(self.allowed)
-        return frozenset(self.name_of(name) for listed in self.listed for name in lists[listed])
+        return list(dict.fromkeys(self.name_of(name) for first in self.listed for name in lists[first]))
 
     def _with_fallbacks(self, model: str, template: Template) -> tuple[str, ...]:
         """A template's own list comes before the service's."""

@@ -69,7 +69,7 @@ class ProviderSchema(UpstreamSchema):
     models = fields.List(
         fields.String(),
         required=True,
-        metadata=meta("Those of its models that a request may ask for.", ["gpt-4o-mini"]),
+        metadata=meta("Those of its models that a request may ask for, and their fallbacks.", ["gpt-4o-mini"]),
     )
     circuits = fields.Dict(
         keys=fields.String(),

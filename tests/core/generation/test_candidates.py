@@ -245,6 +245,9 @@ def test_who_left_a_call_that_went_on_with_another_model_gets_the_whole_bill() -
     row = world.store.rows["id-1"]
     assert (row.status, row.model, row.billed, row.cost_usd) == (Status.CANCELLED, "m2", Usage(6, 3, 3), 9)
     assert [tried.billed for tried in row.fallbacks] == [Usage(5, 1)]
+    assert row.attempts == 2
+    sums = [(model, each.requests, each.input_tokens, each.output_tokens) for model, _, each in parts_of(row)]
+    assert sums == [("m1", 0, 5, 1), ("m2", 1, 1, 2)]
     leads.close()
 
 

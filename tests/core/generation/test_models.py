@@ -82,8 +82,8 @@ def test_a_list_is_asked_for_as_its_first_model(
 
 def test_a_fallback_alone_may_not_be_asked_for() -> None:
     assert (LISTS.listed, LISTS.shown_for(replace(PLAIN, model="m8>m9"))) == (["m1", "m4"], "m8")
-    assert LISTS.answering == {name for entry in LISTS.allowed for name in entry.split(">")}
-    assert replace(LISTS, only=frozenset({"m1"})).answering == {"m1", "m2", "m3"}
+    assert set(LISTS.listed_with_fallbacks) == {name for entry in LISTS.allowed for name in entry.split(">")}
+    assert replace(LISTS, only=frozenset({"m1"})).listed_with_fallbacks == ["m1", "m2", "m3"]
     for asked in ("m2", "m1>m2>m3", "m9"):
         with pytest.raises(UnknownModel, match="must be one of: m1, m4, m8"):
             LISTS.choose(asked, replace(PLAIN, model="m8>m9"))
@@ -92,6 +92,7 @@ def test_a_fallback_alone_may_not_be_asked_for() -> None:
 def test_a_key_that_opens_a_model_opens_its_fallbacks() -> None:
     narrow = LISTS.of(replace(LOCAL, models=frozenset({"m1"})))
     assert (narrow.choose("m1", PLAIN), narrow.listed) == (("m1", "m2", "m3"), ["m1"])
+    assert narrow.listed_with_fallbacks == ["m1", "m2", "m3"]
 
 
 NAMED = AllowedModels("m1", ("m1", "two/m1"), names={"one/m1": "m1", "two/m2": "m2"}, revision=3)

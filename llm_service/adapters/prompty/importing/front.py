@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...strict_yaml import FileFormatError, Node, read_yaml
+from ..parser import read_option
 from .faults import Fault
 
 _KINDS = {
@@ -22,7 +23,12 @@ _OPTIONS = {
     "max_tokens": "maxOutputTokens", "max_completion_tokens": "maxOutputTokens", "max_output_tokens": "maxOutputTokens",
     "maxOutputTokens": "maxOutputTokens", "maxTokens": "maxOutputTokens",
 }  # fmt: skip
-_KEPT_BOUNDS = ("minimum", "maximum", "minLength", "maxLength", "pattern", "enumValues")
+# Bounds by the names that files give them: this service's name.
+_BOUNDS = {
+    **{name: name for name in ("minimum", "maximum", "minLength", "maxLength", "pattern", "enumValues")},
+    "enum": "enumValues",
+}
+_INPUT_KEYS = {"name", "type", "kind", "description", "default", "example", "sample", "required", *_BOUNDS}
 _TEXT_APIS = ("chat", "responses", "response", "completion", "completions", "agent")
 
 
@@ -60,11 +66,13 @@ def read_front(text: str, first_line: int) -> PublicFront:
     front = PublicFront()
     if not text.strip():
         return front
+    found: list[FileFormatError] = []
+    keys: dict[str, Node] = {}
     try:
-        keys = dict(read_yaml(text, first_line).mapping("the front matter"))
+        keys = dict(read_yaml(text, first_line, found, dates_are_text=True).mapping("the front matter"))
     except FileFormatError as error:
-        front.faults.append(Fault(error.line, error.message, "write plain YAML: quote dates and texts, repeat aliases"))
-        return front
+        found.append(error)
+    front.faults += [Fault(fault.line, fault.message, "write plain YAML, and repeat aliases") for fault in found]
     front.name, front.description = _text(keys.pop("name", None)), _text(keys.pop("description", None))
     for key, read in _READERS.items():
         if key in keys:
@@ -105,6 +113,10 @@ def _drop_model(name: str, line: int, front: PublicFront) -> None:
 
 def _read_option(name: str, node: Node, front: PublicFront) -> None:
     if name in _OPTIONS and isinstance(node.content, int | float) and not isinstance(node.content, bool):
+        try:
+            read_option(_OPTIONS[name], node)
+        except FileFormatError as error:
+            front.faults.append(Fault(node.line, error.message, f"correct {name}, or remove it"))
         front.options[_OPTIONS[name]] = node.content
     elif name in ("response_format", "responseFormat"):
         front.wants_json = isinstance(node.content, dict) or "json" in _text(node)
@@ -115,7 +127,7 @@ def _read_option(name: str, node: Node, front: PublicFront) -> None:
 
 def _read_inputs(node: Node, front: PublicFront) -> None:
     if isinstance(node.content, str):
-        front.dropped.append(f"line {node.line}: inputs from {node.content} (values are not read from other files)")
+        front.dropped.append(f"line {node.line}: inputs from {node.content} (values are not read from elsewhere)")
         return
     for name, declared in _named(node):
         front.inputs[name] = _read_input(name, declared, front)
@@ -140,8 +152,8 @@ def _read_input(name: str, node: Node, front: PublicFront) -> PublicInput:
     declares = isinstance(keys, dict) and (
         {"type", "kind", "default", "description", "sample", "required"} & keys.keys()
     )
-    if not declares:
-        return PublicInput(node.line, sample=node.value)  # the first version: a value instead of a declaration
+    if not declares:  # the first version: a value instead of a declaration
+        return PublicInput(node.line, sample=_known(f"inputs.{name}", node, front))
     kind_node = keys.get("kind") or keys.get("type")
     kind = _text(kind_node).lower() if kind_node else None
     if kind is not None and kind not in _KINDS:
@@ -149,8 +161,9 @@ def _read_input(name: str, node: Node, front: PublicFront) -> PublicInput:
         front.faults.append(
             Fault(line, f"{name}: the kind {kind} is not supported", "remove the input, and its use in the text")
         )
-    values = {key: keys[key].value for key in keys}
+    values = {key: _known(f"inputs.{name}.{key}", keys[key], front) for key in keys}
     sample = next((values[key] for key in ("example", "sample") if values.get(key) is not None), None)
+    front.dropped += [f"line {keys[key].line}: inputs.{name}.{key}" for key in keys if key not in _INPUT_KEYS]
     return PublicInput(
         line=node.line,
         kind=_KINDS.get(kind or "") if kind else None,
@@ -158,19 +171,26 @@ def _read_input(name: str, node: Node, front: PublicFront) -> PublicInput:
         default=values.get("default"),
         sample=sample,
         required=values["required"] if isinstance(values.get("required"), bool) else None,
-        bounds={key: values[key] for key in _KEPT_BOUNDS if key in values},
+        bounds={own: values[key] for key, own in _BOUNDS.items() if values.get(key) is not None},
     )
+
+
+def _known(where: str, node: Node, front: PublicFront) -> Any:
+    """The value; None if it stands in a variable or another file."""
+    if isinstance(node.content, str) and node.content.startswith("${"):
+        front.dropped.append(f"line {node.line}: {where} {node.content} (values are not read from elsewhere)")
+        return None
+    return node.value
 
 
 def _read_sample(node: Node, front: PublicFront) -> None:
     if not isinstance(node.content, dict):
-        front.dropped.append(f"line {node.line}: sample {_text(node)} (values are not read from other files)")
+        if node.content is not None:
+            front.dropped.append(f"line {node.line}: sample {_text(node)} (values are not read from elsewhere)")
         return
     for name, value in node.content.items():
-        if isinstance(value.content, str) and value.content.startswith("${"):
-            front.dropped.append(f"line {value.line}: sample.{name} (values are not read from other files)")
-        else:
-            front.inputs.setdefault(name, PublicInput(value.line)).sample = value.value
+        if (known := _known(f"sample.{name}", value, front)) is not None:
+            front.inputs.setdefault(name, PublicInput(value.line)).sample = known
 
 
 def _read_outputs(node: Node, front: PublicFront) -> None:

@@ -4,7 +4,7 @@ What it writes is read back and rendered with its examples: it loads, or it is r
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,13 @@ import yaml
 from llm_service.core.errors import InputError
 from llm_service.core.templates.model import TEMPLATE_ID, Template, version_of
 
-from ...strict_yaml import FileFormatError
+from ...strict_yaml import FileFormatError, read_yaml
 from ..parser import parse_prompty
-from .body import Body, Use, from_mustache, new_names, read_body, renamed, used_variables
+from ..properties import read_inputs
+from .body import Body, from_mustache, read_body, used_variables
 from .faults import Fault, ImportRefused
 from .front import PublicFront, PublicInput, read_front
+from .variables import Use, new_names, renamed
 
 _FRONT_MATTER = re.compile(r"\A\ufeff?\s*^---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 MAX_CHARS = 5000
@@ -47,6 +49,8 @@ def import_prompty(stem: str, text: str, *, main: str | None, choose: ChooseInpu
     front = read_front(match[1], _line_at(text, match.start(1))) if match else PublicFront()
     end = match.end() if match else 0
     body = read_body(text[end:], _line_at(text, end), split=not front.completion)
+    if match is None and text.lstrip("\ufeff \t\n").startswith("---\n"):
+        raise ImportRefused([Fault(1, "the front matter has no end", "write a line --- below it")])
     if front.mustache:
         from_mustache(body)
     uses = used_variables(body)
@@ -57,9 +61,11 @@ def import_prompty(stem: str, text: str, *, main: str | None, choose: ChooseInpu
     inputs = {name: front.inputs.get(name) or PublicInput(use.line) for name, use in uses.items()}
     chosen = _main_variable(inputs, uses, main, choose)
     names = new_names(list(uses), chosen)
+    if faults := list(_input_faults(inputs, uses, names)):
+        raise ImportRefused(sorted(faults, key=lambda fault: fault.line))
     template_id = _template_id(stem)
     written = _written(stem, front, body, inputs, uses, names)
-    warnings = (*body.warnings, *_role_loops(body))
+    warnings = (*_not_followed(main, chosen), *body.warnings, *_role_loops(body))
     _check(template_id, written)
     return Imported(template_id, written, tuple(_notes(front, body, uses, names)), warnings)
 
@@ -92,17 +98,33 @@ def _main_variable(inputs: dict[str, PublicInput], uses: dict[str, Use], main: s
     return answer
 
 
+def _not_followed(main: str | None, chosen: str) -> list[str]:
+    """`main` may be meant for other files of the same command."""
+    if main is None or main == chosen:
+        return []
+    return [f"the text uses no text {main}: the main text is {chosen}"]
+
+
+def _input_faults(inputs: dict[str, PublicInput], uses: dict[str, Use], names: dict[str, str]) -> Iterator[Fault]:
+    """What this service does not take of the declarations, with the lines of the public file."""
+    for name, given in inputs.items():
+        declared = _declared(names[name], given, uses[name], main=names[name] == NAME)
+        try:
+            read_inputs(read_yaml(yaml.safe_dump([declared]), 1), MAX_CHARS)
+        except FileFormatError as error:
+            yield Fault(given.line, f"input {error.message}", "correct it in the file")
+
+
 def _kind(declared: PublicInput, use: Use) -> str:
-    """As declared; else as the values are; else as the text uses it."""
+    """Lists and objects as the text reads them; else as declared; else as the values are; else as the text uses it."""
     known = declared.sample if declared.sample is not None else declared.default
-    if use.shape.item is not None and not isinstance(known, dict):
-        return "array"
-    if use.shape.keys and not isinstance(known, list):
-        return "object"
+    needed = use.shape.needed_kind
+    if (needed == "array" and not isinstance(known, dict)) or (needed == "object" and not isinstance(known, list)):
+        return needed
     if declared.kind:
         return declared.kind
-    kinds = ((bool, "boolean"), (int, "integer"), (float, "float"), (list, "array"), (dict, "object"))
-    return next((name for kind, name in kinds if isinstance(known, kind)), "string")
+    kinds = ((bool, "boolean"), (int, "integer"), (float, "float"), (list, "array"), (dict, "object"), (str, "string"))
+    return next((name for kind, name in kinds if isinstance(known, kind)), needed or "string")
 
 
 def _written(
@@ -140,7 +162,7 @@ def _declared(name: str, given: PublicInput, use: Use, *, main: bool) -> dict[st
     declared: dict[str, Any] = {"name": name, "kind": kind}
     if given.description:
         declared["description"] = given.description
-    default, sample = _as_kind(kind, given.default), _as_kind(kind, given.sample)
+    default, sample = _as_kind(kind, given.default), use.shape.completed(_as_kind(kind, given.sample))
     declared |= given.bounds
     if main:
         declared["required"], sample = True, next((text for text in (sample, default) if text and text.strip()), None)
@@ -199,6 +221,14 @@ def _notes(front: PublicFront, body: Body, uses: dict[str, Use], names: dict[str
         f"line {given.line}: input {name} (the text does not use it)"
         for name, given in front.inputs.items()
         if name not in uses
+    ]
+    unused += [
+        f"line {given.line}: {what} of {name}, which is no {kind}"
+        for name, given in front.inputs.items()
+        if name in uses
+        for kind in ["string" if names[name] == NAME else _kind(given, uses[name])]
+        for what, value in (("the default", given.default), ("the sample", given.sample))
+        if value is not None and _as_kind(kind, value) is None
     ]
     outputs = ["outputs (the file does not ask for JSON)"] if front.outputs and not front.wants_json else []
     changed = [f"input {name} is now {new}" for name, new in names.items() if name in uses and name != new]

@@ -1,10 +1,12 @@
 """Reads the values of a mapping. Every fault is kept with its line, and reading goes on."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TypeVar
 
 from ...strict_yaml import FileFormatError, Node
 
+_WORDS = re.compile(r"[A-Za-z_-]{1,40}", re.ASCII)
 Number = TypeVar("Number", int, float)
 
 
@@ -27,7 +29,9 @@ class Section:
                 self._content[key] = value
             else:
                 remedy = keys.get(key) or f"the keys are {', '.join(known)}"
-                faults.append(FileFormatError(f"{where}.{key} is not a supported key: {remedy}", value.line))
+                # An API key that stands in its place has digits.
+                shown = f"{where}.{key}" if _WORDS.fullmatch(key) else f"a key of {where}"
+                faults.append(FileFormatError(f"{shown} is not a supported key: {remedy}", value.line))
 
     def __contains__(self, key: str) -> bool:
         return key in self._content

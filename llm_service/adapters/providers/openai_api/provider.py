@@ -82,11 +82,17 @@ class ApiProvider:
         self._closed = False
         self._lock = threading.Lock()
         self._trouble: str | None = None
+        self._identity = self._own_identity()
 
     @property
     def identity(self) -> str:
-        quirks = "" if self._quirks == NO_QUIRKS and not self._model_quirks else f" {self._quirks} {self._model_quirks}"
-        return f"{self.name}:{self._wire.kind}:{self._base_url or ''}{quirks}"
+        return self._identity
+
+    def _own_identity(self) -> str:
+        """With what an operator says of the server, because the answers depend on it."""
+        of_models = [f"{model}={quirks}" for model, quirks in sorted(self._model_quirks.items())]
+        said = [*([] if self._quirks == NO_QUIRKS else [str(self._quirks)]), *of_models]
+        return " ".join([f"{self.name}:{self._wire.kind}:{self._base_url or ''}", *said])
 
     def stream(self, call: ProviderCall, context: CallContext) -> Generator[ProviderEvent, None, None]:
         from .errors import from_exception

@@ -1,6 +1,6 @@
 """How a server differs from what its wire format promises."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,9 @@ class Quirks:
     strip_think: bool = False
     schema_in_prompt: bool = False
     max_completion_tokens: bool = False
+
+    def __str__(self) -> str:
+        return "+".join(quirk.name for quirk in fields(self) if getattr(self, quirk.name))
 
 
 NO_QUIRKS = Quirks()
