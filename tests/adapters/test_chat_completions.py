@@ -393,6 +393,10 @@ OPENAI_ERROR = {"error": {"message": "secret", "type": "server_error", "code": N
         (data({"error": {"code": 503, "message": "Loading model"}}), errors.UpstreamLoading),
         # Only the line `event:` says it
         (b"event: error\n" + data({"reason": "secret"}), errors.UpstreamError),
+        (b"event: error\ndata: secret\n\n", errors.UpstreamError),
+        (b"event: error\ndata: Too many requests\n\n", errors.UpstreamRateLimited),
+        (b"event: error\n" + data("secret"), errors.UpstreamError),
+        (b"event: error\n" + data(429), errors.UpstreamRateLimited),
         (data({"error": {"code": "context_length_exceeded"}}), errors.TooLongForModel),
         (data({"error": {"code": "content_filter"}}), errors.ContentFiltered),
     ],

@@ -5,6 +5,7 @@ from typing import Any
 from llm_service.core.errors import ServiceError
 
 from ..openai_api.foreign import CHAT_KIND, another_api
+from ..openai_api.reported import names_an_error
 from ..openai_api.verdict import CUT, FILTERED, shown_reason
 from .chunks import Choice, Chunk
 
@@ -59,12 +60,8 @@ def raise_told(chunk: Chunk, name: str = "") -> None:
         return
     if chunk.object == _RESPONSE or (isinstance(chunk.type, str) and chunk.type.startswith(_RESPONSE)):
         raise another_api(CHAT_KIND)
-    if chunk.code or chunk.detail or any(_names_an_error(kind) for kind in (chunk.type, chunk.object, name)):
+    if chunk.code or chunk.detail or any(names_an_error(kind) for kind in (chunk.type, chunk.object, name)):
         raise error_told({"type": chunk.type, "code": chunk.code, "message": chunk.message, "detail": chunk.detail})
-
-
-def _names_an_error(kind: Any) -> bool:
-    return isinstance(kind, str) and kind.lower().endswith(_ERROR)
 
 
 def error_told(error: Any) -> ServiceError:

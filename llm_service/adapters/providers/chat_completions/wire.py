@@ -97,10 +97,10 @@ class ChatReader:
         answer, received = self._answer, iter(body)
         for data in received:
             if _END in data:
-                answer.take(decoded(data[: data.index(_END)]), body.names)
+                answer.take(decoded(data[: data.index(_END)], body.names), body.names)
                 drain(response, received)
                 return
-            answer.take(decoded(data), body.names)
+            answer.take(decoded(data, body.names), body.names)
             if answer.has_new_text:
                 # What arrived together is passed on together.
                 response.limit.idle_s = self._idle_timeout_s

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llm_service.core.errors import OutputTooLarge
 
 from ..sse import EventParser
-from .foreign import not_an_api
+from .foreign import NOTHING, not_an_api
 
 if TYPE_CHECKING:
     from ..transport import Response
@@ -45,8 +45,11 @@ class EventStream:
         return [line.removeprefix(_NAME).strip().decode("utf-8", "replace") for line in self._parser.names()]
 
     def error(self) -> Any:
-        """An error that is no event, told where the stream ended; None if there is none."""
-        told = self._parser.last_field(b"error")
+        """An error that is no event, told where the stream ended; None if there is none.
+
+        It stands in a line of its own: `error: {"code": 500}`, or `{"error": {"code": 500}}`.
+        """
+        told = self._parser.last_field(b"error") or self._parser.last_object()
         with suppress(ValueError):
             return json.loads(told) if told else None
         return None
@@ -56,6 +59,8 @@ class EventStream:
         for chunk in self._chunks:
             if data := feed(chunk):
                 yield data
+        if data := self._parser.end():
+            yield data
 
 
 def answer_body(response: "Response", kind: str) -> EventStream | JsonBody:
@@ -66,6 +71,8 @@ def answer_body(response: "Response", kind: str) -> EventStream | JsonBody:
     chunks = _chunks(response)
     media = response.header(b"content-type").partition(";")[0].strip().lower()
     beginning = _beginning(chunks)
+    if not beginning:
+        raise not_an_api(NOTHING, kind)
     form = _form(beginning, media)
     if form == _EVENTS:
         return EventStream(chain((beginning,), chunks))
