@@ -247,6 +247,22 @@ def test_thoughts_in_the_text_are_dropped_where_the_operator_says_so(cut: int) -
     assert (done.text, done.status) == ("Lisbon.", Status.COMPLETED)
 
 
+def test_thoughts_in_any_form_make_no_tokens_of_thoughts_unknown() -> None:
+    usage = chunk(usage={**USAGE, "completion_tokens_details": {"reasoning_tokens": 0}})
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]
+    said = done_of(data(text(parts), text("Lisbon."), STOP, usage) + DONE)
+    assert (said.text, said.usage.reasoning_tokens) == ("Lisbon.", None)
+    dropped = done_of(data(text("<think>Hm.</think>Lisbon."), STOP, usage) + DONE, quirks=Quirks(strip_think=True))
+    assert (dropped.text, dropped.usage.reasoning_tokens) == ("Lisbon.", None)
+    assert done_of(data(text("Lisbon."), STOP, usage) + DONE).usage.reasoning_tokens == 0
+
+
+def test_an_empty_error_beside_a_text_is_none() -> None:
+    empty = {"code": None, "message": ""}
+    body = data({**text("Lisbon."), "error": empty}, chunk({**choice("stop"), "error": empty})) + DONE
+    assert done_of(body).text == "Lisbon."
+
+
 def test_a_text_that_only_thinks_or_only_seems_to() -> None:
     strip = Quirks(strip_think=True)
     assert done_of(data(text("<think>Hm."), STOP) + DONE, quirks=strip).incomplete_reason == "empty_output"
@@ -387,6 +403,7 @@ OPENAI_ERROR = {"error": {"message": "secret", "type": "server_error", "code": N
         # vLLM, SGLang, FastAPI: the error is the event
         (data({"object": "error", "message": "secret", "type": "InternalServerError", "code": 500}), errors.UpstreamError),
         (data({"code": 429, "message": "secret"}), errors.UpstreamRateLimited),
+        (data({"status": 429, "message": "secret"}), errors.UpstreamRateLimited),
         (data({"message": "secret", "type": "server_error"}), errors.UpstreamError),
         (data({"detail": "secret"}), errors.UpstreamError),
         (data({"type": "error", "error": {"type": "overloaded_error"}}), errors.UpstreamError),
@@ -529,6 +546,7 @@ ANTHROPIC = data(
     ("body", "media"),
     [
         (data({"type": "response.created", "response": {"status": "in_progress"}}), "text/event-stream"),
+        (b"event: response.created\n" + data({"response": {"status": "in_progress"}}), "text/event-stream"),
         (json.dumps({"object": "response", "status": "completed", "output": []}).encode(), JSON),
     ],
 )

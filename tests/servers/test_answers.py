@@ -451,6 +451,12 @@ def test_thoughts_that_only_a_stream_shows_are_thoughts(upstream: Upstream, thou
     assert (answer.text, answer.usage.reasoning_tokens) == ("Rome.", None)
 
 
+def test_thoughts_that_were_dropped_are_thoughts(upstream: Upstream) -> None:
+    usage = {"input_tokens": 31, "output_tokens": 9, "output_tokens_details": {"reasoning_tokens": 0}}
+    answer = ask(upstream, stream(delta("<think>Hm.</think>Rome."), last(usage=usage)), quirks=STRIP).answer
+    assert (answer.text, answer.usage.reasoning_tokens) == ("Rome.", None)
+
+
 def test_no_tokens_beside_a_text_are_unknown(upstream: Upstream) -> None:
     for replay in both_forms(message("Rome."), usage={"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}):
         assert ask(upstream, replay).answer.usage == Usage()

@@ -43,6 +43,7 @@ class Chunk(msgspec.Struct, gc=False):
     object: Any = None
     type: Any = None
     code: Any = None
+    status: Any = None
     message: Any = None
     detail: Any = None
 

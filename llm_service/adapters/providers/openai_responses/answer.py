@@ -258,7 +258,10 @@ class Answer(AnswerText):
         item = self._item
         if not item.is_shown:
             return
-        text = item.think.feed(delta) if item.think is not None else delta
+        text = delta
+        if item.think is not None:
+            text = item.think.feed(delta)
+            self._thought |= item.think.thought
         if text:
             self._show(text)
             self._plain = item.think is None or item.think.passing
