@@ -257,6 +257,13 @@ def test_thoughts_in_any_form_make_no_tokens_of_thoughts_unknown() -> None:
     assert done_of(data(text("Lisbon."), STOP, usage) + DONE).usage.reasoning_tokens == 0
 
 
+def test_thoughts_before_an_error_may_be_billed() -> None:
+    for thoughts, may_be_billed in ((chunk(choice(reasoning_content="Hm.")), True), (chunk(choice(content="")), False)):
+        _, error = read(data(thoughts, {"error": {"code": 500}}))
+        assert error is not None
+        assert error.may_be_billed is may_be_billed
+
+
 def test_an_empty_error_beside_a_text_is_none() -> None:
     empty = {"code": None, "message": ""}
     body = data({**text("Lisbon."), "error": empty}, chunk({**choice("stop"), "error": empty})) + DONE

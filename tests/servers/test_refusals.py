@@ -150,6 +150,18 @@ def test_what_failed_and_reported_its_tokens_is_billed(upstream: Upstream) -> No
     assert silent.failure.may_be_billed is False
 
 
+@pytest.mark.parametrize(
+    ("code", "may_be_billed"), [(500, False), ("503", False), (429, False), (502, True), (504, True)]
+)
+def test_an_error_inside_of_an_answer_costs_what_its_status_would(
+    upstream: Upstream, code: Any, may_be_billed: bool
+) -> None:
+    for replay in (whole(error(code=code)), stream(error(code=code)), whole(error(), int(code))):
+        assert ask(upstream, replay).failure.may_be_billed is may_be_billed
+    thought = {"type": "response.reasoning_text.delta", "delta": "Hm."}
+    assert ask(upstream, stream(thought, error(code=code))).failure.may_be_billed
+
+
 def test_a_cancelled_response_is_a_failure(upstream: Upstream) -> None:
     for event in ("cancelled", "completed"):
         replay = stream({"type": f"response.{event}", "response": response(status="cancelled")})

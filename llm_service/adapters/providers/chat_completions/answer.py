@@ -51,6 +51,11 @@ class ChatAnswer(AnswerText):
         return self.finished and not self._resumed
 
     @property
+    def thought(self) -> bool:
+        """Whether the model was seen to think."""
+        return self._thought or (self._thoughts is not None and self._thoughts.thought)
+
+    @property
     def billed(self) -> Billed | None:
         """What was reported until now; None = nothing."""
         usage = known_counts(parse_usage(self._usage), text=self.started, reasoned=self._thought)
@@ -99,8 +104,7 @@ class ChatAnswer(AnswerText):
             self._new = [rest]
             yield from super().new_text()
         text = self.whole
-        thought = self._thought or (self._thoughts is not None and self._thoughts.thought)
-        usage = known_counts(parse_usage(self._usage), text=bool(text), reasoned=thought)
+        usage = known_counts(parse_usage(self._usage), text=bool(text), reasoned=self.thought)
         reason = incomplete_reason(text, self._refused, self._reported_reason(text), usage, call)
         yield Done(
             status=Status.INCOMPLETE if reason else Status.COMPLETED,

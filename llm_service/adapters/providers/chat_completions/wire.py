@@ -89,6 +89,8 @@ class ChatReader:
             if not answer.is_whole or _tells_a_failure(error):
                 if (billed := answer.billed) is not None:
                     yield billed
+                if isinstance(error, ServiceError):
+                    error.may_be_billed |= answer.thought
                 raise
         yield from answer.finish(self._call, response.header(b"x-request-id"))
 

@@ -184,7 +184,11 @@ def from_error_object(error: Any, event_name: str | None = None, *, kind: str = 
     `error`: the `error` of a response or of an event, or the whole event. `event_name`: the event's name, if only that
     says what it is.
     """
-    return _mapped(read_error(error, event_name=event_name or ""), kind, None)
+    reported = read_error(error, event_name=event_name or "")
+    mapped = _mapped(reported, kind, None)
+    if reported.status is not None:
+        mapped.may_be_billed = reported.status in _MAYBE_ANSWERED
+    return mapped
 
 
 def _mapped(reported: Reported, kind: str, retry_after_s: float | None) -> errors.ServiceError:

@@ -84,6 +84,11 @@ class Answer(AnswerText):
         self._cut = False
         self._thought = False
 
+    @property
+    def thought(self) -> bool:
+        """Whether the model was seen to think."""
+        return self._thought
+
     def take(self, event: Event) -> None:
         """The delta of a text. This runs for each token."""
         if event.item_id != self._item_id or event.output_index != self._index:

@@ -100,19 +100,25 @@ class ResponsesReader:
                         return
                     else:
                         self._take_other(event, body, number)
-            except Exception:
+            except Exception as error:
                 yield from answer.new_text()  # keep the text that arrived before the error
+                if isinstance(error, ServiceError):
+                    error.may_be_billed |= answer.thought
                 raise
             if answer.has_new_text:
                 # What arrived together is passed on together.
                 response.limit.idle_s = self._idle_timeout_s
                 yield from answer.new_text()
         yield from answer.new_text()
+        raise self._unended(body)
+
+    def _unended(self, body: EventStream) -> ServiceError:
+        """The error of a stream that ended without a terminal event."""
         if (told := body.error()) is not None:
-            raise _error_of(told, self._kind)
-        if not self._known and not answer.started:
-            raise no_answer_of_ours(self._kind)
-        raise UpstreamTruncated("The model provider's answer ended before it was complete.")
+            return _error_of(told, self._kind)
+        if not self._known and not self._answer.started:
+            return no_answer_of_ours(self._kind)
+        return UpstreamTruncated("The model provider's answer ended before it was complete.")
 
     def _take_other(self, event: Event, body: EventStream, number: int) -> None:
         """An event that is neither text nor the last one. Those that nobody knows mean nothing."""
