@@ -214,6 +214,9 @@ def told(text: str, **names: Any) -> dict[str, Any]:
             stream(delta("Rome lies there."), ended(NAMELESS), delta("It is old."), last()),
             stream(delta("Rome lies there."), ended(NAMELESS), told("It is old."), last()),
         ],
+        "announced with the same id": [
+            stream(added(message(), 0), delta("Rome lies there.", "msg_1", 0), added(message(), 1), delta("It is old.", "msg_1", 1), last())
+        ],
         "by the same id": [
             stream(ended(message("Rome lies there."), 0), ended(message("It is old."), 0), last()),
             stream(told("Rome lies there."), ended(message("Rome lies there.")), told("It is old."), ended(message("It is old.")), last()),
@@ -288,6 +291,11 @@ def test_glued_deltas_are_told_apart_by_the_terminal_event(upstream: Upstream) -
             stream(
                 added(COMMENTARY, 0), delta("Looking at the map. ", "msg_0", 0), added(FINAL, 1), delta("Rome.", "msg_1", 1), last()
             ),
+        ],
+        "with the same id": [
+            stream(added({**COMMENTARY, "id": "m"}), delta("Looking.", "m"), added({**FINAL, "id": "m"}), delta("Rome.", "m"), last()),
+            stream(added({**COMMENTARY, "id": "m"}), delta("Looking."), added({**FINAL, "id": "m"}), delta("Rome."), last()),
+            stream(added({**THOUGHT, "id": "m"}), delta("Hm.", "m"), added({**FINAL, "id": "m"}), delta("Rome.", "m"), last()),
         ],
         "without deltas": [*both_forms(COMMENTARY, FINAL), *both_forms(FINAL, COMMENTARY)],
         "one without a phase": [*both_forms(message("Well."), FINAL), *both_forms(COMMENTARY, message("Rome."))],

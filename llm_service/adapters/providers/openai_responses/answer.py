@@ -46,7 +46,7 @@ class _Item:
     """An item whose events arrive. `start`: where its text begins in the answer; None = it has none.
 
     `part_start`: where its current part begins. `part_ended`: the text of the last part whose end was told.
-    `ended`: the end of the whole item was told.
+    `ended`: the end of the whole item was told. `index`: that of its announcement.
     """
 
     def __init__(self, kind: str = MESSAGE, phase: str | None = None, think: ThinkFilter | None = None) -> None:
@@ -57,6 +57,11 @@ class _Item:
         self.part_start = 0
         self.part_ended = ""
         self.ended = False
+        self.index: Any = None
+
+    def is_announced_as(self, kind: str, phase: str | None, index: Any) -> bool:
+        """Whether an announcement with its name may be of this item: servers give two items one name."""
+        return (self.kind, self.phase) == (kind, phase) and (self.index is None or self.index == index)
 
     @property
     def is_shown(self) -> bool:
@@ -111,7 +116,10 @@ class Answer(AnswerText):
         item, kind = event.item, type_of(event.item)
         self._thought |= kind == REASONING
         item_id = item.get("id") if isinstance(item, dict) else None
-        begun = self._find(item_id, None) or self._new_item(kind, phase_of(item))
+        begun = self._find(item_id, None)
+        if begun is None or not begun.is_announced_as(kind, phase_of(item), event.output_index):
+            begun = self._new_item(kind, phase_of(item))
+        begun.index = event.output_index
         self._switch_to(begun)
         self._name(begun, item_id, event.output_index)
 
