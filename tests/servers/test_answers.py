@@ -262,6 +262,13 @@ def test_one_message_is_not_torn_by_its_names(upstream: Upstream, replay: Replay
     assert heard.streamed == heard.answer.text == "Rome."
 
 
+def test_a_message_whose_events_all_have_other_names_is_not_told_twice(upstream: Upstream) -> None:
+    events = [delta("Rome ", "x1"), delta("is old.", "x2")]
+    ends = [told("Rome is old.", item_id="x3"), ended(message("Rome is old.", id="x4"))]
+    heard = ask(upstream, stream(*events, *ends, last(message("Rome is old.", id="x5"))))
+    assert heard.streamed == heard.answer.text == "Rome \n\nis old."
+
+
 def test_the_end_of_a_message_may_come_after_the_next_has_begun(upstream: Upstream) -> None:
     events = [delta("Rome lies ", "msg_a", 0), delta("It is ", "msg_b", 1), ended(TWO[0], 0), delta("old.", "msg_b", 1)]
     heard = ask(upstream, stream(*events, ended(TWO[1], 1), last()))

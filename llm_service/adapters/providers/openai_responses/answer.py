@@ -225,6 +225,8 @@ class Answer(AnswerText):
             return False
         item = self._find(item_id, index)
         if item is None:
+            if told == self._glued():
+                return False  # of one message, each of whose deltas had a name of its own
             named = item_id is not None or index is not None
             item = self._item if self._is_of_current(told, since, named=named) else self._new_item()
             self._switch_to(item)
@@ -244,6 +246,10 @@ class Answer(AnswerText):
             return False
         arrived = self.text_since(since)
         return told.startswith(arrived) and bool(arrived or not named)
+
+    def _glued(self) -> str | None:
+        """The text of all messages without the lines between them; None if there is only one."""
+        return "".join(text for text, _ in self._texts(self.text_since(0))) if len(self._shown) > 1 else None
 
     @property
     def _is_named(self) -> bool:
@@ -303,14 +309,10 @@ class Answer(AnswerText):
 
     def _reconciled(self, told: list[Message]) -> list[Message]:
         """The messages: as the terminal event tells them, unless it says something else than the deltas."""
-        whole, end, came = self.whole, self.length, list[Message]()
+        whole = self.whole
         if len(self._shown) == len(told) == 1 and told[0].text == whole:
             return told  # as nearly all answers
-        for start, item in reversed(self._shown):
-            if item.kind == MESSAGE:
-                came.append(Message(whole[start:end], item.phase))
-            end = start - len(BETWEEN_MESSAGES)
-        came.reverse()
+        came = [Message(text, item.phase) for text, item in self._texts(whole) if item.kind == MESSAGE]
         text = "".join(message.text for message in came)
         for candidates in (answer_among(told), told):
             same = "".join(message.text for message in candidates)
@@ -318,6 +320,11 @@ class Answer(AnswerText):
             if same.startswith(text) and (len(same) > len(text) or len(told) >= len(came)):
                 return told
         return came
+
+    def _texts(self, whole: str) -> list[tuple[str, _Item]]:
+        """The texts of the items that are shown, in their order. `whole`: all text."""
+        ends = [start - len(BETWEEN_MESSAGES) for start, _ in self._shown[1:]]
+        return [(whole[start:end], item) for (start, item), end in zip(self._shown, [*ends, len(whole)], strict=False)]
 
     def _late_text(self, final: str) -> list[ProviderEvent]:
         """What the answer has beyond the text that was sent."""
