@@ -225,7 +225,7 @@ class Answer(AnswerText):
             return False
         item = self._find(item_id, index)
         if item is None:
-            if told == self._glued():
+            if self._is_all(told):
                 return False  # of one message, each of whose deltas had a name of its own
             named = item_id is not None or index is not None
             item = self._item if self._is_of_current(told, since, named=named) else self._new_item()
@@ -247,9 +247,12 @@ class Answer(AnswerText):
         arrived = self.text_since(since)
         return told.startswith(arrived) and bool(arrived or not named)
 
-    def _glued(self) -> str | None:
-        """The text of all messages without the lines between them; None if there is only one."""
-        return "".join(text for text, _ in self._texts(self.text_since(0))) if len(self._shown) > 1 else None
+    def _is_all(self, told: str) -> bool:
+        """Whether it is the text of several messages without the lines between them."""
+        between = len(BETWEEN_MESSAGES) * (len(self._shown) - 1)
+        if between <= 0 or len(told) != self.length - between:
+            return False
+        return told == "".join(text for text, _ in self._texts(self.text_since(0)))
 
     @property
     def _is_named(self) -> bool:
