@@ -141,6 +141,12 @@ def test_an_event_without_a_type_may_be_an_error(
         assert (type(heard.failure), heard.streamed) == (kind, text)
 
 
+def test_a_json_body_may_be_an_error_itself(upstream: Upstream) -> None:
+    for told in ({"code": 429, "message": SECRET}, {"status": "429", "message": SECRET}):
+        assert type(ask(upstream, whole(told)).failure) is errors.UpstreamRateLimited
+    assert type(ask(upstream, whole({"code": 200, "message": SECRET})).failure) is errors.UpstreamInvalidResponse
+
+
 def test_what_failed_and_reported_its_tokens_is_billed(upstream: Upstream) -> None:
     failed = response(status="failed", usage=USAGE, error={"code": "429", "message": SECRET})
     (billed,) = ask(upstream, stream({"type": "response.failed", "response": failed})).billed

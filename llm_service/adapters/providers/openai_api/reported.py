@@ -97,7 +97,7 @@ def read_error(body: Any, status: int | None = None, *, event_name: str = "") ->
     values = [level.get(name) for level in levels for name in _CODES]
     # A code in place of the object, or of its sentence.
     bare = [body, *(level.get(name) for level in levels for name in ("error", "message"))]
-    numbers = [number for value in [*values, *bare] if (number := _http_status(value)) is not None]
+    numbers = [number for value in [*values, *bare] if (number := http_status(value)) is not None]
     words = [value for value in values if isinstance(value, str)]
     words += [value for value in bare if isinstance(value, str) and _PLAIN_WORD.fullmatch(value)]
     if any(name.startswith("content_filter") and level[name] for level in levels for name in level):
@@ -167,7 +167,7 @@ def _location(levels: list[Mapping[str, Any]]) -> str:
     return ""
 
 
-def _http_status(value: Any) -> int | None:
+def http_status(value: Any) -> int | None:
     """The status that a code is, as a number or as digits."""
     if isinstance(value, str) and value.isascii() and value.strip().isdigit() and len(value) < 6:
         value = int(value)

@@ -11,7 +11,7 @@ from llm_service.core.generation.model import ProviderCall, ProviderEvent
 from ..openai_api.body import EventStream, JsonBody, answer_body, drain
 from ..openai_api.foreign import RESPONSES_KIND, another_api, no_answer_of_ours
 from ..openai_api.quirks import Quirks
-from ..openai_api.reported import names_an_error, says_something
+from ..openai_api.reported import http_status, names_an_error, says_something
 from ..openai_api.schema_prompt import system_text
 from ..openai_api.strict_schema import strict_schema
 from .answer import Answer
@@ -165,7 +165,8 @@ class ResponsesReader:
         status = _status_of(value)
         if status in _ENDED:
             return Event(f"response.{status}", response=value)
-        if value.get("error") or value.get("object") == "error" or _is_list_of_errors(body):
+        is_error = value.get("error") or value.get("object") == "error" or _has_a_status(value.get("code"), status)
+        if is_error or _is_list_of_errors(body):
             raise _error_of(body, self._kind)
         if _is_of_another_api(value.get("choices"), value.get("object")):
             raise another_api(self._kind)
@@ -184,7 +185,13 @@ def _status_of(response: Mapping[str, Any]) -> Any:
 
 def _is_an_error_itself(event: Event) -> bool:
     """Whether an event without a type is an error: `{"code": 429}`, `{"detail": ...}`."""
-    return bool(event.code or event.detail) or (isinstance(event.status, int) and event.status >= 400)
+    code = event.code
+    return bool(event.detail) or (isinstance(code, str) and code != "") or _has_a_status(code, event.status)
+
+
+def _has_a_status(*values: Any) -> bool:
+    """Whether one of them is the number of an HTTP error."""
+    return any(http_status(value) is not None for value in values)
 
 
 def _failed(response: Any) -> bool:
