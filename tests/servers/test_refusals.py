@@ -387,6 +387,7 @@ FOREIGN: list[tuple[str, Replay, list[str]]] = [
     ("a greeting", Replay(b"The server is running", media="text/plain"), ["text/plain", BASE_URL]),
     ("nothing", Replay(b"", media=""), ["an empty body", BASE_URL]),
     ("nothing in place of JSON", Replay(b"", media="application/json"), ["an empty body", BASE_URL]),
+    ("lines of JSON after a comment", Replay(b': hello\n{"message": "R"}\n{"done": true}\n'), [BASE_URL]),
     ("lines of JSON", Replay(b'{"message": {"content": "R"}}\n{"done": true}\n', media="application/x-ndjson"), ["ndjson", BASE_URL]),
     ("an empty stream", Replay(b""), [BASE_URL]),
     ("pings", sse({"type": "ping"}, "[DONE]"), [BASE_URL]),

@@ -23,6 +23,7 @@ _NAME = b"event:"
 # A body's beginning says what it is: `{` and `[`, `<`, or the name of a field of an event.
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b"error:", b":")
 _ENOUGH_BYTES = max(len(field) for field in _FIELDS)
+_OF_ERRORS = ("error", "code", "detail")
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 
 
@@ -49,9 +50,11 @@ class EventStream:
 
         It stands in a line of its own: `error: {"code": 500}`, or `{"error": {"code": 500}}`.
         """
-        told = self._parser.last_field(b"error") or self._parser.last_object()
         with suppress(ValueError):
-            return json.loads(told) if told else None
+            if field := self._parser.last_field(b"error"):
+                return json.loads(field)
+            told = json.loads(self._parser.last_object() or b"{}")
+            return None if told.keys().isdisjoint(_OF_ERRORS) else told
         return None
 
     def __iter__(self) -> Iterator[Sequence[bytes]]:
