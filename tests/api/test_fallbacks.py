@@ -11,7 +11,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from llm_service.app import services_of
 from llm_service.bootstrap.errors import StartError
+from tests.support.clocks import until
 from tests.support.constants import ROOT
 from tests.support.requests import BODY, GENERATE, post
 from tests.support.upstream import Upstream
@@ -83,6 +85,8 @@ def test_the_log_says_why_another_model_was_asked(client: FlaskClient, log_lines
 
 def test_again_it_comes_from_the_cache_of_the_model_that_answered(client: FlaskClient, upstream: Upstream) -> None:
     ask(client)
+    # Before its call is over, the same request shares it.
+    until(lambda: not services_of(client.application).in_flight.awaits_bills)
     response = client.post(GENERATE, json=BODY)
     answer = response.get_json()
     assert (answer["cached"], answer["fallbacks"], answer["cost_usd"]) == (True, TRIED, "0")

@@ -11,7 +11,7 @@ with JSON of the schema that was asked for.
 
     slow-SECONDS            waits before the first byte of the body
     tokens-N-PER_SECOND     N deltas at that pace
-    echo-PER_SECOND         the normal answer, word by word at that pace
+    echo-PER_SECOND         the normal answer, word by word at that pace; its end waits for `may_end`
     json-other              JSON of another schema             json-cut         the first half of the right JSON
     json-nan                NaN as the first value             json-surrogate   half a surrogate pair as the first value
     retry-after-SECONDS     429 with that Retry-After, and an answer to the next call
@@ -78,7 +78,7 @@ class Upstream:
 
     `calls` has each request's body and headers in order, `connections` how many were accepted, `open_connections` how many
     are open now, `ledger` the usage that it reported, one entry for each answer or failure that had any. `replays` are
-    answers for models of a test's own.
+    answers for models of a test's own. While `may_end` is not set, answers at a pace do not end.
     """
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
@@ -90,6 +90,8 @@ class Upstream:
         self.calls: list[dict[str, Any]] = []
         self.ledger: list[dict[str, Any]] = []
         self.replays: dict[str, Replay] = {}
+        self.may_end = threading.Event()
+        self.may_end.set()
         self.connections = 0
         self.open_connections = 0
 
@@ -157,7 +159,7 @@ class Upstream:
         if (replay := self.replays.get(model) or replay_of(model)) is not None:
             await _send_replay(replay, reader, writer)
             return
-        script = _Script(request, writer, self.ledger, again=again)
+        script = _Script(request, writer, self.ledger, self.may_end, again=again)
         answering = asyncio.ensure_future(script.run())
         leaving = asyncio.ensure_future(reader.left.wait())
         try:
@@ -252,10 +254,12 @@ class _Script:
         request: dict[str, Any],
         writer: asyncio.StreamWriter,
         ledger: list[dict[str, Any]],
+        may_end: threading.Event,
         *,
         again: bool = False,
     ) -> None:
         self._again = again
+        self._may_end = may_end
         self._dialect: Dialect = DIALECTS.get(request["path"], ResponsesDialect)()
         self._ledger = ledger
         self._request = request
@@ -374,6 +378,8 @@ class _Script:
             if pause_s:
                 await asyncio.sleep(pause_s)
             yield {"type": "response.output_text.delta", "output_index": 0, "delta": word}
+        while pause_s and not self._may_end.is_set():
+            await asyncio.sleep(0.02)
         yield {"type": "response.output_text.done", "text": "".join(self._words)}
         yield {"type": "response.content_part.done", "part": {}}
         yield {"type": "response.output_item.done", "item": {}}

@@ -73,6 +73,12 @@ class AllowedModels:
         """The models that are allowed for every template."""
         return [name for name in _lists(self.allowed) if self.only is None or name in self.only]
 
+    @property
+    def answering(self) -> frozenset[str]:
+        """The models that may answer for those in `listed`: they and their fallbacks."""
+        lists = _lists(self.allowed)
+        return frozenset(self.name_of(name) for listed in self.listed for name in lists[listed])
+
     def _with_fallbacks(self, model: str, template: Template) -> tuple[str, ...]:
         """A template's own list comes before the service's."""
         own = chain_of(template.model) if template.model else ()

@@ -1,7 +1,7 @@
 """Liveness, readiness and status."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Set
 from typing import Any
 
 from flask import Response, current_app, g
@@ -90,7 +90,7 @@ def status_json() -> dict[str, Any]:
         },
         "running": len(has.in_flight),
         "upstream": _upstream_json(upstream),
-        "providers": [_provider_json(state, models.listed) for state in providers],
+        "providers": [_provider_json(state, models.answering) for state in providers],
         "provider_faults": [fault.shown for fault in has.providers.faults],
         "uptime_s": round(time.monotonic() - current_app.config["STARTED_MONOTONIC"], 1),
     }
@@ -105,13 +105,13 @@ def _upstream_json(upstream: UpstreamState) -> dict[str, Any]:
     }
 
 
-def _provider_json(state: ProviderState, listed: Sequence[str]) -> dict[str, Any]:
+def _provider_json(state: ProviderState, answering: Set[str]) -> dict[str, Any]:
     return {
         "name": state.name,
         "kind": state.kind,
-        "models": [model for model in state.models if model in listed],
+        "models": [model for model in state.models if model in answering],
         **_upstream_json(state.upstream),
-        "circuits": {model: circuit for model, circuit in state.circuits.items() if model in listed},
+        "circuits": {model: circuit for model, circuit in state.circuits.items() if model in answering},
         "error": state.health_error,
     }
 

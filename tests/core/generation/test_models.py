@@ -82,6 +82,8 @@ def test_a_list_is_asked_for_as_its_first_model(
 
 def test_a_fallback_alone_may_not_be_asked_for() -> None:
     assert (LISTS.listed, LISTS.shown_for(replace(PLAIN, model="m8>m9"))) == (["m1", "m4"], "m8")
+    assert LISTS.answering == {name for entry in LISTS.allowed for name in entry.split(">")}
+    assert replace(LISTS, only=frozenset({"m1"})).answering == {"m1", "m2", "m3"}
     for asked in ("m2", "m1>m2>m3", "m9"):
         with pytest.raises(UnknownModel, match="must be one of: m1, m4, m8"):
             LISTS.choose(asked, replace(PLAIN, model="m8>m9"))
