@@ -267,6 +267,29 @@ def test_thoughts_in_the_text_are_dropped_where_the_operator_says_so(cut: int) -
     assert (done.text, done.status) == ("Lisbon.", Status.COMPLETED)
 
 
+def test_thoughts_in_any_form_make_no_tokens_of_thoughts_unknown() -> None:
+    usage = chunk(usage={**USAGE, "completion_tokens_details": {"reasoning_tokens": 0}})
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]
+    said = done_of(data(text(parts), text("Lisbon."), STOP, usage) + DONE)
+    assert (said.text, said.usage.reasoning_tokens) == ("Lisbon.", None)
+    dropped = done_of(data(text("<think>Hm.</think>Lisbon."), STOP, usage) + DONE, quirks=Quirks(strip_think=True))
+    assert (dropped.text, dropped.usage.reasoning_tokens) == ("Lisbon.", None)
+    assert done_of(data(text("Lisbon."), STOP, usage) + DONE).usage.reasoning_tokens == 0
+
+
+def test_thoughts_before_an_error_may_be_billed() -> None:
+    for thoughts, may_be_billed in ((chunk(choice(reasoning_content="Hm.")), True), (chunk(choice(content="")), False)):
+        _, error = read(data(thoughts, {"error": {"code": 500}}))
+        assert error is not None
+        assert error.may_be_billed is may_be_billed
+
+
+def test_an_empty_error_beside_a_text_is_none() -> None:
+    empty = {"code": None, "message": ""}
+    body = data({**text("Lisbon."), "error": empty}, chunk({**choice("stop"), "error": empty})) + DONE
+    assert done_of(body).text == "Lisbon."
+
+
 def test_a_text_that_only_thinks_or_only_seems_to() -> None:
     strip = Quirks(strip_think=True)
     assert done_of(data(text("<think>Hm."), STOP) + DONE, quirks=strip).incomplete_reason == "empty_output"
@@ -407,12 +430,17 @@ OPENAI_ERROR = {"error": {"message": "secret", "type": "server_error", "code": N
         # vLLM, SGLang, FastAPI: the error is the event
         (data({"object": "error", "message": "secret", "type": "InternalServerError", "code": 500}), errors.UpstreamError),
         (data({"code": 429, "message": "secret"}), errors.UpstreamRateLimited),
+        (data({"status": 429, "message": "secret"}), errors.UpstreamRateLimited),
         (data({"message": "secret", "type": "server_error"}), errors.UpstreamError),
         (data({"detail": "secret"}), errors.UpstreamError),
         (data({"type": "error", "error": {"type": "overloaded_error"}}), errors.UpstreamError),
         (data({"error": {"code": 503, "message": "Loading model"}}), errors.UpstreamLoading),
         # Only the line `event:` says it
         (b"event: error\n" + data({"reason": "secret"}), errors.UpstreamError),
+        (b"event: error\ndata: secret\n\n", errors.UpstreamError),
+        (b"event: error\ndata: Too many requests\n\n", errors.UpstreamRateLimited),
+        (b"event: error\n" + data("secret"), errors.UpstreamError),
+        (b"event: error\n" + data(429), errors.UpstreamRateLimited),
         (data({"error": {"code": "context_length_exceeded"}}), errors.TooLongForModel),
         (data({"error": {"code": "content_filter"}}), errors.ContentFiltered),
     ],
@@ -545,6 +573,7 @@ ANTHROPIC = data(
     ("body", "media"),
     [
         (data({"type": "response.created", "response": {"status": "in_progress"}}), "text/event-stream"),
+        (b"event: response.created\n" + data({"response": {"status": "in_progress"}}), "text/event-stream"),
         (json.dumps({"object": "response", "status": "completed", "output": []}).encode(), JSON),
     ],
 )

@@ -26,6 +26,13 @@ def test_byte_by_byte() -> None:
     assert parsed(bytes([byte]) for byte in STREAM) == EVENTS
 
 
+def test_a_final_carriage_return_is_a_line_end_when_nothing_follows() -> None:
+    parser = EventParser()
+    assert [*parser.feed(b"data: a\r\rdata: b\r\r")] == [b"a"]
+    assert [*parser.end()] == [b"b"]
+    assert [*parser.end()] == []
+
+
 @pytest.mark.parametrize("cut", range(6))
 def test_one_byte_order_mark_at_the_beginning_is_ignored(cut: int) -> None:
     stream = BOM + b"data: a\n\n" + BOM + b"data: b\n\ndata: " + BOM + b"c\n\n"

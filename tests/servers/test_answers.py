@@ -100,6 +100,13 @@ def test_an_empty_answer_is_not_complete(upstream: Upstream, replay: Replay) -> 
         the_end_of_the_item=[ended(message("Rome.")), last()],
         the_end_of_the_item_as_a_string=[ended(message(content="Rome.")), last()],
         the_terminal_event=[last(message("Rome."))],
+        the_text_of_the_response=[last(output_text="Rome.")],
+        after_thoughts_with_another_name=[
+            added(THOUGHT, 0),
+            {"type": "response.output_text.done", "text": "Rome.", "item_id": "msg_1", "output_index": 1},
+            last(),
+        ],
+        the_end_of_the_item_twice=[ended(message("Rome."), 0), ended(message("Rome."), 0), last()],
         everything_after_no_delta=[
             added(message(), 0),
             {"type": "response.output_text.done", "text": "Rome.", "item_id": "msg_1", "output_index": 0, "content_index": 0},
@@ -174,6 +181,11 @@ def test_other_reasons_stay(upstream: Upstream, items: list[Any], more: dict[str
 
 
 TWO = [message("Rome lies there.", id="msg_a"), message("It is old.", id="msg_b")]
+NAMELESS = {"type": "message", "content": [{"type": "output_text", "text": "Rome lies there."}]}
+
+
+def told(text: str, **names: Any) -> dict[str, Any]:
+    return {"type": "response.output_text.done", "text": text, **names}
 
 
 @replays(
@@ -191,6 +203,24 @@ TWO = [message("Rome lies there.", id="msg_a"), message("It is old.", id="msg_b"
         "without deltas": both_forms(*TWO),
         "glued in the end": [stream(delta("Rome lies there.", "a"), delta("It is old.", "b"), last(message("Rome lies there.It is old.")))],
         "with an empty one between": both_forms(TWO[0], message("", id="msg_c"), TWO[1]),
+        "only the ends of their texts": [
+            stream(told("Rome lies there.", item_id="msg_a", output_index=0), told("It is old.", item_id="msg_b", output_index=1), last()),
+            stream(told("Rome lies there.", item_id="msg_a"), told("It is old.", item_id="msg_b"), last()),
+        ],
+        "the end of the first text, deltas of the second": [
+            stream(told("Rome lies there.", item_id="msg_a", output_index=0), delta("It is old.", "msg_b", 1), last())
+        ],
+        "ended, not announced": [
+            stream(delta("Rome lies there."), ended(NAMELESS), delta("It is old."), last()),
+            stream(delta("Rome lies there."), ended(NAMELESS), told("It is old."), last()),
+        ],
+        "announced with the same id": [
+            stream(added(message(), 0), delta("Rome lies there.", "msg_1", 0), added(message(), 1), delta("It is old.", "msg_1", 1), last())
+        ],
+        "by the same id": [
+            stream(ended(message("Rome lies there."), 0), ended(message("It is old."), 0), last()),
+            stream(told("Rome lies there."), ended(message("Rome lies there.")), told("It is old."), ended(message("It is old.")), last()),
+        ],
     }
 )  # fmt: skip
 def test_messages_are_joined_by_a_blank_line(upstream: Upstream, replay: Replay) -> None:
@@ -232,6 +262,13 @@ def test_one_message_is_not_torn_by_its_names(upstream: Upstream, replay: Replay
     assert heard.streamed == heard.answer.text == "Rome."
 
 
+def test_a_message_whose_events_all_have_other_names_is_not_told_twice(upstream: Upstream) -> None:
+    events = [delta("Rome ", "x1"), delta("is old.", "x2")]
+    ends = [told("Rome is old.", item_id="x3"), ended(message("Rome is old.", id="x4"))]
+    heard = ask(upstream, stream(*events, *ends, last(message("Rome is old.", id="x5"))))
+    assert heard.streamed == heard.answer.text == "Rome \n\nis old."
+
+
 def test_the_end_of_a_message_may_come_after_the_next_has_begun(upstream: Upstream) -> None:
     events = [delta("Rome lies ", "msg_a", 0), delta("It is ", "msg_b", 1), ended(TWO[0], 0), delta("old.", "msg_b", 1)]
     heard = ask(upstream, stream(*events, ended(TWO[1], 1), last()))
@@ -262,6 +299,11 @@ def test_glued_deltas_are_told_apart_by_the_terminal_event(upstream: Upstream) -
                 added(COMMENTARY, 0), delta("Looking at the map. ", "msg_0", 0), added(FINAL, 1), delta("Rome.", "msg_1", 1), last()
             ),
         ],
+        "with the same id": [
+            stream(added({**COMMENTARY, "id": "m"}), delta("Looking.", "m"), added({**FINAL, "id": "m"}), delta("Rome.", "m"), last()),
+            stream(added({**COMMENTARY, "id": "m"}), delta("Looking."), added({**FINAL, "id": "m"}), delta("Rome."), last()),
+            stream(added({**THOUGHT, "id": "m"}), delta("Hm.", "m"), added({**FINAL, "id": "m"}), delta("Rome.", "m"), last()),
+        ],
         "without deltas": [*both_forms(COMMENTARY, FINAL), *both_forms(FINAL, COMMENTARY)],
         "one without a phase": [*both_forms(message("Well."), FINAL), *both_forms(COMMENTARY, message("Rome."))],
         "only the final one in the end": [
@@ -271,6 +313,30 @@ def test_glued_deltas_are_told_apart_by_the_terminal_event(upstream: Upstream) -
 )  # fmt: skip
 def test_only_the_final_answer_is_output(upstream: Upstream, replay: Replay) -> None:
     heard = ask(upstream, replay)
+    assert heard.streamed == heard.answer.text == "Rome."
+
+
+@replays(
+    {
+        "at the end": [stream(delta("Hm.", "rs_1", 0), delta("Rome.", "msg_1", 1), last(THOUGHT, message("Rome.")))],
+        "at the end of the item": [stream(delta("Hm.", "rs_1", 0), ended(THOUGHT, 0), delta("Rome.", "msg_1", 1), last())],
+        "in the end of a part": [
+            stream(
+                {"type": "response.content_part.done", "part": {"type": "text", "text": "Hm."}, "item_id": "rs_1", "output_index": 0},
+                delta("Rome.", "msg_1", 1),
+                last(THOUGHT, message("Rome.")),
+            )
+        ],
+    }
+)  # fmt: skip
+def test_thoughts_that_are_called_so_too_late_for_the_stream_are_no_answer(upstream: Upstream, replay: Replay) -> None:
+    heard = ask(upstream, replay)
+    assert heard.answer.text == "Rome."
+    assert heard.streamed == "Hm.\n\nRome."
+
+
+def test_items_that_share_a_name_with_a_message_do_not_take_its_text(upstream: Upstream) -> None:
+    heard = ask(upstream, stream(delta("Rome.", "x", 0), last({**THOUGHT, "id": "x"}, message("Rome.", id="x"))))
     assert heard.streamed == heard.answer.text == "Rome."
 
 
@@ -301,6 +367,10 @@ GRADE = '{"grade": "good", "points": 3}'
             *both_forms(message(f"\n```\n{GRADE}\n```\n")),
             *both_forms(message(f"```JSON\r\n{GRADE}```")),
             stream(delta("```js"), delta(f"on\n{GRADE}"), delta("\n```"), last()),
+            *both_forms(message(f"~~~json\n{GRADE}\n~~~")),
+            *both_forms(message(f"````json\n{GRADE}\n````")),
+            *both_forms(message(f"```json {GRADE} ```")),
+            *both_forms(message(f"```{GRADE}```")),
         ],
     }
 )
@@ -318,6 +388,8 @@ def test_the_json_that_was_asked_for_is_found(upstream: Upstream, replay: Replay
         "```json\n{broken\n```",
         f"```python\n{GRADE}\n```",
         "``````",
+        f"```json\n{GRADE}\n~~~",
+        f"````json\n{GRADE}\n```",
         f"<think>Hm.</think>{GRADE}",
     ],
 )
@@ -379,6 +451,27 @@ def test_no_reasoning_tokens_beside_thoughts_are_unknown(
         assert ask(upstream, replay).answer.usage.reasoning_tokens == reasoning_tokens
 
 
+@pytest.mark.parametrize(
+    "thought",
+    [
+        ended(THOUGHT, 0),
+        {"type": "response.reasoning.delta", "delta": "Hm."},
+        {"type": "response.reasoning_content.delta", "delta": "Hm."},
+        {"type": "response.reasoning_text.done", "text": "Hm."},
+    ],
+)
+def test_thoughts_that_only_a_stream_shows_are_thoughts(upstream: Upstream, thought: Any) -> None:
+    usage = {"input_tokens": 31, "output_tokens": 9, "output_tokens_details": {"reasoning_tokens": 0}}
+    answer = ask(upstream, stream(thought, delta("Rome."), last(usage=usage))).answer
+    assert (answer.text, answer.usage.reasoning_tokens) == ("Rome.", None)
+
+
+def test_thoughts_that_were_dropped_are_thoughts(upstream: Upstream) -> None:
+    usage = {"input_tokens": 31, "output_tokens": 9, "output_tokens_details": {"reasoning_tokens": 0}}
+    answer = ask(upstream, stream(delta("<think>Hm.</think>Rome."), last(usage=usage)), quirks=STRIP).answer
+    assert (answer.text, answer.usage.reasoning_tokens) == ("Rome.", None)
+
+
 def test_no_tokens_beside_a_text_are_unknown(upstream: Upstream) -> None:
     for replay in both_forms(message("Rome."), usage={"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}):
         assert ask(upstream, replay).answer.usage == Usage()
@@ -408,6 +501,22 @@ def test_a_stream_is_read_whatever_it_is_called(upstream: Upstream, media: str) 
         for piece_bytes in (0, 1):
             heard = ask(upstream, Replay(beginning + body, media=media, piece_bytes=piece_bytes))
             assert heard.streamed == heard.answer.text == "Rome."
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "reason"),
+    [
+        ({"status": None}, Status.COMPLETED, None),
+        ({"status": "in_progress"}, Status.INCOMPLETE, "unknown"),
+        ({"error": {"code": None, "message": ""}}, Status.COMPLETED, None),
+        ({"output": None, "output_text": "Rome."}, Status.COMPLETED, None),
+    ],
+)
+def test_a_whole_answer_whose_status_is_odd(
+    upstream: Upstream, told: dict[str, Any], status: Status, reason: str | None
+) -> None:
+    answer = ask(upstream, whole({**response(message("Rome.")), **told})).answer
+    assert (answer.text, answer.status, answer.incomplete_reason) == ("Rome.", status, reason)
 
 
 @pytest.mark.parametrize("media", ["", "text/plain", "text/event-stream"])

@@ -32,6 +32,9 @@ IN_A_STREAM: list[tuple[str, Any, type[errors.ServiceError]]] = [
     ("a limit as digits", error(code="429"), errors.UpstreamRateLimited),
     ("a limit as a word", error(code="rate_limit_exceeded"), errors.UpstreamRateLimited),
     ("a limit as a type", error(type="RateLimitError"), errors.UpstreamRateLimited),
+    ("a limit instead of an object", {"error": 429}, errors.UpstreamRateLimited),
+    ("a limit in a sentence", {"error": "Rate limit exceeded"}, errors.UpstreamRateLimited),
+    ("a code instead of an object", {"error": "model_not_found"}, errors.UpstreamModelUnknown),
     ("a limit as a status", error(status="RESOURCE_EXHAUSTED"), errors.UpstreamRateLimited),
     ("no credit", error(code="insufficient_quota"), errors.UpstreamQuota),
     ("no credit as a number", error(code=402), errors.UpstreamQuota),
@@ -55,6 +58,8 @@ def dresses(told: dict[str, Any]) -> list[dict[str, Any] | Replay]:
     named = Replay(b"event: error\ndata: " + json.dumps(told).encode() + b"\n\n")
     flat_named = Replay(b"event: error\ndata: " + json.dumps(flat).encode() + b"\n\n")
     no_event = Replay(b"error: " + json.dumps(told).encode() + b"\n\n")
+    no_field = Replay(json.dumps(told).encode() + b"\n")
+    listed = Replay(b"event: error\ndata: [" + json.dumps(told).encode() + b"]\n\n")
     failed = {"type": "response.failed", "response": {"status": "failed", "error": inner}}
     return [
         told,
@@ -65,6 +70,8 @@ def dresses(told: dict[str, Any]) -> list[dict[str, Any] | Replay]:
         named,
         flat_named,
         no_event,
+        no_field,
+        listed,
         failed,
         {**failed, "type": "response.completed"},
     ]
@@ -93,6 +100,53 @@ def test_so_is_one_in_place_of_a_json_answer(
             assert type(ask(upstream, replay).failure) is kind, body
 
 
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        ("engine gone", errors.UpstreamError),
+        ('"engine gone"', errors.UpstreamError),
+        ("", errors.UpstreamError),
+        ("null", errors.UpstreamError),
+        ("Too many requests", errors.UpstreamRateLimited),
+        ("429", errors.UpstreamRateLimited),
+        ("prompt is longer than the context", errors.TooLongForModel),
+    ],
+)
+def test_the_data_of_an_error_need_not_be_json(upstream: Upstream, data: str, kind: type[errors.ServiceError]) -> None:
+    told = f"event: error\ndata: {data}\n\n".encode()
+    for beginning, text in ((sse(CREATED), ""), (sse(CREATED, delta("Ro")), "Ro"), (Replay(b""), "")):
+        heard = ask(upstream, Replay(beginning.body + told))
+        assert (type(heard.failure), heard.streamed) == (kind, text)
+
+
+def test_a_code_may_be_called_a_status_code(upstream: Upstream) -> None:
+    for told in (error(status_code=429), error(status_code="429")):
+        assert type(ask(upstream, stream(told)).failure) is errors.UpstreamRateLimited
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ({"code": 429, "message": SECRET}, errors.UpstreamRateLimited),
+        ({"status": 503, "message": SECRET}, errors.UpstreamError),
+        ({"detail": "Rate limit exceeded"}, errors.UpstreamRateLimited),
+        ({"detail": {"error": {"code": "context_length_exceeded"}}}, errors.TooLongForModel),
+    ],
+)
+def test_an_event_without_a_type_may_be_an_error(
+    upstream: Upstream, told: dict[str, Any], kind: type[errors.ServiceError]
+) -> None:
+    for beginning, text in ((sse(CREATED), ""), (sse(CREATED, delta("Ro")), "Ro"), (Replay(b""), "")):
+        heard = ask(upstream, Replay(beginning.body + sse(told).body))
+        assert (type(heard.failure), heard.streamed) == (kind, text)
+
+
+def test_a_json_body_may_be_an_error_itself(upstream: Upstream) -> None:
+    for told in ({"code": 429, "message": SECRET}, {"status": "429", "message": SECRET}):
+        assert type(ask(upstream, whole(told)).failure) is errors.UpstreamRateLimited
+    assert type(ask(upstream, whole({"code": 200, "message": SECRET})).failure) is errors.UpstreamInvalidResponse
+
+
 def test_what_failed_and_reported_its_tokens_is_billed(upstream: Upstream) -> None:
     failed = response(status="failed", usage=USAGE, error={"code": "429", "message": SECRET})
     (billed,) = ask(upstream, stream({"type": "response.failed", "response": failed})).billed
@@ -100,6 +154,18 @@ def test_what_failed_and_reported_its_tokens_is_billed(upstream: Upstream) -> No
     silent = ask(upstream, stream({"type": "response.failed", "response": {**failed, "usage": None}}))
     assert silent.billed == ()
     assert silent.failure.may_be_billed is False
+
+
+@pytest.mark.parametrize(
+    ("code", "may_be_billed"), [(500, False), ("503", False), (429, False), (502, True), (504, True)]
+)
+def test_an_error_inside_of_an_answer_costs_what_its_status_would(
+    upstream: Upstream, code: Any, may_be_billed: bool
+) -> None:
+    for replay in (whole(error(code=code)), stream(error(code=code)), whole(error(), int(code))):
+        assert ask(upstream, replay).failure.may_be_billed is may_be_billed
+    thought = {"type": "response.reasoning_text.delta", "delta": "Hm."}
+    assert ask(upstream, stream(thought, error(code=code))).failure.may_be_billed
 
 
 def test_a_cancelled_response_is_a_failure(upstream: Upstream) -> None:
@@ -170,6 +236,34 @@ TOO_LONG: list[tuple[str, int, Any, int | None, int | None]] = [
                                "maximum number of tokens allowed (2048)."}}], 2100, 2048),
     ("inputs", 422, {"error": "`inputs` tokens + `max_new_tokens` must be <= 1024. Given: 1500 `inputs` tokens"}, 1500, 1024),
     ("text", 400, "input length exceeds maximum context length", None, None),
+    (
+        "the prompt's length",
+        400,
+        {"error": {"message": "The decoder prompt (length 5000) is longer than the maximum model length of 4096. Make sure that "
+         "`max_model_len` is large enough", "code": 400}},
+        5000, 4096,
+    ),
+    (
+        "the input",
+        400,
+        {"object": "error", "message": "The input (5000 tokens) is longer than the model's context length (4096 tokens)."},
+        5000, 4096,
+    ),
+    (
+        "in total",
+        400,
+        {"object": "error", "message": "Requested token count exceeds the model's maximum context length of 4096 tokens. You "
+         "requested a total of 5000 tokens"},
+        5000, 4096,
+    ),
+    ("fewer", 422, {"error": "Input validation error: `inputs` must have less than 4096 tokens. Given: 5000"}, 5000, 4096),
+    ("no room for an answer", 400, {"error": {"message": "max_tokens must be at least 1, got -904.", "code": 400}}, None, None),
+    ("an overflow", 400, {"error": "context overflow"}, None, None),
+    ("a plain sentence", 400, "The prompt is longer than the context", None, None),
+    ("another sentence", 400, {"detail": "Prompt exceeds context"}, None, None),
+    ("a short sentence", 400, {"error": {"message": "input too long"}}, None, None),
+    ("input tokens", 400, {"error": {"message": "too many input tokens"}}, None, None),
+    ("a nested detail", 400, {"detail": {"error": {"code": "context_length_exceeded"}}}, None, None),
     ("a body", 413, "<html>Request Entity Too Large</html>", None, None),
 ]  # fmt: skip
 
@@ -199,6 +293,10 @@ REFUSED: list[tuple[str, int, Any, type[errors.ServiceError]]] = [
          "status": 400, "innererror": {"code": "ResponsibleAIPolicyViolation", "content_filter_result": {}}}},
         errors.ContentFiltered,
     ),
+    ("the filter's results", 400, {"error": {"code": "400", "innererror": {"content_filter_result": {"hate": {"filtered": True}}}}}, errors.ContentFiltered),
+    ("words about context", 400, {"error": {"message": "unknown field context_management"}}, errors.UpstreamRejected),
+    ("tokens of a minute", 400, {"error": {"message": "Too many tokens per minute"}}, errors.UpstreamRejected),
+    ("a model without this API", 400, {"error": {"code": "OperationNotSupported", "message": "The responses operation does not work with the specified model"}}, errors.UpstreamMisconfigured),
     ("the inner code", 400, {"error": {"code": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}, errors.ContentFiltered),
     ("moderation", 403, {"error": {"code": 403, "message": "Your input was flagged by moderation"}}, errors.ContentFiltered),
     ("a policy", 400, error(code="invalid_prompt"), errors.ContentFiltered),
@@ -235,6 +333,11 @@ OPTIONS: list[tuple[str, int, Any, str]] = [
     ("another name", 400, error(param="max_completion_tokens"), "maxOutputTokens"),
     ("a nested parameter", 422, {"detail": [{"loc": ["body", "temperature"], "msg": SECRET, "type": "less_than"}]}, "temperature"),
     ("a sentence", 400, {"error": {"message": "Unsupported parameter: 'temperature' is not supported with this model."}}, "temperature"),
+    ("its name at the end", 400, {"error": {"message": "Unsupported parameter: temperature"}}, "temperature"),
+    ("an argument", 400, {"error": {"message": "Unrecognized request argument supplied: top_p"}}, "topP"),
+    ("its name at the beginning", 400, {"error": {"message": "temperature is not supported by this model"}}, "temperature"),
+    ("its name within", 400, {"error": {"message": "The model does not support temperature"}}, "temperature"),
+    ("its only value", 400, {"error": {"message": "temperature must be 1"}}, "temperature"),
     ("a gateway", 400, {"error": {"message": "litellm.UnsupportedParamsError: m don't support temperature=0.3", "code": "400"}}, "temperature"),
 ]  # fmt: skip
 
@@ -282,7 +385,9 @@ FOREIGN: list[tuple[str, Replay, list[str]]] = [
     ("a web page", Replay(b"<!doctype html><title>Chat</title>", media="text/html"), ["a web page", BASE_URL, "/v1"]),
     ("a web page without a type", Replay(b"\n <html></html>", media=""), ["a web page", BASE_URL]),
     ("a greeting", Replay(b"The server is running", media="text/plain"), ["text/plain", BASE_URL]),
-    ("nothing", Replay(b"", media=""), ["Content-Type", BASE_URL]),
+    ("nothing", Replay(b"", media=""), ["an empty body", BASE_URL]),
+    ("nothing in place of JSON", Replay(b"", media="application/json"), ["an empty body", BASE_URL]),
+    ("lines of JSON after a comment", Replay(b': hello\n{"message": "R"}\n{"done": true}\n'), [BASE_URL]),
     ("lines of JSON", Replay(b'{"message": {"content": "R"}}\n{"done": true}\n', media="application/x-ndjson"), ["ndjson", BASE_URL]),
     ("an empty stream", Replay(b""), [BASE_URL]),
     ("pings", sse({"type": "ping"}, "[DONE]"), [BASE_URL]),

@@ -27,6 +27,7 @@ REPLAYS: dict[str, Replay] = {
     "fenced": stream(delta(f"```json\n{TICKET}\n```"), last()),
     "prose": stream(delta("It is a bug."), last()),
     "thinks-aloud": stream(delta(f"<think>A bug?</think>{TICKET}"), last()),
+    "thinks-unannounced": stream(delta(f"A bug?</think>{TICKET}"), last()),
     "half-json": stream(delta('{"label": "bu'), last()),
     "chunks": sse({"object": "chat.completion.chunk", "choices": []}),
     "too-long": whole({"error": {"code": 400, "message": "request (5,210 tokens) exceeds the context size (4096)"}}, 400),
@@ -88,6 +89,7 @@ def test_the_json_is_the_output_and_is_cached(client: Any, model: str) -> None:
     [
         ("prose", "seems to ignore JSON schemas"),
         ("thinks-aloud", "begins with the model's thoughts (<think>)"),
+        ("thinks-unannounced", "thoughts, which end with </think>"),
         ("half-json", ""),
     ],
 )

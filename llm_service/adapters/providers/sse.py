@@ -53,6 +53,10 @@ class EventParser:
         self._completed = len(events)
         return events
 
+    def end(self) -> Sequence[bytes]:
+        """As `feed`, at the end of the body: a final CR is a whole line end."""
+        return self.feed(b"\n") if self._rest.endswith(b"\r") else ()
+
     def names(self) -> Sequence[bytes]:
         """The `event:` lines of the events that the last call of `feed` returned, empty where there is none.
 
@@ -77,6 +81,11 @@ class EventParser:
         """
         found = [line for line in chain.from_iterable(self._seen) if line.startswith(name + b":")]
         return found[-1][len(name) + 1 :] if found else None
+
+    def last_object(self) -> bytes | None:
+        """The last line that is no field, but looks like a JSON object: since the event before the last, or unfinished."""
+        lines = [*chain.from_iterable(self._seen), bytes(self._rest)]
+        return next((line for line in reversed(lines) if line.startswith(b"{")), None)
 
     def _lines(self, chunk: bytes) -> Sequence[bytes]:
         """The lines that `chunk` completes. They end with LF, CR LF or CR."""

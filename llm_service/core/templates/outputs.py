@@ -69,6 +69,12 @@ def _why_not_json(text: str) -> str:
         )
     if beginning.startswith(("{", "[")):
         return ""
+    if "</think>" in text:
+        # The prompt of such a model opens its thoughts, so that the text only closes them: nothing can drop them.
+        return (
+            "It seems to begin with the model's thoughts, which end with </think>. Operators: start the provider's server with "
+            "a reasoning parser."
+        )
     return (
         "It is text instead of JSON: the server seems to ignore JSON schemas. Operators: set schema_in_prompt for the "
         "provider, or use another model."

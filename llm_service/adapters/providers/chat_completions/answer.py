@@ -17,6 +17,8 @@ from .endings import TOOL_CALLS, raise_failure, raise_told, reported_reason
 from .usage import parse_usage
 
 _PART_TYPES = ("text", "output_text", "refusal")
+# The parts in which Mistral's servers send thoughts.
+_THINKING = "thinking"
 
 
 class ChatAnswer(AnswerText):
@@ -47,6 +49,11 @@ class ChatAnswer(AnswerText):
     def is_whole(self) -> bool:
         """It is finished, also if nothing else arrives. Some servers call each chunk the last one: they must end well."""
         return self.finished and not self._resumed
+
+    @property
+    def thought(self) -> bool:
+        """Whether the model was seen to think."""
+        return self._thought or (self._thoughts is not None and self._thoughts.thought)
 
     @property
     def billed(self) -> Billed | None:
@@ -97,7 +104,7 @@ class ChatAnswer(AnswerText):
             self._new = [rest]
             yield from super().new_text()
         text = self.whole
-        usage = known_counts(parse_usage(self._usage), text=bool(text), reasoned=self._thought)
+        usage = known_counts(parse_usage(self._usage), text=bool(text), reasoned=self.thought)
         reason = incomplete_reason(text, self._refused, self._reported_reason(text), usage, call)
         yield Done(
             status=Status.INCOMPLETE if reason else Status.COMPLETED,
@@ -133,6 +140,7 @@ class ChatAnswer(AnswerText):
         if message.reasoning_content or message.reasoning:
             self._thought = True
         if isinstance(content, list):
+            self._thought |= any(isinstance(part, dict) and part.get("type") == _THINKING for part in content)
             content, refusal = _joined(content, "text"), refusal or _joined(content, "refusal")
         said = content is not None and content != ""
         if said:
@@ -144,7 +152,7 @@ class ChatAnswer(AnswerText):
 
 
 def _joined(parts: Sequence[Any], name: str) -> str:
-    """The text of the parts of an answer; Mistral's servers send thoughts as parts too, which are of another type."""
+    """The text of the parts of an answer; thoughts are parts too, which are of another type."""
     return "".join(
         part[name]
         for part in parts

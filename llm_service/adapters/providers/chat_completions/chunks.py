@@ -1,12 +1,14 @@
 """Decodes the chunks of chat completions: what is read of them, and no more."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from llm_service.core.errors import UpstreamInvalidResponse
+
+from ..openai_api.reported import names_an_error
 
 
 class Message(msgspec.Struct, gc=False):
@@ -41,6 +43,7 @@ class Chunk(msgspec.Struct, gc=False):
     object: Any = None
     type: Any = None
     code: Any = None
+    status: Any = None
     message: Any = None
     detail: Any = None
 
@@ -48,13 +51,24 @@ class Chunk(msgspec.Struct, gc=False):
 _DECODER = msgspec.json.Decoder(list[Chunk])
 
 
-def decoded(data: Sequence[bytes]) -> Iterable[Chunk]:
-    """All in one call; or one by one, if one of them is not as usual."""
+def decoded(data: Sequence[bytes], names: Callable[[], Sequence[str]]) -> Iterable[Chunk]:
+    """All in one call; or one by one, if one of them is not as usual. `names`: gives the names of their events."""
     try:
         chunks = _DECODER.decode(b"[%b]" % b",".join(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         chunks = []
-    return chunks if len(chunks) == len(data) else (chunk_of(json.loads(text)) for text in data)
+    return chunks if len(chunks) == len(data) else _one_by_one(data, names())
+
+
+def _one_by_one(data: Sequence[bytes], names: Sequence[str]) -> Iterator[Chunk]:
+    for text, name in zip(data, names, strict=False):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            if not names_an_error(name):
+                raise
+            value = text.decode("utf-8", "replace")
+        yield Chunk(error=value or name) if names_an_error(name) and not isinstance(value, dict) else chunk_of(value)
 
 
 def chunk_of(value: Any) -> Chunk:

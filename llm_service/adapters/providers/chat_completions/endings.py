@@ -5,6 +5,7 @@ from typing import Any
 from llm_service.core.errors import ServiceError
 
 from ..openai_api.foreign import CHAT_KIND, another_api
+from ..openai_api.reported import names_an_error, says_something
 from ..openai_api.verdict import CUT, FILTERED, shown_reason
 from .chunks import Choice, Chunk
 
@@ -44,7 +45,7 @@ def reported_reason(finish_reason: Any) -> str | None:
 def raise_failure(choice: Choice) -> None:
     """Raise the error with which a choice ended, if any."""
     word = choice.finish_reason.lower() if isinstance(choice.finish_reason, str) else ""
-    if choice.error or word in _FAILED:
+    if says_something(choice.error) or word in _FAILED:
         raise error_told(choice.error or {"code": None if word == _ERROR else word})
 
 
@@ -53,18 +54,17 @@ def raise_told(chunk: Chunk, name: str = "") -> None:
 
     `name`: that of its event.
     """
-    if chunk.error or (chunk.error is not None and not chunk.choices):
+    if says_something(chunk.error) or (chunk.error is not None and not chunk.choices):
         raise error_told(chunk.error)
     if chunk.choices is not None:
         return
-    if chunk.object == _RESPONSE or (isinstance(chunk.type, str) and chunk.type.startswith(_RESPONSE)):
+    kind = chunk.type if isinstance(chunk.type, str) else name
+    if chunk.object == _RESPONSE or kind.startswith(_RESPONSE):
         raise another_api(CHAT_KIND)
-    if chunk.code or chunk.detail or any(_names_an_error(kind) for kind in (chunk.type, chunk.object, name)):
-        raise error_told({"type": chunk.type, "code": chunk.code, "message": chunk.message, "detail": chunk.detail})
-
-
-def _names_an_error(kind: Any) -> bool:
-    return isinstance(kind, str) and kind.lower().endswith(_ERROR)
+    refused = isinstance(chunk.status, int) and chunk.status >= 400
+    if refused or chunk.code or chunk.detail or any(names_an_error(kind) for kind in (chunk.type, chunk.object, name)):
+        told = {"type": chunk.type, "code": chunk.code, "status": chunk.status, "message": chunk.message}
+        raise error_told({**told, "detail": chunk.detail})
 
 
 def error_told(error: Any) -> ServiceError:

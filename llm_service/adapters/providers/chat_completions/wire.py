@@ -89,6 +89,8 @@ class ChatReader:
             if not answer.is_whole or _tells_a_failure(error):
                 if (billed := answer.billed) is not None:
                     yield billed
+                if isinstance(error, ServiceError):
+                    error.may_be_billed |= answer.thought
                 raise
         yield from answer.finish(self._call, response.header(b"x-request-id"))
 
@@ -97,10 +99,10 @@ class ChatReader:
         answer, received = self._answer, iter(body)
         for data in received:
             if _END in data:
-                answer.take(decoded(data[: data.index(_END)]), body.names)
+                answer.take(decoded(data[: data.index(_END)], body.names), body.names)
                 drain(response, received)
                 return
-            answer.take(decoded(data), body.names)
+            answer.take(decoded(data, body.names), body.names)
             if answer.has_new_text:
                 # What arrived together is passed on together.
                 response.limit.idle_s = self._idle_timeout_s

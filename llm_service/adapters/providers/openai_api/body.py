@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llm_service.core.errors import OutputTooLarge
 
 from ..sse import EventParser
-from .foreign import not_an_api
+from .foreign import NOTHING, not_an_api
 
 if TYPE_CHECKING:
     from ..transport import Response
@@ -23,6 +23,7 @@ _NAME = b"event:"
 # A body's beginning says what it is: `{` and `[`, `<`, or the name of a field of an event.
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b"error:", b":")
 _ENOUGH_BYTES = max(len(field) for field in _FIELDS)
+_OF_ERRORS = ("error", "code", "detail")
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 
 
@@ -45,10 +46,15 @@ class EventStream:
         return [line.removeprefix(_NAME).strip().decode("utf-8", "replace") for line in self._parser.names()]
 
     def error(self) -> Any:
-        """An error that is no event, told where the stream ended; None if there is none."""
-        told = self._parser.last_field(b"error")
+        """An error that is no event, told where the stream ended; None if there is none.
+
+        It stands in a line of its own: `error: {"code": 500}`, or `{"error": {"code": 500}}`.
+        """
         with suppress(ValueError):
-            return json.loads(told) if told else None
+            if field := self._parser.last_field(b"error"):
+                return json.loads(field)
+            told = json.loads(self._parser.last_object() or b"{}")
+            return None if told.keys().isdisjoint(_OF_ERRORS) else told
         return None
 
     def __iter__(self) -> Iterator[Sequence[bytes]]:
@@ -56,6 +62,8 @@ class EventStream:
         for chunk in self._chunks:
             if data := feed(chunk):
                 yield data
+        if data := self._parser.end():
+            yield data
 
 
 def answer_body(response: "Response", kind: str) -> EventStream | JsonBody:
@@ -66,6 +74,8 @@ def answer_body(response: "Response", kind: str) -> EventStream | JsonBody:
     chunks = _chunks(response)
     media = response.header(b"content-type").partition(";")[0].strip().lower()
     beginning = _beginning(chunks)
+    if not beginning:
+        raise not_an_api(NOTHING, kind)
     form = _form(beginning, media)
     if form == _EVENTS:
         return EventStream(chain((beginning,), chunks))

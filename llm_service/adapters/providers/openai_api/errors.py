@@ -35,14 +35,19 @@ _TOO_LONG = words_of(
     "context_window_exceeded", "model_context_window_exceeded", "request_too_large", "input_too_long",
 )  # fmt: skip
 _TOO_LONG_TEXT = re.compile(
-    r"context (?:length|size|window)|too many tokens(?! per)|prompt is too long|maximum number of tokens"
-    r"|input (?:length|tokens?)(?: \([\d,]{1,12} tokens?\))? exceeds?|input is too long|input token count .{0,40}exceeds|inputs` tokens|reduce the length of"
+    r"context (?:length|size|window|overflow|limit)|too many (?:input |prompt )?tokens(?! per)|maximum number of tokens"
+    r"|context.{0,20} (?:exceeded|reached|(?:is|was) (?:full|too (?:long|large|small)))|context shift is disabled"
+    r"|(?:exceed(?:s|ed)?|(?:long|larg|bigg)er than|too (?:long|large|big) for|maximum|max)(?: [a-z']+){0,3} context\b"
+    r"|(?:prompt|input|request|sequence)\b.{0,30} (?:(?:long|larg)er than|exceeds?|exceeded)(?: [a-z']+){0,3} (?:max|maximum|model)[ _]"
+    r"|(?:prompt|input)s? (?:is |are |was )?too long|max_model_len|n_ctx|max_position_embeddings"
+    r"|must have less than [\d,]{1,12} tokens|max_(?:completion_|output_)?tokens must be at least 1, got -"
+    r"|input (?:length|tokens?)(?: \([\d,]{1,12} tokens?\))? exceeds?|input token count .{0,40}exceeds|inputs` tokens|reduce the length of"
     r"|(?:number of )?tokens to keep from the initial prompt|contextwindowexceeded|exceeds the model.{0,20} context"
 )
 _FILTERED = words_of(
     "content_filter", "content_filtered", "content_policy_violation", "content_policy_violation_error",
     "responsible_ai_policy_violation", "invalid_prompt", "moderation_blocked", "safety", "safety_violation",
-    "content_moderation", "flagged_input",
+    "content_moderation", "flagged_input", "safety_violations", "data_inspection_failed",
 )  # fmt: skip
 _FILTERED_TEXT = re.compile(
     r"content management policy|content[ _]filter|contentpolicyviolation|input was flagged|prompt was flagged|violating our usage policy"
@@ -51,6 +56,8 @@ _RATE = words_of(
     "rate_limit_exceeded", "rate_limit_error", "rate_limit", "rate_limited", "too_many_requests", "resource_exhausted",
     "throttling_error", "throttling_exception", "requests", "tokens",
 )  # fmt: skip
+# Where no status tells it.
+_RATE_TEXT = re.compile(r"\brate[ _-]?limit(?:ed| (?:was |is )?(?:exceeded|reached))|too many requests")
 _AUTH = words_of(
     "invalid_api_key", "authentication_error", "invalid_authentication", "incorrect_api_key", "unauthorized",
     "unauthenticated", "permission_denied", "permission_error", "permission_denied_error", "access_denied",
@@ -59,12 +66,23 @@ _AUTH = words_of(
 _TIMEOUT = words_of("timeout", "timeout_error", "request_timeout", "deadline_exceeded")
 # Servers that have too much to do say 503 too.
 _LOADING = words_of("model_loading", "loading_model", "model_not_ready")
-_LOADING_TEXT = re.compile(r"\bloading\b|\bbeing loaded\b|\bnot (?:yet )?loaded\b|\b(?:starting|warming) up\b")
+_LOADING_TEXT = re.compile(
+    r"\bloading\b|\bbeing loaded\b|\bnot (?:yet )?(?:been )?(?:loaded|ready|initiali[sz]ed)\b|\binitiali[sz]ing\b"
+    r"|\b(?:starting|warming) up\b"
+)
 _INVALID = words_of(
     "invalid_request_error", "invalid_request", "bad_request", "bad_request_error", "invalid_argument",
     "unsupported_parameter", "unsupported_value", "invalid_value", "validation_error", "unprocessable_entity_error",
 )  # fmt: skip
-_NO_MODEL = words_of("model_not_found", "deployment_not_found", "model_not_available", "unknown_model", "invalid_model")
+_NO_MODEL = words_of(
+    "model_not_found",
+    "deployment_not_found",
+    "model_not_available",
+    "unknown_model",
+    "invalid_model",
+    "model_decommissioned",
+    "model_not_supported",
+)
 _NO_MODEL_TEXT = re.compile(
     r"not a valid model|invalid model name|no endpoints found|(?:model|deployment)\b.{0,200}(?:not found|not exist)"
 )
@@ -73,6 +91,7 @@ _MODEL_TEXT = re.compile(r"\bmodel\b|\bdeployment\b")
 _NO_ADDRESS = words_of("not_found_error", "not_found", "404", "invalid_request_error")
 _NO_ADDRESS_TEXT = re.compile(
     r"unexpected endpoint|invalid url|unknown (?:endpoint|url|path|route|request url)|cannot post|method not allowed"
+    r"|responses api is (?:only )?enabled|operation does not work with the specified model"
 )
 # Statuses with which servers say these; None: an error inside of an answer that has no number.
 _MAY_BE_TOO_LONG = {None, 400, 413, 422, 500}
@@ -165,7 +184,11 @@ def from_error_object(error: Any, event_name: str | None = None, *, kind: str = 
     `error`: the `error` of a response or of an event, or the whole event. `event_name`: the event's name, if only that
     says what it is.
     """
-    return _mapped(read_error(error, event_name=event_name or ""), kind, None)
+    reported = read_error(error, event_name=event_name or "")
+    mapped = _mapped(reported, kind, None)
+    if reported.status is not None:
+        mapped.may_be_billed = reported.status in _MAYBE_ANSWERED
+    return mapped
 
 
 def _mapped(reported: Reported, kind: str, retry_after_s: float | None) -> errors.ServiceError:
@@ -176,7 +199,7 @@ def _mapped(reported: Reported, kind: str, retry_after_s: float | None) -> error
         return errors.ContentFiltered("The model provider's content filter blocked the text.")
     if status == 402 or reported.says(_QUOTA, _QUOTA_TEXT if status != 429 else None):
         return errors.UpstreamQuota("The service's account at the model provider is out of credit.")
-    if status == 429 or (status is None and reported.says(_RATE)):
+    if status == 429 or (status is None and reported.says(_RATE, _RATE_TEXT)):
         return errors.UpstreamRateLimited("The model provider is limiting this service.", retry_after_s=retry_after_s)
     if status in _MAY_BE_ADDRESS and (found := _not_found(reported, kind)):
         return found

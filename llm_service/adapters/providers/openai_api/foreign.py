@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from llm_service.core.errors import UpstreamInvalidResponse, UpstreamMisconfigured
 
 _MEDIA_TYPE = re.compile(r"[a-z0-9]+/[a-z0-9.+-]+")
+NOTHING = "nothing"
 RESPONSES_KIND = "responses"
 CHAT_KIND = "chat"
 _ADDRESS = (
@@ -39,8 +40,10 @@ def no_such_api(kind: str) -> UpstreamMisconfigured:
 
 
 def not_an_api(media: str, kind: str) -> UpstreamInvalidResponse:
-    """The answer is neither JSON nor a stream of events."""
-    if media == "text/html":
+    """The answer is neither JSON nor a stream of events. `media`: what it is instead; `NOTHING`: it is empty."""
+    if media == NOTHING:
+        shown = "an empty body"
+    elif media == "text/html":
         shown = "a web page"
     elif not media:
         shown = "data without a Content-Type"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from llm_service.core.templates.outputs import load_strict_json
 
-_FENCE = "```"
+_MARKS, _JSON = ("```", "~~~"), "json"
 
 
 def json_answer(messages: Sequence[str]) -> str | None:
@@ -12,7 +12,7 @@ def json_answer(messages: Sequence[str]) -> str | None:
 
     None: the answer stays as it is, because it is JSON already or because none of its messages is.
     """
-    if len(messages) == 1 and not messages[0].lstrip().startswith(_FENCE):
+    if len(messages) == 1 and not messages[0].lstrip().startswith(_MARKS):
         return None
     for message in reversed(messages):
         for text in (message, _inside_fence(message)):
@@ -22,12 +22,16 @@ def json_answer(messages: Sequence[str]) -> str | None:
 
 
 def _inside_fence(text: str) -> str | None:
-    """The content of a code fence that is the whole text; its language is `json`, or not named."""
+    """The content of a code fence that is the whole text; its language is `json`, or not named. It may be one line."""
     fence = text.strip()
-    if not fence.startswith(_FENCE) or not fence.endswith(_FENCE) or len(fence) < 2 * len(_FENCE):
+    if not fence.startswith(_MARKS):
         return None
-    language, _, content = fence[len(_FENCE) : -len(_FENCE)].partition("\n")
-    return content.strip() if language.strip().lower() in ("", "json") else None
+    opened = fence.lstrip(fence[0])
+    marks = fence[: len(fence) - len(opened)]
+    if not opened.endswith(marks):
+        return None
+    content = opened.removesuffix(marks).strip()
+    return content[len(_JSON) :].strip() if content[: len(_JSON)].lower() == _JSON else content
 
 
 def _is_object(text: str) -> bool:

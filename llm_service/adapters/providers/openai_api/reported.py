@@ -13,6 +13,8 @@ from typing import Any
 _MAX_TEXT_CHARS = 4096
 _PLAIN_WORD = re.compile(r"[a-z][a-z0-9_.]{0,59}")
 _NOT_A_LETTER = re.compile(r"[^a-z0-9]")
+# The fields that have an error's code.
+_CODES = ("code", "type", "status", "error_type", "status_code")
 _NUMBER = r"(\d[\d,]{0,11})"
 # The options of a template, by the names that servers have for them.
 OPTIONS = {
@@ -25,7 +27,14 @@ OPTIONS = {
 _NAMES = "|".join(OPTIONS)
 _OPTION = re.compile(rf"\b({_NAMES})\b")
 # In a sentence, which may repeat words of the prompt: `'top_p'`, `temperature=0`, `temperature: ...`.
-_NAMED_OPTION = re.compile(rf"\b({_NAMES})(?:['\"`]|\s?[=:])")
+_NAMED_OPTION = re.compile(
+    rf"\b({_NAMES})(?:['\"`]|\s?[=:]| (?:is|are) (?:not (?:supported|allowed|permitted)|unsupported|deprecated)| must be)"
+)
+# `unsupported parameter: temperature`, `does not support temperature`
+_REFUSED_OPTION = re.compile(
+    rf"(?:(?:parameters?|arguments?|options?|fields?)(?: supplied| name)?:?|supports?|allows?|accepts?|unsupported|invalid)"
+    rf" ['\"`]?({_NAMES})\b"
+)
 _FORMATS = re.compile(r"(text\.format|response_format|json_schema)\b")
 _LIMITS = [
     re.compile(rf"context (?:length|size|window)(?: of the model)?(?: is| of|:)?(?: only)? ?\(?{_NUMBER}"),
@@ -35,11 +44,13 @@ _LIMITS = [
     re.compile(rf"must be <= {_NUMBER}"),
     re.compile(rf"allowed length \({_NUMBER}"),
     re.compile(rf"context length of (?:only )?{_NUMBER}"),
+    re.compile(rf"model length of {_NUMBER}"),
+    re.compile(rf"must have less than {_NUMBER} tokens"),
 ]
 _SIZES = [
-    re.compile(rf"requested (?:about )?{_NUMBER} tokens"),
+    re.compile(rf"requested (?:about |a total of )?{_NUMBER} tokens"),
     re.compile(rf"resulted in {_NUMBER} tokens"),
-    re.compile(rf"(?:request|count) \({_NUMBER}"),
+    re.compile(rf"(?:request|count|input|prompt) \((?:length )?{_NUMBER}"),
     re.compile(rf"contains (?:at least )?{_NUMBER}"),
     re.compile(rf"too long: {_NUMBER}"),
     re.compile(rf"given: {_NUMBER}"),
@@ -71,7 +82,8 @@ class Reported:
     @property
     def option(self) -> str | None:
         """The template's option that it is about."""
-        found = _OPTION.search(self.param) or _NAMED_OPTION.search(self.text)
+        text = self.text
+        found = _OPTION.search(self.param) or _NAMED_OPTION.search(text) or _REFUSED_OPTION.search(text)
         return OPTIONS[found[1]] if found else None
 
     @property
@@ -82,12 +94,17 @@ class Reported:
 def read_error(body: Any, status: int | None = None, *, event_name: str = "") -> Reported:
     """Read the body of a refused request, or the `error` of an answer. `status` None: not HTTP's, the error says it."""
     levels = list(_levels(body))
-    values = [level.get(name) for level in levels for name in ("code", "type", "status", "error_type")]
-    numbers = [number for value in values if (number := _http_status(value)) is not None]
+    values = [level.get(name) for level in levels for name in _CODES]
+    # A code in place of the object, or of its sentence.
+    bare = [body, *(level.get(name) for level in levels for name in ("error", "message"))]
+    numbers = [number for value in [*values, *bare] if (number := http_status(value)) is not None]
     words = [value for value in values if isinstance(value, str)]
+    words += [value for value in bare if isinstance(value, str) and _PLAIN_WORD.fullmatch(value)]
+    if any(name.startswith("content_filter") and level[name] for level in levels for name in level):
+        words.append("content_filter")  # Azure's results of its filter
     text = " ".join(_sentences(body, levels))[:_MAX_TEXT_CHARS].lower()
     param = next((value for level in levels if isinstance(value := level.get("param"), str)), "") or _location(levels)
-    plain = [value for value in [param, *words] if _PLAIN_WORD.fullmatch(value)]
+    plain = [value for value in [param, *values] if isinstance(value, str) and _PLAIN_WORD.fullmatch(value)]
     return Reported(
         status=status if status is not None else next(iter(numbers), None),
         words=frozenset(_NOT_A_LETTER.sub("", word.lower()) for word in [*words, event_name] if word),
@@ -97,6 +114,16 @@ def read_error(body: Any, status: int | None = None, *, event_name: str = "") ->
         size=_count(levels, "n_prompt_tokens") or _found(_SIZES, text),
         limit=_count(levels, "n_ctx") or _found(_LIMITS, text),
     )
+
+
+def names_an_error(kind: Any) -> bool:
+    """Whether the type or the name of an event is that of an error."""
+    return isinstance(kind, str) and kind.lower().endswith("error")
+
+
+def says_something(error: Any) -> bool:
+    """Whether an `error` is one: some servers send an object whose fields are empty beside each answer."""
+    return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
 def words_of(*words: str) -> frozenset[str]:
@@ -110,7 +137,7 @@ def _levels(body: Any, depth: int = 4) -> Iterator[Mapping[str, Any]]:
         body = body[0] if body else None
     if not isinstance(body, dict) or not depth:
         return
-    for name in ("error", "innererror", "inner_error", "metadata"):
+    for name in ("error", "innererror", "inner_error", "metadata", "detail"):
         yield from _levels(body.get(name), depth - 1)
     yield body
 
@@ -140,7 +167,7 @@ def _location(levels: list[Mapping[str, Any]]) -> str:
     return ""
 
 
-def _http_status(value: Any) -> int | None:
+def http_status(value: Any) -> int | None:
     """The status that a code is, as a number or as digits."""
     if isinstance(value, str) and value.isascii() and value.strip().isdigit() and len(value) < 6:
         value = int(value)

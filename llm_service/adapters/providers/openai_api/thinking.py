@@ -40,6 +40,11 @@ class ThinkFilter:
                 return self._pass()
         return ""
 
+    @property
+    def thought(self) -> bool:
+        """Whether the text began with thoughts."""
+        return self._thinking or self._dropped
+
     def end(self) -> str:
         """The text is complete: what was held back and is no thought."""
         return "" if self._thinking or self.passing else self._pass()

@@ -2,6 +2,8 @@
 
 Servers send the text of a message up to five times: in deltas, in the last events of the part and of the item, and in the
 terminal event. The deltas count. What came only later is added when it comes.
+
+Longer than other modules: what an event means depends on all events before it.
 """
 
 from collections.abc import Mapping
@@ -28,7 +30,7 @@ from .items import (
     is_shown,
     joined,
     message_of,
-    messages_in,
+    messages_told,
     phase_of,
     text_of,
     type_of,
@@ -44,6 +46,7 @@ class _Item:
     """An item whose events arrive. `start`: where its text begins in the answer; None = it has none.
 
     `part_start`: where its current part begins. `part_ended`: the text of the last part whose end was told.
+    `ended`: the end of the whole item was told. `index`: that of its announcement.
     """
 
     def __init__(self, kind: str = MESSAGE, phase: str | None = None, think: ThinkFilter | None = None) -> None:
@@ -53,6 +56,12 @@ class _Item:
         self.start: int | None = None
         self.part_start = 0
         self.part_ended = ""
+        self.ended = False
+        self.index: Any = None
+
+    def is_announced_as(self, kind: str, phase: str | None, index: Any) -> bool:
+        """Whether an announcement with its name may be of this item: servers give two items one name."""
+        return (self.kind, self.phase) == (kind, phase) and (self.index is None or self.index == index)
 
     @property
     def is_shown(self) -> bool:
@@ -80,6 +89,11 @@ class Answer(AnswerText):
         self._cut = False
         self._thought = False
 
+    @property
+    def thought(self) -> bool:
+        """Whether the model was seen to think."""
+        return self._thought
+
     def take(self, event: Event) -> None:
         """The delta of a text. This runs for each token."""
         if event.item_id != self._item_id or event.output_index != self._index:
@@ -102,7 +116,10 @@ class Answer(AnswerText):
         item, kind = event.item, type_of(event.item)
         self._thought |= kind == REASONING
         item_id = item.get("id") if isinstance(item, dict) else None
-        begun = self._find(item_id, None) or self._new_item(kind, phase_of(item))
+        begun = self._find(item_id, None)
+        if begun is None or not begun.is_announced_as(kind, phase_of(item), event.output_index):
+            begun = self._new_item(kind, phase_of(item))
+        begun.index = event.output_index
         self._switch_to(begun)
         self._name(begun, item_id, event.output_index)
 
@@ -121,7 +138,7 @@ class Answer(AnswerText):
         item = event.item
         if not isinstance(item, dict) or not item:
             return
-        self._cut |= is_cut(item)
+        self._look_at([item])
         if type_of(item) != MESSAGE:
             # What comes next without a name is not its text.
             self._by_index.pop(event.output_index, None)
@@ -133,6 +150,10 @@ class Answer(AnswerText):
         if self._turns_to_end_of(item.get("id"), event.output_index, message.text, self._item.start):
             self._item.phase = self._item.phase or message.phase
             self._recover(message.text, self._item.start or 0)
+        if self._item.start is not None:
+            # What comes next begins another message, even without a name, or with the same one.
+            self._item.ended = True
+            self._item_id = _NOBODY
 
     def finish(self, response: Any, event_type: str, upstream_id: str) -> list[ProviderEvent]:
         """The events after the last text. Raises the error of a response that failed."""
@@ -141,7 +162,7 @@ class Answer(AnswerText):
         self._end_item_text()
         self._look_at(response.get("output"))
         late = list[ProviderEvent](self.new_text())
-        messages = self._reconciled(messages_in(response.get("output"), strip_think=self._quirks.strip_think))
+        messages = self._reconciled(messages_told(response, strip_think=self._quirks.strip_think))
         chosen = answer_among(messages)
         text = repair(joined(chosen))
         late += self._late_text(text)
@@ -175,7 +196,9 @@ class Answer(AnswerText):
     def _find(self, item_id: Any, index: Any) -> _Item | None:
         """By the id, or else by the index: some servers give each delta another id."""
         item = self._by_id.get(item_id) if isinstance(item_id, str) else None
-        return self._by_index.get(index) if item is None and isinstance(index, int) else item
+        if item is None and isinstance(index, int):
+            item = self._by_index.get(index)
+        return None if item is None or item.ended else item
 
     def _name(self, item: _Item, item_id: Any, index: Any) -> None:
         if isinstance(item_id, str):
@@ -188,9 +211,9 @@ class Answer(AnswerText):
         """The item of a delta. One that nobody announced is a message."""
         item = self._find(item_id, index)
         if item is None and (item_id is not None or index is not None):
-            item = self._new_item() if self._by_id or self._by_index else self._item
+            item = self._new_item() if self._is_named or self._item.ended else self._item
             self._name(item, item_id, index)
-        self._switch_to(item or self._item)
+        self._switch_to(item or (self._new_item() if self._item.ended else self._item))
         self._item_id, self._index = item_id, index
 
     def _turns_to_end_of(self, item_id: Any, index: Any, told: str, since: int | None) -> bool:
@@ -202,10 +225,39 @@ class Answer(AnswerText):
             return False
         item = self._find(item_id, index)
         if item is None:
-            is_same = since is None or told.startswith(self.text_since(since))
-            item = self._item if is_same else self._new_item()
+            if self._is_all(told):
+                return False  # of one message, each of whose deltas had a name of its own
+            named = item_id is not None or index is not None
+            item = self._item if self._is_of_current(told, since, named=named) else self._new_item()
+            self._switch_to(item)
+            if named:
+                self._name(item, item_id, index)
         self._switch_to(item)
-        return item.start is None or self._shown[-1][1] is item
+        return not item.ended and (item.start is None or self._shown[-1][1] is item)
+
+    def _is_of_current(self, told: str, since: int | None, *, named: bool) -> bool:
+        """Whether this end of a text is that of the current item. `named`: it has a name that no item has yet."""
+        item = self._item
+        if item.start is None or since is None:
+            return not (named and self._is_named)
+        if told in (item.part_ended, self.text_since(item.start)):
+            return True  # told again
+        if item.ended:
+            return False
+        arrived = self.text_since(since)
+        return told.startswith(arrived) and bool(arrived or not named)
+
+    def _is_all(self, told: str) -> bool:
+        """Whether it is the text of several messages without the lines between them."""
+        between = len(BETWEEN_MESSAGES) * (len(self._shown) - 1)
+        if between <= 0 or len(told) != self.length - between:
+            return False
+        return told == "".join(text for text, _ in self._texts(self.text_since(0)))
+
+    @property
+    def _is_named(self) -> bool:
+        """Whether any item has a name."""
+        return bool(self._by_id or self._by_index)
 
     def _switch_to(self, item: _Item) -> None:
         if item is not self._item:
@@ -228,7 +280,10 @@ class Answer(AnswerText):
         item = self._item
         if not item.is_shown:
             return
-        text = item.think.feed(delta) if item.think is not None else delta
+        text = delta
+        if item.think is not None:
+            text = item.think.feed(delta)
+            self._thought |= item.think.thought
         if text:
             self._show(text)
             self._plain = item.think is None or item.think.passing
@@ -257,13 +312,10 @@ class Answer(AnswerText):
 
     def _reconciled(self, told: list[Message]) -> list[Message]:
         """The messages: as the terminal event tells them, unless it says something else than the deltas."""
-        whole, end, came = self.whole, self.length, list[Message]()
+        whole = self.whole
         if len(self._shown) == len(told) == 1 and told[0].text == whole:
             return told  # as nearly all answers
-        for start, item in reversed(self._shown):
-            came.append(Message(whole[start:end], item.phase))
-            end = start - len(BETWEEN_MESSAGES)
-        came.reverse()
+        came = [Message(text, item.phase) for text, item in self._texts(whole) if item.kind == MESSAGE]
         text = "".join(message.text for message in came)
         for candidates in (answer_among(told), told):
             same = "".join(message.text for message in candidates)
@@ -271,6 +323,11 @@ class Answer(AnswerText):
             if same.startswith(text) and (len(same) > len(text) or len(told) >= len(came)):
                 return told
         return came
+
+    def _texts(self, whole: str) -> list[tuple[str, _Item]]:
+        """The texts of the items that are shown, in their order. `whole`: all text."""
+        ends = [start - len(BETWEEN_MESSAGES) for start, _ in self._shown[1:]]
+        return [(whole[start:end], item) for (start, item), end in zip(self._shown, [*ends, len(whole)], strict=False)]
 
     def _late_text(self, final: str) -> list[ProviderEvent]:
         """What the answer has beyond the text that was sent."""
@@ -283,10 +340,21 @@ class Answer(AnswerText):
     # -- the end
 
     def _look_at(self, output: Any) -> None:
-        """What the items of the terminal event say besides their text."""
-        for item in output if isinstance(output, list) else ():
+        """What complete items say besides their text. Only they may say that a text was a thought, which was shown then."""
+        items = output if isinstance(output, list) else []
+        for item in items:
             self._cut |= is_cut(item)
-            self._thought |= type_of(item) == REASONING
+            kind = type_of(item)
+            self._thought |= kind == REASONING
+            if kind != MESSAGE and (came := self._named_as(item)) is not None:
+                # Servers use a name twice: then it is the message's.
+                shared = any(type_of(other) == MESSAGE and other.get("id") == item["id"] for other in items)
+                came.kind = came.kind if shared else kind
+
+    def _named_as(self, item: Any) -> _Item | None:
+        """The item that has the id of this one."""
+        item_id = item.get("id") if isinstance(item, dict) else None
+        return self._by_id.get(item_id) if isinstance(item_id, str) else None
 
     def _reported_reason(self, response: Mapping[str, Any], event_type: str) -> str | None:
         """Why the server itself calls the answer incomplete, in the event or in any item; None if it does not."""

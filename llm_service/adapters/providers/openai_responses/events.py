@@ -8,11 +8,13 @@ import msgspec
 
 from llm_service.core.errors import UpstreamInvalidResponse
 
+from ..openai_api.reported import names_an_error
+
 _END = "[DONE]"
 
 
 class Event(msgspec.Struct):
-    """`code` to `status` are those of an error; `choices` and `object` those of other APIs."""
+    """`code` to `detail` are those of an error; `choices` and `object` those of other APIs."""
 
     type: str
     delta: Any = None
@@ -28,6 +30,7 @@ class Event(msgspec.Struct):
     message: Any = None
     param: Any = None
     status: Any = None
+    detail: Any = None
     choices: Any = None
     object: Any = None
 
@@ -53,7 +56,14 @@ def _one_by_one(data: Sequence[bytes], names: Sequence[str]) -> Iterator[Event]:
 
 
 def _event(data: bytes, name: str) -> Event:
-    event = json.loads(data)  # more lenient: half a surrogate pair, NaN
+    try:
+        event = json.loads(data)  # more lenient: half a surrogate pair, NaN
+    except ValueError:
+        if not names_an_error(name):
+            raise
+        event = data.decode("utf-8", "replace")
+    if not isinstance(event, dict) and names_an_error(name):
+        return Event("error", error=event or name)
     if not isinstance(event, dict):
         raise UpstreamInvalidResponse("The model provider sent an event that is not an object.")
     known = {field: event[field] for field in Event.__struct_fields__ if field in event}

@@ -1,6 +1,6 @@
 """The items of an answer: which of them are messages, and which messages are the answer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..openai_api.thinking import ThinkFilter
@@ -39,6 +39,14 @@ def messages_in(output: Any, *, strip_think: bool) -> list[Message]:
     """The messages among the items of a response."""
     items = output if isinstance(output, list) else []
     return [message_of(item, strip_think=strip_think) for item in items if type_of(item) == MESSAGE]
+
+
+def messages_told(response: Mapping[str, Any], *, strip_think: bool) -> list[Message]:
+    """The messages of a response. Some servers send the text only as `output_text`, as OpenAI's SDKs call it."""
+    told = messages_in(response.get("output"), strip_think=strip_think)
+    if any(message.text for message in told) or not response.get("output_text"):
+        return told
+    return [message_of({"content": response["output_text"]}, strip_think=strip_think)]
 
 
 def message_of(item: Any, *, strip_think: bool) -> Message:

@@ -1,6 +1,6 @@
 """Writes calls for the Responses API, and reads its events."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,12 @@ from llm_service.core.generation.model import ProviderCall, ProviderEvent
 from ..openai_api.body import EventStream, JsonBody, answer_body, drain
 from ..openai_api.foreign import RESPONSES_KIND, another_api, no_answer_of_ours
 from ..openai_api.quirks import Quirks
+from ..openai_api.reported import http_status, names_an_error, says_something
 from ..openai_api.schema_prompt import system_text
 from ..openai_api.strict_schema import strict_schema
 from .answer import Answer
 from .events import Event, decoded
+from .items import messages_in
 
 if TYPE_CHECKING:
     from ..transport import Response
@@ -98,35 +100,45 @@ class ResponsesReader:
                         return
                     else:
                         self._take_other(event, body, number)
-            except Exception:
+            except Exception as error:
                 yield from answer.new_text()  # keep the text that arrived before the error
+                if isinstance(error, ServiceError):
+                    error.may_be_billed |= answer.thought
                 raise
             if answer.has_new_text:
                 # What arrived together is passed on together.
                 response.limit.idle_s = self._idle_timeout_s
                 yield from answer.new_text()
         yield from answer.new_text()
+        raise self._unended(body)
+
+    def _unended(self, body: EventStream) -> ServiceError:
+        """The error of a stream that ended without a terminal event."""
         if (told := body.error()) is not None:
-            raise _error_of(told, self._kind)
-        if not self._known and not answer.started:
-            raise no_answer_of_ours(self._kind)
-        raise UpstreamTruncated("The model provider's answer ended before it was complete.")
+            return _error_of(told, self._kind)
+        if not self._known and not self._answer.started:
+            return no_answer_of_ours(self._kind)
+        return UpstreamTruncated("The model provider's answer ended before it was complete.")
 
     def _take_other(self, event: Event, body: EventStream, number: int) -> None:
         """An event that is neither text nor the last one. Those that nobody knows mean nothing."""
-        if event.error:
+        if says_something(event.error):
             raise _told_error(event, "", self._kind)
         if (handle := _HANDLERS.get(event.type)) is not None:
             self._known = True
             handle(self._answer, event)
-        elif event.type.lower().endswith("error") or event.object == "error":
+        elif names_an_error(event.type) or event.object == "error":
             raise _told_error(event, "", self._kind)
         elif event.type.startswith("response."):
             self._known = True
-        elif (name := body.names()[number]) == "error":
+            if event.type.startswith("response.reasoning"):
+                self._answer.take_thought(event)
+        elif names_an_error(name := body.names()[number]):
             raise _told_error(event, name, self._kind)
         elif not self._known and _is_of_another_api(event.choices, event.object):
             raise another_api(self._kind)
+        elif not event.type and _is_an_error_itself(event):
+            raise _told_error(event, "", self._kind)
 
     def _end(
         self,
@@ -150,19 +162,41 @@ class ResponsesReader:
     def _terminal_event(self, body: Any) -> Event:
         """The last event of a server that does not stream: the whole response."""
         value = body if isinstance(body, dict) else {}
-        status = value.get("status", "completed" if isinstance(value.get("output"), list) else None)
+        status = _status_of(value)
         if status in _ENDED:
             return Event(f"response.{status}", response=value)
-        if value.get("error") or value.get("object") == "error" or _is_list_of_errors(body):
+        is_error = value.get("error") or value.get("object") == "error" or _has_a_status(value.get("code"), status)
+        if is_error or _is_list_of_errors(body):
             raise _error_of(body, self._kind)
         if _is_of_another_api(value.get("choices"), value.get("object")):
             raise another_api(self._kind)
         raise no_answer_of_ours(self._kind, "JSON")
 
 
+def _status_of(response: Mapping[str, Any]) -> Any:
+    """The status of a whole response. One that has a text and has not ended cannot be asked for again: it is incomplete."""
+    status, output = response.get("status"), response.get("output")
+    if status is None:
+        return "completed" if isinstance(output, list) or isinstance(response.get("output_text"), str) else None
+    if status not in _ENDED and any(message.text for message in messages_in(output, strip_think=False)):
+        return "incomplete"
+    return status
+
+
+def _is_an_error_itself(event: Event) -> bool:
+    """Whether an event without a type is an error: `{"code": 429}`, `{"detail": ...}`."""
+    code = event.code
+    return bool(event.detail) or (isinstance(code, str) and code != "") or _has_a_status(code, event.status)
+
+
+def _has_a_status(*values: Any) -> bool:
+    """Whether one of them is the number of an HTTP error."""
+    return any(http_status(value) is not None for value in values)
+
+
 def _failed(response: Any) -> bool:
     """Whether a response says that it failed, whatever its event calls it."""
-    return isinstance(response, dict) and (response.get("status") in _FAILED or bool(response.get("error")))
+    return isinstance(response, dict) and (response.get("status") in _FAILED or says_something(response.get("error")))
 
 
 def _tells_why(event: Event) -> bool:
@@ -187,6 +221,7 @@ def _told_error(event: Event, name: str, kind: str) -> ServiceError:
     told = event.response.get("error") if isinstance(event.response, dict) else None
     kind_of_error = None if event.type.startswith("response.") or event.type == "error" else event.type
     flat = {"code": event.code, "message": event.message, "param": event.param, "status": event.status}
+    flat["detail"] = event.detail
     return _error_of({"error": event.error or told, **flat, "type": kind_of_error}, kind, name)
 
 
