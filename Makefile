@@ -27,7 +27,7 @@ test-quick: $(VENV)/.dev ## While you work: every check, and the fast tests, in 
 	$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n auto $(TOGETHER) -m "not slow" $(QUICK)
 
-test-real: $(VENV)/.dev ## Tests that download packages of npm when they run (they need npm, node and the registry)
+test-real: $(VENV)/.dev ## Tests with packages of npm and PyPI that they download: clients, LiteLLM, transformers serve (several GB)
 	TEST_REAL=1 $(BIN)/python -m pytest tests/real
 
 check: $(VENV)/.dev ## Lint, format, types, import contracts (no tests)
@@ -45,6 +45,7 @@ soak: $(VENV)/.dev ## For three minutes (SOAK_SECONDS): strangers, hang-ups, slo
 
 docs: $(VENV)/.runtime ## Write .env.example and the tables of docs/ from the code
 	$(BIN)/python -m llm_service.cli.docs
+	$(BIN)/python -m tests.servers.matrix
 
 audit: $(VENV)/.dev ## Known faults of the packages in requirements.lock (asks PyPI)
 	@$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock || { \

@@ -28,6 +28,9 @@ from llm_service.cli.start_process import STOP_SIGNALS, StartCheck
 if TYPE_CHECKING:
     from llm_service.core.services import Services
 
+# In flight per process, as far as descriptors are concerned.
+MOST_CALLS = 30_000
+
 settings = Settings.load_or_exit(os.environ)
 
 bind = [f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"]
@@ -51,9 +54,11 @@ accesslog = None
 errorlog = "-"
 loglevel = settings.log_level.lower()
 
-# Two files per upstream call, and more for the rest. The default is often 1,024 although more is allowed.
+# Two files per upstream call, and more for the rest. The default is often 1,024 although more is allowed. Each provider of
+# the providers file, which is read later, has its own slots.
 files, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-wanted_files = 2 * settings.upstream_slots + worker_connections + 256
+calls = settings.upstream_slots if settings.providers_file is None else MOST_CALLS
+wanted_files = 2 * calls + worker_connections + 256
 if most_files != resource.RLIM_INFINITY:
     wanted_files = min(wanted_files, most_files)
 if files != resource.RLIM_INFINITY and files < wanted_files:

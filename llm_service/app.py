@@ -42,6 +42,7 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
         SETTINGS=settings,
         SERVICE_NAME=settings.name,
         SERVICE_ENV=settings.env,
+        PROVIDERS_FROM_FILE=settings.providers_file is not None,
         PROXY_HOPS=settings.proxy_hops,
         OPEN_ON_LOOPBACK=settings.needs_key is None,
         TRUSTED_NAMES=list(settings.trusted_hosts),

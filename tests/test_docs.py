@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from llm_service.cli.docs import generated
 from llm_service.web.http.problems import PROBLEMS, STATUS_IN_PATH
+from tests.servers import matrix
 from tests.support.constants import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -30,6 +31,10 @@ def test_the_readmes_call_gives_the_readmes_answer(client: FlaskClient) -> None:
 @pytest.mark.parametrize("name", [".env.example", "docs/configuration.md", "docs/errors.md", "deploy/nginx.conf"])
 def test_what_is_generated_is_up_to_date(name: str) -> None:
     assert generated()[name] == (ROOT / name).read_text(), f"{name} is out of date. Run: make docs"
+
+
+def test_the_matrix_of_servers_is_up_to_date() -> None:
+    assert matrix.generated() == matrix.PAGE.read_text(), "docs/servers.md is out of date. Run: make docs"
 
 
 def test_every_error_is_in_the_table() -> None:

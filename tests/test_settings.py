@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_service.adapters.providers.openai_responses import OPENAI_URL
+from llm_service.adapters.providers.openai_api import OPENAI_URL
 from llm_service.adapters.providers.proxies import Proxy
 from llm_service.bootstrap.setting_reader import declared
 from llm_service.bootstrap.setting_types import Secret
@@ -43,6 +43,11 @@ def test_defaults() -> None:
         ("APP_ENV", "production", "one of: dev, prod"),
         ("APP_LOG_LEVEL", "loud", "one of"),
         ("APP_MODELS", "a,b", "default model"),
+        ("APP_MODELS", "a>gpt-4o-mini", "default model"),
+        ("APP_MODELS", "gpt-4o-mini>", "no name before or after"),
+        ("APP_MODELS", "gpt-4o-mini, a>b>a", "names a model twice"),
+        ("APP_MODELS", "gpt-4o-mini>a, gpt-4o-mini", "two lists that begin with 'gpt-4o-mini'"),
+        ("OPENAI_MODEL", "a>b", "APP_MODELS names its fallbacks"),
         ("APP_NAME", "x" * 101, "at most 100"),
         ("APP_NAME", "a\x1b[2J", "printable"),
         ("OPENAI_API_KEY", "schl\u00fcssel", "ASCII"),
@@ -200,6 +205,36 @@ def test_loopback(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
 
 
+def test_a_providers_file_stands_for_the_settings_of_one_provider() -> None:
+    given = {"OPENAI_BASE_URL": "http://x/v1", "APP_PROVIDER": "echo", "APP_MODELS": "a,b", "HTTPS_PROXY": "socks5://x"}
+    settings = Settings.from_env({**given, "APP_PROVIDERS_FILE": "providers.yml", "APP_ENV": "prod"})
+    assert settings.warnings == (
+        "OPENAI_BASE_URL: is ignored, because APP_PROVIDERS_FILE is set",
+        "APP_PROVIDER: is ignored, because APP_PROVIDERS_FILE is set",
+    )
+    assert (settings.refusals(), settings.proxy, settings.model_is_given) == ([], None, False)
+    assert Settings.from_env({"OPENAI_MODEL": "a"}).model_is_given
+    assert Settings.from_env({**given, "APP_MODELS": "gpt-4o-mini"}).warnings == ()
+
+
+def test_the_proxy_to_any_server() -> None:
+    settings = Settings.from_env(
+        {"HTTP_PROXY": f"socks5://ann:{'canary'}@a:1", "HTTPS_PROXY": "http://b:2", "NO_PROXY": "c"}
+    )
+    assert settings.proxy_to("https://x/v1") == Proxy("b", 2)
+    assert settings.proxy_to("http://c/v1") is None
+    with pytest.raises(ValueError, match=r"^HTTP_PROXY must be the URL of an HTTP proxy") as raised:
+        settings.proxy_to("http://x/v1")
+    assert "canary" not in str(raised.value)
+
+
+def test_all_variables_are_kept_for_the_providers_file_and_shown_nowhere(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SOME_KEY=canary-1\nOTHER_KEY=canary-2\n")
+    settings = Settings.load({"OTHER_KEY": "canary-3"}, tmp_path / ".env")
+    assert (settings.environ["SOME_KEY"], settings.environ["OTHER_KEY"]) == ("canary-1", "canary-3")
+    assert "canary" not in repr(settings)
+
+
 def test_every_setting_is_documented(request: pytest.FixtureRequest) -> None:
     root = request.config.rootpath
     page, example = (root / "docs/configuration.md").read_text(), (root / ".env.example").read_text()
@@ -210,9 +245,9 @@ def test_every_setting_is_documented(request: pytest.FixtureRequest) -> None:
 
 
 def test_every_setting_is_read_and_every_default_is_allowed() -> None:
-    """Each field but the warnings is a setting, and its default, written as text, is read back as it is."""
+    """Each field but what was found while reading is a setting, and its default, written as text, is read back as it is."""
     settings = declared(Settings)
-    assert {field.name for field in fields(Settings)} - set(settings) == {"warnings"}
+    assert {field.name for field in fields(Settings)} - set(settings) == {"warnings", "environ"}
     for attribute, setting in settings.items():
         assert getattr(Settings(), attribute) == setting.default
         if setting.default not in (None, ()):
@@ -237,3 +272,8 @@ def test_the_example_file_holds_the_defaults(tmp_path: Path, request: pytest.Fix
     loaded = Settings.load({}, dotenv)
     assert (loaded.allowed_models, loaded.trusted_hosts) == (Settings().allowed_models, Settings().trusted_hosts)
     assert loaded.refusals() == []
+
+
+def test_lists_of_models_are_read_without_their_blanks() -> None:
+    settings = Settings.from_env({"OPENAI_MODEL": "a", "APP_MODELS": " a > local/b:7b , c "})
+    assert settings.allowed_models == ("a>local/b:7b", "c")

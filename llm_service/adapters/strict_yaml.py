@@ -16,6 +16,8 @@ except ImportError:  # PyYAML without libyaml: slower, and needs quotes in a few
 
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{tag}" for tag in ("str", "int", "float", "bool", "null", "map", "seq")}
 
+_DATE_TAG = "tag:yaml.org,2002:timestamp"
+
 
 class FileFormatError(Exception):
     """An error in a file. `line` counts from 1; 0 = it concerns the whole file."""
@@ -48,15 +50,21 @@ class Node:
         return self.content
 
 
-def read_yaml(text: str, first_line: int) -> Node:
-    """Parse a text. Raises `FileFormatError`. `first_line` is the line of the file that it begins on."""
+def read_yaml(
+    text: str, first_line: int, faults: list[FileFormatError] | None = None, *, dates_are_text: bool = False
+) -> Node:
+    """Parse a text. Raises `FileFormatError`. `first_line` is the line of the file that it begins on.
+
+    With `faults`, only text that is no YAML raises it: other faults are added there, and what they concern is left out.
+    `dates_are_text`: a date is the text that stands there, and no fault.
+    """
     try:
         loader = _Loader(text)
         try:
             root = loader.get_single_node()
             if root is None:
                 raise FileFormatError("is empty", first_line)
-            return _convert(root, loader, first_line, set())
+            return _Converter(loader, first_line, faults, dates_are_text=dates_are_text).node(root)
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -66,30 +74,65 @@ def read_yaml(text: str, first_line: int) -> Node:
         raise FileFormatError("is not valid YAML", first_line) from error
 
 
-def _convert(node: yaml.Node, loader: Any, first_line: int, seen: set[int]) -> Node:
-    line = first_line + node.start_mark.line
-    if id(node) in seen:
-        raise FileFormatError("may not use an alias (*name)", line)
-    seen.add(id(node))
-    if node.tag not in _PLAIN_TAGS:
-        raise FileFormatError(f"may not use a value of the type {node.tag.rsplit(':', 1)[-1]}: put it in quotes", line)
-    if isinstance(node, yaml.SequenceNode):
-        return Node(line, [_convert(child, loader, first_line, seen) for child in node.value])
-    if isinstance(node, yaml.MappingNode):
-        return Node(line, _convert_mapping(node, loader, first_line, seen))
-    return Node(line, loader.construct_object(node))
+class _Converter:
+    """Makes nodes with lines of a parsed text."""
 
+    def __init__(
+        self, loader: Any, first_line: int, faults: list[FileFormatError] | None, *, dates_are_text: bool
+    ) -> None:
+        self._loader = loader
+        self._dates_are_text = dates_are_text
+        self._first_line = first_line
+        self._faults = faults
+        self._seen: set[int] = set()
 
-def _convert_mapping(node: yaml.MappingNode, loader: Any, first_line: int, seen: set[int]) -> dict[str, Node]:
-    content: dict[str, Node] = {}
-    for key_node, value_node in node.value:
-        key = _convert(key_node, loader, first_line, seen)
-        if not isinstance(key.content, str):
-            raise FileFormatError(f"the key {key.value!r} must be a string: put it in quotes", key.line)
-        if key.content in content:
-            raise FileFormatError(f"{key.content} appears twice", key.line)
-        content[key.content] = _convert(value_node, loader, first_line, seen)
-    return content
+    def node(self, node: yaml.Node, near: int = 0) -> Node:
+        """`near`: where an alias would stand, counted from 0. It is the same node again, with the line of its anchor."""
+        line = self._first_line + node.start_mark.line
+        if id(node) in self._seen:
+            self._fault("may not use an alias (*name)", self._first_line + near)
+            return Node(self._first_line + near, None)
+        self._seen.add(id(node))
+        if self._dates_are_text and node.tag == _DATE_TAG:
+            return Node(line, node.value)
+        if node.tag not in _PLAIN_TAGS:
+            self._fault(f"may not use a value of the type {node.tag.rsplit(':', 1)[-1]}: put it in quotes", line)
+            return Node(line, None)
+        if isinstance(node, yaml.SequenceNode):
+            return Node(line, self._sequence(node))
+        if isinstance(node, yaml.MappingNode):
+            return Node(line, self._mapping(node))
+        return Node(line, self._loader.construct_object(node))
+
+    def _sequence(self, node: yaml.SequenceNode) -> list[Node]:
+        items: list[Node] = []
+        near = node.start_mark.line
+        for child in node.value:
+            items.append(self.node(child, near))
+            near = max(near, child.end_mark.line)
+        return items
+
+    def _mapping(self, node: yaml.MappingNode) -> dict[str, Node]:
+        content: dict[str, Node] = {}
+        near = node.start_mark.line
+        for key_node, value_node in node.value:
+            key = self.node(key_node, near)
+            near = max(near, key_node.end_mark.line)
+            value = self.node(value_node, near)
+            near = max(near, value_node.end_mark.line)
+            if not isinstance(key.content, str):
+                self._fault(f"the key {key.value!r} must be a string: put it in quotes", key.line)
+            elif key.content in content:
+                self._fault(f"{key.content} appears twice", key.line)
+            else:
+                content[key.content] = value
+        return content
+
+    def _fault(self, message: str, line: int) -> None:
+        fault = FileFormatError(message, line)
+        if self._faults is None:
+            raise fault
+        self._faults.append(fault)
 
 
 def text_value(key: str, node: Node) -> str:

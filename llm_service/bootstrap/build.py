@@ -7,12 +7,6 @@ from typing import Any
 from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.adapters.memory.single_flight import MemorySingleFlight
 from llm_service.adapters.observability.logs import LogReporter
-from llm_service.adapters.providers.echo import NAME as ECHO
-from llm_service.adapters.providers.echo import EchoProvider
-from llm_service.adapters.providers.names import system_addresses
-from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
-from llm_service.adapters.providers.registry import ProviderRegistry
-from llm_service.adapters.providers.retry import ResilientProvider
 from llm_service.adapters.runtime.background import Ticker, make_spawn
 from llm_service.adapters.runtime.clock import SystemClock, uuid7
 from llm_service.adapters.sql.epochs import SqlEpochs
@@ -23,10 +17,11 @@ from llm_service.adapters.sql.limits import SqlLimits
 from llm_service.adapters.sql.retention import SqlRetention
 from llm_service.adapters.sql.sqlite.thread_pool import ThreadPool
 from llm_service.adapters.sql.usage import SqlUsage
-from llm_service.bootstrap.errors import StartError
 from llm_service.bootstrap.housekeeping import DAY_S, INTERRUPT_MARGIN_S, Housekeeping, skip_if_storage_down
+from llm_service.bootstrap.providers import build_registry
 from llm_service.bootstrap.resources import (
     kept_prompts,
+    kept_providers,
     load_prices,
     load_templates,
     open_database,
@@ -35,17 +30,16 @@ from llm_service.bootstrap.resources import (
     signing_secret,
 )
 from llm_service.bootstrap.retention import WholeRetention
-from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
+from llm_service.bootstrap.settings import Settings
 from llm_service.bootstrap.stores import history_stores
 from llm_service.core.access.caller import Allowance
 from llm_service.core.access.failed_logins import FailedLoginThrottle
 from llm_service.core.access.keyring import Keyring
 from llm_service.core.access.sessions import Sessions
 from llm_service.core.generation.in_flight import Collaborators
-from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.orphans import Orphans
 from llm_service.core.generation.outcomes import OutcomeRecorder
-from llm_service.core.generation.ports import MakeId, Provider
+from llm_service.core.generation.ports import MakeId
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
 from llm_service.core.generation.preview import PreviewService
 from llm_service.core.generation.recent import Recent
@@ -88,9 +82,8 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
     opened.callback(presence.close)
     clock, spawn, reporter = SystemClock(), make_spawn(), LogReporter()
     templates, prices = load_templates(settings, kept=kept_prompts(settings)), load_prices(settings)
-    providers = ProviderRegistry(ResilientProvider(build_provider(settings), slots=settings.upstream_slots))
+    providers, bounds = build_registry(settings, prices, kept=kept_providers(settings)), _generation_settings(settings)
     opened.callback(providers.close)
-    models, bounds = build_models(settings), _generation_settings(settings)
     stores, limit_store, spool = history_stores(database, settings.history), SqlLimits(database), open_spool(settings)
     retention = WholeRetention(SqlRetention(database), spool)
     # The cache keeps no text longer than the history.
@@ -105,7 +98,7 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
         clock, spawn, reporter, stores.remote, presence, abandon_grace_s=settings.abandon_grace_s
     )
     recorder = OutcomeRecorder(stores.generations, spool, clock, reporter)
-    preparer, bodies = RequestPreparer(templates, models, providers, bounds, clock), Recent[Any](clock)
+    preparer, bodies = RequestPreparer(templates, providers, providers, bounds, clock), Recent[Any](clock)
     expire_s = settings.deadline_s + INTERRUPT_MARGIN_S
     orphans = Orphans(stores.generations, limit_store, recorder, registry, presence, clock, expire_s=expire_s)
     subscriptions = Subscriptions(registry, stores.generations, orphans, clock)
@@ -134,6 +127,7 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
     opened.callback(ticker.close)
     housekeeping = Housekeeping(
         templates=templates,
+        providers=providers,
         registry=registry,
         recorder=recorder,
         orphans=orphans,
@@ -171,7 +165,7 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
 
     return Services(
         template_registry=templates,
-        models=models,
+        model_source=providers,
         generation=generation,
         preview=PreviewService(preparer, cache, prices),
         recent_bodies=bodies,
@@ -212,24 +206,3 @@ def allowance_of_everyone(settings: Settings) -> Allowance:
         usd_per_day=settings.budget_usd_day or None,
         tokens_per_day=settings.budget_tokens_day or None,
     )
-
-
-def build_models(settings: Settings) -> AllowedModels:
-    stand_in = ECHO if settings.chosen_provider == ECHO else None
-    return AllowedModels(settings.openai_model, settings.allowed_models, stand_in)
-
-
-def build_provider(settings: Settings) -> Provider:
-    """Raises `StartError` if no provider is configured."""
-    if settings.chosen_provider == "openai":
-        key = settings.openai_api_key
-        return OpenAIProvider(
-            api_key=key.value if key else None,
-            base_url=settings.openai_base_url,
-            idle_timeout_s=settings.idle_timeout_s,
-            proxy=settings.proxy,
-            resolve=system_addresses,
-        )
-    if settings.chosen_provider == "echo":
-        return EchoProvider()
-    raise StartError(settings.refusals(), EXIT_CONFIG)

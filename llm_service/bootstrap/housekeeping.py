@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from llm_service.adapters.memory.cache import MemoryCache
+from llm_service.adapters.providers.registry import ProviderRegistry
 from llm_service.adapters.runtime.background import Ticker
 from llm_service.adapters.sql.sqlite.disk_space import DiskSpace
 from llm_service.core.access.failed_logins import FailedLoginThrottle
@@ -30,8 +31,8 @@ SWEEP_S = 20
 PRUNE_S = 600
 EXPIRE_S = 10
 REPLAY_S = 2
-# Edited prompt files are used within two seconds, even on a busy machine.
-TEMPLATES_S = 0.5
+# Edited prompt files, and an edited providers file, are used within two seconds, even on a busy machine.
+FILES_S = 0.5
 # A cache is empty everywhere within a second, and a key's last use is known to the minute.
 CACHE_POLL_S = 0.8
 KEY_USES_S = 20
@@ -44,6 +45,7 @@ DAY_S = 24 * 3600
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Housekeeping:
     templates: TemplateRegistry
+    providers: ProviderRegistry
     registry: InFlightRegistry
     recorder: OutcomeRecorder
     idempotency: IdempotencyStore
@@ -68,7 +70,8 @@ class Housekeeping:
         ticker.every(SWEEP_S, skip_if_storage_down(self.orphans.sweep))
         for prune in (self.limits.prune, self.idempotency.prune, self._prune_history):
             ticker.every(PRUNE_S, partial(self._at_now, prune))
-        ticker.every(TEMPLATES_S, self.templates.refresh)
+        ticker.every(FILES_S, self.templates.refresh)
+        ticker.every(FILES_S, self.providers.refresh)
         ticker.every(CACHE_POLL_S, skip_if_storage_down(self.cache.poll))
         for recent in self.recent:
             ticker.every(EXPIRE_S, recent.expire)

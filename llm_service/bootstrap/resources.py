@@ -12,7 +12,6 @@ from llm_service.adapters.files.spool import FileSpool
 from llm_service.adapters.memory.cache import CACHE_EPOCH
 from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.prompty.folder import PromptFolder
-from llm_service.adapters.providers.echo import NAME as ECHO
 from llm_service.adapters.providers.prices import ModelPrices, PricesFileError, read_prices
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.adapters.sql.epochs import SqlEpochs
@@ -33,6 +32,7 @@ from llm_service.core.templates.registry import TemplateRegistry
 from llm_service.core.usage.reports import UsageReports
 
 LAST_GOOD_PROMPTS = "last_good_prompts.json"
+LAST_GOOD_PROVIDERS = "last_good_providers.yml"
 SIGNING_FILE = "secret_key"
 
 
@@ -57,8 +57,7 @@ def load_prices(settings: Settings) -> ModelPrices:
         own = read_prices(path) if path else {}
     except PricesFileError as error:
         raise StartError([f"APP_PRICES_FILE: {error}"], EXIT_CONFIG) from error
-    # There are no public prices for the echo.
-    return ModelPrices(own, public=settings.chosen_provider != ECHO)
+    return ModelPrices(own, {})
 
 
 def signing_secret(settings: Settings) -> bytes:
@@ -111,8 +110,17 @@ def _spool_path(settings: Settings) -> Path:
 
 def kept_prompts(settings: Settings) -> Path:
     """The file with the last good set of prompts, for a worker that starts while a prompt file is broken."""
+    return _kept(settings, LAST_GOOD_PROMPTS)
+
+
+def kept_providers(settings: Settings) -> Path:
+    """The file with the last good text of the providers file, likewise."""
+    return _kept(settings, LAST_GOOD_PROVIDERS)
+
+
+def _kept(settings: Settings, name: str) -> Path:
     prefix = "" if _is_beside_database(settings) else f"{_database_name(settings)}."
-    return open_data_folder(settings) / f"{prefix}{LAST_GOOD_PROMPTS}"
+    return open_data_folder(settings) / f"{prefix}{name}"
 
 
 def _database_name(settings: Settings) -> str:

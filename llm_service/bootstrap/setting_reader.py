@@ -60,7 +60,7 @@ class Reader:
 
     def __init__(self, settings: type, environ: Mapping[str, str], in_file: Mapping[str, str]) -> None:
         self._declared = declared(settings)
-        self._given = {**self._respelled(in_file), **self._respelled(environ)}
+        self.given: Mapping[str, str] = {**self._respelled(in_file), **self._respelled(environ)}
         known = {name for item in self._declared.values() for name in item.names}
         unknown = "is not a setting of this service"
         self.faults = [f"{name}: {unknown} (.env)" for name in _unknown(in_file, known)]
@@ -92,7 +92,7 @@ class Reader:
         return {**given, **{name: given[name.lower()] for name in names if name.lower() in given}}
 
     def _raw(self, name: str) -> str:
-        return self._given.get(name, "").strip()
+        return self.given.get(name, "").strip()
 
     def _secret(self, name: str) -> tuple[str, str]:
         """A secret, and the name that gave it: `NAME` or `NAME_FILE`."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
-from urllib.parse import urlsplit
 
+from llm_service.adapters.providers.addresses import plain_http_url
 from llm_service.adapters.providers.proxies import ProxyUrl
 from llm_service.core.access.caller import MAX_BUDGET_USD
+from llm_service.core.model_chain import NEXT, chain_of, fault_in
 
 T_co = TypeVar("T_co", covariant=True)
 SQLITE = "sqlite:///"
@@ -66,6 +67,23 @@ def names() -> SettingType[tuple[str, ...]]:
         return found
 
     return SettingType(parse, "names, separated by commas")
+
+
+def model_chains() -> SettingType[tuple[str, ...]]:
+    """Models, separated by commas, each with its fallbacks (`a>b`). No two begin with the same model."""
+    listed = names()
+
+    def parse(raw: str) -> tuple[str, ...]:
+        found = tuple(NEXT.join(chain_of(text)) for text in listed.parse(raw))
+        for text in found:
+            if (fault := fault_in(text)) is not None:
+                raise ValueError(f"{text[:40]!r} {fault}")
+        first = [chain_of(text)[0] for text in found]
+        if twice := next((name for name in first if first.count(name) > 1), None):
+            raise ValueError(f"has two lists that begin with {twice[:40]!r}")
+        return found
+
+    return SettingType(parse, listed.allowed)
 
 
 def choice(*allowed: str, upper: bool = False) -> SettingType[str]:
@@ -141,21 +159,7 @@ def signing_secret() -> SettingType[Secret]:
 
 
 def http_url() -> SettingType[str]:
-    def parse(raw: str) -> str:
-        if not raw.isascii() or not raw.isprintable() or " " in raw or not _is_plain_http(raw):
-            raise ValueError("must be an http or https URL such as http://127.0.0.1:11434/v1, without user, ? or #")
-        return raw.rstrip("/")
-
-    return SettingType(parse, "http or https URL")
-
-
-def _is_plain_http(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    return good and not (parts.username or parts.password or parts.query or parts.fragment)
+    return SettingType(plain_http_url, "http or https URL")
 
 
 def proxy_url() -> SettingType[ProxyUrl]:

@@ -1,6 +1,8 @@
 """The settings: environment variables and `.env`, read once. All errors are reported together.
 
 Each is declared here and nowhere else. `make docs` writes `.env.example` and the tables of `docs/configuration.md`.
+
+Longer than other modules: every setting is declared in it once.
 """
 
 # ruff: noqa: RUF009 (`setting` returns a dataclass field)
@@ -15,7 +17,7 @@ from urllib.parse import unquote
 
 from dotenv import dotenv_values
 
-from llm_service.adapters.providers.openai_responses import OPENAI_URL
+from llm_service.adapters.providers.openai_api import OPENAI_URL
 from llm_service.adapters.providers.proxies import Proxy, ProxyUrl, parse_proxy, proxy_variable
 from llm_service.bootstrap.setting_reader import Reader, declared, setting
 from llm_service.bootstrap.setting_types import (
@@ -25,6 +27,7 @@ from llm_service.bootstrap.setting_types import (
     data_path,
     http_url,
     integer,
+    model_chains,
     names,
     path,
     proxy_url,
@@ -37,6 +40,7 @@ from llm_service.bootstrap.setting_types import (
     unsupported,
     us_dollars,
 )
+from llm_service.core.model_chain import NEXT, chain_of
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
 # EX_CONFIG of sysexits.h: something is wrong with the configuration.
@@ -71,18 +75,22 @@ class Settings:
         shown="OpenAI's", example="http://127.0.0.1:11434/v1")
     openai_model: str = setting(PROVIDER, "OPENAI_MODEL", text(), "gpt-4o-mini",
         "The default model.")
-    models: tuple[str, ...] = setting(PROVIDER, "APP_MODELS", names(), (),
-        "The models that a request may ask for. The list must contain the default model.",
+    models: tuple[str, ...] = setting(PROVIDER, "APP_MODELS", model_chains(), (),
+        "The models that a request may ask for. The list must contain the default model. `a>b` is a model with a "
+        "fallback: a request asks for `a`, and `b` answers if `a` fails. See [Fallbacks](fallbacks.md).",
         shown="the default model", example="gpt-4o-mini")
     provider: str = setting(PROVIDER, "APP_PROVIDER", choice("auto", "openai", "echo"), "auto",
         "`echo` repeats the prompt and calls no model. `auto` means `openai` if a key or a URL is set, else `echo` in "
         "`dev`; in `prod` the server does not start.")
+    providers_file: Path | None = setting(PROVIDER, "APP_PROVIDERS_FILE", path(), None,
+        "A YAML file with several providers, see [providers.md](providers.md). Then `OPENAI_BASE_URL` and `APP_PROVIDER` are "
+        "ignored, `APP_MODELS` defaults to all its models, and `OPENAI_MODEL` to the first one if `gpt-4o-mini` is not among them.")
     deadline_s: float = setting(PROVIDER, "APP_DEADLINE_S", seconds(0.1, 86_400), 120,
         "Time limit for a whole generation.")
     idle_timeout_s: float = setting(PROVIDER, "APP_IDLE_TIMEOUT_S", seconds(0.1, 86_400), 30,
         "Longest silence after the first output of an answer. Before the first output only `APP_DEADLINE_S` counts.")
     upstream_slots: int = setting(PROVIDER, "APP_UPSTREAM_SLOTS", integer(1, 100_000), 500,
-        "Calls to the provider in flight per process. Above it, requests get 503 `overloaded` at once. Cache hits and "
+        "Calls to a provider in flight per process. Above it, requests get 503 `overloaded` at once. Cache hits and "
         "shared calls need no slot.")
     max_output_tokens: int = setting(PROVIDER, "APP_MAX_OUTPUT_TOKENS", integer(0, 1_000_000), 0,
         "Sent where a template sets none. 0 = the provider's own limit, or 4096 where a budget needs one to reserve.")
@@ -159,7 +167,7 @@ class Settings:
         "`shared`: cached answers serve all callers, who can tell from the response time what others asked.")
     data_dir: Path | None = setting(STORAGE, "APP_DATA_DIR", data_path(), None,
         "Folder of the signing secret, of paid answers that the database could not take (`.spool`), of the last good "
-        "prompts, and of the database where `DATABASE_URL` is not set. Several databases may share it.",
+        "prompts and providers, and of the database where `DATABASE_URL` is not set. Several databases may share it.",
         shown="the database's folder", example="var")
     database_url: str = setting(STORAGE, "DATABASE_URL", sqlite_url(), f"{SQLITE}var/{DATABASE_FILE}",
         f"The SQLite file, on a local disk; created and migrated on start. If only `APP_DATA_DIR` is set, `{DATABASE_FILE}` "
@@ -175,6 +183,8 @@ class Settings:
     # fmt: on
 
     warnings: tuple[str, ...] = field(default=(), repr=False)
+    # All variables, also those that the providers file names. They contain secrets.
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def load(cls, environ: Mapping[str, str], dotenv: Path = Path(".env")) -> "Settings":
@@ -208,8 +218,14 @@ class Settings:
         values = reader.values()
         if values["data_dir"] and not reader.is_given("DATABASE_URL"):
             values["database_url"] = f"{SQLITE}{values['data_dir'] / DATABASE_FILE}"
-        settings = cls(**values, warnings=tuple(reader.warnings))
-        if settings.models and settings.openai_model not in settings.models:
+        if values["providers_file"] is not None:
+            ignored = (name for name in ("OPENAI_BASE_URL", "APP_PROVIDER") if reader.is_given(name))
+            reader.warnings += [f"{name}: is ignored, because APP_PROVIDERS_FILE is set" for name in ignored]
+        settings = cls(**values, warnings=tuple(reader.warnings), environ=reader.given)
+        is_missing = settings.models and settings.openai_model not in [chain_of(text)[0] for text in settings.models]
+        if NEXT in settings.openai_model:
+            reader.fault("OPENAI_MODEL", f"must be one model; APP_MODELS names its fallbacks (such as `a{NEXT}b`)")
+        elif is_missing and settings.providers_file is None:
             reader.fault("APP_MODELS", f"does not contain the default model {settings.openai_model} (OPENAI_MODEL)")
         try:
             _ = settings.proxy
@@ -224,8 +240,16 @@ class Settings:
         return self.models or (self.openai_model,)
 
     @property
+    def model_is_given(self) -> bool:
+        """Whether the default model is not only the default of its setting."""
+        return bool(self.environ.get("OPENAI_MODEL", "").strip())
+
+    @property
     def chosen_provider(self) -> str | None:
-        """`openai` or `echo`; None = nothing is configured, and `prod` never falls back to the echo."""
+        """`openai` or `echo`, without a providers file.
+
+        None = nothing is configured, and `prod` never falls back to the echo.
+        """
         if self.provider != "auto":
             return self.provider
         if self.openai_api_key or self.openai_base_url:
@@ -235,16 +259,27 @@ class Settings:
     @property
     def proxy_variable(self) -> str | None:
         """The setting whose proxy leads to the provider; None = it is called directly, or there is none."""
-        if self.chosen_provider != "openai":
+        if self.providers_file is not None or self.chosen_provider != "openai":
             return None
-        given = [name for name, url in self._proxies.items() if url]
-        return proxy_variable(self.openai_base_url or OPENAI_URL, given, self.no_proxy)
+        return self._proxy_variable(self.openai_base_url or OPENAI_URL)
 
     @property
     def proxy(self) -> Proxy | None:
         """The proxy to the provider. Valid settings have a valid one."""
         url = self._proxies.get(self.proxy_variable or "")
         return parse_proxy(url) if url else None
+
+    def proxy_to(self, url: str) -> Proxy | None:
+        """The proxy to a server. Raises `ValueError`, whose message begins with the name of the variable."""
+        name = self._proxy_variable(url)
+        given = self._proxies.get(name or "")
+        try:
+            return parse_proxy(given) if given else None
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+
+    def _proxy_variable(self, url: str) -> str | None:
+        return proxy_variable(url, [name for name, given in self._proxies.items() if given], self.no_proxy)
 
     @property
     def _proxies(self) -> Mapping[str, ProxyUrl | None]:
@@ -273,7 +308,9 @@ class Settings:
 
     def refusals(self) -> list[str]:
         """Why a server must not start with these settings, one line each. Commands still work."""
-        refusals = []
+        refusals: list[str] = []
+        if self.providers_file is not None:
+            return refusals  # its faults are told when it is read
         if self.chosen_provider is None:
             refusals.append("OPENAI_API_KEY: is not set, and APP_ENV=prod never uses the echo provider by itself.")
         if self.chosen_provider == "openai" and not (self.openai_api_key or self.openai_base_url):

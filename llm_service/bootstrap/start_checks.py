@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from llm_service.bootstrap.errors import DatabaseIsLocked, StartError
+from llm_service.bootstrap.providers import read_configs
 from llm_service.bootstrap.resources import (
     check_presence,
     check_spool,
@@ -36,6 +37,7 @@ def check_start(settings: Settings, needs_key: str | None = None) -> None:
             [f"{CHECKOUT / name}: is missing. The program must run from its checkout" for name in missing], 1
         )
     load_templates(settings)
+    read_configs(settings)
     load_prices(settings)
     _migrate_patiently(settings)
     check_presence(settings)

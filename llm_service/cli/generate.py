@@ -56,6 +56,8 @@ def generate(template_id: str, source: TextIO, pairs: tuple[str, ...], model: st
         json.dumps(generation_json(generation), ensure_ascii=False, indent=2) if as_json else generation.output or ""
     )
     click.echo(answer)
+    for warning in generation.warnings:
+        click.echo(f"{warning.code}: {warning.message}", err=True)
     if generation.status is Status.INCOMPLETE:
         click.echo(f"incomplete: {generation.incomplete_reason}", err=True)
         sys.exit(EXIT_INCOMPLETE)

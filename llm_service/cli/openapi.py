@@ -4,7 +4,7 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from llm_service.bootstrap.build import build_models
+from llm_service.bootstrap.providers import allowed_models
 from llm_service.bootstrap.resources import load_templates
 from llm_service.web.api.docs import OPENAPI_EXTENSION
 
@@ -20,4 +20,4 @@ def print_openapi() -> None:
     settings = current_settings()
     with cli_errors():
         templates = load_templates(settings).current
-    click.echo(current_app.extensions[OPENAPI_EXTENSION].text(templates, build_models(settings)))
+    click.echo(current_app.extensions[OPENAPI_EXTENSION].text(templates, allowed_models(settings)))

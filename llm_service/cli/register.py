@@ -8,11 +8,12 @@ from .generate import generate
 from .history import history
 from .keys import keys
 from .openapi import openapi
+from .providers import providers
 from .templates import templates
 from .usage import usage
 
 
 def register_commands(app: Flask) -> None:
     # `openapi` replaces flask-smorest's own, which does not know the operations of the templates.
-    for command in (cache, db, generate, history, keys, openapi, templates, usage):
+    for command in (cache, db, generate, history, keys, openapi, providers, templates, usage):
         app.cli.add_command(command)

@@ -4,11 +4,11 @@
     ├── InputError            the caller can fix it
     │   ├── InvalidInput  InvalidCharacter  UnknownTemplate
     │   ├── UnknownModel  UnpricedModel
-    │   ├── UpstreamRejected
+    │   ├── UpstreamRejected (TooLongForModel, ContentFiltered)
     │   └── IdempotencyConflict  IdempotencyMismatch
     ├── NotFound
     ├── UpstreamError         the model provider failed
-    │   ├── UpstreamUnreachable  UpstreamRateLimited  UpstreamUnavailable  UpstreamTimeout  UpstreamTruncated
+    │   ├── UpstreamUnreachable  UpstreamRateLimited  UpstreamUnavailable (UpstreamLoading)  UpstreamTimeout  UpstreamTruncated
     │   ├── UpstreamSetupError    the operator can fix it
     │   │   └── UpstreamTls  UpstreamAuth  UpstreamProxy  UpstreamQuota  UpstreamRedirect  UpstreamMisconfigured (UpstreamModelUnknown)
     │   └── UpstreamInvalidResponse  InvalidOutput  OutputTooLarge  DeadlineExceeded
@@ -130,9 +130,21 @@ class UnpricedModel(UnknownModel):
 
 
 class UpstreamRejected(InputError):
-    """The provider rejected the request (too long for the model, an option that it does not know)."""
+    """The provider rejected the request, for example an option that the model does not know."""
 
     code = "upstream-rejected"
+
+
+class TooLongForModel(UpstreamRejected):
+    """The text, with the room for the answer, is longer than the model can read."""
+
+    code = "too-long-for-model"
+
+
+class ContentFiltered(UpstreamRejected):
+    """The provider's filter refused the text, or ended the answer."""
+
+    code = "content-filtered"
 
 
 class IdempotencyConflict(InputError):
@@ -228,8 +240,10 @@ class InvalidOutput(UpstreamError):
     max_attempts = 1
 
     @classmethod
-    def of(cls, fields: Sequence[FieldError]) -> "InvalidOutput":
-        return cls("The model's answer does not match the template's outputs.", fields=fields)
+    def of(cls, fields: Sequence[FieldError], why: str = "") -> "InvalidOutput":
+        """`why`: a sentence about the likely cause."""
+        detail = "The model's answer does not match the template's outputs."
+        return cls(f"{detail} {why}" if why else detail, fields=fields)
 
 
 class UpstreamTimeout(UpstreamError):
@@ -238,10 +252,16 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamUnavailable(UpstreamError):
-    """The provider says that it is unavailable, or it failed so often that it is not called for a while."""
+    """The provider says that it is unavailable, or it or the model failed so often that it is not called for a while."""
 
     code = "upstream-unavailable"
     may_be_billed = False
+
+
+class UpstreamLoading(UpstreamUnavailable):
+    """The server is loading the model. It is asked again for a while, by rules of its own, before this is the answer."""
+
+    max_attempts = 1
 
 
 class DeadlineExceeded(UpstreamError):

@@ -8,7 +8,7 @@ from .access.failed_logins import FailedLoginThrottle
 from .access.keyring import Keyring
 from .access.sessions import Sessions
 from .clock import Clock
-from .generation.models import AllowedModels
+from .generation.models import AllowedModels, ModelSource
 from .generation.ports import Cache, ProviderResolver
 from .generation.preview import PreviewService
 from .generation.recent import Recent
@@ -45,7 +45,7 @@ class Services:
     """
 
     template_registry: TemplateRegistry
-    models: AllowedModels
+    model_source: ModelSource
     generation: GenerationService
     preview: PreviewService
     recent_bodies: Recent[Any]
@@ -71,3 +71,8 @@ class Services:
     def templates(self) -> TemplateSet:
         """The current set; it may change at any time."""
         return self.template_registry.current
+
+    @property
+    def models(self) -> AllowedModels:
+        """The current list; it may change at any time."""
+        return self.model_source.current

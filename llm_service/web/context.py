@@ -1,10 +1,11 @@
 """What views use: the services of the app, and the caller of the request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flask import current_app, g
 
 from llm_service.core.access.caller import Caller
+from llm_service.core.generation.model import ProviderState
 from llm_service.core.services import Services
 
 EXTENSION = "llm_service"
@@ -13,6 +14,11 @@ EXTENSION = "llm_service"
 def services() -> Services:
     get: Callable[[], Services] = current_app.extensions[EXTENSION]
     return get()
+
+
+def provider_of(model: str, states: Sequence[ProviderState]) -> ProviderState:
+    """The provider of a model, as shown; the first one if the providers changed since the model was read."""
+    return next((state for state in states if model in state.models), states[0])
 
 
 def caller() -> Caller:

@@ -24,7 +24,7 @@ CSV_COLUMNS = (
     "incomplete_reason", "error", "cached", "attempts", "input", "parameters", "output", "system_prompt", "user_prompt",
     "input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "reasoning_tokens",
     "billed_input_tokens", "billed_cached_input_tokens", "billed_output_tokens", "billed_reasoning_tokens",
-    "cost_usd", "saved_usd", "price_version", "latency_ms", "cache_key",
+    "cost_usd", "saved_usd", "price_version", "latency_ms", "cache_key", "warnings", "fallbacks",
 )  # fmt: skip
 # What a spreadsheet takes for the start of a formula, including full-width characters.
 _FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -111,6 +111,7 @@ def _csv_line(cells: Sequence[str]) -> str:
 
 def _cells(entry: dict[str, Any]) -> list[str]:
     values = entry | {f"billed_{name}": tokens for name, tokens in entry["billed"].items()}
+    values["warnings"] = entry["warnings"] or None
     return [_cell(values[name]) for name in CSV_COLUMNS]
 
 

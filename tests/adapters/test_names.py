@@ -15,7 +15,8 @@ import pytest
 
 from llm_service.adapters.providers.http1 import CONNECT_TIMEOUT_S
 from llm_service.adapters.providers.names import Address, Resolver, connect, system_addresses
-from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.providers.openai_api.provider import ApiProvider
+from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
 from llm_service.adapters.providers.proxies import Proxy
 from llm_service.adapters.providers.retry import ResilientProvider
 from llm_service.adapters.providers.transport import DeadlineTransport
@@ -175,8 +176,12 @@ def test_the_next_address_is_tried() -> None:
 
 
 def test_the_provider_says_what_happened_and_that_nothing_is_billed(silent: SilentNameServer) -> None:
-    made = OpenAIProvider(
-        api_key=KEY_CANARY, base_url="https://provider.example/v1", idle_timeout_s=60, resolve=silent.resolve
+    made = ApiProvider(
+        ResponsesWire(),
+        api_key=KEY_CANARY,
+        base_url="https://provider.example/v1",
+        idle_timeout_s=60,
+        resolve=silent.resolve,
     )
     provider = ResilientProvider(made, slots=1)
     context = CallContext(time.monotonic() + 0.5, SystemClock())
@@ -187,8 +192,12 @@ def test_the_provider_says_what_happened_and_that_nothing_is_billed(silent: Sile
 
 @pytest.mark.parametrize("ends", ["overdue", "cancelled"])
 def test_a_generation_that_waits_for_a_name_is_ended_and_its_slot_is_free(silent: SilentNameServer, ends: str) -> None:
-    provider: Any = OpenAIProvider(
-        api_key=KEY_CANARY, base_url="https://provider.example/v1", idle_timeout_s=60, resolve=silent.resolve
+    provider: Any = ApiProvider(
+        ResponsesWire(),
+        api_key=KEY_CANARY,
+        base_url="https://provider.example/v1",
+        idle_timeout_s=60,
+        resolve=silent.resolve,
     )
     world = World(provider, deadline_s=60)
     with closing(provider), closing(world.begin()) as subscription:
@@ -244,3 +253,36 @@ def test_greenlets_abandon_it_too(where: str, ends: str) -> None:
         command = [sys.executable, "-c", GREENLETS, where, ends, str(port)]
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert run.stdout.splitlines() == [ends], run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST", "localhost."])
+@pytest.mark.parametrize(("family", "loopback"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_localhost_is_whichever_loopback_listens(
+    silent: SilentNameServer, name: str, family: socket.AddressFamily, loopback: str
+) -> None:
+    used: list[socket.socket | None] = []
+    with socket.create_server((loopback, 0), family=family) as listening:
+        port = listening.getsockname()[1]
+        connect(Resolver(silent.resolve).addresses(name, port, 60, threading.Event()), lambda: 60.0, used.append)
+        connected = used[-1]
+        assert connected
+        assert connected.getpeername()[:2] == (loopback, port)
+        connected.close()
+    assert silent.questions == 0
+
+
+def test_a_provider_at_localhost_is_found(upstream: Upstream, silent: SilentNameServer) -> None:
+    address = upstream.base_url.replace("127.0.0.1", "localhost")
+    transport = DeadlineTransport(httpx2.Request("POST", f"{address}/responses"), None, silent.resolve)
+    with closing(transport), closing(transport.send(b'{"model": "normal", "input": "Hello"}', 60, running())) as answer:
+        assert answer.status == 200
+
+
+def test_an_address_of_a_kind_that_the_system_does_not_have_is_passed_over() -> None:
+    used: list[socket.socket | None] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        here = (socket.AF_INET, socket.SOCK_STREAM, 0, "", listening.getsockname())
+        connect([(socket.AF_INET, socket.SOCK_STREAM, 254, "", here[4]), here], lambda: 60.0, used.append)
+    connected = used[-1]
+    assert connected
+    connected.close()

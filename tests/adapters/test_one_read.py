@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.providers.openai_api.provider import ApiProvider
+from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core.errors import ServiceError, UpstreamInvalidResponse, UpstreamTruncated
 from llm_service.core.generation.call_context import CallContext
@@ -51,7 +52,7 @@ def serving(body: bytes) -> Iterator[str]:
 def events_of(body: bytes) -> tuple[list[ProviderEvent], ServiceError | None]:
     events: list[ProviderEvent] = []
     with serving(body) as address:
-        provider = OpenAIProvider(api_key=None, base_url=address, idle_timeout_s=60)
+        provider = ApiProvider(ResponsesWire(), api_key=None, base_url=address, idle_timeout_s=60)
         call = ProviderCall("m", (Message.of(Role.USER, "Hello"),), {})
         try:
             events += provider.stream(call, CallContext(time.monotonic() + 60, SystemClock()))

@@ -9,7 +9,7 @@ import httpx2
 import openai
 import pytest
 
-from llm_service.adapters.providers.openai_responses.errors import from_exception, parse_retry_after
+from llm_service.adapters.providers.openai_api.errors import from_exception, parse_retry_after
 from llm_service.core.errors import ServiceError, UpstreamInvalidResponse
 
 REQUEST = httpx2.Request("POST", "http://127.0.0.1/v1/responses")

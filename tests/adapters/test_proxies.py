@@ -18,7 +18,8 @@ import pytest
 import trustme
 
 from llm_service.adapters.providers.http1 import CONNECT_TIMEOUT_S
-from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.providers.openai_api.provider import ApiProvider
+from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
 from llm_service.adapters.providers.proxies import Proxy, ProxyUrl, parse_proxy
 from llm_service.adapters.providers.transport import DeadlineTransport
 from llm_service.adapters.providers.tunnel import MAX_ANSWER_BYTES, ProxyFailed, ProxyTimeout
@@ -264,7 +265,7 @@ def test_a_stop_ends_the_wait(established: bool, trusted: ssl.SSLContext) -> Non
 # -- what callers and operators are told
 
 
-def drain(provider: OpenAIProvider, within_s: float = 60) -> Done:
+def drain(provider: ApiProvider, within_s: float = 60) -> Done:
     provider.warm()
     context = CallContext(time.monotonic() + within_s, SystemClock())
     *_, done = provider.stream(ProviderCall("normal", messages_of("", "Hello"), {}), context)
@@ -274,7 +275,7 @@ def drain(provider: OpenAIProvider, within_s: float = 60) -> Done:
 
 def failure(address: str, proxy: Proxy, within_s: float = 60) -> tuple[ServiceError, str | None]:
     """What a call ends with, and what is then said of the provider's health."""
-    made = OpenAIProvider(api_key=KEY_CANARY, base_url=address, idle_timeout_s=60, proxy=proxy)
+    made = ApiProvider(ResponsesWire(), api_key=KEY_CANARY, base_url=address, idle_timeout_s=60, proxy=proxy)
     with closing(made), pytest.raises(ServiceError) as raised:
         drain(made, within_s)
     return raised.value, made.health_error()
@@ -331,8 +332,12 @@ def test_after_the_deadline_nothing_is_sent(upstream: Upstream) -> None:
 
 def test_the_sdk_through_a_proxy() -> None:
     with Upstream() as origin, HttpProxy(places={"provider.example": origin.port}) as proxy:
-        provider = OpenAIProvider(
-            api_key=KEY_CANARY, base_url="http://provider.example/v1", idle_timeout_s=60, proxy=at(proxy)
+        provider = ApiProvider(
+            ResponsesWire(),
+            api_key=KEY_CANARY,
+            base_url="http://provider.example/v1",
+            idle_timeout_s=60,
+            proxy=at(proxy),
         )
         with closing(provider):
             assert drain(provider).text == "Answer to: Hello"

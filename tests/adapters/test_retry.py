@@ -1,4 +1,4 @@
-"""The retry loop, its budget and the circuit breaker: rules by a clock of ours, faults over real sockets."""
+"""The retry loop and its budget: rules by a clock of ours, faults over real sockets."""
 
 import threading
 import time
@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from llm_service.adapters.providers.circuit_breaker import MIN_ATTEMPTS, OPEN_S, WINDOW_S, CircuitBreaker
-from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.providers.circuit_breaker import MIN_ATTEMPTS
+from llm_service.adapters.providers.openai_api.provider import ApiProvider
+from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
 from llm_service.adapters.providers.retry import BUDGET_FREE, ResilientProvider, RetryBudget
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core import errors
@@ -27,10 +28,8 @@ ATTEMPTS = {
     **dict.fromkeys(("fault-reset", "fault-empty", "fault-eof-at-start"), 3),
     **dict.fromkeys(("fault-eof-after-3", "fault-rst-after-3", "fault-garbage-after-3"), 3),
     **dict.fromkeys(("fault-eof-mid-event", "fault-no-terminal"), 3),
-    **dict.fromkeys(("fault-failed", "fault-failed-rate-limit", "fault-failed-usage"), 3),
-    **dict.fromkeys(("fault-error-event", "fault-error-nested"), 3),
     **dict.fromkeys(("fault-408", "fault-bad-json-event"), 2),
-    **dict.fromkeys(("fault-json-null", "fault-json-list", "fault-json-broken"), 2),
+    "fault-json-broken": 2,
 }
 
 
@@ -58,7 +57,7 @@ def _patience(request: pytest.FixtureRequest) -> Patience:
 
 @pytest.fixture(name="provider")
 def _provider(upstream: Upstream, patience: Patience) -> Iterator[ResilientProvider]:
-    made = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=patience.idle_s)
+    made = ApiProvider(ResponsesWire(), api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=patience.idle_s)
     provider = ResilientProvider(made, slots=10, jitter=no_wait)
     yield provider
     provider.close()
@@ -86,7 +85,7 @@ def test_how_often_each_fault_is_tried(
 
 
 def test_the_time_that_the_provider_names_is_waited(upstream: Upstream) -> None:
-    made = OpenAIProvider(api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=60)
+    made = ApiProvider(ResponsesWire(), api_key=KEY_CANARY, base_url=upstream.base_url, idle_timeout_s=60)
     provider = ResilientProvider(made, slots=10)
     before, context = len(upstream.calls), RecordedPauses(time.monotonic() + 60)
     events = list(provider.stream(call("retry-after-2"), context))
@@ -108,7 +107,7 @@ def test_a_time_beyond_the_deadline_is_answered_at_once(provider: ResilientProvi
 
 def test_a_stop_ends_the_pause(upstream: Upstream) -> None:
     provider = ResilientProvider(
-        OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=5),
+        ApiProvider(ResponsesWire(), api_key=None, base_url=upstream.base_url, idle_timeout_s=5),
         slots=10,
         jitter=lambda _low, _high: 60.0,
     )
@@ -122,7 +121,9 @@ def test_a_stop_ends_the_pause(upstream: Upstream) -> None:
 
 
 def test_a_stop_ends_a_read_that_blocks(upstream: Upstream) -> None:
-    provider = ResilientProvider(OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=600), slots=10)
+    provider = ResilientProvider(
+        ApiProvider(ResponsesWire(), api_key=None, base_url=upstream.base_url, idle_timeout_s=600), slots=10
+    )
     context = CallContext(time.monotonic() + 600, SystemClock())
     events = provider.stream(call("fault-hang-after-3"), context)
     assert isinstance(next(events), Delta)
@@ -133,7 +134,7 @@ def test_a_stop_ends_a_read_that_blocks(upstream: Upstream) -> None:
         list(events)
     assert time.monotonic() - started < 300, "long before the idle limit"
     until(lambda: upstream.open_connections < open_before)
-    assert provider.breaker.state == "closed"
+    assert provider.circuit == "closed"
     provider.close()
 
 
@@ -148,79 +149,52 @@ def test_the_budget() -> None:
     assert sum(budget.take() for _ in range(200)) == BUDGET_FREE
 
 
-def attempts(breaker: CircuitBreaker, *, failed: int = 0, answered: int = 0) -> None:
-    for number in range(failed + answered):
-        breaker.record(failed=number >= answered, probe=breaker.admit())
-
-
-@pytest.mark.parametrize(
-    ("failed", "answered", "opens"),
-    [
-        (MIN_ATTEMPTS - 1, 0, False),
-        (MIN_ATTEMPTS, 0, True),
-        (16, 4, True),
-        (15, 5, False),
-        (79, 21, False),
-        (80, 20, True),
-    ],
-)
-def test_the_circuit_opens_when_nearly_all_of_enough_attempts_fail(failed: int, answered: int, opens: bool) -> None:
-    breaker = CircuitBreaker(HandTimer(1000))
-    attempts(breaker, failed=failed, answered=answered)
-    assert (breaker.state == "open") is opens
-
-
-def test_what_is_long_ago_does_not_count() -> None:
-    clock = HandTimer(1000)
-    breaker = CircuitBreaker(clock)
-    attempts(breaker, failed=MIN_ATTEMPTS - 1)
-    clock.now += WINDOW_S + 2
-    attempts(breaker, failed=1)
-    assert breaker.state == "closed"
-
-
-@pytest.mark.parametrize("recovers", [True, False])
-def test_one_probe_decides(recovers: bool) -> None:
-    clock = HandTimer(1000)
-    breaker = CircuitBreaker(clock)
-    attempts(breaker, failed=MIN_ATTEMPTS)
-    with pytest.raises(errors.UpstreamUnavailable) as raised:
-        breaker.admit()
-    assert raised.value.retry_after_s == pytest.approx(OPEN_S)
-    clock.now += OPEN_S
-    assert breaker.admit() is True
-    with pytest.raises(errors.UpstreamUnavailable):
-        breaker.admit()
-    breaker.record(failed=not recovers, probe=True)
-    assert breaker.state == ("closed" if recovers else "open")
-
-
-def test_a_probe_that_was_called_off_leaves_its_place() -> None:
-    clock = HandTimer(1000)
-    breaker = CircuitBreaker(clock)
-    attempts(breaker, failed=MIN_ATTEMPTS)
-    clock.now += OPEN_S
-    breaker.forget(probe=breaker.admit())
-    assert breaker.admit() is True
-
-
 @pytest.mark.parametrize("model", ["fault-400", "fault-401", "fault-429-plain", "fault-eof-after-3", "fault-json-null"])
 def test_what_is_no_sign_of_illness_never_opens_it(provider: ResilientProvider, model: str) -> None:
     for _ in range(MIN_ATTEMPTS + 2):
         with pytest.raises(ServiceError):
             list(provider.stream(call(model), CallContext(time.monotonic() + 2, SystemClock())))
-    assert provider.breaker.state == "closed"
+    assert provider.circuit == "closed"
+
+
+@pytest.mark.parametrize("model", ["fault-500", "fault-429-plain", "fault-eof-at-start", "fault-reset", "loading-9"])
+def test_there_is_one_attempt_where_another_model_is_left(
+    provider: ResilientProvider, upstream: Upstream, model: str
+) -> None:
+    before, context = len(upstream.calls), CallContext(time.monotonic() + 60, SystemClock())
+    context.fallback_left = True
+    with pytest.raises(ServiceError):
+        list(provider.stream(call(model), context))
+    assert len(upstream.calls) - before == 1
+    assert provider.budget.taken == 0
+
+
+def test_a_model_that_fails_does_not_close_the_others(provider: ResilientProvider, upstream: Upstream) -> None:
+    for _ in range(24):
+        with pytest.raises(ServiceError):
+            list(provider.stream(call("fault-500"), CallContext(time.monotonic() + 60, SystemClock())))
+    before = len(upstream.calls)
+    with pytest.raises(errors.UpstreamUnavailable) as raised:
+        list(provider.stream(call("fault-500"), CallContext(time.monotonic() + 60, SystemClock())))
+    assert raised.value.detail.startswith("The model failed too often")
+    assert len(upstream.calls) == before
+    answer = list(provider.stream(call("normal"), CallContext(time.monotonic() + 60, SystemClock())))
+    assert isinstance(answer[-1], Done)
+    assert provider.circuits() == {"fault-500": "open", "normal": "closed"}
+    assert provider.circuit == "open"
+    assert provider.health_error() == "fault-500 fails; its circuit is open."
 
 
 def test_a_dead_upstream_is_left_alone_and_readiness_says_so() -> None:
     nobody = f"http://127.0.0.1:{free_port()}/v1"
     provider = ResilientProvider(
-        OpenAIProvider(api_key=None, base_url=nobody, idle_timeout_s=1), slots=10, jitter=no_wait
+        ApiProvider(ResponsesWire(), api_key=None, base_url=nobody, idle_timeout_s=1), slots=10, jitter=no_wait
     )
     for _ in range(MIN_ATTEMPTS):
         with pytest.raises(errors.UpstreamError):
             list(provider.stream(call("normal"), CallContext(time.monotonic() + 2, SystemClock())))
     with pytest.raises(errors.UpstreamUnavailable):
-        list(provider.stream(call("normal"), CallContext(time.monotonic() + 2, SystemClock())))
+        list(provider.stream(call("another"), CallContext(time.monotonic() + 2, SystemClock())))
+    assert provider.circuits() == {"normal": "open", "another": "open"}
     assert provider.health_error() == "It fails; the circuit is open."
     provider.close()

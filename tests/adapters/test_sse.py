@@ -26,6 +26,13 @@ def test_byte_by_byte() -> None:
     assert parsed(bytes([byte]) for byte in STREAM) == EVENTS
 
 
+def test_a_final_carriage_return_is_a_line_end_when_nothing_follows() -> None:
+    parser = EventParser()
+    assert [*parser.feed(b"data: a\r\rdata: b\r\r")] == [b"a"]
+    assert [*parser.end()] == [b"b"]
+    assert [*parser.end()] == []
+
+
 @pytest.mark.parametrize("cut", range(6))
 def test_one_byte_order_mark_at_the_beginning_is_ignored(cut: int) -> None:
     stream = BOM + b"data: a\n\n" + BOM + b"data: b\n\ndata: " + BOM + b"c\n\n"
@@ -33,13 +40,21 @@ def test_one_byte_order_mark_at_the_beginning_is_ignored(cut: int) -> None:
     assert parsed([BOM + BOM + b"data: a\n\n"]) == [], "the second one is part of a name that nobody knows"
 
 
-@pytest.mark.parametrize("line", [b"x" * (MAX_EVENT_BYTES + 10_000), (b"data: " + b"x" * 1000 + b"\n") * 1100])
+@pytest.mark.parametrize("line", [b"x" * (MAX_EVENT_BYTES + 10_000), (b"data: " + b"x" * 1000 + b"\n") * 17_000])
 def test_an_endless_event_is_refused(line: bytes) -> None:
     with pytest.raises(EventTooLarge):
-        parsed(line[start : start + 4096] for start in range(0, len(line), 4096))
+        parsed(line[start : start + 65_536] for start in range(0, len(line), 65_536))
 
 
 def test_what_arrives_together_is_parsed_together() -> None:
     parser = EventParser()
     chunks = [b"data: a\n\ndata: b\n\nda", b"ta: c\n", b"\ndata\ndata: d\n\n"]
     assert [parser.feed(chunk) for chunk in chunks] == [[b"a", b"b"], [], [b"c", b"\nd"]]
+
+
+def test_names_are_those_of_the_events_that_were_returned() -> None:
+    parser = EventParser()
+    found = []
+    for chunk in (b"event: one\nda", b"ta: a\n\ndata: b\n\nevent: none\n\nevent:", b" two\ndata: c\n\n"):
+        found += list(zip(parser.feed(chunk), parser.names(), strict=True))
+    assert found == [(b"a", b"event: one"), (b"b", b""), (b"c", b"event: two")]

@@ -15,14 +15,15 @@ from tests.support.upstream import Upstream
 # In a process of its own: which authorities are trusted is read once, from SSL_CERT_FILE.
 PROGRAM = """
 import sys, time
-from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.providers.openai_api.provider import ApiProvider
+from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.errors import ServiceError
 from llm_service.core.generation.model import ProviderCall
 from tests.support.builders import messages_of
 
-provider = OpenAIProvider(api_key="x", base_url=sys.argv[1], idle_timeout_s=5)
+provider = ApiProvider(ResponsesWire(), api_key="x", base_url=sys.argv[1], idle_timeout_s=5)
 for _ in range(2):
     try:
         *_, done = provider.stream(ProviderCall(sys.argv[2], messages_of("", "Hello"), {}), CallContext(time.monotonic() + 5, SystemClock()))

@@ -1,4 +1,4 @@
-"""Histories of earlier versions: usage is summed, and prompts become messages, when the program is updated."""
+"""Histories of earlier versions: what they have is kept, and what they lack is unknown, when the program is updated."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -7,17 +7,18 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import MetaData, Table, create_engine, insert, text
+from sqlalchemy import Connection, MetaData, Table, create_engine, insert, text
 
 from llm_service.adapters.sql.money import to_pico
 from llm_service.adapters.sql.schema import MIGRATIONS
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.core.generation.accounting import sums_of
-from llm_service.core.generation.model import Generation, Status
+from llm_service.core.generation.model import AnswerWarning, Generation, Status
 from llm_service.core.usage.sums import GroupBy, total_of
 from llm_service.core.usage.tokens import Usage
-from tests.support.builders import MORNING, paid, spared
+from tests.support.builders import MORNING, completed, paid, spared
+from tests.support.builders import generation as running
 from tests.support.stores import Stores
 
 OUTCOMES = [
@@ -58,12 +59,16 @@ def row_of(generation: Generation) -> dict[str, Any]:
     }
 
 
+def upgrade_to(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
 def old_database(url: str) -> None:
     with create_engine(url).connect() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
+        upgrade_to(connection, "0002")
         connection.execute(text("DELETE FROM generations"))
         answers = Table("answers", MetaData(), autoload_with=connection)
         generations = Table("generations", MetaData(), autoload_with=connection)
@@ -104,4 +109,29 @@ def test_two_prompts_become_messages(tmp_path: Path) -> None:
         assert (found.system_prompt, found.user_prompt) == (was["system_prompt"], was["user_prompt"])
         roles = [message.role.value for message in found.messages]
         assert roles == ["system"] * bool(was["system_prompt"]) + ["user"] * any(was.values())
+    database.close()
+
+
+def test_rows_from_before_warnings_have_none_and_do_not_know_what_was_unreported(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/old.db"
+    with create_engine(url).connect() as connection:
+        upgrade_to(connection, "0008")
+        for table, rows in (
+            ("answers", [{"answer_id": f"id-{number}", "input": "x", "parameters": "{}"} for number in (1, 2)]),
+            ("generations", [row_of(paid(1)), row_of(running(2))]),
+        ):
+            connection.execute(insert(Table(table, MetaData(), autoload_with=connection)), rows)
+        connection.commit()
+    database = Database(url)
+    history = Stores(database)
+    over = history.get("alice", "id-1")
+    assert over is not None
+    assert (over.status, over.warnings, over.unreported) == (Status.COMPLETED, (), None)
+    # What ran while the program was updated is stored with all that is known now.
+    warnings = (AnswerWarning("input-truncated", "half"),)
+    done = completed(running(2), warnings=warnings, unreported=1)
+    assert history.finish(done)
+    found = history.get("alice", "id-2")
+    assert found is not None
+    assert (found.warnings, found.unreported) == (warnings, 1)
     database.close()

@@ -123,6 +123,20 @@ def test_status(client: FlaskClient) -> None:
         },
         "running": 0,
         "upstream": {"in_flight": 0, "slots": 500, "circuit": "closed", "retries_last_minute": 0},
+        "providers": [
+            {
+                "name": "echo",
+                "kind": "echo",
+                "models": ["gpt-4o-mini"],
+                "in_flight": 0,
+                "slots": 500,
+                "circuit": "closed",
+                "retries_last_minute": 0,
+                "circuits": {},
+                "error": None,
+            }
+        ],
+        "provider_faults": [],
     }
 
 

@@ -55,7 +55,6 @@ def test_one_entry_whole(client: FlaskClient) -> None:
     assert entry.keys() - FIELDS == {
         "input",
         "parameters",
-        "provider",
         "error",
         "attempts",
         "billed",

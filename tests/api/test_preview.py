@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ def test_to_the_letter(client: FlaskClient) -> None:
     seen = response.get_json()
     assert response.status_code == 200
     assert seen.keys() == {
-        "template_id", "revision", "model", "system_prompt", "user_prompt", "cache_key", "cache_key_parts", "would_hit",
+        "template_id", "revision", "model", "fallbacks", "system_prompt", "user_prompt", "cache_key", "cache_key_parts", "would_hit",
         "estimated_input_tokens", "max_output_tokens", "max_cost_usd", "price_version",
     }  # fmt: skip
     assert (seen["template_id"], seen["user_prompt"], seen["would_hit"]) == ("basic_chat_v1", "Hello", False)
@@ -53,16 +54,30 @@ def test_nothing_is_called_kept_or_counted(upstream_app: Flask) -> None:
     assert (status["cache"]["hits"], status["cache"]["misses"], status["upstream"]["in_flight"]) == (0, 0, 0)
 
 
-def test_what_it_can_cost_at_most(make_app: Any, upstream: Any) -> None:
-    app: Flask = make_app(
-        OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="gpt-4o-mini", APP_PROMPTS_DIR=str(TEST_PROMPTS)
-    )
+def test_what_it_can_cost_at_most(make_app: Any) -> None:
+    app: Flask = make_app(OPENAI_API_KEY="none", OPENAI_MODEL="gpt-4o-mini", APP_PROMPTS_DIR=str(TEST_PROMPTS))
     body = {"input": "Hi", "parameters": {"labels": ["bug"], "budget": 1}}
     seen = preview(app.test_client(), body, "ticket").get_json()
     assert seen["max_output_tokens"] == 200
     assert float(seen["max_cost_usd"]) > 0
     assert seen["price_version"].startswith("genai-prices ")
     assert seen["cache_key_parts"]["output"]["name"] == "ticket_v1"
+
+
+def test_another_server_has_a_price_only_where_it_is_set(make_app: Any, upstream: Any, tmp_path: Path) -> None:
+    (tmp_path / "prices.yaml").write_text('"openai/gpt-4o": {input: 1, output: 2}\n')
+    app: Flask = make_app(
+        OPENAI_BASE_URL=upstream.base_url,
+        OPENAI_MODEL="gpt-4o-mini",
+        APP_MODELS="gpt-4o-mini,gpt-4o",
+        APP_MAX_OUTPUT_TOKENS="100",
+        APP_PRICES_FILE=str(tmp_path / "prices.yaml"),
+    )
+    seen = preview(app.test_client(), {"input": "Hi"}).get_json()
+    assert (seen["max_cost_usd"], seen["price_version"]) == (None, None)
+    seen = preview(app.test_client(), {"input": "Hi", "model": "gpt-4o"}).get_json()
+    assert float(seen["max_cost_usd"]) > 0
+    assert seen["price_version"].startswith("prices.yaml ")
 
 
 @pytest.mark.shared_app

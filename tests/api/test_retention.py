@@ -106,8 +106,12 @@ def test_off_still_deletes_what_was_kept_before(make_app: MakeApp, tmp_path: Pat
 
 
 @pytest.mark.parametrize("mode", ["full", "metadata", "off"])
-def test_usage_is_counted_in_every_mode(make_app: MakeApp, upstream: Upstream, mode: str) -> None:
-    client = make_app(APP_HISTORY=mode, OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="gpt-4o-mini").test_client()
+def test_usage_is_counted_in_every_mode(make_app: MakeApp, upstream: Upstream, tmp_path: Path, mode: str) -> None:
+    (tmp_path / "prices.yaml").write_text('normal: {input: "2", output: "3"}')
+    prices = {"APP_PRICES_FILE": str(tmp_path / "prices.yaml")}
+    client = make_app(
+        APP_HISTORY=mode, OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal", **prices
+    ).test_client()
     first, _hit = ask(client), ask(client)
     total = client.get("/api/v1/usage").get_json()["total"]
     assert (total["requests"], total["hits"]) == (2, 1)

@@ -13,6 +13,7 @@ from llm_service.web.pages.markdown import ATTRIBUTES, TAGS
 from tests.support.browser import generate
 from tests.support.hostile import EVERYTHING, IMAGES, LINKS, NO_LINKS, SCRIPTS
 from tests.support.processes import Server
+from tests.support.upstream import Upstream
 
 OpenPage = Callable[..., Page]
 # Each group alone, and all in one answer: a text may close an element that another opened.
@@ -39,12 +40,16 @@ def only_what_may_be(page: Page) -> None:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_while_it_streams_and_when_it_is_whole(open_page: OpenPage, group: str) -> None:
+def test_while_it_streams_and_when_it_is_whole(open_page: OpenPage, upstream: Upstream, group: str) -> None:
     page = open_page()
     page.select_option("#field-model", "echo-200")
-    generate(page, text_of(group))
-    expect(page.locator("[data-grows]")).not_to_be_empty()
-    only_what_may_be(page)
+    upstream.may_end.clear()
+    try:
+        generate(page, text_of(group))
+        expect(page.locator("[data-grows]")).not_to_be_empty()
+        only_what_may_be(page)
+    finally:
+        upstream.may_end.set()
     expect(page.locator(".facts .badge")).to_be_visible()
     expect(page.locator(".answer img, .answer iframe, .answer script")).to_have_count(0)
     only_what_may_be(page)

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.browser import PHONE, generate
-from tests.support.upstream import Upstream
+from tests.support.upstream import Upstream, asked_of
 
 OpenPage = Callable[..., Page]
 
@@ -40,7 +40,7 @@ def test_the_whole_journey(open_page: OpenPage, upstream: Upstream) -> None:
     page.click("#generate-button")
     expect(page.locator(".facts .badge")).to_have_text("cached")
     expect(page.locator(".facts")).to_contain_text("$0 (cached)")
-    assert len([call for call in upstream.calls_of("slow-1") if call["body"]["input"] == "What is a journey?"]) == 1
+    assert len([call for call in upstream.calls_of("slow-1") if asked_of(call["body"]) == "What is a journey?"]) == 1
     assert page.evaluate("window.here") == marker, "the page was never loaded again"
 
     page.click("text=System prompt")

@@ -81,6 +81,55 @@ Say {{ input }}
 """
 
 
+PUBLIC = "---\nname: Public\nauthors: [somebody]\nmodel:\n  api: chat\n---\nuser:\n{{question}} {{firstName}}\n"
+
+
+def test_templates_import(tmp_path: Path) -> None:
+    """Good files are written, bad ones told with line and remedy, and the result loads."""
+    (tmp_path / "Public Chat.prompty").write_text(PUBLIC)
+    (tmp_path / "bad.prompty").write_text("---\nname: Bad\n---\nassistant:\nHi\nuser:\n{{ q\n")
+    done = flask(
+        tmp_path, "templates", "import", "Public Chat.prompty", "bad.prompty", "--to", "ours", "--input", "question"
+    )
+    assert done.returncode == 1
+    assert "Public Chat.prompty -> ours/public_chat_v1.prompty" in done.stdout
+    assert "dropped: line 3: authors" in done.stdout
+    assert "Files: 1 imported, 1 refused." in done.stdout
+    assert [line.split(": ")[0] for line in done.stderr.splitlines()] == ["bad.prompty:4", "bad.prompty:7"]
+    checked = flask(tmp_path, "templates", "check", APP_PROMPTS_DIR="ours")
+    assert (checked.returncode, checked.stdout) == (0, "Templates: 1 valid. Tests: 0 passed.\n")
+    asked = flask(tmp_path, "generate", "public_chat", "-p", "first_name=Ann", text="Why?", APP_PROMPTS_DIR="ours")
+    assert "Why? Ann" in asked.stdout
+
+
+def test_templates_import_refuses_what_no_prompt_file_may_have(tmp_path: Path) -> None:
+    (tmp_path / "nul.prompty").write_bytes(b"---\nname: T\n---\nuser:\n{{q}}\x00\n")
+    (tmp_path / "latin.prompty").write_bytes(b"---\nname: caf\xe9\n---\nuser:\n{{q}}\n")
+    (tmp_path / "folder.prompty").mkdir()
+    (tmp_path / "good.prompty").write_bytes(b"\xef\xbb\xbf---\r\nname: T\r\n---\r\nuser:\r\n{{q}}\r\n")
+    files = ["nul.prompty", "latin.prompty", "folder.prompty", "none.prompty", "good.prompty"]
+    done = flask(tmp_path, "templates", "import", *files, "--to", "ours")
+    assert [line.split(": ")[0] for line in done.stderr.splitlines()] == [
+        "nul.prompty:5",
+        "latin.prompty:2",
+        "folder.prompty",
+        "none.prompty",
+    ]
+    assert (done.returncode, [file.name for file in (tmp_path / "ours").iterdir()]) == (1, ["good_v1.prompty"])
+
+
+def test_templates_import_asks_which_input_is_the_main_text(tmp_path: Path) -> None:
+    (tmp_path / "chat.prompty").write_text(PUBLIC)
+    answered = flask(tmp_path, "templates", "import", "chat.prompty", "--to", "ours", text="firstName\n")
+    assert answered.returncode == 0, answered.stderr
+    assert "{{question}} {{input}}" in (tmp_path / "ours" / "chat_v1.prompty").read_text()
+    again = flask(tmp_path, "templates", "import", "chat.prompty", "--to", "ours", text="question\n")
+    assert (again.returncode, "--replace" in again.stderr) == (1, True)
+    unanswered = flask(tmp_path, "templates", "import", "chat.prompty", "--to", "other")
+    assert (unanswered.returncode, "--input NAME" in unanswered.stderr) == (1, True)
+    assert not (tmp_path / "other").exists()
+
+
 def test_templates_test(tmp_path: Path) -> None:
     done = flask(tmp_path, "templates", "test")
     assert (done.returncode, "FAIL" in done.stdout, done.stderr) == (0, False, "")

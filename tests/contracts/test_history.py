@@ -15,10 +15,20 @@ from sqlalchemy.exc import IntegrityError
 
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.errors import InvalidInput, NotFound
-from llm_service.core.generation.model import CachedAnswer, CacheStats, Generation, IdempotencyKey, KeyHolder, Status
+from llm_service.core.generation.model import (
+    AnswerWarning,
+    CachedAnswer,
+    CacheStats,
+    Generation,
+    IdempotencyKey,
+    KeyHolder,
+    Status,
+)
+from llm_service.core.generation.tried_models import TriedModel
 from llm_service.core.history.model import Filters, Page
 from llm_service.core.history.search import EXCERPTED_CHARS, parse_search
 from llm_service.core.history.service import HistoryService
+from llm_service.core.usage.tokens import NOT_REPORTED, Usage
 from tests.support.builders import completed, generation, messages_of
 from tests.support.hostile import NASTY
 from tests.support.stores import Stores
@@ -54,7 +64,8 @@ def test_a_generation_comes_back_whole(store: Stores) -> None:
     assert store.get("alice", "id-1") == running
     done = completed(
         running, cost_usd=Decimal("0.000000000012"), saved_usd=Decimal("0"), price_version="p1",
-        upstream_request_id="req", incomplete_reason=None,
+        upstream_request_id="req", incomplete_reason=None, unreported=2,
+        warnings=(AnswerWarning("input-truncated", "The \u2028 half."), AnswerWarning("other", "")),
     )  # fmt: skip
     assert store.finish(done)
     assert store.get("alice", "id-1") == done
@@ -657,3 +668,31 @@ def both_ways(history: HistoryService, filters: Filters) -> tuple[list[str], lis
         page = history.page("alice", page.prev, 7, filters)
         back = [row.request_id for row in page.items] + back
     return there, back
+
+
+TRIED = (
+    TriedModel("a", "azure", "upstream-auth", attempts=1),
+    TriedModel("b", "local", "upstream-error", 2, 1, Usage(5, None, 5), Decimal("0.000000000012")),
+    TriedModel("c", "local", "upstream-timeout", 1, 1, NOT_REPORTED, None),
+)
+
+
+def test_who_answered_and_who_was_tried_before_is_known_at_the_end(store: Stores) -> None:
+    running = generation(1)
+    store.start(running)
+    done = completed(running, model="d", provider="local", cache_key="c" * 64, attempts=5, fallbacks=TRIED)
+    assert store.finish(done)
+    assert store.get("alice", "id-1") == replace(done, unreported=None)
+    assert list(store.export("alice")) == [replace(done, unreported=None)]
+    ((_, summary),) = store.newest("alice", 9, filters=Filters(model="d"))
+    assert summary.model == "d"
+    now = replace(done, fallbacks=TRIED[:1], model="e")
+    store.amend_billing(done, now)
+    assert store.get("alice", "id-1") == replace(now, unreported=None)
+
+
+def test_texts_of_a_cached_answer_are_there_until_they_are_deleted(store: Stores) -> None:
+    done = stored(store, 1)
+    assert store.generations.has_answer(done.answer_id)
+    store.delete("alice", done.request_id)
+    assert not store.generations.has_answer(done.answer_id)

@@ -1,5 +1,9 @@
-"""Outcomes that were spooled while the database was away: whatever becomes of their rows, each is counted once."""
+"""Outcomes that were spooled while the database was away: whatever becomes of their rows, each is counted once.
 
+Longer than other modules: each way to be late is a case of one rule.
+"""
+
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -13,11 +17,12 @@ from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance
 from llm_service.core.clock import DAY_MS
 from llm_service.core.errors import NotFound, StorageBusy, StorageUnavailable
-from llm_service.core.generation.model import Generation, Status
+from llm_service.core.generation.model import AnswerWarning, Generation, Status
 from llm_service.core.generation.outcomes import OutcomeRecorder
+from llm_service.core.generation.tried_models import TriedModel
 from llm_service.core.limits.rules import Account, Amount, Demand, Reservation
 from llm_service.core.usage.sums import GroupBy, UsageSums, total_of
-from llm_service.core.usage.tokens import NOT_REPORTED
+from llm_service.core.usage.tokens import NOT_REPORTED, Usage
 from tests.support.builders import USAGE, generation, paid
 from tests.support.clocks import NOW_MS, ManualClock
 from tests.support.fakes import RecordingReporter, no_bills
@@ -97,6 +102,22 @@ def test_a_row_that_was_deleted_meanwhile_stays_away_and_its_usage_counts_once(s
         assert (service.sums(), service.limit()) == (ONCE, (30, 0))
     assert service.stores.get("alice", "id-1") is None
     assert (service.texts(), service.reporter.bugs) == (0, [])
+
+
+def test_an_outcome_that_is_stored_twice_counts_once_also_where_an_attempt_reported_nothing(service: Service) -> None:
+    outcome = replace(service.spool_one(), unreported=1)
+    for _ in range(2):
+        service.stores.finish(outcome)
+        assert service.sums() == replace(ONCE, unknown_usage=1)
+
+
+def test_a_spooled_outcome_keeps_its_warnings(service: Service) -> None:
+    warnings = (AnswerWarning("input-truncated", 'The "half" \u2028 of it.'),)
+    service.spool_one(warnings=warnings)
+    service.recorder.replay()
+    row = service.stores.get("alice", "id-1")
+    assert row is not None
+    assert (row.warnings, row.unreported, service.reporter.bugs) == (warnings, 0, [])
 
 
 def test_one_that_left_its_call_counts_as_well(service: Service) -> None:
@@ -277,6 +298,33 @@ def test_without_a_history_a_late_bill_counts_once_though_another_process_stored
     assert first.stores.get("alice", "id-1") is None
     for each in (first, second):
         each.stores.close()
+
+
+def test_a_spooled_outcome_keeps_the_models_that_were_tried(service: Service) -> None:
+    tried = (
+        TriedModel("a", "azure", "upstream-auth", attempts=1),
+        TriedModel("b", "local", "upstream-error", 1, 1, Usage(3), None),
+        TriedModel("c", "local", "upstream-error", 1, 0, Usage(3, 1), Decimal("0.000000000001")),
+    )
+    spooled = service.spool_one(model="d", provider="far", attempts=4, fallbacks=tried)
+    service.recorder.replay()
+    row = service.stores.get("alice", "id-1")
+    assert row is not None
+    assert (row.fallbacks, row.model, row.provider) == (tried, "d", "far")
+    assert service.stores.usage.lines("alice", GroupBy.PROVIDER, None, None)
+    assert spooled.fallbacks == tried
+
+
+def test_a_line_from_before_there_were_fallbacks_is_stored(service: Service) -> None:
+    service.spool_one()
+    path = service.folder / "s.spool"
+    values = json.loads(path.read_text())
+    assert values.pop("fallbacks") == []
+    path.write_text(json.dumps(values) + "\n")
+    service.recorder.replay()
+    row = service.stores.get("alice", "id-1")
+    assert row is not None
+    assert (row.fallbacks, service.reporter.bugs) == ((), [])
 
 
 def test_without_a_history_what_another_process_stored_does_not_run_here_for_ever(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from llm_service.adapters.providers.echo import EchoProvider
-from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.providers.openai_api.provider import ApiProvider
+from llm_service.adapters.providers.wires import WIRES
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.core.generation.call_context import CallContext
 from llm_service.core.generation.model import Delta, Done, ProviderCall, Status
@@ -15,12 +16,12 @@ from tests.support.builders import messages_of
 from tests.support.upstream import Upstream
 
 
-@pytest.fixture(name="provider", params=["echo", "openai"])
+@pytest.fixture(name="provider", params=["echo", *WIRES])
 def _provider(request: pytest.FixtureRequest, upstream: Upstream) -> Iterator[Provider]:
     made: Provider = (
         EchoProvider()
         if request.param == "echo"
-        else OpenAIProvider(api_key=None, base_url=upstream.base_url, idle_timeout_s=5)
+        else ApiProvider(WIRES[request.param](), api_key=None, base_url=upstream.base_url, idle_timeout_s=5)
     )
     yield made
     made.close()

@@ -10,9 +10,10 @@ import pytest
 from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.clock import HOUR_MS
 from llm_service.core.generation.model import Generation, Status
+from llm_service.core.generation.tried_models import TriedModel
 from llm_service.core.usage.reports import UsageReports
 from llm_service.core.usage.sums import GroupBy, UsageLine, UsageSums, bucket_of, total_of
-from llm_service.core.usage.tokens import Usage
+from llm_service.core.usage.tokens import NO_TOKENS, NOT_REPORTED, Usage
 from tests.support.builders import MORNING, USAGE, paid, spared
 from tests.support.stores import Stores
 
@@ -98,7 +99,7 @@ def test_lines_by_everything(stores: Stores) -> None:
         paid(1),
         paid(2, created_ms=MORNING + DAY_MS - 1, model="other"),
         paid(3, created_ms=MORNING + DAY_MS, template_revision="ba9876543210"),
-        paid(4, created_ms=MORNING + HOUR_MS, template_id="summarize_v1"),
+        paid(4, created_ms=MORNING + HOUR_MS, template_id="summarize_v1", provider="local"),
         paid(5, owner="bob"),
     )
     lines = {group: keys(stores.usage.lines("alice", group, None, None)) for group in GroupBy}
@@ -113,6 +114,7 @@ def test_lines_by_everything(stores: Stores) -> None:
             ("summarize_v1", "0123456789ab"): 1,
         },
         GroupBy.MODEL: {("gpt-4o-mini",): 3, ("other",): 1},
+        GroupBy.PROVIDER: {("openai",): 3, ("local",): 1},
         GroupBy.OWNER: {("alice",): 4},
     }
     assert keys(stores.usage.lines(None, GroupBy.OWNER, None, None)) == {("alice",): 4, ("bob",): 1}
@@ -202,3 +204,78 @@ def test_a_bill_that_comes_late_is_added(stores: Stores, deleted: bool) -> None:
 def test_a_shared_answer_whose_texts_are_gone_is_counted_once(stores: Stores) -> None:
     assert stores.record_started(spared(2, answer_id="gone")).answer_id == "id-2"
     assert (total(stores).requests, total(stores).hits) == (1, 1)
+
+
+TRIED = (
+    TriedModel("first", "azure", "upstream-auth", attempts=1),
+    TriedModel("second", "local", "upstream-error", 1, 0, Usage(3, 1), Decimal("0.1")),
+    TriedModel("third", "local", "upstream-error", 1, 1, NOT_REPORTED, None),
+)
+# The answer itself: 10 tokens in, 20 out, half a dollar.
+AFTER_OTHERS = paid(
+    1, model="fourth", provider="far", attempts=4, unreported=1, billed=Usage(13, 21, 30, 4, 5),
+    cost_usd=Decimal("0.6"), fallbacks=TRIED,
+)  # fmt: skip
+
+
+def lines_by(stores: Stores, group_by: GroupBy) -> dict[str | int, UsageSums]:
+    return {line.key[0]: line.sums for line in stores.usage.lines("alice", group_by, None, None)}
+
+
+def test_what_other_models_cost_is_in_the_sums_of_their_providers(stores: Stores) -> None:
+    store(stores, AFTER_OTHERS)
+    models, providers = lines_by(stores, GroupBy.MODEL), lines_by(stores, GroupBy.PROVIDER)
+    assert models["second"] == UsageSums(input_tokens=3, output_tokens=1, cost_usd=Decimal("0.1"))
+    assert models["third"] == UsageSums(unknown_usage=1)
+    assert models["fourth"] == UsageSums(
+        requests=1, completed=1, input_tokens=10, cached_input_tokens=4, output_tokens=20, reasoning_tokens=5,
+        cost_usd=Decimal("0.5"), latencies={bucket_of(700): 1},
+    )  # fmt: skip
+    assert models.keys() == {"second", "third", "fourth"}, "what cost nothing has no line"
+    assert providers.keys() == {"local", "far"}
+    assert providers["local"] == total_of([models["second"], models["third"]])
+    assert total(stores) == UsageSums(
+        requests=1, completed=1, input_tokens=13, cached_input_tokens=4, output_tokens=21, reasoning_tokens=5,
+        unknown_usage=1, cost_usd=Decimal("0.6"), latencies={bucket_of(700): 1},
+    )  # fmt: skip
+
+
+def test_a_bill_that_comes_late_moves_to_who_answered(stores: Stores) -> None:
+    """Its caller cancelled it while the first model was asked; others shared the call, which went on."""
+    was = paid(1, model="second", provider="local", status=Status.CANCELLED, billed=NO_TOKENS, cost_usd=Decimal(0))
+    store(stores, was)
+    now = replace(AFTER_OTHERS, status=Status.CANCELLED)
+    stores.amend_billing(was, now)
+    models = lines_by(stores, GroupBy.MODEL)
+    assert (models["second"].requests, models["second"].cost_usd) == (0, Decimal("0.1"))
+    assert (models["fourth"].requests, models["fourth"].cancelled, models["fourth"].cost_usd) == (1, 1, Decimal("0.5"))
+    assert total(stores).cost_usd == Decimal("0.6")
+
+
+def test_a_cached_answer_of_a_fallback_is_a_hit_and_the_attempt_before_it_is_paid(stores: Stores) -> None:
+    found = paid(
+        1, model="fourth", provider="far", cached=True, attempts=1, unreported=0, billed=Usage(3, 1, 0, 0, 0),
+        cost_usd=Decimal("0.1"), saved_usd=Decimal("0.5"), fallbacks=TRIED[1:2],
+    )  # fmt: skip
+    stores.start(replace(found, cached=False, status=Status.RUNNING, finished_ms=None, latency_ms=None))
+    stores.finish(found)
+    assert total(stores) == UsageSums(
+        requests=1, hits=1, completed=1, input_tokens=3, output_tokens=1, saved_input_tokens=10,
+        saved_output_tokens=20, cost_usd=Decimal("0.1"), saved_usd=Decimal("0.5"),
+    )  # fmt: skip
+
+
+def test_who_joined_a_call_with_fallbacks_pays_nothing_for_them(stores: Stores) -> None:
+    joined = spared(1, cached=False, latency_ms=700, fallbacks=tuple(tried.without_bill() for tried in TRIED))
+    store(stores, joined)
+    sums = total(stores)
+    assert (sums.joined, sums.unknown_usage, sums.cost_usd, sums.saved_usd) == (1, 0, 0, Decimal("0.5"))
+
+
+def test_a_last_model_without_a_slot_is_no_shared_call(stores: Stores) -> None:
+    store(stores, paid(
+        1, model="fourth", provider="far", status=Status.FAILED, usage=Usage(), attempts=1, unreported=0,
+        billed=Usage(3, 1), cost_usd=Decimal("0.1"), fallbacks=TRIED[1:2], error="overloaded",
+    ))  # fmt: skip
+    sums = total(stores)
+    assert (sums.failed, sums.joined, sums.unknown_usage, sums.input_tokens) == (1, 0, 0, 3)

@@ -133,6 +133,9 @@ class ListGenerations:
         row = self.rows.get(request_id)
         return None if row is None else row.owner
 
+    def has_answer(self, answer_id: str) -> bool:
+        return answer_id not in self.deleted
+
     def request_cancel(self, owner: str, request_id: str) -> None:
         self.rows[request_id] = replace(self.rows[request_id], status=Status.CANCELLED)
 
@@ -172,14 +175,14 @@ class ScriptedProvider(EchoProvider):
 class BrokenPrices:
     """Raises instead of the price."""
 
-    def of(self, model: str) -> Price | None:
+    def of(self, model: str, provider: str) -> Price | None:
         raise ZeroDivisionError(model)
 
 
 class DollarPrices:
     """A dollar a token, and half a one where the provider had it cached."""
 
-    def of(self, model: str) -> Price | None:
+    def of(self, model: str, provider: str) -> Price | None:
         return Price("list 1", per_million(Decimal(1_000_000), Decimal(500_000), Decimal(1_000_000)))
 
 
@@ -189,9 +192,13 @@ class RecordingReporter:
     def __init__(self) -> None:
         self.bugs: list[Exception] = []
         self.early: list[Generation] = []
+        self.fallen_back: list[tuple[Generation, errors.ServiceError]] = []
 
     def ended(self, generation: Generation) -> None:
         self.early.append(generation)
+
+    def fell_back(self, generation: Generation, error: errors.ServiceError) -> None:
+        self.fallen_back.append((generation, error))
 
     def unexpected_error(self, error: Exception, request_id: str | None = None) -> None:
         self.bugs.append(error)

@@ -1,10 +1,11 @@
 """Limits counted in memory, and a world whose callers have them."""
 
 import threading
-from collections.abc import Generator, Sequence, Set
+from collections.abc import Generator, Mapping, Sequence, Set
 from dataclasses import replace
 from decimal import Decimal
 
+from llm_service.adapters.providers.echo import EchoProvider
 from llm_service.core import errors
 from llm_service.core.access.caller import LOCAL, UNLIMITED, Allowance, Caller
 from llm_service.core.generation.call_context import CallContext
@@ -105,9 +106,18 @@ class Limited(World):
         *events: ProviderEvent | Exception | threading.Event,
         everyone: Allowance = UNLIMITED,
         prices: Prices | None = None,
+        models: tuple[str, ...] = ("m1", "m2"),
+        others: Mapping[str, EchoProvider] | None = None,
     ) -> None:
         self.counted = DictLimits()
-        super().__init__(RetryingScript(*events), counted=self.counted, prices=prices, everyone=everyone)
+        super().__init__(
+            RetryingScript(*events),
+            counted=self.counted,
+            prices=prices,
+            models=models,
+            others=others,
+            everyone=everyone,
+        )
 
     def caller(self, **allowance: object) -> Caller:
         return replace(LOCAL, allowance=Allowance(**allowance))  # type: ignore[arg-type]

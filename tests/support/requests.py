@@ -9,7 +9,8 @@ from tests.support.constants import OWN_PAGE
 GENERATE = "/api/v1/generate"
 BODY = {"template_id": "basic_chat_v1", "input": "Hello", "parameters": {"tone": "simple"}}
 FIELDS = {
-    "request_id", "template_id", "template_revision", "model", "status", "incomplete_reason", "cached", "output",
+    "request_id", "template_id", "template_revision", "model", "provider", "fallbacks", "status", "incomplete_reason",
+    "warnings", "cached", "output",
     "system_prompt", "user_prompt", "input_tokens", "output_tokens", "total_tokens", "cached_input_tokens",
     "reasoning_tokens", "cost_usd", "saved_usd", "latency_ms", "created_at",
 }  # fmt: skip

@@ -1,4 +1,8 @@
-"""A model provider to test against: a real HTTP server that speaks the Responses API, scripted by the model's name.
+"""A model provider to test against: a real HTTP server, scripted by the model's name.
+
+It speaks the Responses API at `/v1/responses`, and chat completions at `/v1/chat/completions`, with the same models. Each
+script is written once, with the events of the Responses API; `upstream_dialects.py` says them in the wire format of the
+request.
 
     python -m tests.support.upstream --port 9999
 
@@ -7,10 +11,11 @@ with JSON of the schema that was asked for.
 
     slow-SECONDS            waits before the first byte of the body
     tokens-N-PER_SECOND     N deltas at that pace
-    echo-PER_SECOND         the normal answer, word by word at that pace
+    echo-PER_SECOND         the normal answer, word by word at that pace; its end waits for `may_end`
     json-other              JSON of another schema             json-cut         the first half of the right JSON
     json-nan                NaN as the first value             json-surrogate   half a surrogate pair as the first value
     retry-after-SECONDS     429 with that Retry-After, and an answer to the next call
+    loading-N               503 `Loading model` to the first N calls, and answers to the others
     fault-STATUS            that HTTP status: 400 401 403 404 408 422 429 500 502 503 529
     fault-429-plain         429 without Retry-After            fault-429-date   Retry-After as a date
     fault-quota             429 insufficient_quota             fault-too-long   400 context_length_exceeded
@@ -30,11 +35,14 @@ with JSON of the schema that was asked for.
     fault-error-event       an `error` event                   fault-error-nested
     fault-refusal           a refusal                          fault-unknown-events  a few more than anyone knows
     fault-bad-json-event    fault-json-null  fault-json-list  fault-json-broken  fault-html
+    fault-other-api         a stream of the other API          fault-other-api-json  the same, as one JSON body
+    fault-no-events         a stream without events
     fault-json-body         one JSON body although a stream was asked for
-    fault-huge              3 MiB of text                      fault-long-line  a line of 2 MiB
+    fault-huge              3 MiB of text                      fault-long-line  a line of 17 MiB
     fault-no-usage  fault-bad-usage  fault-no-usage-details
     fault-bom               a byte order mark, then the stream fault-json-bom   the same, as one JSON body
     fault-nul               NUL and half a surrogate pair      fault-no-deltas  the text only in the last event
+    replay-SERVER-CASE      what another server sent, from a file; see upstream_replay.py
 
 Longer than other modules: all that a model of it can do is in one place.
 """
@@ -51,6 +59,9 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
+from tests.support.upstream_dialects import DIALECTS, Dialect, ResponsesDialect
+from tests.support.upstream_replay import Replay, replay_of
+
 BOM = b"\xef\xbb\xbf"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
 
@@ -66,7 +77,8 @@ class Upstream:
     """The server in a thread of its own; `with Upstream() as upstream: upstream.base_url`.
 
     `calls` has each request's body and headers in order, `connections` how many were accepted, `open_connections` how many
-    are open now, `ledger` the usage that it reported, one entry for each answer or failure that had any.
+    are open now, `ledger` the usage that it reported, one entry for each answer or failure that had any. `replays` are
+    answers for models of a test's own. While `may_end` is not set, answers at a pace do not end.
     """
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
@@ -77,6 +89,9 @@ class Upstream:
         self._tasks: set[asyncio.Task[None]] = set()
         self.calls: list[dict[str, Any]] = []
         self.ledger: list[dict[str, Any]] = []
+        self.replays: dict[str, Replay] = {}
+        self.may_end = threading.Event()
+        self.may_end.set()
         self.connections = 0
         self.open_connections = 0
 
@@ -139,7 +154,12 @@ class Upstream:
         """Write the scripted answer; a client that leaves meanwhile ends it."""
         model = str(request["body"].get("model", ""))
         again = model.startswith(("retry-after-", "once-")) and self._times_asked(request["body"]) % 2 == 0
-        script = _Script(request, writer, self.ledger, again=again)
+        if model.startswith("loading-"):
+            again = len(self.calls_of(model)) > int(model.removeprefix("loading-"))
+        if (replay := self.replays.get(model) or replay_of(model)) is not None:
+            await _send_replay(replay, reader, writer)
+            return
+        script = _Script(request, writer, self.ledger, self.may_end, again=again)
         answering = asyncio.ensure_future(script.run())
         leaving = asyncio.ensure_future(reader.left.wait())
         try:
@@ -150,6 +170,19 @@ class Upstream:
         finally:
             answering.cancel()
             leaving.cancel()
+
+
+async def _send_replay(replay: Replay, reader: "_Reader", writer: asyncio.StreamWriter) -> None:
+    writer.write(replay.head)
+    for piece in replay.pieces:
+        writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await writer.drain()
+        await asyncio.sleep(0)
+    if replay.holds:
+        await reader.left.wait()
+        raise Hangup
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
 
 
 class _Reader(asyncio.StreamReader):
@@ -180,10 +213,16 @@ async def _read_request(reader: asyncio.StreamReader) -> dict[str, Any] | None:
     return {"method": method, "path": path, "headers": headers, "body": json.loads(body or b"{}")}
 
 
+def asked_of(body: dict[str, Any]) -> str:
+    """The texts of the messages of a call."""
+    messages = body.get("input", "")
+    return messages if isinstance(messages, str) else "\n\n".join(message["content"] for message in messages)
+
+
 def _text(body: dict[str, Any], model: str) -> str:
     wanted = body.get("text", {}).get("format", {})
     if wanted.get("type") != "json_schema":
-        return f"Answer to: {body.get('input', '')}"
+        return f"Answer to: {asked_of(body)}"
     value = _instance(wanted["schema"])
     first = next(iter(value))
     if model == "json-other":
@@ -215,27 +254,33 @@ class _Script:
         request: dict[str, Any],
         writer: asyncio.StreamWriter,
         ledger: list[dict[str, Any]],
+        may_end: threading.Event,
         *,
         again: bool = False,
     ) -> None:
         self._again = again
+        self._may_end = may_end
+        self._dialect: Dialect = DIALECTS.get(request["path"], ResponsesDialect)()
         self._ledger = ledger
         self._request = request
         self._writer = writer
-        body = request["body"]
+        body = self._dialect.as_responses(request["body"])
         self._model = str(body.get("model", ""))
         self._words = re.findall(r"\S+\s*", _text(body, self._model))
         self._usage = _usage(body, self._words)
 
     async def run(self) -> None:
         model = self._model
-        if self._request["path"] != "/v1/responses":
+        if self._request["path"] not in DIALECTS:
             await self._whole(404, {"error": {"message": "no such path"}})
         elif model.startswith("slow-"):
             await asyncio.sleep(float(model.removeprefix("slow-")))
             await self._normal()
         elif model.startswith("retry-after-") and not self._again:
             await self._whole(429, {"error": {}}, f"Retry-After: {model.removeprefix('retry-after-')}")
+        elif model.startswith("loading-") and not self._again:
+            error = {"code": 503, "message": "Loading model", "type": "unavailable_error"}
+            await self._whole(503, {"error": error})
         elif model == "once-failed" and not self._again:
             await self._failed_usage()
         elif model.startswith("tokens-"):
@@ -273,8 +318,17 @@ class _Script:
         await self._send(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
     async def _event(self, event: dict[str, Any]) -> None:
-        await self._chunk(_framed(event))
+        if data := self._framed(event):
+            await self._chunk(data)
         self._book(event.get("response"))
+
+    def _framed(self, event: dict[str, Any]) -> bytes:
+        return self._dialect.framed(event)
+
+    async def _one_body(self, response: dict[str, Any], before: str = "") -> None:
+        """The whole answer as one JSON body."""
+        await self._whole(200, before + json.dumps(self._dialect.body(response)))
+        self._book(response)
 
     async def _stream(self, events: AsyncIterator[dict[str, Any]]) -> None:
         await self._begin()
@@ -284,10 +338,10 @@ class _Script:
 
     async def _normal(self) -> None:
         if not self._request["body"].get("stream"):
-            await self._whole(200, self._response())
+            await self._one_body(self._response())
         else:
             # One write for all events: benches run thousands of these.
-            data = b"".join([_framed(event) async for event in self._events()])
+            data = b"".join([self._framed(event) async for event in self._events()])
             await self._begin()
             await self._chunk(data)
             await self._send(b"0\r\n\r\n")
@@ -324,6 +378,8 @@ class _Script:
             if pause_s:
                 await asyncio.sleep(pause_s)
             yield {"type": "response.output_text.delta", "output_index": 0, "delta": word}
+        while pause_s and not self._may_end.is_set():
+            await asyncio.sleep(0.02)
         yield {"type": "response.output_text.done", "text": "".join(self._words)}
         yield {"type": "response.content_part.done", "part": {}}
         yield {"type": "response.output_item.done", "item": {}}
@@ -409,7 +465,7 @@ class _Script:
 
     async def _eof_mid_event(self) -> None:
         await self._three_deltas()
-        await self._chunk(b'event: response.completed\ndata: {"type": "resp')
+        await self._chunk(self._framed({"type": "response.completed", "response": self._response()})[:50])
         raise Hangup
 
     async def _no_terminal(self) -> None:
@@ -470,7 +526,7 @@ class _Script:
 
     async def _bad_json_event(self) -> None:
         await self._begin()
-        await self._chunk(b'data: {"type": "response.created"\n\n')
+        await self._chunk(self._framed(self._opening()[0]).rstrip().removesuffix(b"}") + b"\n\n")
         await self._send(b"0\r\n\r\n")
 
     async def _json_null(self) -> None:
@@ -482,8 +538,21 @@ class _Script:
     async def _json_broken(self) -> None:
         await self._whole(200, '{"status": ')
 
+    async def _no_events(self) -> None:
+        await self._begin()
+        await self._chunk(b": nothing follows\n\n")
+        await self._send(b"0\r\n\r\n")
+
     async def _json_body(self) -> None:
-        await self._whole(200, self._response())
+        await self._one_body(self._response())
+
+    async def _other_api(self) -> None:
+        self._dialect = self._dialect.other()
+        await self._stream(self._events())
+
+    async def _other_api_json(self) -> None:
+        self._dialect = self._dialect.other()
+        await self._one_body(self._response())
 
     async def _html(self) -> None:
         await self._whole(200, "<html>Sign in to the hotel</html>", media="text/html")
@@ -494,7 +563,7 @@ class _Script:
 
     async def _long_line(self) -> None:
         await self._begin()
-        for _ in range(32):
+        for _ in range(272):
             await self._chunk(b"x" * 65_536)
         await self._send(b"0\r\n\r\n")
 
@@ -517,16 +586,17 @@ class _Script:
         await self._chunk(BOM[:1])
         await self._chunk(BOM[1:])
         for word in self._words:
-            await self._chunk(f"data: {json.dumps({'type': 'response.output_text.delta', 'delta': word})}\n\n".encode())
+            data = self._framed({"type": "response.output_text.delta", "delta": word})
+            await self._chunk(data[data.index(b"data:") :])
         await self._event({"type": "response.completed", "response": self._response()})
         await self._send(b"0\r\n\r\n")
 
     async def _json_bom(self) -> None:
-        await self._whole(200, BOM.decode() + json.dumps(self._response()))
+        await self._one_body(self._response(), BOM.decode())
 
     async def _nul(self) -> None:
         await self._begin()
-        await self._chunk(b'data: {"type": "response.output_text.delta", "delta": "a\\u0000b\\ud800c"}\n\n')
+        await self._event({"type": "response.output_text.delta", "delta": "a\0b\ud800c"})
         await self._event({"type": "response.completed", "response": self._response(output=[])})
         await self._send(b"0\r\n\r\n")
 
@@ -536,12 +606,8 @@ class _Script:
         await self._send(b"0\r\n\r\n")
 
 
-def _framed(event: dict[str, Any]) -> bytes:
-    return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
-
-
 def _usage(body: dict[str, Any], words: list[str]) -> dict[str, Any] | None:
-    asked = len(str(body.get("instructions", "")).split()) + len(str(body.get("input", "")).split())
+    asked = len(str(body.get("instructions", "")).split()) + len(asked_of(body).split())
     return {
         "input_tokens": asked,
         "input_tokens_details": {"cached_tokens": min(asked, 2)},

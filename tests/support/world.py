@@ -1,5 +1,6 @@
 """The generation service among fakes, with its real registry, limiter and threads."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -11,6 +12,7 @@ from llm_service.adapters.providers.retry import ResilientProvider
 from llm_service.adapters.runtime.background import make_spawn
 from llm_service.adapters.sql.sqlite.disk_space import DiskSpace
 from llm_service.core.access.caller import LOCAL
+from llm_service.core.file_faults import FileFault
 from llm_service.core.generation.bulkhead import Bulkhead
 from llm_service.core.generation.in_flight import Collaborators, GenerationResult
 from llm_service.core.generation.model import (
@@ -19,6 +21,7 @@ from llm_service.core.generation.model import (
     Done,
     GenerateRequest,
     ProviderEvent,
+    ProviderState,
     Retrying,
     Status,
     UpstreamState,
@@ -26,7 +29,7 @@ from llm_service.core.generation.model import (
 from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.orphans import Orphans
 from llm_service.core.generation.outcomes import OutcomeRecorder
-from llm_service.core.generation.ports import ManagedProvider, Spawn
+from llm_service.core.generation.ports import Candidate, ManagedProvider, Spawn
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
 from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.generation.running import RunningGenerations
@@ -60,17 +63,25 @@ def again(attempt: int, *, may_be_billed: bool = True) -> tuple[ProviderEvent, P
 
 
 class OneProvider:
-    """Resolves every model to the same provider."""
+    """Resolves every model to the same provider, except those of `others`."""
 
-    def __init__(self, provider: ManagedProvider | None = None) -> None:
+    def __init__(
+        self, provider: ManagedProvider | None = None, others: Mapping[str, ManagedProvider] | None = None
+    ) -> None:
         self._provider = provider or ResilientProvider(EchoProvider(), slots=10)
+        self._others = others or {}
 
-    def resolve(self, model: str) -> ManagedProvider:
-        return self._provider
+    def resolve(self, model: str) -> Candidate:
+        return Candidate(model, self._others.get(model, self._provider), sent_as=model)
 
     def state(self) -> UpstreamState:
         bulkhead = self._provider.bulkhead
         return UpstreamState(bulkhead.in_use, bulkhead.size, "closed", 0)
+
+    def states(self) -> Sequence[ProviderState]:
+        return [ProviderState(self._provider.name, "test", (), self.state(), {}, self.health_error())]
+
+    faults: Sequence[FileFault] = ()
 
     def health_error(self) -> str | None:
         return self._provider.health_error()
@@ -98,9 +109,14 @@ class World:
         prices: Prices | None = None,
         spawn: Spawn | None = None,
         space: DiskSpace | None = None,
+        models: tuple[str, ...] = ("m1", "m2"),
+        others: Mapping[str, EchoProvider] | None = None,
         **settings: object,
     ) -> None:
+        """`others`: the providers of single models, each with as many slots of its own."""
         self.provider = provider
+        for other in (others or {}).values():
+            other.bulkhead = Bulkhead(slots)  # type: ignore[attr-defined]
         self.slots = Bulkhead(slots)
         provider.bulkhead = self.slots  # type: ignore[attr-defined]
         self.clock = ManualClock()
@@ -122,8 +138,8 @@ class World:
         prices = prices or DollarPrices()
         self.preparer = RequestPreparer(
             registry_of(folder),
-            AllowedModels("m1", ("m1", "m2")),
-            OneProvider(provider),  # type: ignore[arg-type]  # it has its bulkhead from above
+            AllowedModels("m1", models),
+            OneProvider(provider, others),  # type: ignore[arg-type]  # they have their bulkheads from above
             bounds,
             self.clock,
         )

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from llm_service.core.errors import StorageError
-from llm_service.core.generation.model import Generation, Status
+from llm_service.core.generation.model import AnswerWarning, Generation, Status
+from llm_service.core.generation.tried_models import tried_models
 from llm_service.core.messages import Message, Messages, Role, from_plain, to_plain
 from llm_service.core.usage.tokens import Usage
 
@@ -222,7 +223,12 @@ def _generation(values: dict[str, Any]) -> Generation:
     money = {name: None if values[name] is None else Decimal(values[name]) for name in _MONEY}
     plain = {**values, **money, "status": Status(values["status"])}
     usages = {name: Usage(**values[name]) for name in ("usage", "billed")}
-    return Generation(**{**plain, **usages, "messages": messages})
+    # Lines of earlier versions have neither warnings nor fallbacks.
+    more = {
+        "warnings": tuple(AnswerWarning(**warning) for warning in values.get("warnings", ())),
+        "fallbacks": tried_models(values.get("fallbacks", ())),
+    }
+    return Generation(**{**plain, **usages, **more, "messages": messages})
 
 
 def _two_prompts(system: str, user: str) -> Messages:

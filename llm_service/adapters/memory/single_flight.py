@@ -100,6 +100,9 @@ class MemorySharedCall:
     def unwatch(self, waker: Waker) -> None:
         self._wakers.discard(waker)
 
+    def close(self) -> None:
+        self._single_flight.close(self)
+
     def leave(self, member: str) -> None:
         self._single_flight.leave(self, member)
 

@@ -17,6 +17,8 @@ import structlog
 from llm_service.core.access.keys import KEY_PREFIX
 
 if TYPE_CHECKING:  # gunicorn's master needs the log, and what it imports is in memory twice
+    from llm_service.core.errors import ServiceError
+    from llm_service.core.file_faults import FileFault
     from llm_service.core.generation.model import Generation
     from llm_service.core.templates.model import TemplateSet
     from llm_service.core.templates.ports import TemplateFault
@@ -26,6 +28,8 @@ _PATTERNS = re.compile(
     rf"sk-[A-Za-z0-9_-]{{8,}}|{KEY_PREFIX}_[A-Za-z0-9_]{{8,}}|(?<=Bearer )\S+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
 )
 MASK = "***"
+# The longest first: one may be the beginning of another.
+_masked: list[str] = []
 
 
 def configure_logging(level: str, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
@@ -42,7 +46,9 @@ def configure_logging(level: str, secrets: Iterable[str] = (), stream: TextIO | 
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.format_exc_info,
     ]
-    last: list[Any] = [_redactor(secrets), structlog.processors.JSONRenderer(ensure_ascii=True)]
+    _masked.clear()
+    mask(secrets)
+    last: list[Any] = [_redact, structlog.processors.JSONRenderer(ensure_ascii=True)]
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
         "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
@@ -100,7 +106,7 @@ class _Logger(structlog.WriteLogger):
 
 
 class LogReporter:
-    """Implements `Reporter` and `TemplateReporter` with log lines."""
+    """Implements `Reporter`, `TemplateReporter` and `ProviderReporter` with log lines."""
 
     def __init__(self) -> None:
         self._log = structlog.get_logger("llm_service")
@@ -116,6 +122,18 @@ class LogReporter:
             ms=generation.latency_ms,
         )
 
+    def fell_back(self, generation: "Generation", error: "ServiceError") -> None:
+        tried = generation.fallbacks[-1]
+        self._log.warning(
+            "fallback",
+            request_id=generation.request_id,
+            error=error.code,
+            cause=error.detail,
+            model=tried.model,
+            provider=tried.provider,
+            next=generation.model,
+        )
+
     def templates_changed(self, templates: "TemplateSet") -> None:
         self._log.info("templates", state="changed", templates=len(templates))
 
@@ -126,25 +144,36 @@ class LogReporter:
         # A worker that starts while a prompt file is broken will not find a good set.
         self._log.warning("templates", state="not kept", cause=error.strerror)
 
+    def providers_changed(self, names: Sequence[str]) -> None:
+        self._log.info("providers", state="changed", providers=list(names))
+
+    def providers_refused(self, faults: Sequence["FileFault"]) -> None:
+        self._log.error("providers", state="refused", faults=[str(fault) for fault in faults])
+
+    def providers_not_kept(self, error: OSError) -> None:
+        # A worker that starts while the file has faults will not find good providers.
+        self._log.warning("providers", state="not kept", cause=error.strerror)
+
     def unexpected_error(self, error: Exception, request_id: str | None = None) -> None:
         self._log.error("unexpected error", exc_info=error, request_id=request_id)
 
 
-def _redactor(secrets: Iterable[str]) -> Any:
-    known = [secret for secret in secrets if len(secret) >= 4]
+def mask(secrets: Iterable[str]) -> None:
+    """Mask these from now on, too, such as the keys of a providers file."""
+    _masked[:] = sorted({*_masked, *(secret for secret in secrets if len(secret) >= 4)}, key=len, reverse=True)
 
-    def clean(value: Any) -> Any:
-        if isinstance(value, str):
-            for secret in known:
-                value = value.replace(secret, MASK)
-            return _PATTERNS.sub(MASK, value)
-        if isinstance(value, dict):
-            return {key: clean(inner) for key, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [clean(inner) for inner in value]
-        return value
 
-    def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {key: clean(value) for key, value in event.items()}
+def _redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {key: _clean(value) for key, value in event.items()}
 
-    return redact
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        for secret in _masked:
+            value = value.replace(secret, MASK)
+        return _PATTERNS.sub(MASK, value)
+    if isinstance(value, dict):
+        return {key: _clean(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(inner) for inner in value]
+    return value

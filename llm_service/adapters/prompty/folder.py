@@ -8,7 +8,6 @@ its content is compared, too, until it is two seconds old.
 import hashlib
 import json
 import os
-import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -22,6 +21,7 @@ from llm_service.core.templates.self_tests import failures
 
 from ..new_files import open_private
 from ..strict_yaml import FileFormatError
+from ..text_file import decode, read_bytes
 from .parser import parse_prompty
 
 log = structlog.get_logger("llm_service")
@@ -146,7 +146,7 @@ class PromptFolder:
     def _hash(self, name: str) -> bytes:
         """Empty if the file cannot be read: `load` reports that."""
         with suppress(OSError, FileFormatError):
-            return hashlib.sha256(_read_bytes(self._folder / name)).digest()
+            return hashlib.sha256(read_bytes(self._folder / name, MAX_PROMPT_FILE_BYTES)).digest()
         return b""
 
     def _read(self, path: Path) -> Template:
@@ -201,28 +201,7 @@ def _load(path: Path, folder: Path, default_max_chars: int) -> Template:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise FileFormatError("is a link to a file outside the folder", 0)
     try:
-        text = _decode(_read_bytes(path))
+        text = decode(read_bytes(path, MAX_PROMPT_FILE_BYTES))
     except OSError as error:
         raise FileFormatError(f"cannot be read: {error.strerror}", 0) from error
     return parse_prompty(path.stem, text.replace("\r\n", "\n"), default_max_chars=default_max_chars)
-
-
-def _read_bytes(path: Path) -> bytes:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise FileFormatError("is not a regular file", 0)
-    if status.st_size > MAX_PROMPT_FILE_BYTES:
-        raise FileFormatError(f"is larger than {MAX_PROMPT_FILE_BYTES // 1024} KiB", 0)
-    return path.read_bytes()
-
-
-def _decode(data: bytes) -> str:
-    if data.startswith(b"\xef\xbb\xbf"):
-        raise FileFormatError("begins with a byte order mark: save it as UTF-8 without BOM", 1)
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise FileFormatError("is not UTF-8", data[: error.start].count(b"\n") + 1) from error
-    if "\x00" in text:
-        raise FileFormatError("contains a NUL character", text[: text.index("\x00")].count("\n") + 1)
-    return text

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from llm_service.core.model_chain import fault_in
 from llm_service.core.templates.inputs import MAIN_INPUT
 from llm_service.core.templates.model import Template, TemplateTest
 from llm_service.core.templates.outputs import Outputs
@@ -105,7 +106,7 @@ class _FrontMatter:
         refuse_unknown_keys("model", keys)
         known = {name: options.pop(name) for name in list(options) if name in _OPTIONS}
         refuse_unknown_keys("model.options", options)
-        return model_id, {_OPTIONS[name][0]: _option(name, node) for name, node in known.items()}
+        return model_id, {_OPTIONS[name][0]: read_option(name, node) for name, node in known.items()}
 
     def inputs(self, default_max_chars: int) -> tuple[Property, ...]:
         node = self._unread.pop("inputs", None)
@@ -138,10 +139,13 @@ def _model_id(node: Node) -> str:
     name = text_value("model.id", node)
     if not name:
         raise FileFormatError("model.id is empty: omit it to use the service's default", node.line)
+    if (fault := fault_in(name)) is not None:
+        raise FileFormatError(f"model.id {fault}", node.line)
     return name
 
 
-def _option(name: str, node: Node) -> Any:
+def read_option(name: str, node: Node) -> Any:
+    """The value of an option. Raises `FileFormatError` if it cannot have that."""
     message = _OPTIONS[name][1](node.content)
     if message:
         raise FileFormatError(f"model.options.{name} {message}", node.line)

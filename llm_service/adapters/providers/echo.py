@@ -21,11 +21,11 @@ PREFACE = "Echo (no model was asked): "
 class EchoProvider:
     """`delay_s`: pause before each word, to show how waiting looks."""
 
-    name = NAME
-    identity = "echo:1"
     warmed = True
 
-    def __init__(self, delay_s: float = 0.0) -> None:
+    def __init__(self, delay_s: float = 0.0, *, name: str = NAME) -> None:
+        self.name = name
+        self.identity = f"{name}:1"
         self._delay_s = delay_s
 
     def stream(self, call: ProviderCall, context: CallContext) -> Generator[ProviderEvent, None, None]:

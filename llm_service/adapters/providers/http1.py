@@ -37,6 +37,9 @@ class TimeLimit:
         self.make_alarm = make_alarm
         self.idle_s: float | None = None
 
+    def set_deadline(self, deadline: float) -> None:
+        self.deadline = deadline
+
     def wait_s(self) -> float:
         """Seconds that the next wait may take.
 

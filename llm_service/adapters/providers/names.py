@@ -19,6 +19,8 @@ Resolve = Callable[[str, int], Sequence[Address]]
 """Find the addresses of a host and a port. Raises `OSError`; may wait for any time."""
 # The system gives up earlier. A lookup that does not is left alone, and the next caller begins another.
 ABANDON_S = 60.0
+_LOCALHOST = "localhost"
+_LOOPBACKS = ("127.0.0.1", "::1")
 
 
 def system_addresses(host: str, port: int) -> Sequence[Address]:
@@ -39,8 +41,8 @@ class Resolver:
 
         Raises `TimeoutError` if they are not known then, and what the resolver raised.
         """
-        if (known := _numeric(host, port)) is not None:
-            return [known]
+        if known := _known(host, port):
+            return known
         lookup = self._begin((host, port), waker)
         waker.wait(timeout_s)
         lookup.wakers.discard(waker)
@@ -94,7 +96,11 @@ def connect(
     """
     failed: OSError = OSError("the host has no address")
     for family, kind, protocol, _, address in addresses:
-        connecting = socket.socket(family, kind, protocol)
+        try:
+            connecting = socket.socket(family, kind, protocol)
+        except OSError as error:  # the system has no IPv6
+            failed = error
+            continue
         try:
             use(connecting)
             connecting.settimeout(timeout_s())
@@ -113,12 +119,24 @@ def connect(
         del failed  # its traceback holds this frame
 
 
-def _numeric(host: str, port: int) -> Address | None:
-    """The address itself, which needs no resolver; None for a name."""
+def _known(host: str, port: int) -> Sequence[Address]:
+    """The addresses of a host that needs no resolver; none if it does.
+
+    `localhost` is this machine whatever the resolver says of it (RFC 6761), and a server may listen on either address.
+    """
+    if host.lower().rstrip(".") == _LOCALHOST:
+        return [address for loopback in _LOOPBACKS for address in _numeric(loopback, port)]
+    return _numeric(host, port)
+
+
+def _numeric(host: str, port: int) -> Sequence[Address]:
+    """The address itself; none for a name."""
     try:
         version = ipaddress.ip_address(host).version
     except ValueError:
-        return None
+        return []
     if version == 4:
-        return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port)
-    return None if "%" in host else (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port, 0, 0))
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
+    if "%" in host:
+        return []
+    return [(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port, 0, 0))]

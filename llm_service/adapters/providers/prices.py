@@ -1,4 +1,7 @@
-"""Prices of models: from the operator's file, else the public prices in the data of the `genai-prices` package.
+"""Prices of models: the operator's own, else the public prices in the data of the `genai-prices` package.
+
+Public prices are those of OpenAI's own address, and of providers of which the operator says so: another server that knows
+a model by the same name bills something else, or nothing. There the price is unknown, unless it is set.
 
 Nothing is fetched. Importing `genai_prices` takes up to 0.3 s, so it is imported for the first model that is not in the
 file (`warm`).
@@ -7,6 +10,7 @@ file (`warm`).
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
@@ -25,26 +29,67 @@ class PricesFileError(Exception):
     """The price file cannot be used; the message names the file, the line and the error."""
 
 
+FREE = Price("free", per_million(Decimal(0), Decimal(0), Decimal(0)))
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderPrices:
+    """What a provider bills. `own`: prices that are set for its models. `free`: the others cost nothing.
+
+    `public`: the public prices are its prices.
+    """
+
+    own: Mapping[str, Price] = field(default_factory=dict)
+    free: bool = False
+    public: bool = False
+
+
 class ModelPrices:
-    """Satisfies `Prices`. `own`: the result of `read_prices`. `public`: look up models that are not in it."""
+    """Satisfies `Prices`. The most specific price applies.
 
-    def __init__(self, own: Mapping[str, Price], *, public: bool) -> None:
-        self._prices: dict[str, Price | None] = dict(own)
-        self._public = public
+    A price that is set for the model of this provider; that the provider is free; a price that is set for the model,
+    whoever provides it; a public price.
+    """
 
-    def of(self, model: str) -> Price | None:
-        if model not in self._prices:
-            self._prices[model] = _public_price(model) if self._public else None
-        return self._prices[model]
+    def __init__(self, own: Mapping[str, Price], providers: Mapping[str, ProviderPrices]) -> None:
+        """`own`: the result of `read_prices`, by model or `provider/model`. `providers`: by their names."""
+        self._own = dict(own)
+        self.set_providers(providers)
+
+    def set_providers(self, providers: Mapping[str, ProviderPrices]) -> None:
+        """Use these from now on."""
+        # Together, so that a price that another thread finds meanwhile is not kept for the new ones.
+        self._providers, self._found = dict(providers), dict[tuple[str, str], Price | None]()
+
+    def of(self, model: str, provider: str) -> Price | None:
+        found = self._found
+        key = (model, provider)
+        if key not in found:
+            found[key] = self._find(model, provider)
+        return found[key]
 
     def warm(self) -> None:
         """Import `genai_prices` before a request needs it."""
-        if self._public:
+        if any(provider.public for provider in self._providers.values()):
             _public_price("")
+
+    def _find(self, model: str, provider: str) -> Price | None:
+        # Where two providers have a model of that name, it is asked for as `provider/model`.
+        names = dict.fromkeys((model, model.removeprefix(f"{provider}/")))
+        prices = self._providers.get(provider, ProviderPrices())
+        for name in names:
+            if price := self._own.get(f"{provider}/{name}") or prices.own.get(name):
+                return price
+        if prices.free:
+            return FREE
+        for name in names:
+            if price := self._own.get(name) or (_public_price(name) if prices.public else None):
+                return price
+        return None
 
 
 def read_prices(path: Path) -> dict[str, Price]:
-    """The prices of a YAML or JSON file by model.
+    """The prices of a YAML or JSON file by model, or by `provider/model`.
 
     Raises `PricesFileError` for the first error.
     """
@@ -54,29 +99,31 @@ def read_prices(path: Path) -> dict[str, Price]:
             raise PricesFileError(f"{path}: is larger than {MAX_FILE_BYTES // 1024} KiB")
         models = read_yaml(data.decode(), 1).mapping("the file")
         version = f"{path.name[:31]} {hashlib.sha256(data).hexdigest()[:8]}"
-        return {model: _own_price(model, node, version) for model, node in models.items()}
+        return {model: own_price(model, node, version) for model, node in models.items()}
     except FileFormatError as error:
         raise PricesFileError(f"{path}:{error.line}: {error.message}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise PricesFileError(f"{path}: cannot be read ({type(error).__name__})") from error
 
 
-def _own_price(model: str, node: Node, version: str) -> Price:
+def own_price(model: str, node: Node, version: str) -> Price:
+    """The price that is written as `{input, cached_input, output}`. Raises `FileFormatError`."""
     fields = node.mapping(model)
-    for name, field in fields.items():
+    for name, given in fields.items():
         if name not in KEYS:
-            raise FileFormatError(f"{model}.{name} is unknown: a price has {', '.join(KEYS)}", field.line)
+            raise FileFormatError(f"{model}.{name} is unknown: a price has {', '.join(KEYS)}", given.line)
     for name in ("input", "output"):
         if name not in fields:
             raise FileFormatError(f"{model}.{name} is missing", node.line)
-    amounts = {name: _amount(f"{model}.{name}", field) for name, field in fields.items()}
+    amounts = {name: usd_per_million(f"{model}.{name}", given) for name, given in fields.items()}
     cached = amounts.get("cached_input", amounts["input"])
     if cached > amounts["input"]:
         raise FileFormatError(f"{model}.cached_input is more than input", fields["cached_input"].line)
     return Price(version, per_million(amounts["input"], cached, amounts["output"]))
 
 
-def _amount(where: str, node: Node) -> Decimal:
+def usd_per_million(where: str, node: Node) -> Decimal:
+    """An amount of a file. `where` is its name in the error. Raises `FileFormatError`."""
     value = node.content
     # `repr` gives the digits as written, not the nearest binary fraction.
     text = f"{Decimal(repr(value)):f}" if type(value) in (int, float) else value

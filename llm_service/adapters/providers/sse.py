@@ -1,8 +1,10 @@
 """Parses server-sent events from bytes (WHATWG HTML, section 9.2)."""
 
 from collections.abc import Sequence
+from itertools import chain
 
-MAX_EVENT_BYTES = 1024 * 1024
+# The last event has the whole answer, which may be 2 MiB, six times as much when it is escaped, and the request besides.
+MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -19,6 +21,9 @@ class EventParser:
         # Of the event that is not complete.
         self._data: list[bytes] = []
         self._size = 0
+        # The lines of the last events, in the pieces in which they came.
+        self._seen: list[Sequence[bytes]] = []
+        self._completed = 0
 
     def feed(self, chunk: bytes) -> Sequence[bytes]:
         """The data of the events that `chunk` completes.
@@ -27,7 +32,8 @@ class EventParser:
         """
         events: list[bytes] = []
         data, size = self._data, self._size
-        for line in self._lines(chunk):
+        lines = self._lines(chunk)
+        for line in lines:
             size += len(line)
             if size > MAX_EVENT_BYTES:
                 raise EventTooLarge
@@ -40,7 +46,46 @@ class EventParser:
             elif line == b"data":
                 data.append(b"")
         self._data, self._size = data, size
+        if self._completed:
+            self._seen = [self._seen[-1], lines]
+        elif lines:
+            self._seen.append(lines)
+        self._completed = len(events)
         return events
+
+    def end(self) -> Sequence[bytes]:
+        """As `feed`, at the end of the body: a final CR is a whole line end."""
+        return self.feed(b"\n") if self._rest.endswith(b"\r") else ()
+
+    def names(self) -> Sequence[bytes]:
+        """The `event:` lines of the events that the last call of `feed` returned, empty where there is none.
+
+        Hardly anyone asks for them, so that reading them costs nothing until then.
+        """
+        names, name, has_data = list[bytes](), b"", False
+        for line in chain.from_iterable(self._seen):
+            if line[:5] == b"data:" or line == b"data":
+                has_data = True
+            elif line[:6] == b"event:":
+                name = line
+            elif not line:
+                if has_data:
+                    names.append(name)
+                name, has_data = b"", False
+        return names[len(names) - self._completed :]
+
+    def last_field(self, name: bytes) -> bytes | None:
+        """The value of the last line with this field since the event before the last; None = there is none.
+
+        A server told its errors in a field of its own, which is no event: `error: {"code": 500}`.
+        """
+        found = [line for line in chain.from_iterable(self._seen) if line.startswith(name + b":")]
+        return found[-1][len(name) + 1 :] if found else None
+
+    def last_object(self) -> bytes | None:
+        """The last line that is no field, but looks like a JSON object: since the event before the last, or unfinished."""
+        lines = [*chain.from_iterable(self._seen), bytes(self._rest)]
+        return next((line for line in reversed(lines) if line.startswith(b"{")), None)
 
     def _lines(self, chunk: bytes) -> Sequence[bytes]:
         """The lines that `chunk` completes. They end with LF, CR LF or CR."""

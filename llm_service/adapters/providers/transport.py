@@ -56,6 +56,7 @@ class DeadlineTransport:
         self._ssl_context: ssl.SSLContext | None = None
         self._lock = threading.Lock()
         self._idle: deque[Http1Connection] = deque(maxlen=KEEP_IDLE)
+        self._closed = False
 
     def send(self, body: bytes, seconds: float, context: CallContext) -> "Response":
         """Send a request, and return its response when the head has arrived; the caller closes it.
@@ -73,8 +74,9 @@ class DeadlineTransport:
         return Response(exchange, status, headers, limit)
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        """Close the idle connections now, and those in use when their exchanges end."""
+        self._closed = True
+        self._close_idle()
 
     def _take(self) -> Http1Connection | None:
         while True:
@@ -95,6 +97,15 @@ class DeadlineTransport:
             self._idle.append(connection)
         else:
             connection.close()
+        if self._closed:  # after the line above: `close` may have run in between
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        while True:
+            try:
+                self._idle.pop().close()
+            except IndexError:
+                return
 
     def _tls(self) -> ssl.SSLContext:
         with self._lock:

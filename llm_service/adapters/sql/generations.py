@@ -17,7 +17,18 @@ from llm_service.core.generation.ports import UnitOfWork
 from . import answers as texts
 from .compiled import Compiled
 from .reservations import SqlReservations
-from .rows import ANSWER, GENERATION, OUTCOME, WHOLE, answer_row, generation_of, generation_row, outcome_row
+from .rows import (
+    ANSWER,
+    GENERATION,
+    OUTCOME,
+    SWITCHED,
+    WHOLE,
+    answer_row,
+    generation_of,
+    generation_row,
+    outcome_row,
+    switched_row,
+)
 from .sqlite.database import Database
 from .sqlite.group_writer import InsertRow
 from .tables import answers, generations
@@ -34,6 +45,9 @@ _document = select(_others.c.document).where(_others.c.answer_id == bindparam("s
 _INSERT_GENERATION = Compiled(insert(generations).values(document=_document), GENERATION)
 _mine = (generations.c.request_id == bindparam("id"), generations.c.owner == bindparam("of"))
 _FINISH = Compiled(update(generations).where(*_mine).values({name: bindparam(name) for name in OUTCOME}))
+_FINISH_SWITCHED = Compiled(
+    update(generations).where(*_mine).values({name: bindparam(name) for name in (*OUTCOME, *SWITCHED)})
+)
 _MOVE = update(generations).where(*_mine).values(answer_id=bindparam("to"), document=None)
 _SET_OUTPUT = Compiled(update(answers).where(answers.c.answer_id == bindparam("id")).values(output=bindparam("output")))
 _OVER = WHOLE.where(*_mine, generations.c.finished_ms.is_not(None))
@@ -101,7 +115,7 @@ class SqlGenerationWriter:
             if outcome_row(stored) == outcome_row(now) != outcome_row(was):
                 return
         count(self._connection, now, instead_of=was)
-        _FINISH.execute(self._connection, outcome_row(now))
+        _finish(self._connection, now)
 
     def interrupt(self, request_ids: Sequence[str], now_ms: int) -> Sequence[Generation]:
         interrupted = []
@@ -109,7 +123,7 @@ class SqlGenerationWriter:
             # The process may have died after it was asked to cancel and before it did.
             status = Status.INTERRUPTED if row.status is Status.RUNNING else row.status
             over = replace(row, status=status, error=status.value, finished_ms=now_ms)
-            _FINISH.execute(self._connection, outcome_row(over))
+            _finish(self._connection, over)
             count(self._connection, over)
             texts.index_once(self._connection, row)
             interrupted.append(over)
@@ -134,7 +148,7 @@ class SqlGenerationWriter:
             count(self._connection, generation, instead_of=over)
         else:
             count(self._connection, generation)
-        return bool(_FINISH.execute(self._connection, outcome_row(generation)).rowcount)
+        return _finish(self._connection, generation)
 
 
 class SqlGenerations:
@@ -184,6 +198,9 @@ class SqlGenerations:
         query = select(generations.c.owner).where(generations.c.request_id == request_id)
         return self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
 
+    def has_answer(self, answer_id: str) -> bool:
+        return self._database.read(lambda connection: texts.are_there(connection, answer_id))
+
     def request_cancel(self, owner: str, request_id: str) -> None:
         statement = (
             update(generations)
@@ -212,6 +229,13 @@ class SqlGenerations:
         except IntegrityError:
             return False
         return True
+
+
+def _finish(connection: Connection, generation: Generation) -> bool:
+    """False: the row is gone."""
+    if generation.fallbacks:
+        return bool(_FINISH_SWITCHED.execute(connection, switched_row(generation)).rowcount)
+    return bool(_FINISH.execute(connection, outcome_row(generation)).rowcount)
 
 
 def unfinished_ids(connection: Connection) -> Set[str]:

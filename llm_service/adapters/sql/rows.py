@@ -1,12 +1,15 @@
 """Converts generations to rows and back."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Row, RowMapping, select
 
-from llm_service.core.generation.model import Generation, GenerationSummary, Status
+from llm_service.core.generation.model import AnswerWarning, Generation, GenerationSummary, Status
+from llm_service.core.generation.tried_models import tried_models
 from llm_service.core.messages import dump_messages, load_messages
 from llm_service.core.usage.tokens import Usage
 
@@ -18,8 +21,10 @@ _BILLED = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_to
 # Known only when a generation is over.
 OUTCOME = (
     "status", *_USAGE, *(f"billed_{name}" for name in _BILLED), "cost_picousd", "saved_picousd", "price_version", "error",
-    "incomplete_reason", "attempts", "upstream_request_id", "latency_ms", "finished_ms",
+    "incomplete_reason", "attempts", "upstream_request_id", "latency_ms", "finished_ms", "unreported", "warnings",
 )  # fmt: skip
+# Another model than the one that was asked first answered: then these are known only at the end, too.
+SWITCHED = ("model", "provider", "cache_key", "fallbacks")
 _SUMMARY = (
     "request_id", "template_id", "template_revision", "model", "status", "cached", "snippet", *_USAGE,
     "cost_picousd", "saved_picousd", "latency_ms", "created_ms", "error",
@@ -69,7 +74,20 @@ def generation_row(generation: Generation) -> dict[str, Any]:
 
 def outcome_row(generation: Generation) -> dict[str, Any]:
     outcome = {name: value for name, value in generation_row(generation).items() if name in OUTCOME}
-    return outcome | {"id": generation.request_id, "of": generation.owner}
+    return outcome | {
+        # A row has none of these before it is over, and one that was never called has none at all.
+        "unreported": generation.unreported,
+        "warnings": _dump_warnings(generation.warnings),
+        "id": generation.request_id,
+        "of": generation.owner,
+    }
+
+
+def switched_row(generation: Generation) -> dict[str, Any]:
+    """`outcome_row`, and the columns of `SWITCHED`."""
+    fallbacks = json.dumps([asdict(model) for model in generation.fallbacks], default=str, ensure_ascii=False)
+    plain = {name: getattr(generation, name) for name in SWITCHED if name != "fallbacks"}
+    return {**outcome_row(generation), **plain, "fallbacks": fallbacks}
 
 
 def generation_of(row: Row[Any]) -> Generation:
@@ -90,9 +108,20 @@ def generation_of(row: Row[Any]) -> Generation:
         billed=Usage(**{name: values[f"billed_{name}"] for name in _BILLED}),
         price_version=values["price_version"],
         attempts=values["attempts"],
+        unreported=values["unreported"],
+        warnings=_load_warnings(values["warnings"]),
         upstream_request_id=values["upstream_request_id"],
         finished_ms=values["finished_ms"],
+        fallbacks=tried_models(json.loads(values["fallbacks"])) if values["fallbacks"] else (),
     )
+
+
+def _dump_warnings(warnings: Sequence[AnswerWarning]) -> str | None:
+    return json.dumps([asdict(warning) for warning in warnings]) if warnings else None
+
+
+def _load_warnings(text: str | None) -> tuple[AnswerWarning, ...]:
+    return tuple(AnswerWarning(**warning) for warning in json.loads(text)) if text else ()
 
 
 def summary_of(row: Row[Any], match: str | None = None) -> GenerationSummary:

@@ -8,7 +8,7 @@ from .errors import DatabaseFault
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Oldest first; the last is this program's. With this list, a start without migrations need not load Alembic.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 
 
 def check_schema(connection: Connection) -> bool:

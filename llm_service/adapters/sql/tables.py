@@ -78,11 +78,14 @@ generations = Table(
     Column("error", String(40), comment="the problem's code"),
     Column("incomplete_reason", String(40)),
     Column("attempts", Integer, nullable=False, comment="upstream calls made for it"),
+    Column("unreported", Integer, comment="of them, those that may be billed and reported no tokens; NULL = unknown"),
+    Column("warnings", Text, comment="JSON list of code and message; NULL = none"),
     Column("upstream_request_id", String(200)),
     Column("latency_ms", BigInteger),
     Column("created_ms", BigInteger, nullable=False, comment="Unix time, UTC"),
     Column("finished_ms", BigInteger),
     Column("document", BigInteger, comment="that of its answer: the position of the row whose end completed the texts"),
+    Column("fallbacks", Text, comment="JSON list of the models that were tried before; NULL = none"),
     sqlite_autoincrement=True,  # positions are never reused, so cursors stay valid
 )
 # Lists scan it by position; filters read its columns without touching the rows.
@@ -120,8 +123,11 @@ usage_hours = Table(
     Column("template_id", String(64), nullable=False),
     Column("template_revision", String(12), nullable=False),
     Column("model", String(200), nullable=False),
+    Column("provider", String(20), nullable=False),
     *(Column(name, BigInteger, nullable=False) for name in (*COUNTS, "cost_picousd", "saved_picousd")),
-    UniqueConstraint("owner", "hour", "template_id", "template_revision", "model", name="uq_usage_hours_key"),
+    UniqueConstraint(
+        "owner", "hour", "template_id", "template_revision", "model", "provider", name="uq_usage_hours_key"
+    ),
 )
 usage_latencies = Table(
     "usage_latencies",

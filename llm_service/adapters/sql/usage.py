@@ -22,6 +22,7 @@ _GROUPS: dict[GroupBy, tuple[Any, ...]] = {
     GroupBy.TEMPLATE: (_hours.template_id,),
     GroupBy.REVISION: (_hours.template_id, _hours.template_revision),
     GroupBy.MODEL: (_hours.model,),
+    GroupBy.PROVIDER: (_hours.provider,),
     GroupBy.OWNER: (_hours.owner,),
 }
 

@@ -1,4 +1,4 @@
-"""Adds to the usage sums: one row per hour, owner, template, revision and model, with its latencies.
+"""Adds to the usage sums: one row per hour, owner, template, revision, model and provider, with its latencies.
 
 Code that stores an outcome calls `count` in the same transaction. Transactions run inside `summed`, which adds the
 counts at the end: fifty cache hits in one commit change one row once.
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection
 
 from llm_service.core.clock import HOUR_MS
-from llm_service.core.generation.accounting import sums_of
+from llm_service.core.generation.accounting import parts_of
 from llm_service.core.generation.model import Generation
 from llm_service.core.usage.sums import COUNTS, Signed, UsageSums
 
@@ -20,14 +20,14 @@ from .tables import usage_hours, usage_latencies
 from .upsert import add_to
 
 SUMMED = (*COUNTS, "cost_picousd", "saved_picousd")
-KEY = ("owner", "hour", "template_id", "template_revision", "model")
+KEY = ("owner", "hour", "template_id", "template_revision", "model", "provider")
 _COUNTED = "usage counted in this transaction"
 _ADD_SUMS = Compiled(add_to(usage_hours, KEY, SUMMED).returning(usage_hours.c.usage_id), (*KEY, *SUMMED))
 _ADD_LATENCIES = Compiled(
     add_to(usage_latencies, ("usage_id", "bucket"), ("answers",)), ("usage_id", "bucket", "answers")
 )
 
-Key = tuple[str, int, str, str, str]
+Key = tuple[str, int, str, str, str, str]
 
 
 def count(connection: Connection, generation: Generation, instead_of: Generation | None = None) -> None:
@@ -38,10 +38,10 @@ def count(connection: Connection, generation: Generation, instead_of: Generation
     if generation.finished_ms is None:
         return
     counted: dict[Key, list[Signed]] = connection.info[_COUNTED]
-    parts = counted.setdefault(_key(generation), [])
-    parts.append((1, sums_of(generation)))
-    if instead_of:
-        parts.append((-1, sums_of(instead_of)))
+    for model, provider, sums in parts_of(generation):
+        counted.setdefault(_key(generation, model, provider), []).append((1, sums))
+    for model, provider, sums in parts_of(instead_of) if instead_of else ():
+        counted.setdefault(_key(generation, model, provider), []).append((-1, sums))
 
 
 @contextmanager
@@ -55,13 +55,14 @@ def summed(connection: Connection) -> Iterator[None]:
         _add(connection, key, UsageSums.of(counted[key]))
 
 
-def _key(generation: Generation) -> Key:
+def _key(generation: Generation, model: str, provider: str) -> Key:
     return (
         generation.owner,
         generation.created_ms // HOUR_MS,
         generation.template_id,
         generation.template_revision,
-        generation.model,
+        model,
+        provider,
     )
 
 

@@ -7,6 +7,8 @@
     FINISHED    subscribers have the result
 
 It reads from a `SharedCall`, an upstream call that several generations may share.
+
+Longer than other modules: whatever changes a generation while it runs is in one place.
 """
 
 import threading
@@ -21,12 +23,17 @@ from ..errors import Failure, ServiceError, StorageError
 from ..limits.status import LimitStatuses
 from ..templates.outputs import Outputs
 from ..usage.ports import Prices
-from ..usage.pricing import ZERO_USD, Bill
-from .billing import AttemptBilling
+from ..usage.pricing import REPORTED, ZERO_USD, Bill
+from .billing import AttemptBilling, tried_model, whole_bill
 from .model import CachedAnswer, CallResult, Done, Generation, Status
 from .outcomes import Kept, Outcome, OutcomeRecorder, only_spooled
 from .ports import Cache, MakeId, Reporter, SharedCall
+from .preparation import PreparedCall
 from .stopwatch import Stopwatch
+from .tried_models import AnsweredBy
+
+# The time of a model that failed before another one was asked: with its number, the name of a step in `timings_ms`.
+FALLBACK_LAP = "fallback-"
 
 
 class State(Enum):
@@ -104,7 +111,7 @@ class InFlightGeneration:
         self.call = call
         self.traits = traits
         self.collapsed = call.call_id != running.request_id
-        self.billing = AttemptBilling(running.model, uses.prices, joined=self.collapsed)
+        self.billing = AttemptBilling(running.model, running.provider, uses.prices, joined=self.collapsed)
         self.subscribers = Subscribers()
         self._stopwatch = stopwatch
         self._uses = uses
@@ -119,6 +126,8 @@ class InFlightGeneration:
         self._text_kept: str | None = None
         self._left_call = False
         self._own_answer_id = running.answer_id
+        # The answer of a fallback that was in the cache.
+        self._found: CachedAnswer | None = None
 
     @property
     def request_id(self) -> str:
@@ -138,6 +147,41 @@ class InFlightGeneration:
 
     def text_after(self, position: int) -> str:
         return self.call.text_after(position) if self._text_kept is None else self._text_kept[position:]
+
+    @property
+    def answered_by(self) -> AnsweredBy | None:
+        """For those who share its call; None if only one model was asked."""
+        now = self.generation
+        if not now.fallbacks:
+            return None
+        tried = tuple(model.without_bill() for model in now.fallbacks)
+        return AnsweredBy(now.model, now.provider, now.cache_key, tried)
+
+    def ask_next(self, error: ServiceError, candidate: PreparedCall, *, asked: bool) -> None:
+        """The model that its call asked failed with `error`, and `candidate` is next. `asked` False: it had no slot."""
+        was = self.generation
+        self.billing.end(may_be_billed=asked and error.may_be_billed)
+        tried = tried_model(was.model, was.provider, error.code, self.billing, asked=asked)
+        self.billing = AttemptBilling(
+            candidate.model, candidate.provider.name, self._uses.prices, joined=False, begun=False
+        )
+        self.generation = replace(
+            was,
+            model=candidate.model,
+            provider=candidate.provider.name,
+            cache_key=candidate.cache_key,
+            fallbacks=(*was.fallbacks, tried),
+        )
+        self._stopwatch.lap(f"{FALLBACK_LAP}{len(self.generation.fallbacks)}")
+        self._uses.reporter.fell_back(self.generation, error)
+
+    def take_from_cache(self, answer: CachedAnswer) -> Done:
+        """Its call ends with a cached answer of the model that was next."""
+        self._found, now = answer, self.generation
+        self.billing = AttemptBilling(now.model, now.provider, self._uses.prices, joined=True)
+        # For those who share the call: what they save.
+        reported = answer.cost_usd if answer.price_version == REPORTED else None
+        return Done(Status.COMPLETED, answer.output, answer.usage, answer.model, cost_usd=reported)
 
     def finish(self, outcome: Outcome) -> Generation | None:
         """End it: store the outcome and give it to all subscribers. Returns the final generation; None: it had ended.
@@ -167,25 +211,46 @@ class InFlightGeneration:
     def result_of(self, result: CallResult) -> Outcome:
         """The outcome for this generation of the end of its call. Whatever fails here, it has one."""
         try:
-            return Outcome.of(result, self.traits.outputs, model_chosen=self.traits.model_chosen)
+            if self.collapsed and (by := result.answered_by) is not None:
+                self.generation = replace(
+                    self.generation, model=by.model, provider=by.provider, cache_key=by.cache_key, fallbacks=by.tried
+                )
+            return Outcome.of(
+                result,
+                self.traits.outputs,
+                # The caller chose the first of several models.
+                model_chosen=None if self.generation.fallbacks else self.traits.model_chosen,
+                messages=self.generation.messages,
+            )
         except Exception as error:
             return Outcome(Status.FAILED, error=self._error_of(error))
 
     def offer_to_cache(self, outcome: Outcome) -> bool:
         """Cache the answer of its own call, if allowed. Returns whether it did."""
         done = outcome.done
-        if self.collapsed or not self.traits.cacheable or not outcome.is_cacheable or done is None:
+        if self.collapsed or not self.traits.cacheable or not outcome.is_cacheable or done is None or self._found:
             return False
-        bill = Bill.of(done.usage, self._uses.prices.of(self.generation.model))
+        bill = self._bill_of(done)
         return self._uses.cache.put(self.generation.cache_key, _cached_answer(self.generation, done, bill))
 
     def amend_billing(self) -> None:
         """After its call ended: store the whole bill if the outcome was known before the call reported it."""
-        was, bill, unreported = self._outcome, self.billing.bill, self.billing.unreported
-        if was is None or (not self._left_call and (was.billed, was.unreported) == (bill.usage, unreported)):
+        was, current = self._outcome, self.generation
+        whole = whole_bill(current.fallbacks, self.billing)
+        known = was and (was.billed, was.unreported, was.fallbacks)
+        if was is None or (not self._left_call and known == (whole.bill.usage, whole.unreported, current.fallbacks)):
             return
         now = replace(
-            was, billed=bill.usage, cost_usd=bill.cost_usd, price_version=bill.price_version, unreported=unreported
+            was,
+            billed=whole.bill.usage,
+            cost_usd=whole.bill.cost_usd,
+            price_version=whole.bill.price_version,
+            unreported=whole.unreported,
+            attempts=whole.attempts,
+            model=current.model,
+            provider=current.provider,
+            cache_key=current.cache_key,
+            fallbacks=current.fallbacks,
         )
         if self._kept is None:
             if isinstance(self._result, StorageError):
@@ -195,6 +260,11 @@ class InFlightGeneration:
             return
         spooled = self._kept is Kept.SPOOLED
         self._uses.recorder.amend_billing(was, now, spooled=spooled, stops_at=self._uses.registry.stops_at)
+
+    def _bill_of(self, done: Done) -> Bill:
+        """What the answer alone cost, whoever paid for it."""
+        price = self._uses.prices.of(self.generation.model, self.generation.provider)
+        return Bill.of(done.usage, price, done.cost_usd)
 
     def _error_of(self, error: Exception) -> ServiceError:
         if not isinstance(error, ServiceError):
@@ -211,16 +281,18 @@ class InFlightGeneration:
 
     def _ended(self, outcome: Outcome) -> Generation:
         """Its generation with the outcome."""
-        done, bill = outcome.done, self.billing.bill
+        done, whole = outcome.done, whole_bill(self.generation.fallbacks, self.billing)
+        bill = whole.bill
         known: dict[str, Any] = {
             "status": outcome.status,
             "error": outcome.error.code if outcome.error else None,
             "output": done.text if done else self.text_after(0) or None,
             "usage": done.usage if done else self.generation.usage if self.collapsed else bill.usage,
+            "warnings": outcome.warnings,
             "incomplete_reason": done.incomplete_reason if done else None,
             "upstream_request_id": done.upstream_request_id if done else None,
-            "attempts": self.billing.attempts,
-            "unreported": self.billing.unreported,
+            "attempts": whole.attempts,
+            "unreported": whole.unreported,
             "billed": bill.usage,
             "cost_usd": bill.cost_usd,
             "saved_usd": ZERO_USD,
@@ -229,8 +301,10 @@ class InFlightGeneration:
             "finished_ms": self._uses.clock.now_ms(),
         }
         if self.collapsed and done and outcome.error is None:
-            saved = Bill.of(done.usage, self._uses.prices.of(self.generation.model))
+            saved = self._bill_of(done)
             known |= {"saved_usd": saved.cost_usd, "price_version": saved.price_version}
+        if self._found is not None and done:
+            known |= {"cached": True, "saved_usd": self._found.cost_usd, "price_version": self._found.price_version}
         return replace(self.generation, **known)
 
     def _record(self, generation: Generation, outcome: Outcome) -> GenerationResult | ServiceError:

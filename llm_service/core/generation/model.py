@@ -10,6 +10,7 @@ from ..errors import Failure
 from ..messages import HasMessages, Messages
 from ..templates.outputs import OutputFormat
 from ..usage.tokens import NOT_REPORTED, Usage
+from .tried_models import AnsweredBy, TriedModel
 
 SNIPPET_CHARS = 160
 
@@ -70,7 +71,11 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The provider's terminal event. `text` is the whole answer: all deltas joined."""
+    """The provider's terminal event. `text` is the whole answer: all deltas joined.
+
+    For JSON that was asked for, `text` may be a part of them: the JSON without the words or the fence around it.
+    `cost_usd`: what the provider itself says that the call cost; None = it does not say.
+    """
 
     status: Status
     text: str
@@ -78,6 +83,7 @@ class Done:
     model: str
     incomplete_reason: str | None = None
     upstream_request_id: str | None = None
+    cost_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +105,18 @@ class AttemptStarted:
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """A failed attempt reported its tokens: they are billed like an answer's."""
+    """A failed attempt reported its tokens: they are billed like an answer's. `cost_usd`: as in `Done`."""
 
     usage: Usage
+    cost_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerWarning:
+    """Something that a person should know about an answer. `code` is stable; `message` is our own text."""
+
+    code: str
+    message: str
 
 
 ProviderEvent = Delta | Retrying | AttemptStarted | Billed | Done
@@ -109,10 +124,14 @@ ProviderEvent = Delta | Retrying | AttemptStarted | Billed | Done
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """How a shared call ended: with `done` or with `failure`. Plain values, because all who share it get them."""
+    """How a shared call ended: with `done` or with `failure`. Plain values, because all who share it get them.
+
+    `answered_by` None: with the model that was asked first.
+    """
 
     done: Done | None = None
     failure: Failure | None = None
+    answered_by: AnsweredBy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +199,11 @@ class Generation(GenerationSummary, HasMessages):
     """A request and its whole answer: a row of the history and the body of a response.
 
     `answer_id` is the generation whose texts this one shares (its own id unless it was served from the cache). `model`
-    is the requested one, `cache_key` the SHA-256 of all that was sent. `structured`: the template declares JSON
+    and `provider` are those that answered, or were asked last; `fallbacks` those that were tried before them. `cache_key` is the
+    SHA-256 of all that was sent. `structured`: the template declares JSON
     outputs, and a complete answer was checked. `billed` is what the provider bills for this request, including failed
     attempts; None in it = unknown. `price_version` names the price list. `unreported`: the number of attempts that may
-    be billed without having reported their tokens; None = unknown, because it is not stored.
+    be billed without having reported their tokens; None = unknown: the row is older, or its process died.
     """
 
     owner: str
@@ -202,6 +222,8 @@ class Generation(GenerationSummary, HasMessages):
     unreported: int | None = None
     upstream_request_id: str | None = None
     finished_ms: int | None = None
+    fallbacks: tuple[TriedModel, ...] = ()
+    warnings: tuple[AnswerWarning, ...] = ()
 
     @property
     def has_texts(self) -> bool:
@@ -234,6 +256,21 @@ class UpstreamState:
     slots: int
     circuit: str
     retries_last_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderState:
+    """A provider as this process sees it. `kind`: its wire format, or `echo`. `models`: their names in requests.
+
+    `circuits`: of its models with calls lately. `health_error`: why calls would fail now; None = no known error.
+    """
+
+    name: str
+    kind: str
+    models: tuple[str, ...]
+    upstream: UpstreamState
+    circuits: Mapping[str, str]
+    health_error: str | None
 
 
 def snippet_of(text: str) -> str:

@@ -25,9 +25,11 @@ from ..errors import (
     UpstreamModelUnknown,
 )
 from ..limits.rules import Settlement
+from ..messages import Messages
 from ..templates.outputs import Outputs
-from .model import CallResult, Done, Generation, Status
+from .model import AnswerWarning, CallResult, Done, Generation, Status
 from .ports import GenerationStore, Reporter, Spool, UnitOfWork
+from .warnings import warnings_of
 
 T = TypeVar("T")
 Work = Callable[[UnitOfWork], T]
@@ -42,23 +44,27 @@ REPLAY_WAIT_S = 0.5
 class Outcome:
     """How a generation ends: with `done`, the provider's answer, or with `error`; with both if the answer is invalid.
 
-    `early`: before its call ended, which may continue for others.
+    `early`: before its call ended, which may continue for others. `warnings`: about the answer.
     """
 
     status: Status
     done: Done | None = None
     error: ServiceError | None = None
     early: bool = False
+    warnings: tuple[AnswerWarning, ...] = ()
 
     @classmethod
-    def of(cls, result: CallResult, outputs: Outputs | None, *, model_chosen: str | None) -> "Outcome":
+    def of(
+        cls, result: CallResult, outputs: Outputs | None, *, model_chosen: str | None, messages: Messages = ()
+    ) -> "Outcome":
         """The outcome of a call for one of the generations that share it.
 
-        `outputs`: those that its template declares. `model_chosen`: the model that its caller asked for.
+        `outputs`: those that its template declares. `model_chosen`: the model that its caller asked for. `messages`: what was
+        sent.
         """
-        if result.done is not None:
-            error = _output_error(result.done, outputs)
-            return cls(Status.FAILED if error else result.done.status, result.done, error)
+        if (done := result.done) is not None:
+            error, warnings = _output_error(done, outputs), warnings_of(messages, done)
+            return cls(Status.FAILED if error else done.status, done, error, warnings=warnings)
         assert result.failure is not None
         failure = result.failure.error()
         if isinstance(failure, UpstreamModelUnknown) and model_chosen is not None:
@@ -67,8 +73,8 @@ class Outcome:
 
     @property
     def is_cacheable(self) -> bool:
-        """Only complete answers are cached."""
-        return self.status is Status.COMPLETED
+        """Only complete answers are cached, and none with a warning: the next request asks again."""
+        return self.status is Status.COMPLETED and not self.warnings
 
 
 def _output_error(done: Done, outputs: Outputs | None) -> InvalidOutput | None:
@@ -255,8 +261,8 @@ def _amend(unit: UnitOfWork, was: Generation, now: Generation) -> bool:
 
 
 def settle(unit: UnitOfWork, generation: Generation) -> None:
-    """Only a generation with its own call has a reservation."""
-    if not generation.attempts:
+    """Only a generation with its own call has a reservation. With fallbacks, it may have one and no attempt."""
+    if not (generation.attempts or generation.fallbacks):
         return
     settlement = Settlement(generation.request_id, generation.billed, generation.cost_usd, generation.unreported)
     if settlement.is_nothing:

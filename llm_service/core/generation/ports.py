@@ -4,9 +4,12 @@ Longer than other modules: most of it is what the ports promise.
 """
 
 from collections.abc import Callable, Generator, Sequence, Set
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from ..clock import Waker
+from ..errors import ServiceError
+from ..file_faults import FileFault
 from ..limits.ports import Reservations
 from .bulkhead import Bulkhead
 from .call_context import CallContext
@@ -19,6 +22,7 @@ from .model import (
     KeyHolder,
     ProviderCall,
     ProviderEvent,
+    ProviderState,
     UpstreamState,
 )  # fmt: skip
 
@@ -74,18 +78,46 @@ class ManagedProvider(Provider, Protocol):
     def bulkhead(self) -> Bulkhead: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that may answer a request, and its provider.
+
+    `model`: its name in requests, rows and answers. `sent_as`: its name at the provider. `context_tokens`: how much it can
+    read and write together; None = unknown.
+    """
+
+    model: str
+    provider: ManagedProvider
+    sent_as: str
+    context_tokens: int | None = None
+
+
 class ProviderResolver(Protocol):
     """The providers of this process, by model."""
 
-    def resolve(self, model: str) -> ManagedProvider:
-        """The provider that answers this model; every allowed model has one."""
+    def resolve(self, model: str) -> Candidate:
+        """The provider that answers this model, by any of its names.
+
+        Raises `UnknownModel`: providers may have changed since the model was allowed.
+        """
         ...
 
     def state(self) -> UpstreamState:
         """The state of all providers together."""
         ...
 
-    def health_error(self) -> str | None: ...
+    def states(self) -> Sequence[ProviderState]:
+        """The state of each provider."""
+        ...
+
+    @property
+    def faults(self) -> Sequence[FileFault]:
+        """The errors of the providers file as it is now; while there are any, the last good providers stay."""
+        ...
+
+    def health_error(self) -> str | None:
+        """Why calls would fail now, or what is wrong with the file; None = no known error."""
+        ...
 
     @property
     def warmed(self) -> bool:
@@ -181,6 +213,10 @@ class SharedCall(Protocol):
 
     def unwatch(self, waker: Waker) -> None: ...
 
+    def close(self) -> None:
+        """Nobody can join any more."""
+        ...
+
     def leave(self, member: str) -> None:
         """When the last member leaves, nobody can join any more, and the leader's process ends the call."""
         ...
@@ -202,6 +238,10 @@ class Reporter(Protocol):
 
     def ended(self, generation: Generation) -> None:
         """A generation ended without an answer."""
+        ...
+
+    def fell_back(self, generation: Generation, error: ServiceError) -> None:
+        """A model failed with this error, and the generation's call asks the next one, which is its model now."""
         ...
 
     def unexpected_error(self, error: Exception, request_id: str | None = None) -> None:
@@ -304,6 +344,10 @@ class GenerationStore(Protocol):
 
     def owner_of(self, request_id: str) -> str | None:
         """None: there is no such generation."""
+        ...
+
+    def has_answer(self, answer_id: str) -> bool:
+        """Whether the texts of a cached answer are still stored. True if none are kept."""
         ...
 
     def unfinished_ids(self) -> Set[str]:

@@ -1,4 +1,4 @@
-"""From a caller's request to what would be sent: template, values, messages, model, provider, options, cache key."""
+"""From a caller's request to what would be sent: template, values, messages, models, providers, options, cache keys."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from ..templates.model import Template
 from ..templates.registry import TemplateRegistry
 from .cache_key import cache_key, key_parts
 from .model import CacheMode, GenerateRequest, ProviderCall
-from .models import AllowedModels
-from .ports import ManagedProvider, ProviderResolver
+from .models import ModelSource
+from .ports import Candidate, ManagedProvider, ProviderResolver
 from .recent import Recent
 
 
@@ -30,18 +30,54 @@ class GenerationSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PreparedCall:
+    """What would be sent to one of the models that may answer."""
+
+    candidate: Candidate
+    call: ProviderCall
+    cache_key: str
+
+    @property
+    def model(self) -> str:
+        """Its name in rows and answers; `call.model` is its name at the provider."""
+        return self.candidate.model
+
+    @property
+    def provider(self) -> ManagedProvider:
+        return self.candidate.provider
+
+
+@dataclass(frozen=True, slots=True)
 class PreparedRequest:
     """A validated and rendered request, before anything is paid for.
 
-    It holds its template, so a generation keeps the revision that it began with.
+    It holds its template and its providers, so a generation keeps those that it began with. `candidates`: the models
+    that may answer, in the order in which they are asked. Their messages and options are the same.
     """
 
     request: GenerateRequest
     caller: Caller
     template: Template
-    provider: ManagedProvider
-    call: ProviderCall
-    cache_key: str
+    candidates: tuple[PreparedCall, ...]
+
+    @property
+    def first(self) -> PreparedCall:
+        return self.candidates[0]
+
+    @property
+    def call(self) -> ProviderCall:
+        """What the first model would be sent."""
+        return self.candidates[0].call
+
+    @property
+    def cache_key(self) -> str:
+        """Of the first model's answer."""
+        return self.candidates[0].cache_key
+
+    @property
+    def flight_key(self) -> str:
+        """Identifies identical requests: to the same models in the same order."""
+        return ">".join([each.cache_key for each in self.candidates])
 
 
 class RequestPreparer:
@@ -50,7 +86,7 @@ class RequestPreparer:
     def __init__(
         self,
         templates: TemplateRegistry,
-        models: AllowedModels,
+        models: ModelSource,
         providers: ProviderResolver,
         settings: GenerationSettings,
         clock: Clock,
@@ -59,7 +95,7 @@ class RequestPreparer:
         self._models = models
         self._providers = providers
         self._settings = settings
-        self.recent = Recent[tuple[ProviderCall, str]](clock)
+        self.recent = Recent[tuple[PreparedCall, ...]](clock)
 
     def prepare(self, request: GenerateRequest, caller: Caller, *, remember: bool = True) -> PreparedRequest:
         """`remember`: the same request may follow.
@@ -68,30 +104,36 @@ class RequestPreparer:
         """
         template = self._templates.current.get(request.template_id)
         remember = remember and request.cache_mode is CacheMode.DEFAULT
-        call, key = (self._recent_call if remember else self._make_call)(request, caller, template)
-        return PreparedRequest(request, caller, template, self._providers.resolve(call.model), call, key)
+        calls = (self._recent_calls if remember else self._make_calls)(request, caller, template)
+        return PreparedRequest(request, caller, template, calls)
 
-    def _recent_call(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[ProviderCall, str]:
+    def _recent_calls(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[PreparedCall, ...]:
         # The text of the parameters: as values, 1 and True and 1.0 are equal.
         parameters = repr(request.parameters)
-        made_of = (template.template_id, template.revision, request.input, parameters, request.model, caller)
+        models = self._models.current.revision
+        made_of = (template.template_id, template.revision, request.input, parameters, request.model, caller, models)
         found = self.recent.get(made_of)
         if found is None:
-            found = self._make_call(request, caller, template)
-            self.recent.put(made_of, found, len(request.input) + len(parameters) + _chars(found[0]))
+            found = self._make_calls(request, caller, template)
+            self.recent.put(made_of, found, len(request.input) + len(parameters) + _chars(found[0].call))
         return found
 
-    def _make_call(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[ProviderCall, str]:
-        """What would be sent, and its cache key."""
+    def _make_calls(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[PreparedCall, ...]:
+        """What would be sent to each of the models, and its cache key."""
         messages = template.render(request.input, request.parameters)
-        model = self._models.of(caller).choose(request.model, template)
-        call = ProviderCall(model, messages, self._options(template, caller), template.output_format)
-        identity = self._providers.resolve(model).identity
-        return call, cache_key(call, provider=identity, scope=self._scope(caller))
+        options, scope = self._options(template, caller), self._scope(caller)
+        calls = []
+        for model in self._models.current.of(caller).choose(request.model, template):
+            candidate = self._providers.resolve(model)
+            call = ProviderCall(candidate.sent_as, messages, options, template.output_format)
+            key = cache_key(call, provider=candidate.provider.identity, scope=scope)
+            calls.append(PreparedCall(candidate, call, key))
+        return tuple(calls)
 
     def key_parts(self, prepared: PreparedRequest) -> dict[str, Any]:
-        """The parts of the cache key."""
-        return key_parts(prepared.call, provider=prepared.provider.identity, scope=self._scope(prepared.caller))
+        """The parts of the first model's cache key."""
+        first = prepared.first
+        return key_parts(first.call, provider=first.provider.identity, scope=self._scope(prepared.caller))
 
     def _scope(self, caller: Caller) -> str:
         return "*" if self._settings.share_cache else caller.owner

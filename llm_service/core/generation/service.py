@@ -29,11 +29,13 @@ from ..errors import (
     UnpricedModel,
 )
 from ..limits.errors import LimitError
-from ..limits.limiter import Limiter
+from ..limits.limiter import AskedModel, Limiter
 from ..limits.rules import Reservation, ReservationResult
 from ..limits.status import LimitStatuses
-from ..usage.pricing import NO_BILL
+from ..usage.pricing import NO_BILL, REPORTED
 from ..usage.tokens import Usage
+from .bulkhead import HeldSlot
+from .candidates import UpstreamCall
 from .in_flight import Collaborators, GenerationResult, InFlightGeneration, Traits
 from .model import (
     FREES_KEY,
@@ -53,7 +55,7 @@ from .preview import most_tokens
 from .registry import InFlightRegistry
 from .stopwatch import Stopwatch
 from .subscriptions import LocalSubscription, ReplaySubscription, Subscription, Subscriptions
-from .upstream import UpstreamCall, UpstreamCaller
+from .upstream import UpstreamCaller
 
 T = TypeVar("T")
 # How often `run` checks whether the caller has left.
@@ -194,7 +196,7 @@ class GenerationService:
         start.stopwatch.lap("cache")
         if answer is not None and (replay := self._replay(start, answer, limits)) is not None:
             return replay
-        call = self._single_flight.join(prepared.cache_key if shareable else None, request_id, _fingerprint(prepared))
+        call = self._single_flight.join(prepared.flight_key if shareable else None, request_id, _fingerprint(prepared))
         if start.shown:
             call.mark_shown()
         if call.call_id != request_id:
@@ -244,24 +246,38 @@ class GenerationService:
         return ReplaySubscription(GenerationResult(generation, start.stopwatch.laps_ms, limits=limits))
 
     def _lead(self, start: _Start, call: SharedCall, limits: LimitStatuses) -> Subscription:
-        prepared, model = start.prepared, start.prepared.call.model
+        prepared, candidates, slot = start.prepared, start.prepared.candidates, HeldSlot()
         self._space.require()  # before anything is paid
-        prepared.provider.bulkhead.acquire()
+        first = slot.take_first_free([each.provider.bulkhead for each in candidates])
         try:
             running = self._generation(start, status=Status.RUNNING, attempts=1)
             in_flight = self._in_flight(start, running, call)
-            most = partial(most_tokens, prepared.call)
-            reservation = self._limiter.for_call(prepared.caller, start.request_id, model, most)
+            models = [
+                AskedModel(
+                    each.model, each.provider.name, partial(most_tokens, each.call, each.candidate.context_tokens)
+                )
+                for each in candidates
+            ]
+            reservation = self._limiter.for_call(prepared.caller, start.request_id, models)
             stored = self._announced(start.request_id, lambda: self._store_running(running, reservation))
             limits = stored or limits
         except BaseException:
-            prepared.provider.bulkhead.release()
+            slot.release()
             raise
         start.stopwatch.lap("store")
         subscription = LocalSubscription(in_flight, self._clock, limits=limits)
         may_retry = partial(self._limiter.reserve_retry, reservation)
-        self._upstream.lead(in_flight, UpstreamCall(prepared.provider, prepared.call, self._deadline(), may_retry))
+        look_up = self._find_cached if prepared.request.cache_mode is CacheMode.DEFAULT else _find_nothing
+        self._upstream.lead(in_flight, UpstreamCall(candidates, slot, self._deadline(), first, may_retry, look_up))
         return subscription
+
+    def _find_cached(self, key: str) -> CachedAnswer | None:
+        """The stored answer of a fallback."""
+        answer = self._cache.get(key)
+        if answer is None or self._store.has_answer(answer.answer_id):
+            return answer
+        self._cache.discard(key)
+        return None
 
     def _store_running(self, running: Generation, reservation: Reservation | None) -> LimitStatuses:
         """Store the row and its reservation, or neither if the reservation is refused.
@@ -330,21 +346,21 @@ class GenerationService:
             "saved_usd": None,
             "latency_ms": None,
         }
-        prepared = start.prepared
+        prepared, first = start.prepared, start.prepared.first
         return Generation(
             request_id=start.request_id,
             owner=prepared.caller.owner,
             template_id=prepared.template.template_id,
             template_revision=prepared.template.revision,
-            model=prepared.call.model,
-            provider=prepared.provider.name,
+            model=first.model,
+            provider=first.provider.name,
             snippet=snippet_of(prepared.request.input),
             created_ms=self._clock.now_ms(),
             input=prepared.request.input,
             parameters=prepared.request.parameters,
-            messages=prepared.call.messages,
+            messages=first.call.messages,
             structured=prepared.template.outputs is not None,
-            cache_key=prepared.cache_key,
+            cache_key=first.cache_key,
             **{**outcome, **known},
         )
 
@@ -356,6 +372,10 @@ def _fingerprint(prepared: PreparedRequest) -> str:
     return hashlib.sha256(typed.encode()).hexdigest()
 
 
+def _find_nothing(_key: str) -> None:
+    """The caller asked for a new answer."""
+
+
 def _for_others(error: Exception) -> Exception:
     """The error for requests that joined a call which a limit refused: the limit was not theirs."""
     if isinstance(error, LimitError | UnpricedModel):
@@ -365,4 +385,6 @@ def _for_others(error: Exception) -> Exception:
 
 def _complete_at_once(call: SharedCall, answer: CachedAnswer) -> None:
     call.append(answer.output)
-    call.complete(CallResult(done=Done(Status.COMPLETED, answer.output, answer.usage, answer.model)))
+    reported_usd = answer.cost_usd if answer.price_version == REPORTED else None
+    done = Done(Status.COMPLETED, answer.output, answer.usage, answer.model, cost_usd=reported_usd)
+    call.complete(CallResult(done=done))

@@ -5,30 +5,17 @@ and writes the shared call's text. Each generation that joins has a task that wa
 its generation, which stores the outcome before any caller gets it.
 """
 
-from collections.abc import Callable
+from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
 
 from ..clock import Clock
 from ..errors import Cancelled, DeadlineExceeded, Failure, ServiceError
 from .call_context import CallContext
+from .candidates import CallEvent, CandidateWalk, FoundInCache, Switched, UpstreamCall
 from .in_flight import InFlightGeneration
-from .model import AttemptStarted, CallResult, Delta, Done, ProviderCall, Retrying
-from .ports import ManagedProvider, Reporter, SharedCall, Spawn
+from .model import AttemptStarted, CallResult, Delta, Done, Retrying
+from .ports import Reporter, SharedCall, Spawn
 from .registry import OVERDUE_S, STORING_S, InFlightRegistry
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamCall:
-    """A call to make; its slot is already acquired. `deadline` is on the monotonic clock.
-
-    `may_retry` is called before each further attempt.
-    """
-
-    provider: ManagedProvider
-    request: ProviderCall
-    deadline: float
-    may_retry: Callable[[], bool] = lambda: True
 
 
 class UpstreamCaller:
@@ -73,10 +60,13 @@ class UpstreamCaller:
             self._registry.billed(generation.call)
 
     def _end(self, generation: InFlightGeneration, call: UpstreamCall, result: CallResult) -> None:
-        call.provider.bulkhead.release()
+        call.slot.release()
         self._registry.remove_call(generation.call)
         try:
             outcome = generation.result_of(result)
+            if not outcome.is_cacheable:
+                # Who asks again after this outcome wants a new call. After an answer, the cache has it before the call closes.
+                generation.call.close()
             if generation.finish(outcome) is None:
                 generation.offer_to_cache(outcome)  # for those who share the call
         finally:
@@ -95,7 +85,7 @@ class UpstreamCaller:
 
     def _make(self, generation: InFlightGeneration, call: UpstreamCall, context: CallContext) -> CallResult:
         try:
-            return CallResult(done=_relay(generation, call, context))
+            return CallResult(_relay(generation, call, context), answered_by=generation.answered_by)
         except Exception as error:
             return self._failed(error, generation, context, may_be_billed=getattr(error, "may_be_billed", True))
 
@@ -103,7 +93,8 @@ class UpstreamCaller:
         self, error: Exception, generation: InFlightGeneration, context: CallContext, *, may_be_billed: bool
     ) -> CallResult:
         generation.billing.end(may_be_billed=may_be_billed)
-        return CallResult(failure=self._failure(error, generation, context))
+        failure = self._failure(error, generation, context)
+        return CallResult(failure=failure, answered_by=generation.answered_by)
 
     def _failure(self, error: Exception, generation: InFlightGeneration, context: CallContext) -> Failure:
         """A stopped call fails like any other, but the reason is ours."""
@@ -118,7 +109,7 @@ class UpstreamCaller:
 def _relay(generation: InFlightGeneration, call: UpstreamCall, context: CallContext) -> Done:
     """Pass the provider's events on: text to the shared call, tokens to the bill."""
     shared, billing = generation.call, generation.billing
-    with closing(call.provider.stream(call.request, context)) as events:
+    with closing(_events(call, context)) as events:
         for event in events:
             if isinstance(event, Delta):
                 billing.has_text = True
@@ -128,11 +119,24 @@ def _relay(generation: InFlightGeneration, call: UpstreamCall, context: CallCont
                 _discard_text(shared)
             elif isinstance(event, AttemptStarted):
                 billing.begin(event.attempt)
+            elif isinstance(event, Switched):
+                generation.ask_next(event.error, event.candidate, asked=event.asked)
+                billing = generation.billing
+            elif isinstance(event, FoundInCache):
+                shared.append(event.answer.output)
+                return generation.take_from_cache(event.answer)
             else:
-                billing.report(event.usage)
+                billing.report(event.usage, event.cost_usd)
                 if isinstance(event, Done):
                     return event
     raise AssertionError("a provider ends with Done or an error")
+
+
+def _events(call: UpstreamCall, context: CallContext) -> Generator[CallEvent, None, None]:
+    if len(call.candidates) > 1:
+        return CandidateWalk(call, context).events()
+    (only,) = call.candidates
+    return only.provider.stream(only.call, context)
 
 
 def _discard_text(shared: SharedCall) -> None:

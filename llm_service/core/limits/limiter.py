@@ -4,15 +4,15 @@ A generation counts when it begins, a cache hit too. A model call also needs a s
 Both are reserved in the transaction that stores the running generation, and settled in the one that stores its outcome.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from ..access.caller import UNLIMITED, Allowance, Caller
 from ..clock import Clock
 from ..errors import StorageError, UnpricedModel
 from ..usage.ports import Prices
-from ..usage.pricing import normalize_usd
+from ..usage.pricing import Price, normalize_usd
 from .errors import BudgetExhausted, RateLimited
 from .ports import LimitStore
 from .rules import FREE, Account, Amount, Demand, Reservation, ReservationResult, accounts_of, demanded_of
@@ -24,6 +24,15 @@ SLOT_RETRY_S = 1
 
 MostTokens = Callable[[], tuple[int, int]]
 """Returns the maximum input and output tokens of one attempt of a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedModel:
+    """A model that may answer a call."""
+
+    model: str
+    provider: str
+    most_tokens: MostTokens
 
 
 class Limiter:
@@ -52,15 +61,15 @@ class Limiter:
         reservation = self._reservation(request_id, accounts, Demand(generation=True))
         return self.check(self._store.reserve(reservation), reservation)
 
-    def for_call(self, caller: Caller, request_id: str, model: str, most_tokens: MostTokens) -> Reservation | None:
-        """What a model call must reserve; None if nothing limits it.
+    def for_call(self, caller: Caller, request_id: str, models: Sequence[AskedModel]) -> Reservation | None:
+        """What a call that one of these models answers must reserve; None if nothing limits it.
 
         Raises `UnpricedModel`.
         """
         accounts = accounts_of(caller, self._everyone)
         if not any(account.counts_calls for account in accounts):
             return None
-        demand = Demand(call=True, amount=self._most(accounts, model, most_tokens))
+        demand = Demand(call=True, amount=self._most(accounts, models))
         return self._reservation(request_id, accounts, demand)
 
     def reserve_retry(self, reservation: Reservation | None) -> bool:
@@ -96,17 +105,22 @@ class Limiter:
         now_ms = self._clock.now_ms()
         return Reservation(request_id, accounts, demand, now_ms, now_ms + self._expire_ms)
 
-    def _most(self, accounts: tuple[Account, ...], model: str, most_tokens: MostTokens) -> Amount:
-        """The maximum cost of one attempt."""
+    def _most(self, accounts: tuple[Account, ...], models: Sequence[AskedModel]) -> Amount:
+        """The maximum cost of one attempt, at the most expensive of the models."""
         if not any(account.has_budget for account in accounts):
             return Amount()
-        input_tokens, output_tokens = most_tokens()
+        most = [model.most_tokens() for model in models]
+        tokens = max(input_tokens + output_tokens for input_tokens, output_tokens in most)
         if all(account.allowance.usd_per_day is None for account in accounts):
-            return Amount(input_tokens + output_tokens)
-        price = self._prices.of(model)
+            return Amount(tokens)
+        costs = [self._price_of(model).max_cost(*each) for model, each in zip(models, most, strict=True)]
+        return Amount(tokens, max(costs))
+
+    def _price_of(self, model: AskedModel) -> Price:
+        price = self._prices.of(model.model, model.provider)
         if price is None:
-            raise UnpricedModel(model)
-        return Amount(input_tokens + output_tokens, price.max_cost(input_tokens, output_tokens))
+            raise UnpricedModel(model.model)
+        return price
 
     def _wait_s(self, limit: LimitStatus, demand: Demand) -> float | None:
         """Seconds until a retry may succeed; None if it cannot."""

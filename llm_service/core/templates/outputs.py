@@ -47,7 +47,7 @@ class Outputs:
         try:
             value = load_strict_json(text)
         except (ValueError, RecursionError) as error:
-            raise InvalidOutput.of([FieldError("output_json", "is not valid JSON")]) from error
+            raise InvalidOutput.of([FieldError("output_json", "is not valid JSON")], _why_not_json(text)) from error
         if not isinstance(value, dict):
             raise InvalidOutput.of([FieldError("output_json", "must be an object")])
         if _is_deeper(value, MAX_OUTPUT_DEPTH):
@@ -57,6 +57,28 @@ class Outputs:
         if reported := list(islice(errors, MAX_OUTPUT_ERRORS)):
             raise InvalidOutput.of(reported)
         return value
+
+
+def _why_not_json(text: str) -> str:
+    """What the beginning of a text that is not JSON tells about its server."""
+    beginning = text.lstrip()[:20]
+    if beginning.startswith("<think>"):
+        return (
+            "It begins with the model's thoughts (<think>). Operators: set strip_think for the provider, or start its server "
+            "with a reasoning parser."
+        )
+    if beginning.startswith(("{", "[")):
+        return ""
+    if "</think>" in text:
+        # The prompt of such a model opens its thoughts, so that the text only closes them: nothing can drop them.
+        return (
+            "It seems to begin with the model's thoughts, which end with </think>. Operators: start the provider's server with "
+            "a reasoning parser."
+        )
+    return (
+        "It is text instead of JSON: the server seems to ignore JSON schemas. Operators: set schema_in_prompt for the "
+        "provider, or use another model."
+    )
 
 
 def _is_deeper(value: Any, depth: int) -> bool:

@@ -1,44 +1,25 @@
 """Where templates come from, and who is notified of changes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Protocol
 
+from ..file_faults import FileFault, FileFaults
 from .model import TemplateSet
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateFault:
-    """An error in a prompt file. `line` None = it concerns the whole file."""
-
-    path: str
-    line: int | None
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.path}{self._line}: {self.message}"
-
-    @property
-    def shown(self) -> str:
-        """Without the folder, which callers need not see: `summarize_v1.prompty:7: ...`."""
-        return f"{PurePath(self.path).name}{self._line}: {self.message}"
+class TemplateFault(FileFault):
+    """An error in a prompt file."""
 
     @property
     def template_id(self) -> str:
         return PurePath(self.path).stem
 
-    @property
-    def _line(self) -> str:
-        return "" if self.line is None else f":{self.line}"
 
-
-class TemplateFaults(Exception):
+class TemplateFaults(FileFaults):
     """The prompt files cannot be used. `faults` has those of all files."""
 
-    def __init__(self, faults: Sequence[TemplateFault]) -> None:
-        super().__init__("\n".join(str(fault) for fault in faults))
-        self.faults = tuple(faults)
+    faults: tuple[TemplateFault, ...]
 
 
 class TemplateSource(Protocol):

@@ -6,7 +6,7 @@ multiply or access globals, and filters take only constants; what it does is cha
 value can make it run for long, fill the memory or read anything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
@@ -85,7 +85,8 @@ class Section:
         self.text = text
         try:
             tree = _ENVIRONMENT.parse(text)
-            _refuse_unsafe_nodes(tree)
+            for fault in _unsafe_nodes(tree):
+                raise fault
             self.variables = frozenset(meta.find_undeclared_variables(tree))
             self._template = _ENVIRONMENT.from_string(charged(tree))
         except TemplateSyntaxError as error:
@@ -136,26 +137,41 @@ def _too_long() -> InvalidInput:
     )
 
 
-def _refuse_unsafe_nodes(tree: nodes.Template) -> None:
+def section_faults(text: str) -> list[SectionError]:
+    """All that `Section` refuses of a text, in its order; of invalid syntax only the first fault is known."""
+    try:
+        found = list(_unsafe_nodes(_ENVIRONMENT.parse(text)))
+    except (TemplateSyntaxError, RecursionError):
+        found = []
+    if not found:
+        try:
+            Section(text)
+        except SectionError as error:
+            found = [error]
+    return sorted(found, key=lambda fault: fault.line)
+
+
+def _unsafe_nodes(tree: nodes.Template) -> Iterator[SectionError]:
     for node in tree.find_all(nodes.Node):
         if not isinstance(node, (*_ALLOWED_NODES, nodes.Helper)):
-            raise SectionError(f"may not use {type(node).__name__.lower()} here", node.lineno)
+            yield SectionError(f"may not use {type(node).__name__.lower()} here", node.lineno)
         if isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
-            raise SectionError(f"may not access {node.attr}", node.lineno)
+            yield SectionError(f"may not access {node.attr}", node.lineno)
         if isinstance(node, nodes.Name) and node.name == "self":
-            raise SectionError("may not access self", node.lineno)
+            yield SectionError("may not access self", node.lineno)
         if isinstance(node, nodes.For) and node.find(nodes.For):
-            raise SectionError("may not have a loop inside a loop", node.lineno)
+            yield SectionError("may not have a loop inside a loop", node.lineno)
         if isinstance(node, nodes.Filter):
-            _refuse_arguments(node)
+            yield from _unsafe_arguments(node)
 
 
-def _refuse_arguments(node: nodes.Filter) -> None:
+def _unsafe_arguments(node: nodes.Filter) -> Iterator[SectionError]:
     for argument in [*node.args, *(keyword.value for keyword in node.kwargs)]:
         # `-1` is a constant under a minus.
         constant = argument.node if isinstance(argument, nodes.Neg) else argument
         if not isinstance(constant, nodes.Const):
-            raise SectionError(f"may give the filter {node.name} only constants", node.lineno)
+            yield SectionError(f"may give the filter {node.name} only constants", node.lineno)
+            continue
         limit = MAX_INDENTS.get(node.name, MAX_FILTER_NUMBER)
         if isinstance(constant.value, int | float) and constant.value > limit:
-            raise SectionError(f"may not give the filter {node.name} a number above {limit:,}", node.lineno)
+            yield SectionError(f"may not give the filter {node.name} a number above {limit:,}", node.lineno)

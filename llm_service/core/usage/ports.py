@@ -8,10 +8,10 @@ from .sums import GroupBy, UsageLine
 
 
 class Prices(Protocol):
-    """The prices of models."""
+    """The prices of models, which depend on the provider that answers."""
 
-    def of(self, model: str) -> Price | None:
-        """None = the price is unknown."""
+    def of(self, model: str, provider: str) -> Price | None:
+        """`provider`: its name. None = the price is unknown."""
         ...
 
 

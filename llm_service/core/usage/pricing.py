@@ -11,6 +11,9 @@ MILLION = Decimal(1_000_000)
 # The precision of amounts: one token at 0.000001 USD per million tokens.
 PICO_USD = Decimal("1e-12")
 
+# The price version of a cost that the provider itself reported.
+REPORTED = "reported by the provider"
+
 Tariff = Callable[[int, int, int], Decimal]
 """US dollars for input tokens, how many of them the provider had cached, and output tokens."""
 
@@ -46,7 +49,10 @@ class Bill:
     price_version: str | None = None
 
     @classmethod
-    def of(cls, usage: Usage, price: Price | None) -> "Bill":
+    def of(cls, usage: Usage, price: Price | None, reported_usd: Decimal | None = None) -> "Bill":
+        """`reported_usd`: what the provider itself says that it costs, which is what it will bill."""
+        if reported_usd is not None:
+            return cls(usage, normalize_usd(reported_usd), REPORTED)
         cost_usd = price.cost(usage) if price else None
         return cls(usage, cost_usd, price.version if price and cost_usd is not None else None)
 

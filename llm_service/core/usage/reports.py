@@ -1,4 +1,4 @@
-"""Usage reports: sums by hour, day, template, revision, model or owner, within a period."""
+"""Usage reports: sums by hour, day, template, revision, model, provider or owner, within a period."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -25,6 +25,7 @@ class GroupBy(StrEnum):
     TEMPLATE = "template"
     REVISION = "revision"
     MODEL = "model"
+    PROVIDER = "provider"
     OWNER = "owner"
 
 

@@ -31,6 +31,20 @@ class Usage:
             reasoning_tokens=_sum(self.reasoning_tokens, other.reasoning_tokens),
         )
 
+    def minus(self, part: "Usage") -> "Usage":
+        """The rest of a sum. What is unknown stays unknown."""
+        return Usage(
+            input_tokens=_rest(self.input_tokens, part.input_tokens),
+            output_tokens=_rest(self.output_tokens, part.output_tokens),
+            total_tokens=_rest(self.total_tokens, part.total_tokens),
+            cached_input_tokens=_rest(self.cached_input_tokens, part.cached_input_tokens),
+            reasoning_tokens=_rest(self.reasoning_tokens, part.reasoning_tokens),
+        )
+
+
+def _rest(whole: int | None, part: int | None) -> int | None:
+    return None if whole is None else whole - (part or 0)
+
 
 def _sum(first: int | None, second: int | None) -> int | None:
     return None if first is None and second is None else (first or 0) + (second or 0)

@@ -18,19 +18,19 @@ OPENAPI_EXTENSION = "openapi"
 
 
 class OpenApi:
-    """The document as text, rendered once for each set of templates."""
+    """The document as text, rendered once for each set of templates and list of models."""
 
     def __init__(self, frame: Callable[[], dict[str, Any]]) -> None:
         """`frame` returns the document without the templates' operations."""
         self._frame = frame
-        self._templates: TemplateSet | None = None
+        self._made_of: tuple[TemplateSet, AllowedModels] | None = None
         self._text = ""
 
     def text(self, templates: TemplateSet, models: AllowedModels) -> str:
-        if templates is not self._templates:
+        if self._made_of is None or self._made_of[0] is not templates or self._made_of[1] is not models:
             document = with_details(with_templates(self._frame(), templates, models), templates, models)
             self._text = json.dumps(document, indent=2, allow_nan=False)
-            self._templates = templates
+            self._made_of = templates, models
         return self._text
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, g
 
-from llm_service.core.generation.in_flight import GenerationResult
+from llm_service.core.generation.in_flight import FALLBACK_LAP, GenerationResult
 from llm_service.core.generation.model import CacheMode, GenerateRequest, IdempotencyKey
 from llm_service.core.generation.subscriptions import Subscription
 
@@ -35,7 +35,7 @@ KEY_PATTERN = '^"?[A-Za-z0-9._~:+/=@-]{1,255}"?$'
 _KEY = re.compile(KEY_PATTERN.strip("^$"), re.ASCII)
 GENERATION_ERRORS = (
     "invalid-json", "duplicate-key", "too-deep", "invalid-idempotency-key", "untrusted-host", "not-authenticated",
-    "budget-exhausted", "csrf", "not-acceptable", "idempotency-conflict", "cancelled", "idempotency-mismatch", "too-large", "unsupported-media-type", "invalid-input", "invalid-character", "unknown-template", "unknown-model", "upstream-rejected",
+    "budget-exhausted", "csrf", "not-acceptable", "idempotency-conflict", "cancelled", "idempotency-mismatch", "too-large", "unsupported-media-type", "invalid-input", "invalid-character", "unknown-template", "unknown-model", "upstream-rejected", "too-long-for-model", "content-filtered",
     "rate-limited", "internal-error", "upstream-error", "upstream-auth", "upstream-quota", "upstream-unreachable", "upstream-tls",
     "upstream-redirect", "upstream-truncated", "upstream-invalid-response", "upstream-misconfigured",
     "invalid-output", "output-too-large", "overloaded", "upstream-rate-limited", "upstream-unavailable", "shutting-down", "storage-unavailable", "storage-busy", "storage-full",
@@ -61,7 +61,10 @@ ANSWER_HEADERS = {
         "schema": {"type": "string"},
         "description": "RFC 9211: `hit`, or `fwd=miss` with `stored` or `collapsed` (shared another request's call).",
     },
-    "Server-Timing": {"schema": {"type": "string"}, "description": "Time spent in each step, in milliseconds."},
+    "Server-Timing": {
+        "schema": {"type": "string"},
+        "description": "Time spent in each step, in milliseconds. `fallback-1`, `fallback-2`, ...: models that failed before another one answered.",
+    },
     "Idempotency-Replayed": {
         "schema": {"type": "string", "enum": ["true"]},
         "description": "This is the answer of an earlier request with the same Idempotency-Key.",
@@ -183,4 +186,14 @@ def _source_headers(
 
 
 def server_timing(finished: GenerationResult) -> str:
-    return ", ".join(f"{name};dur={ms:.2f}" for name, ms in finished.timings_ms.items())
+    timings = ", ".join(f"{name};dur={ms:.2f}" for name, ms in finished.timings_ms.items())
+    for number, tried in enumerate(finished.generation.fallbacks, 1):
+        # Where its time is known, which is for the request that made the call.
+        name = f"{FALLBACK_LAP}{number};"
+        timings = timings.replace(name, f'{name}desc="{_quotable(tried.model)} {tried.error}";')
+    return timings
+
+
+def _quotable(model: str) -> str:
+    """A name of a model for a quoted string of a header."""
+    return re.sub(r"[^ -~]|[\"\\]", "?", model)

@@ -1,14 +1,16 @@
 """Liveness, readiness and status."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, current_app, g
 
 from llm_service import __version__
 from llm_service.core.errors import StorageBusy, StorageError, StorageFull, StorageUnavailable
+from llm_service.core.generation.model import ProviderState, UpstreamState
 
-from ..context import caller, services
+from ..context import caller, provider_of, services
 from ..schemas.health import HealthSchema, ReadySchema, StatusSchema
 from .blueprint import Blueprint, json_response
 
@@ -64,14 +66,15 @@ def status() -> Response:
 
 def status_json() -> dict[str, Any]:
     has = services()
-    cache, upstream = has.cache.stats(), has.providers.state()
+    cache, upstream, models = has.cache.stats(), has.providers.state(), has.models.of(caller())
+    providers = has.providers.states()
     return {
         "service": current_app.config["SERVICE_NAME"],
         "env": current_app.config["SERVICE_ENV"],
         "version": __version__,
-        "model": has.models.stand_in or has.models.default,
-        "models": has.models.of(caller()).listed,
-        "provider": has.providers.resolve(has.models.default).name,
+        "model": models.stand_in or models.default,
+        "models": models.listed,
+        "provider": provider_of(models.default, providers).name,
         "templates": has.templates.ids,
         "template_faults": [fault.shown for fault in has.template_registry.faults],
         "cache_size": cache.entries,
@@ -86,13 +89,30 @@ def status_json() -> dict[str, Any]:
             "coalesced": cache.coalesced,
         },
         "running": len(has.in_flight),
-        "upstream": {
-            "in_flight": upstream.in_flight,
-            "slots": upstream.slots,
-            "circuit": upstream.circuit,
-            "retries_last_minute": upstream.retries_last_minute,
-        },
+        "upstream": _upstream_json(upstream),
+        "providers": [_provider_json(state, models.listed_with_fallbacks) for state in providers],
+        "provider_faults": [fault.shown for fault in has.providers.faults],
         "uptime_s": round(time.monotonic() - current_app.config["STARTED_MONOTONIC"], 1),
+    }
+
+
+def _upstream_json(upstream: UpstreamState) -> dict[str, Any]:
+    return {
+        "in_flight": upstream.in_flight,
+        "slots": upstream.slots,
+        "circuit": upstream.circuit,
+        "retries_last_minute": upstream.retries_last_minute,
+    }
+
+
+def _provider_json(state: ProviderState, shown: Sequence[str]) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "kind": state.kind,
+        "models": [model for model in state.models if model in shown],
+        **_upstream_json(state.upstream),
+        "circuits": {model: circuit for model, circuit in state.circuits.items() if model in shown},
+        "error": state.health_error,
     }
 
 

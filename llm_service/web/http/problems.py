@@ -146,8 +146,18 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "upstream-rejected": Problem(
         422, "Request rejected by the model provider",
-        "The model provider did not accept the text or an option; for example, the text is too long for the model.",
-        "Shorten the input or choose another model.",
+        "The model provider did not accept the request; for example, the model does not support an option of the template.",
+        "Choose another model. Operators: check the template's model.options.",
+    ),
+    "too-long-for-model": Problem(
+        422, "Text too long for the model",
+        "The text, together with the template and the room for the answer, is longer than the model can read.",
+        "Shorten the input, or choose a model with a larger context. Operators: a server of your own may have been started with a small one.",
+    ),
+    "content-filtered": Problem(
+        422, "Blocked by the content filter",
+        "The content filter of the model provider blocked the text or the answer.",
+        "Rephrase the input. Operators: the filter is configured at the provider.",
     ),
     "rate-limited": Problem(
         429, "Too many requests",
@@ -192,13 +202,13 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "upstream-invalid-response": Problem(
         502, "Invalid response from the model provider",
-        "The response does not follow the Responses API.",
-        "Try again. Operators: check that OPENAI_BASE_URL points to a server that supports the Responses API.",
+        "The response does not follow the API that the provider was asked in.",
+        "Try again. Operators: check that OPENAI_BASE_URL points to a server that supports the Responses API. A server that has only chat completions needs kind: chat in the providers file.",
     ),
     "upstream-misconfigured": Problem(
-        502, "Model not found at the provider",
-        "The model or the address that the operator configured does not exist at the provider.",
-        "Operators: check OPENAI_MODEL, the templates' model.id and OPENAI_BASE_URL.",
+        502, "Model or address not found at the provider",
+        "The model or the address that the operator configured does not exist at the provider, or the server has another API.",
+        "Operators: check OPENAI_MODEL, the templates' model.id and OPENAI_BASE_URL, which usually ends in /v1. A server that has only chat completions needs kind: chat in the providers file.",
     ),
     "output-too-large": Problem(
         502, "Answer too large",
@@ -217,7 +227,7 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "upstream-unavailable": Problem(
         503, "Model provider unavailable",
-        "The provider reported that it is unavailable, or it failed so often that the service does not call it for a moment.",
+        "The provider reported that it is unavailable, or it is still loading the model; or the model failed so often that the service does not call it for a moment.",
         f"{TRY_LATER} Cached answers are still available.",
     ),
     "upstream-timeout": Problem(

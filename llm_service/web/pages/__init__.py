@@ -17,10 +17,11 @@ from markupsafe import Markup
 
 from llm_service.core.access.caller import Caller, Scope
 from llm_service.core.history.search import marked
+from llm_service.core.services import Services
 from llm_service.core.templates.inputs import path_of
 from llm_service.core.templates.properties import plain_number
 
-from ..context import services
+from ..context import provider_of, services
 from ..http.query import reject_repeated_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
@@ -149,6 +150,20 @@ def csrf_field() -> Markup:
     return Markup('<input type="hidden" name="{}" value="{}">').format(CSRF_FIELD, token) if token else Markup("")
 
 
+def _providers(has: Services) -> dict[str, Any]:
+    """`repeats`: the provider of the default model calls no model."""
+    states = has.providers.states()
+    of_default = provider_of(has.models.default, states)
+    return {
+        "provider": of_default.name,
+        "repeats": of_default.kind == "echo",
+        "from_file": current_app.config["PROVIDERS_FROM_FILE"],
+        "providers": states,
+        "provider_faults": has.providers.faults,
+        "health_error": has.providers.health_error(),
+    }
+
+
 def _layout_context() -> dict[str, Any]:
     """The data of the frame around every page; without a caller only the service's name."""
     frame: dict[str, Any] = {"service_name": current_app.config["SERVICE_NAME"], "frame": None}
@@ -158,8 +173,7 @@ def _layout_context() -> dict[str, Any]:
         frame["frame"] = {
             "env": current_app.config["SERVICE_ENV"],
             "model": has.models.stand_in or has.models.default,
-            "provider": has.providers.resolve(has.models.default).name,
-            "health_error": has.providers.health_error(),
+            **_providers(has),
             "templates": len(has.templates),
             "faults": has.template_registry.faults,
             "cache": has.cache.stats(),

@@ -109,10 +109,13 @@ def _list() -> dict[str, Any]:
 
 
 def _choices() -> dict[str, Any]:
-    """The options of the filter form: the current ones and the chosen one, which may belong to older rows only."""
+    """The options of the filter form: the current ones, with the fallbacks that may have answered, and the chosen one.
+
+    That may belong to older rows only.
+    """
     chosen = {name: [text] if (text := request.args.get(name, "").strip()) else [] for name in ("template_id", "model")}
     has = services().models.of(caller())
-    models = [has.stand_in or has.default, *has.listed]
+    models = [has.stand_in or has.default, *has.listed_with_fallbacks]
     return {
         "template_ids": [(name, name) for name in sorted({*services().templates.ids, *chosen["template_id"]})],
         "model_names": [(name, name) for name in dict.fromkeys([*models, *chosen["model"]])],

@@ -27,8 +27,8 @@ def compact(number: float) -> str:
     return f"{number:.1f}".removesuffix(".0")
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.0f}%"
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f}%"
 
 
 def milliseconds(duration_ms: float | None) -> str:

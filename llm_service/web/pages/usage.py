@@ -54,6 +54,7 @@ def index() -> str:
     def sums_by(group_by: GroupBy) -> Sequence[UsageLine]:
         return services().usage.between(owner(), group_by, since_hour, until_hour).lines
 
+    providers = sums_by(GroupBy.PROVIDER)
     by_time = {int(line.key[0]): line.sums for line in sums_by(chosen.group_by)}
     return render_template(
         "usage/index.html",
@@ -64,6 +65,8 @@ def index() -> str:
         breakdowns=[
             ("Template", _costliest_first(sums_by(GroupBy.TEMPLATE))),
             ("Model", _costliest_first(sums_by(GroupBy.MODEL))),
+            # With a single provider, it would repeat the totals.
+            *([("Provider", _costliest_first(providers))] if len(providers) > 1 else []),
         ],
         limits=services().limiter.statuses(caller()),
     )

@@ -12,13 +12,16 @@ from .base import STATUSES, UUID_EXAMPLE, StrictBoolean, StrictString, meta, mon
 
 MAX_PARAMETERS = 64
 GENERATE_EXAMPLE = {"template_id": "basic_chat_v1", "input": "Say hello", "parameters": {"tone": "simple"}}
-GENERATION_EXAMPLE = {
+GENERATION_EXAMPLE: dict[str, Any] = {
     "request_id": UUID_EXAMPLE,
     "template_id": "basic_chat_v1",
     "template_revision": "dfa412d7757c",
     "model": "gpt-4o-mini",
+    "provider": "openai",
+    "fallbacks": [],
     "status": "completed",
     "incomplete_reason": None,
+    "warnings": [],
     "cached": False,
     "output": "Hello!",
     "system_prompt": "You are a helpful assistant. Answer in a simple tone.",
@@ -86,20 +89,57 @@ class GenerateHelpSchema(ma.Schema):
     example = fields.Nested(GenerateRequestSchema, required=True, metadata=meta("A valid request body."))
 
 
+class FallbackSchema(ma.Schema):
+    """A model that was tried before, and failed."""
+
+    model = fields.String(required=True, metadata=meta("The model.", "gpt-4o-mini"))
+    provider = fields.String(required=True, metadata=meta("Its provider.", "openai"))
+    error = fields.String(required=True, metadata=meta("The error code of its failure.", "upstream-unavailable"))
+
+
+class WarningSchema(ma.Schema):
+    """Something to know about an answer."""
+
+    code = fields.String(
+        required=True,
+        metadata=meta(
+            "`input-truncated`: the server counted far fewer input tokens than the text has, so it seems to have cut it.",
+            "input-truncated",
+        ),
+    )
+    message = fields.String(required=True, metadata=meta("What happened, in English."))
+
+
 class GenerationSchema(ma.Schema):
     """An answer. Token counts are those of the answer; on a cache hit, this request did not pay for them."""
 
     request_id = fields.String(required=True, metadata=meta("UUIDv7; the entry's id in the history.", UUID_EXAMPLE))
     template_id = fields.String(required=True, metadata=meta("The template that was used.", "basic_chat_v1"))
     template_revision = fields.String(required=True, metadata=meta("Content hash of the template.", "dfa412d7757c"))
-    model = fields.String(required=True, metadata=meta("The model used.", "gpt-4o-mini"))
+    model = fields.String(
+        required=True,
+        metadata=meta("The model that answered, which may be a fallback of the requested one.", "gpt-4o-mini"),
+    )
+    provider = fields.String(required=True, metadata=meta("The provider of that model.", "openai"))
+    fallbacks = fields.List(
+        fields.Nested(FallbackSchema),
+        required=True,
+        metadata=meta("The models that were tried before `model`, in order, and why they failed; usually empty."),
+    )
     status = fields.String(
         required=True, validate=validate.OneOf(STATUSES), metadata=meta("`completed` or `incomplete` in an answer.")
     )
     incomplete_reason = fields.String(
         required=True,
         allow_none=True,
-        metadata=meta("Why an incomplete answer ended: `max_output_tokens`, `content_filter`, `refusal`, ..."),
+        metadata=meta(
+            "Why an incomplete answer ended: `max_output_tokens`, `content_filter`, `refusal`, `empty_output` (it has no text), ..."
+        ),
+    )
+    warnings = fields.List(
+        fields.Nested(WarningSchema),
+        required=True,
+        metadata=meta("What you should know about the answer. Answers with a warning are not cached."),
     )
     cached = fields.Boolean(required=True, metadata=meta("Whether the answer came from the cache."))
     output = fields.String(required=True, allow_none=True, metadata=meta("The model's text; null if there is none."))
@@ -155,7 +195,7 @@ EVENT_STREAM = {
     "type": "string",
     "description": "Server-sent events. `event` is `start`, `delta`, and finally exactly one `done` or `error`. `id` is the number of "
     "code points of the answer sent so far. `data` is JSON on one line: for `start` `request_id`, `template_id`, "
-    "`template_revision`, `model` and `cached`; for `delta` `text`; for `done` the body of a plain answer; for `error` a "
+    "`template_revision`, `model` (the one that is asked; `done` has the one that answered) and `cached`; for `delta` `text`; for `done` the body of a plain answer; for `error` a "
     "problem document.",
     "examples": ['event: delta\nid: 5\ndata: {"text": "Hello"}\n\n'],
 }
@@ -169,8 +209,11 @@ def generation_json(generation: Generation) -> dict[str, Any]:
         "template_id": generation.template_id,
         "template_revision": generation.template_revision,
         "model": generation.model,
+        "provider": generation.provider,
+        "fallbacks": fallbacks_json(generation) if generation.fallbacks else [],
         "status": generation.status.value,
         "incomplete_reason": generation.incomplete_reason,
+        "warnings": [{"code": warning.code, "message": warning.message} for warning in generation.warnings],
         "cached": generation.cached,
         "output": generation.output,
         **({"output_json": output_json(generation)} if generation.structured else {}),
@@ -186,6 +229,10 @@ def generation_json(generation: Generation) -> dict[str, Any]:
         "latency_ms": generation.latency_ms,
         "created_at": rfc3339(generation.created_ms),
     }
+
+
+def fallbacks_json(generation: Generation) -> list[dict[str, str]]:
+    return [{"model": tried.model, "provider": tried.provider, "error": tried.error} for tried in generation.fallbacks]
 
 
 def output_json(generation: Generation) -> Any:

@@ -45,16 +45,41 @@ class CacheSchema(ma.Schema):
 
 
 class UpstreamSchema(ma.Schema):
-    in_flight = fields.Integer(required=True, metadata=meta("Running calls to the provider."))
+    in_flight = fields.Integer(required=True, metadata=meta("Running calls."))
     slots = fields.Integer(required=True, metadata=meta("Maximum number of running calls.", 500))
     circuit = fields.String(
         required=True,
         validate=validate.OneOf(["closed", "open", "half-open"]),
         metadata=meta(
-            "Circuit breaker. `open`: the provider failed too often and is not called for a moment.", "closed"
+            "The worst circuit breaker. `open`: the provider, or one of its models, failed too often and is not called for a "
+            "moment.",
+            "closed",
         ),
     )
     retries_last_minute = fields.Integer(required=True, metadata=meta("Retried calls in the last minute."))
+
+
+class ProviderSchema(UpstreamSchema):
+    name = fields.String(required=True, metadata=meta("The provider's name.", "openai"))
+    kind = fields.String(
+        required=True,
+        validate=validate.OneOf(["responses", "chat", "azure", "echo"]),
+        metadata=meta("Its API; `echo` calls no model.", "responses"),
+    )
+    models = fields.List(
+        fields.String(),
+        required=True,
+        metadata=meta("Those of its models that a request may ask for, and their fallbacks.", ["gpt-4o-mini"]),
+    )
+    circuits = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(validate=validate.OneOf(["closed", "open", "half-open"])),
+        required=True,
+        metadata=meta("The circuit breakers of its models that were called.", {"gpt-4o-mini": "closed"}),
+    )
+    error = fields.String(
+        required=True, allow_none=True, metadata=meta("Why calls would fail now; null = no known error.")
+    )
 
 
 class StatusSchema(ma.Schema):
@@ -65,7 +90,10 @@ class StatusSchema(ma.Schema):
         required=True, metadata=meta("The default model; `echo` = no model is called.", "gpt-4o-mini")
     )
     models = fields.List(fields.String(), required=True, metadata=meta("Allowed values of `model` in a request."))
-    provider = fields.String(required=True, metadata=meta("`openai`, or `echo`, which calls no model.", "openai"))
+    provider = fields.String(
+        required=True,
+        metadata=meta("The default model's provider: `openai`, `echo`, or a name of the providers file.", "openai"),
+    )
     templates = fields.List(fields.String(), required=True, metadata=meta("Ids of the templates."))
     template_faults = fields.List(
         fields.String(),
@@ -78,5 +106,14 @@ class StatusSchema(ma.Schema):
     cache_size = fields.Integer(required=True, metadata=meta("Number of cached answers, as `cache.entries`."))
     cache = fields.Nested(CacheSchema, required=True)
     running = fields.Integer(required=True, metadata=meta("Running generations in this process."))
-    upstream = fields.Nested(UpstreamSchema, required=True)
+    upstream = fields.Nested(UpstreamSchema, required=True, metadata={"description": "All providers together."})
+    providers = fields.List(fields.Nested(ProviderSchema), required=True, metadata=meta("The state of each provider."))
+    provider_faults = fields.List(
+        fields.String(),
+        required=True,
+        metadata=meta(
+            "Errors in the current providers file, with file and line. While there are errors, the last valid providers stay "
+            "in use."
+        ),
+    )
     uptime_s = fields.Float(required=True, metadata=meta("Seconds since this process started.", 12.5))

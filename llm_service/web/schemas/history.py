@@ -43,14 +43,15 @@ class HistoryItemSchema(GenerationSchema):
         required=True, allow_none=True, metadata=meta("The rendered system message; empty = not sent.")
     )
     user_prompt = fields.String(required=True, allow_none=True, metadata=meta("The rendered user message."))
-    provider = fields.String(required=True, metadata=meta("`openai` or `echo`.", "openai"))
     error = fields.String(required=True, allow_none=True, metadata=meta("The error code, if it failed."))
     attempts = fields.Integer(required=True, metadata=meta("Number of calls to the provider; 0 for a cache hit.", 1))
     billed = fields.Nested(BilledSchema, required=True)
     price_version = fields.String(
         required=True,
         allow_none=True,
-        metadata=meta("The price list used; null = no price.", "genai-prices 0.2.3"),
+        metadata=meta(
+            "The price list used, or `reported by the provider`; null = the cost is unknown.", "genai-prices 0.2.3"
+        ),
     )
     cache_key = fields.String(required=True, metadata=meta("SHA-256 of everything sent, in hex."))
     finished_at = fields.DateTime(
@@ -150,7 +151,6 @@ def history_item_json(generation: Generation) -> dict[str, Any]:
         **generation_json(generation),
         "input": generation.input,
         "parameters": dict(generation.parameters),
-        "provider": generation.provider,
         "error": generation.error,
         "attempts": generation.attempts,
         "billed": {

@@ -43,6 +43,11 @@ class PreviewSchema(ma.Schema):
     template_id = fields.String(required=True, metadata=meta("The template that was used.", "basic_chat_v1"))
     revision = fields.String(required=True, metadata=meta("Content hash of the template.", "dfa412d7757c"))
     model = fields.String(required=True, metadata=meta("The model that would be called.", "gpt-4o-mini"))
+    fallbacks = fields.List(
+        fields.String(),
+        required=True,
+        metadata=meta("The models that would be asked after it, in order, if it fails.", ["local/qwen3"]),
+    )
     system_prompt = fields.String(required=True, metadata=meta("The rendered system message; empty = none."))
     user_prompt = fields.String(required=True, metadata=meta("The rendered user message."))
     cache_key = fields.String(required=True, metadata=meta("SHA-256 of `cache_key_parts`, in hex."))
@@ -62,7 +67,7 @@ class PreviewSchema(ma.Schema):
         allow_none=True,
         metadata=meta(
             "The most that one call to the model can cost, in US dollars. Failed attempts that the provider bills are extra. "
-            "null if the price or the maximum length of the answer is unknown.",
+            "null if the price or the maximum length of the answer is unknown. With fallbacks, that of the most expensive model.",
             "0.00065",
         ),
     )
@@ -76,7 +81,8 @@ def preview_json(preview: Preview) -> dict[str, Any]:
     return {
         "template_id": prepared.template.template_id,
         "revision": prepared.template.revision,
-        "model": prepared.call.model,
+        "model": prepared.first.model,
+        "fallbacks": [candidate.model for candidate in prepared.candidates[1:]],
         "system_prompt": prepared.call.system_prompt,
         "user_prompt": prepared.call.user_prompt,
         "cache_key": prepared.cache_key,

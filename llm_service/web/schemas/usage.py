@@ -17,6 +17,7 @@ USAGE_KEYS = {
     GroupBy.TEMPLATE: ("template_id",),
     GroupBy.REVISION: ("template_id", "template_revision"),
     GroupBy.MODEL: ("model",),
+    GroupBy.PROVIDER: ("provider",),
     GroupBy.OWNER: ("owner",),
 }
 
@@ -24,7 +25,7 @@ USAGE_KEYS = {
 class UsageQuerySchema(OwnerSchema):
     group_by = fields.String(
         load_default="day",
-        validate=validate.OneOf(["day", "template", "revision", "model", "owner"]),
+        validate=validate.OneOf(["day", "template", "revision", "model", "provider", "owner"]),
         metadata=meta("What to group the totals by."),
     )
     since = fields.String(
@@ -95,12 +96,16 @@ class UsageSumsSchema(ma.Schema):
 
 
 class UsageItemSchema(UsageSumsSchema):
-    """Totals of a group: a `day`, `template_id`, `template_id` and `template_revision`, `model` or `owner`."""
+    """Totals of a group: a `day`, `template_id`, `template_id` and `template_revision`, `model`, `provider` or `owner`.
+
+    The requests are counted at the model that answered. What other models cost before it is in their own totals.
+    """
 
     day = fields.Date(metadata=meta("A day in UTC; days without requests are omitted.", "2026-11-24"))
     template_id = fields.String(metadata=meta("The template; with `template` and `revision`.", "basic_chat_v1"))
     template_revision = fields.String(metadata=meta("The template's content hash; with `revision`.", "dfa412d7757c"))
     model = fields.String(metadata=meta("The model used.", "gpt-4o-mini"))
+    provider = fields.String(metadata=meta("The provider of the model.", "openai"))
     owner = fields.String(metadata=meta("The owner of the requests.", "local"))
 
 

@@ -5,9 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from llm_service.core.generation.accounting import sums_of
+from llm_service.core.generation.accounting import parts_of, sums_of
 from llm_service.core.generation.model import Generation, Status
-from llm_service.core.usage.tokens import Usage
+from llm_service.core.generation.tried_models import TriedModel
+from llm_service.core.usage.tokens import NOT_REPORTED, Usage
 from tests.support.builders import USAGE, paid, spared
 
 
@@ -52,3 +53,17 @@ def test_what_is_unknown_is_counted_and_never_summed(
 def test_a_failure_is_billed_and_has_no_latency() -> None:
     sums = sums_of(paid(1, status=Status.FAILED))
     assert (sums.failed, sums.completed, sums.input_tokens, sums.latencies) == (1, 0, 10, {})
+
+
+def test_a_generation_with_several_unknown_bills_counts_once() -> None:
+    unknown = TriedModel("a", "far", "upstream-error", 1, 1, NOT_REPORTED, None)
+    unpriced = TriedModel("b", "near", "upstream-error", 1, 0, Usage(3, 1), None)
+    generation = paid(1, attempts=3, unreported=1, billed=Usage(13, 21), cost_usd=None, fallbacks=(unknown, unpriced))
+    parts = parts_of(generation)
+    assert [(sums.unknown_usage, sums.unknown_price) for _, _, sums in parts] == [(1, 0), (0, 0), (0, 0)]
+    assert [sums.input_tokens for _, _, sums in parts] == [0, 3, 10]
+
+
+def test_one_model_alone_is_one_part() -> None:
+    generation = paid(1)
+    assert parts_of(generation) == (("gpt-4o-mini", "openai", sums_of(generation)),)

@@ -8,7 +8,7 @@ from tests.support.fakes import DollarPrices
 
 
 def billing(*, joined: bool = False) -> AttemptBilling:
-    return AttemptBilling("m1", DollarPrices(), joined=joined)
+    return AttemptBilling("m1", "p1", DollarPrices(), joined=joined)
 
 
 def test_the_attempt_under_way_is_unreported_until_it_reports() -> None:

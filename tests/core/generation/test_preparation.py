@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from llm_service.adapters.providers.echo import EchoProvider
+from llm_service.adapters.providers.retry import ResilientProvider
 from llm_service.core.access.caller import LOCAL, Allowance
 from llm_service.core.errors import InvalidInput, UnknownModel, UnknownTemplate
 from llm_service.core.generation.cache_key import cache_key
 from llm_service.core.generation.model import CacheMode, GenerateRequest
 from llm_service.core.generation.models import AllowedModels
+from llm_service.core.generation.ports import Candidate
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
 from llm_service.core.limits.rules import BUDGET_OUTPUT_TOKENS
 from llm_service.core.templates.registry import TemplateRegistry
@@ -153,3 +156,65 @@ def test_what_is_wrong_is_said_before_anything_is_paid(asked: GenerateRequest, e
 def test_a_key_s_models_bound_the_choice() -> None:
     with pytest.raises(UnknownModel, match="m2"):
         preparer().prepare(ASKED, replace(LOCAL, models=frozenset({"m2"})))
+
+
+class Several(OneProvider):
+    """Two providers that know a model by names of their own; the second one can be replaced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second = ResilientProvider(EchoProvider(), slots=1)
+
+    def resolve(self, model: str) -> Candidate:
+        found = super().resolve(model)
+        provider = self.second if model == "m2" else found.provider
+        return replace(found, provider=provider, sent_as=f"sent {model}")
+
+
+def test_each_model_that_may_answer_has_its_call_and_its_key() -> None:
+    providers = Several()
+    preparing = RequestPreparer(
+        registry_of(),
+        AllowedModels("m1", ("m1>m2", "m3")),
+        providers,
+        GenerationSettings(max_output_tokens=7),
+        ManualClock(),
+    )
+    prepared = preparing.prepare(ASKED, LOCAL)
+    first, second = prepared.candidates
+    assert (first.model, first.call.model, second.model, second.call.model) == ("m1", "sent m1", "m2", "sent m2")
+    assert (second.provider, second.call.options) == (providers.second, {"max_output_tokens": 7})
+    assert second.cache_key == cache_key(second.call, provider="echo:1", scope="local") != first.cache_key
+    assert prepared.flight_key == f"{first.cache_key}>{second.cache_key}"
+    alone = preparing.prepare(replace(ASKED, model="m3"), LOCAL)
+    assert alone.flight_key == alone.cache_key == alone.first.cache_key
+
+
+class Renaming(OneProvider):
+    """Sends every model under another name."""
+
+    def resolve(self, model: str) -> Candidate:
+        return replace(super().resolve(model), sent_as=f"deployment-of-{model}")
+
+
+def test_what_is_sent_has_the_providers_name_for_the_model() -> None:
+    preparing = RequestPreparer(registry_of(), AllowedModels("m1", ()), Renaming(), GenerationSettings(), ManualClock())
+    prepared = preparing.prepare(ASKED, LOCAL)
+    assert (prepared.first.model, prepared.call.model) == ("m1", "deployment-of-m1")
+
+
+class Changing:
+    """A source of models that are replaced."""
+
+    def __init__(self, current: AllowedModels) -> None:
+        self.current = current
+
+
+def test_a_new_list_of_models_is_used_at_once() -> None:
+    models = Changing(AllowedModels("m1", ("m1", "m2"), revision=1))
+    preparing = RequestPreparer(registry_of(), models, OneProvider(), GenerationSettings(), ManualClock())
+    assert preparing.prepare(ASKED, LOCAL).first.model == "m1"
+    models.current = AllowedModels("m2", ("m2",), revision=2)
+    assert preparing.prepare(ASKED, LOCAL).first.model == "m2"
+    with pytest.raises(UnknownModel):
+        preparing.prepare(replace(ASKED, model="m1"), LOCAL)

@@ -13,7 +13,7 @@ from llm_service.core.generation.cache_key import cache_key
 from llm_service.core.generation.model import CachedAnswer, GenerateRequest
 from llm_service.core.generation.models import AllowedModels
 from llm_service.core.generation.preparation import GenerationSettings, RequestPreparer
-from llm_service.core.generation.preview import FRAME_TOKENS, Preview, PreviewService
+from llm_service.core.generation.preview import FRAME_TOKENS, Preview, PreviewService, most_tokens
 from llm_service.core.usage.pricing import Price, per_million
 from llm_service.core.usage.tokens import Usage
 from tests.support.clocks import ManualClock
@@ -27,7 +27,7 @@ ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
 class OnePrice:
     """m1 costs 1, 0.5 and 10 dollars per million tokens; nothing else has a price."""
 
-    def of(self, model: str) -> Price | None:
+    def of(self, model: str, provider: str) -> Price | None:
         tariff = per_million(Decimal(1), Decimal("0.5"), Decimal(10))
         return Price("test 1", tariff) if model == "m1" else None
 
@@ -77,6 +77,13 @@ def test_text_counts_by_its_bytes() -> None:
     assert long.max_cost_usd is not None
     assert short.max_cost_usd is not None
     assert long.max_cost_usd - short.max_cost_usd == Decimal(1200) / 1_000_000
+
+
+def test_a_context_bounds_what_a_call_can_cost() -> None:
+    call = preview().prepared.call
+    most_input, most_output = most_tokens(call)
+    assert most_tokens(call, 1_000_000) == (most_input, most_output)
+    assert most_tokens(call, 80) == (80, 80)
 
 
 def test_it_knows_what_the_cache_has_and_counts_no_lookup() -> None:

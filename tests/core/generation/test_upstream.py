@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from llm_service.adapters.providers.openai_responses.provider import OpenAIProvider
+from llm_service.adapters.providers.openai_api.provider import ApiProvider
+from llm_service.adapters.providers.openai_responses.wire import ResponsesWire
 from llm_service.core import errors
 from llm_service.core.errors import ServiceError, all_errors
 from llm_service.core.generation.model import Billed, Delta, Retrying, Status
@@ -57,7 +58,7 @@ def test_a_stopped_call_may_be_billed_only_if_it_was_sent(scheme: str, unreporte
     """A server that accepts and says nothing: with TLS, the handshake never ends, and nothing is sent."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"{scheme}://127.0.0.1:{server.getsockname()[1]}/v1"
-        provider = OpenAIProvider(api_key=None, base_url=address, idle_timeout_s=60)
+        provider = ApiProvider(ResponsesWire(), api_key=None, base_url=address, idle_timeout_s=60)
         world = World(provider)  # type: ignore[arg-type]
         subscription = world.begin(detached=True)
         connection, _ = server.accept()

@@ -1,4 +1,7 @@
-"""What limits do to generations: counted in memory, with the real service around them."""
+"""What limits do to generations: counted in memory, with the real service around them.
+
+Longer than other modules: every limit has the same cases.
+"""
 
 import threading
 from dataclasses import replace
@@ -22,10 +25,10 @@ from llm_service.core.limits.rules import (
     Tally,
 )
 from llm_service.core.limits.status import LimitKind
-from llm_service.core.usage.pricing import Price
+from llm_service.core.usage.pricing import Price, per_million
 from llm_service.core.usage.tokens import Usage
 from tests.support.clocks import NOW_MS, ManualClock, until
-from tests.support.fakes import DollarPrices
+from tests.support.fakes import DollarPrices, ScriptedProvider
 from tests.support.limits import DictLimits, Limited
 from tests.support.world import ASKED, DONE, WORD, again, heard
 
@@ -122,7 +125,7 @@ def test_money_cannot_be_spent_on_what_has_no_price() -> None:
 
 
 class Unpriced:
-    def of(self, model: str) -> Price | None:
+    def of(self, model: str, provider: str) -> Price | None:
         return None
 
 
@@ -279,3 +282,63 @@ def test_a_further_attempt_belongs_to_the_day_when_its_call_began() -> None:
     assert limiter.reserve_retry(yesterday)
     first, again = store.asked
     assert (again.now_ms, again.demand.call) == (first.now_ms, False)
+
+
+# -- several models
+
+
+class PriceOf:
+    """As many dollars a token as the model's number."""
+
+    def of(self, model: str, _provider: str) -> Price | None:
+        usd = Decimal(1_000_000) * int(model[1:])
+        return Price("list", per_million(usd, usd, usd)) if usd else None
+
+
+def test_a_call_reserves_for_its_most_expensive_model() -> None:
+    begins = threading.Event()
+    world = Limited(begins, *WORD, prices=PriceOf(), models=("m1>m3>m2",))
+    caller = world.caller(tokens_per_day=10_000, usd_per_day=Decimal(30_000))
+    subscription = world.service.begin(ASKED, caller, "id-0")
+    most = world.most(caller)
+    assert world.tally().reserved == Amount(most.tokens, 3 * most.usd)
+    begins.set()
+    heard(subscription)
+    assert world.tally().used == Amount(3, Decimal(3))
+
+
+def test_a_fallback_without_a_price_needs_a_caller_without_a_budget_in_dollars() -> None:
+    world = Limited(*WORD, prices=PriceOf(), models=("m1>m0",))
+    with pytest.raises(errors.UnpricedModel, match="'m0'"):
+        world.ask(world.caller(usd_per_day=Decimal(1_000_000)))
+    assert world.ask(world.caller(tokens_per_day=1_000_000)).output == "ab"
+
+
+@pytest.mark.parametrize(("error", "answers"), [("UpstreamRateLimited", True), ("UpstreamError", False)])
+def test_another_model_needs_a_reservation_if_the_failed_attempt_may_be_billed(error: str, answers: bool) -> None:
+    """The budget is enough for one attempt: an attempt that is surely free leaves its reservation to the next."""
+    failure = errors.Failure(error, "broke").error()
+    fallback = ScriptedProvider(*WORD)
+    world = Limited(failure, models=("m1>m2",), others={"m2": fallback})
+    most = world.most(world.caller(tokens_per_day=1_000_000))
+    caller = world.caller(tokens_per_day=most.tokens)
+    if answers:
+        assert world.ask(caller).model == "m2"
+    else:
+        with pytest.raises(errors.UpstreamError):
+            world.ask(caller)
+    assert len(fallback.calls) == answers
+    (limits,) = {world.tally().reserved}
+    assert (limits, world.tally().calls) == (FREE, 0), "settled"
+
+
+def test_a_reservation_ends_if_no_model_was_asked() -> None:
+    fallback = ScriptedProvider(*WORD)
+    world = Limited(*WORD, models=("m1>m2",), others={"m2": fallback})
+    caller = world.caller(tokens_per_day=1_000_000)
+    world.ask(replace(caller))
+    world.cache.clear()
+    for _ in range(world.slots.size):
+        world.slots.acquire()
+    assert [world.ask(caller).cached for _ in range(2)] == [False, True]
+    assert (len(fallback.calls), world.tally().calls, world.tally().reserved) == (1, 0, FREE)

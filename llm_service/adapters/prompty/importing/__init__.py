@@ -1,0 +1,1 @@
+"""Makes prompt files of this service from other people's `.prompty` files."""

@@ -1,0 +1,1 @@
+"""The wire format of chat completions, which more servers speak than any other."""

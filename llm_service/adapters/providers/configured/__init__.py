@@ -1,0 +1,1 @@
+"""Several providers, from a file that the operator writes."""
