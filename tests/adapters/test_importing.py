@@ -171,6 +171,18 @@ def test_input_is_the_named_variable_the_only_text_or_the_answer_to_a_question()
     assert "{{ input }}" in imported("---\nname: T\n---\nuser:\n{{ topic }}\n", main="question").text
 
 
+def test_a_default_in_the_text_makes_an_input_optional() -> None:
+    text = "---\nname: T\n---\nuser:\n{{ q }} {{ tone | default('calm') }} {{ count | d(3) }}\n"
+    made = template(text)
+    found = {declared.name: (declared.kind, declared.required, declared.default) for declared in made.inputs}
+    assert found == {
+        "input": ("string", True, None),
+        "tone": ("string", False, "calm"),
+        "count": ("integer", False, 3),
+    }
+    assert [message.text for message in made.render("Hi", {})] == ["Hi calm 3"]
+
+
 def test_names_that_meet_stay_apart() -> None:
     text = "---\nname: T\n---\nuser:\n{{ q }} {{ firstName }} {{ first_name }} {{ Class }} {{ input.x }}\n"
     made = template(text, main="q")

@@ -5,7 +5,7 @@ What it writes is read back and rendered with its examples: it loads, or it is r
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -58,7 +58,7 @@ def import_prompty(stem: str, text: str, *, main: str | None, choose: ChooseInpu
         body.faults.append(Fault(0, "the file has no text", "add a line user: and the prompt below it"))
     if faults := [*front.faults, *body.faults]:
         raise ImportRefused(sorted(faults, key=lambda fault: fault.line))
-    inputs = {name: front.inputs.get(name) or PublicInput(use.line) for name, use in uses.items()}
+    inputs = {name: _with_shown_default(front.inputs.get(name), use) for name, use in uses.items()}
     chosen = _main_variable(inputs, uses, main, choose)
     names = new_names(list(uses), chosen)
     if faults := list(_input_faults(inputs, uses, names)):
@@ -72,6 +72,14 @@ def import_prompty(stem: str, text: str, *, main: str | None, choose: ChooseInpu
 
 def _line_at(text: str, position: int) -> int:
     return text.count("\n", 0, position) + 1
+
+
+def _with_shown_default(declared: PublicInput | None, use: Use) -> PublicInput:
+    """`{{ tone | default("calm") }}` says what an undeclared default is."""
+    given = declared or PublicInput(use.line)
+    if given.default is not None or given.required:
+        return given
+    return replace(given, default=use.shape.default)
 
 
 def _main_variable(inputs: dict[str, PublicInput], uses: dict[str, Use], main: str | None, choose: ChooseInput) -> str:

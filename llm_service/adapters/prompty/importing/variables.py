@@ -42,7 +42,7 @@ class Shape:
     """What a text reads of a value: its keys, or its items if it loops over them.
 
     `length`: how many items it must have. `kind`: what it must be because of what it is compared with or added to.
-    `is_shown`: whether the text does more with it than ask whether it is true.
+    `is_shown`: whether the text does more with it than ask whether it is true. `default`: what the text shows if it is missing.
     """
 
     keys: dict[str, "Shape"] = field(default_factory=dict)
@@ -50,6 +50,7 @@ class Shape:
     length: int = 1
     kind: str | None = None
     is_shown: bool = False
+    default: Any = None
 
     def key(self, name: str) -> "Shape":
         return self.keys.setdefault(name, Shape())
@@ -116,10 +117,8 @@ def _visit(node: nodes.Node, shapes: Mapping[str, Shape], *, shown: bool = True)
         _note_kinds([node.expr, *(operand.expr for operand in node.ops)], shapes)
     if isinstance(node, nodes.Add | nodes.Sub):
         _note_kinds([node.left, node.right], shapes)
-    if isinstance(node, nodes.Filter) and node.name == "join" and node.node is not None:
-        joined = _shape(node.node, shapes)
-        if joined is not None:
-            joined.items()
+    if isinstance(node, nodes.Filter) and node.node is not None:
+        _note_filter(node, _shape(node.node, shapes))
     if isinstance(node, nodes.For) and isinstance(node.target, nodes.Name):
         over = _shape(node.iter, shapes)
         shapes = {**shapes, node.target.name: over.items() if over is not None else Shape()}
@@ -127,6 +126,15 @@ def _visit(node: nodes.Node, shapes: Mapping[str, Shape], *, shown: bool = True)
         for child in children if isinstance(children, list) else [children]:
             if isinstance(child, nodes.Node):
                 _visit(child, shapes, shown=name != "test" and (shown or not isinstance(node, _LOGIC)))
+
+
+def _note_filter(node: nodes.Filter, shape: Shape | None) -> None:
+    if shape is None:
+        return
+    if node.name == "join":
+        shape.items()
+    elif node.name in ("default", "d") and node.args and isinstance(node.args[0], nodes.Const):
+        shape.default = node.args[0].value
 
 
 def _note_kinds(operands: Sequence[nodes.Expr], shapes: Mapping[str, Shape]) -> None:
