@@ -173,7 +173,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "upstream-auth": Problem(
         502, "Model provider rejected the API key",
         "The key that the operator configured is wrong, was revoked, or has no access to this model.",
-        "Operators: check OPENAI_API_KEY.",
+        "Operators: check OPENAI_API_KEY, or the provider's key in the providers file.",
     ),
     "upstream-quota": Problem(
         502, "Model provider quota exhausted",
@@ -183,17 +183,17 @@ PROBLEMS: Mapping[str, Problem] = {
     "upstream-unreachable": Problem(
         502, "Model provider unreachable",
         "The connection was refused or reset, the provider's host name could not be resolved, or a proxy in between refused.",
-        "Try again. Operators: check OPENAI_BASE_URL, the proxy variables and the network.",
+        "Try again. Operators: check the provider's address (OPENAI_BASE_URL or base_url), the proxy variables and the network.",
     ),
     "upstream-tls": Problem(
         502, "Invalid TLS certificate of the model provider",
         "The certificate's name, date or issuer is wrong, or the handshake failed. There is no fallback to plain HTTP.",
-        "Operators: check OPENAI_BASE_URL and the trusted certificates.",
+        "Operators: check the provider's address (OPENAI_BASE_URL or base_url) and the trusted certificates.",
     ),
     "upstream-redirect": Problem(
         502, "Model provider sent a redirect",
         "Redirects are not followed, because they would send the prompt to another address.",
-        "Operators: set OPENAI_BASE_URL to the final address.",
+        "Operators: set the provider's address (OPENAI_BASE_URL or base_url) to the final one.",
     ),
     "upstream-truncated": Problem(
         502, "Answer cut off",
@@ -203,12 +203,12 @@ PROBLEMS: Mapping[str, Problem] = {
     "upstream-invalid-response": Problem(
         502, "Invalid response from the model provider",
         "The response does not follow the API that the provider was asked in.",
-        "Try again. Operators: check that OPENAI_BASE_URL points to a server that supports the Responses API. A server that has only chat completions needs kind: chat in the providers file.",
+        "Try again. Operators: check that the provider's address (OPENAI_BASE_URL or base_url) is that of a server with the Responses API. A server that has only chat completions needs kind: chat in the providers file.",
     ),
     "upstream-misconfigured": Problem(
         502, "Model or address not found at the provider",
         "The model or the address that the operator configured does not exist at the provider, or the server has another API.",
-        "Operators: check OPENAI_MODEL, the templates' model.id and OPENAI_BASE_URL, which usually ends in /v1. A server that has only chat completions needs kind: chat in the providers file.",
+        "Operators: check OPENAI_MODEL, the templates' model.id and the provider's address (OPENAI_BASE_URL or base_url), which usually ends in /v1. A server that has only chat completions needs kind: chat in the providers file.",
     ),
     "output-too-large": Problem(
         502, "Answer too large",
