@@ -24,6 +24,7 @@ from llm_service.core.templates.outputs import OutputFormat
 from llm_service.core.usage.tokens import Usage
 from tests.support.builders import messages_of
 from tests.support.one_answer import JSON, answering
+from tests.support.upstream_replay import KEEP_ALIVES
 
 OUTPUT = OutputFormat("reply", {"type": "object", "properties": {"label": {"type": "string"}}}, {"label": "x"})
 DONE = b"data: [DONE]\n\n"
@@ -288,6 +289,23 @@ def test_an_empty_error_beside_a_text_is_none() -> None:
     empty = {"code": None, "message": ""}
     body = data({**text("Lisbon."), "error": empty}, chunk({**choice("stop"), "error": empty})) + DONE
     assert done_of(body).text == "Lisbon."
+
+
+@pytest.mark.parametrize("empty", [{}, {"code": None, "message": ""}, "", False])
+def test_an_empty_error_beside_the_usage_or_before_the_text_is_none(empty: Any) -> None:
+    before, usage = chunk(prompt_filter_results=[], error=empty), chunk(usage=USAGE, error=empty)
+    said = done_of(data(before, text("Lisbon."), STOP, usage) + DONE)
+    assert (said.text, said.usage.total_tokens) == ("Lisbon.", 28)
+
+
+@pytest.mark.parametrize("alive", KEEP_ALIVES)
+def test_events_that_only_keep_the_connection_are_no_chunks(alive: bytes) -> None:
+    assert done_of(alive + data(text("Lis")) + alive + data(text("bon."), STOP) + alive + DONE).text == "Lisbon."
+
+
+@pytest.mark.parametrize("line", [b'{"code": 0}', b'{"error": null}', b'{"detail": ""}', b"error: {}", b"error: null"])
+def test_a_line_after_the_text_that_tells_no_error_is_none(line: bytes) -> None:
+    assert done_of(data(text("Lisbon."), STOP) + line + b"\n\n").text == "Lisbon."
 
 
 def test_a_text_that_only_thinks_or_only_seems_to() -> None:

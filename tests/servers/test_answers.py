@@ -11,9 +11,9 @@ from llm_service.adapters.providers.openai_api.quirks import Quirks
 from llm_service.core.generation.model import Status
 from llm_service.core.usage.tokens import Usage
 from tests.servers.asking import VERDICT, ask
-from tests.servers.shapes import added, both_forms, delta, ended, last, message, reasoning, response, stream
+from tests.servers.shapes import CREATED, added, both_forms, delta, ended, last, message, reasoning, response, stream
 from tests.support.upstream import Upstream
-from tests.support.upstream_replay import Replay, sse, whole
+from tests.support.upstream_replay import KEEP_ALIVES, Replay, sse, whole
 
 STRIP = Quirks(strip_think=True)
 TOOL_CALL = {"id": "fc_1", "type": "function_call", "name": "look_up", "arguments": "{}", "call_id": "c"}
@@ -340,6 +340,17 @@ def test_items_that_share_a_name_with_a_message_do_not_take_its_text(upstream: U
     assert heard.streamed == heard.answer.text == "Rome."
 
 
+@pytest.mark.parametrize("item", [TOOL_CALL, THOUGHT])
+def test_an_item_that_has_the_id_of_a_message_that_ended_does_not_take_its_text(
+    upstream: Upstream, item: dict[str, Any]
+) -> None:
+    rome = message("Rome.", id="")
+    heard = ask(
+        upstream, stream(added(rome, 0), delta("Rome.", "", 0), ended(rome, 0), ended({**item, "id": ""}, 1), last())
+    )
+    assert heard.streamed == heard.answer.text == "Rome."
+
+
 def test_phases_that_come_too_late_for_the_stream_still_decide(upstream: Upstream) -> None:
     events = [delta("Looking at the map. ", "a", 0), delta("Rome.", "b", 1), last(COMMENTARY, FINAL)]
     heard = ask(upstream, stream(*events))
@@ -523,6 +534,15 @@ def test_a_whole_answer_whose_status_is_odd(
 def test_a_whole_answer_is_read_whatever_it_is_called(upstream: Upstream, media: str) -> None:
     body = whole(response(message("Rome."))).body
     assert ask(upstream, Replay(b"\n" + body, media=media)).answer.text == "Rome."
+
+
+@pytest.mark.parametrize("alive", KEEP_ALIVES)
+def test_events_that_only_keep_the_connection_say_nothing(upstream: Upstream, alive: bytes) -> None:
+    events = [CREATED, delta("Ro", "msg_1", 0), delta("me.", "msg_1", 0), last(message("Rome."))]
+    body = alive + b"".join(sse(event).body + alive for event in events)
+    for size in (0, 1):
+        heard = ask(upstream, Replay(body).in_pieces(size))
+        assert heard.streamed == heard.answer.text == "Rome."
 
 
 def test_the_type_may_stand_in_the_name_of_the_event_only(upstream: Upstream) -> None:

@@ -13,6 +13,18 @@ from typing import Any
 TRANSCRIPTS = Path(__file__).parents[1] / "servers" / "transcripts"
 _MEDIA = {"sse": "text/event-stream", "json": "application/json", "html": "text/html", "txt": ""}
 
+# Events that say nothing, which servers and proxies send while a model thinks.
+KEEP_ALIVES = [
+    b"data:\n\n",
+    b"data: \n\n",
+    b"event: ping\ndata:\n\n",
+    b"event: ping\ndata: null\n\n",
+    b"event: ping\ndata: 2026-11-29 18:00\n\n",
+    b"event: keepalive\ndata: []\n\n",
+    b"event: keep-alive\ndata: alive\n\n",
+    b"event: heartbeat\ndata: 1\n\n",
+]
+
 
 @dataclass(frozen=True)
 class Replay:

@@ -8,7 +8,7 @@ import msgspec
 
 from llm_service.core.errors import UpstreamInvalidResponse
 
-from ..openai_api.reported import names_an_error
+from ..openai_api.reported import keeps_alive, names_an_error
 
 
 class Message(msgspec.Struct, gc=False):
@@ -62,6 +62,9 @@ def decoded(data: Sequence[bytes], names: Callable[[], Sequence[str]]) -> Iterab
 
 def _one_by_one(data: Sequence[bytes], names: Sequence[str]) -> Iterator[Chunk]:
     for text, name in zip(data, names, strict=False):
+        if keeps_alive(text, name):
+            yield Chunk()
+            continue
         try:
             value = json.loads(text)
         except ValueError:

@@ -54,7 +54,8 @@ def raise_told(chunk: Chunk, name: str = "") -> None:
 
     `name`: that of its event.
     """
-    if says_something(chunk.error) or (chunk.error is not None and not chunk.choices):
+    is_answer = chunk.choices is not None or chunk.usage is not None  # beside these, an empty error is none
+    if says_something(chunk.error) or (chunk.error is not None and not is_answer):
         raise error_told(chunk.error)
     if chunk.choices is not None:
         return

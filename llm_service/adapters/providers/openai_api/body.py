@@ -11,6 +11,7 @@ from llm_service.core.errors import OutputTooLarge
 
 from ..sse import EventParser
 from .foreign import NOTHING, not_an_api
+from .reported import says_something
 
 if TYPE_CHECKING:
     from ..transport import Response
@@ -52,9 +53,10 @@ class EventStream:
         """
         with suppress(ValueError):
             if field := self._parser.last_field(b"error"):
-                return json.loads(field)
+                told = json.loads(field)
+                return told if says_something(told) else None
             told = json.loads(self._parser.last_object() or b"{}")
-            return None if told.keys().isdisjoint(_OF_ERRORS) else told
+            return told if any(says_something(told.get(name)) for name in _OF_ERRORS) else None
         return None
 
     def __iter__(self) -> Iterator[Sequence[bytes]]:

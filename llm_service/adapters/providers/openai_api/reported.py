@@ -15,6 +15,8 @@ _PLAIN_WORD = re.compile(r"[a-z][a-z0-9_.]{0,59}")
 _NOT_A_LETTER = re.compile(r"[^a-z0-9]")
 # The fields that have an error's code.
 _CODES = ("code", "type", "status", "error_type", "status_code")
+# The names of events that say nothing.
+_KEEP_ALIVES = {"ping", "keepalive", "keep-alive", "keep_alive", "heartbeat"}
 _NUMBER = r"(\d[\d,]{0,11})"
 # The options of a template, by the names that servers have for them.
 OPTIONS = {
@@ -124,6 +126,14 @@ def names_an_error(kind: Any) -> bool:
 def says_something(error: Any) -> bool:
     """Whether an `error` is one: some servers send an object whose fields are empty beside each answer."""
     return any(error.values()) if isinstance(error, dict) else bool(error)
+
+
+def keeps_alive(data: bytes, name: str) -> bool:
+    """Whether an event only keeps the connection open: its data is blank, or has any form and its name says so.
+
+    An error is told even by an event whose name is all that it has.
+    """
+    return name.lower() in _KEEP_ALIVES or (not data.strip() and not names_an_error(name))
 
 
 def words_of(*words: str) -> frozenset[str]:

@@ -346,8 +346,8 @@ class Answer(AnswerText):
             self._cut |= is_cut(item)
             kind = type_of(item)
             self._thought |= kind == REASONING
-            if kind != MESSAGE and (came := self._named_as(item)) is not None:
-                # Servers use a name twice: then it is the message's.
+            if kind != MESSAGE and (came := self._named_as(item)) is not None and not came.ended:
+                # Servers use a name twice: then it is the message's, as that of one whose end was told.
                 shared = any(type_of(other) == MESSAGE and other.get("id") == item["id"] for other in items)
                 came.kind = came.kind if shared else kind
 

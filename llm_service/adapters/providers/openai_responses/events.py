@@ -8,7 +8,7 @@ import msgspec
 
 from llm_service.core.errors import UpstreamInvalidResponse
 
-from ..openai_api.reported import names_an_error
+from ..openai_api.reported import keeps_alive, names_an_error
 
 _END = "[DONE]"
 
@@ -56,6 +56,8 @@ def _one_by_one(data: Sequence[bytes], names: Sequence[str]) -> Iterator[Event]:
 
 
 def _event(data: bytes, name: str) -> Event:
+    if keeps_alive(data, name):
+        return Event(name)
     try:
         event = json.loads(data)  # more lenient: half a surrogate pair, NaN
     except ValueError:
