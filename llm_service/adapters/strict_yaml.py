@@ -56,7 +56,7 @@ def read_yaml(
     """Parse a text. Raises `FileFormatError`. `first_line` is the line of the file that it begins on.
 
     With `faults`, only text that is no YAML raises it: other faults are added there, and what they concern is left out.
-    `dates_are_text`: a date is the text that stands there, and no fault.
+    `dates_are_text`: a date is read as the text that was written. Otherwise it is a fault.
     """
     try:
         loader = _Loader(text)

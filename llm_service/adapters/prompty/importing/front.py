@@ -176,7 +176,7 @@ def _read_input(name: str, node: Node, front: PublicFront) -> PublicInput:
 
 
 def _known(where: str, node: Node, front: PublicFront) -> Any:
-    """The value; None if it stands in a variable or another file."""
+    """The value; None if the file refers to a variable or another file for it."""
     if isinstance(node.content, str) and node.content.startswith("${"):
         front.dropped.append(f"line {node.line}: {where} {node.content} (values are not read from elsewhere)")
         return None

@@ -1,6 +1,5 @@
 """Decodes the chunks of chat completions: what is read of them, and no more."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import msgspec
 
 from llm_service.core.errors import UpstreamInvalidResponse
 
-from ..openai_api.reported import keeps_alive, names_an_error
+from ..openai_api.reported import keeps_alive, names_an_error, value_of
 
 
 class Message(msgspec.Struct, gc=False):
@@ -65,12 +64,7 @@ def _one_by_one(data: Sequence[bytes], names: Sequence[str]) -> Iterator[Chunk]:
         if keeps_alive(text, name):
             yield Chunk()
             continue
-        try:
-            value = json.loads(text)
-        except ValueError:
-            if not names_an_error(name):
-                raise
-            value = text.decode("utf-8", "replace")
+        value = value_of(text, name)
         yield Chunk(error=value or name) if names_an_error(name) and not isinstance(value, dict) else chunk_of(value)
 
 

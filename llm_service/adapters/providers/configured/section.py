@@ -29,7 +29,7 @@ class Section:
                 self._content[key] = value
             else:
                 remedy = keys.get(key) or f"the keys are {', '.join(known)}"
-                # An API key that stands in its place has digits.
+                # Somebody may have pasted an API key here. It has digits, so it is not quoted.
                 shown = f"{where}.{key}" if _WORDS.fullmatch(key) else f"a key of {where}"
                 faults.append(FileFormatError(f"{shown} is not a supported key: {remedy}", value.line))
 

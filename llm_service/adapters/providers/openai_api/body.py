@@ -49,7 +49,7 @@ class EventStream:
     def error(self) -> Any:
         """An error that is no event, told where the stream ended; None if there is none.
 
-        It stands in a line of its own: `error: {"code": 500}`, or `{"error": {"code": 500}}`.
+        It is in a line of its own: `error: {"code": 500}`, or `{"error": {"code": 500}}`.
         """
         with suppress(ValueError):
             if field := self._parser.last_field(b"error"):

@@ -4,6 +4,7 @@ Servers describe the same fault with a status, with a number in a string, with a
 only in a sentence. Sentences are compared, but never passed on: they may contain the prompt or the key.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -126,6 +127,19 @@ def names_an_error(kind: Any) -> bool:
 def says_something(error: Any) -> bool:
     """Whether an `error` is one: some servers send an object whose fields are empty beside each answer."""
     return any(error.values()) if isinstance(error, dict) else bool(error)
+
+
+def value_of(data: bytes, name: str) -> Any:
+    """The JSON of an event's data, or its text if its name says that it is an error: servers tell these in plain words, too.
+
+    Python's parser is more lenient than msgspec's: half a surrogate pair, NaN. Raises `ValueError`.
+    """
+    try:
+        return json.loads(data)
+    except ValueError:
+        if not names_an_error(name):
+            raise
+        return data.decode("utf-8", "replace")
 
 
 def keeps_alive(data: bytes, name: str) -> bool:

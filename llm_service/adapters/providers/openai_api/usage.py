@@ -24,7 +24,7 @@ def token_count(values: Any, name: str) -> int | None:
 
 
 def known_counts(usage: Usage, *, text: bool, reasoned: bool) -> Usage:
-    """The counts without the zeros that stand for an unknown number.
+    """The counts, with None for each zero that means "unknown".
 
     `text`: the answer has text. `reasoned`: it has a reasoning item, or the model was seen to think.
     """

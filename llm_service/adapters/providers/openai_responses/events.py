@@ -1,6 +1,5 @@
 """Decodes the events of the Responses API: what is read of them, and no more."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import msgspec
 
 from llm_service.core.errors import UpstreamInvalidResponse
 
-from ..openai_api.reported import keeps_alive, names_an_error
+from ..openai_api.reported import keeps_alive, names_an_error, value_of
 
 _END = "[DONE]"
 
@@ -58,12 +57,7 @@ def _one_by_one(data: Sequence[bytes], names: Sequence[str]) -> Iterator[Event]:
 def _event(data: bytes, name: str) -> Event:
     if keeps_alive(data, name):
         return Event(name)
-    try:
-        event = json.loads(data)  # more lenient: half a surrogate pair, NaN
-    except ValueError:
-        if not names_an_error(name):
-            raise
-        event = data.decode("utf-8", "replace")
+    event = value_of(data, name)
     if not isinstance(event, dict) and names_an_error(name):
         return Event("error", error=event or name)
     if not isinstance(event, dict):
