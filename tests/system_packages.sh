@@ -1,11 +1,14 @@
 #!/bin/sh
-# The tests drive a real Chromium and a real nginx. As root this installs what is missing; otherwise it says what is,
+# The tests drive a real Chromium, nginx, PostgreSQL, pgbouncer and Redis. As root this installs what is missing; otherwise it says what is,
 # and the tests that need it are skipped - under CI=true they fail.
 set -eu
 
 missing=""
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ] || missing="$missing pgbouncer"
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
