@@ -1,16 +1,20 @@
 """Copies a history with all that belongs to it into an empty PostgreSQL database, in one transaction: all of it or nothing."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, select, text
 
 from . import search_index
 from .database import Database
+from .postgres.connections import driver_of
 from .tables import answers, failed_logins, generations, metadata, processes
 
-# Rows that are read from the source together. A row may have several MiB of text.
-BATCH = 100
+# Rows that are read together. A row may have several MiB of text.
+READ_TOGETHER = 100
+# Rows that one statement writes. Its time is limited.
+WRITTEN_TOGETHER = 1000
 # What belongs to the processes that run now, or is forgotten within minutes.
 LEFT_OUT = (processes, failed_logins)
 Progress = Callable[[int], None]
@@ -46,7 +50,7 @@ def _copy(reading: Connection, writing: Connection, progress: Progress) -> Mappi
             raise NotEmpty(f"The table {table.name} has rows.")
     copied = {table.name: _copy_table(reading, writing, table, progress) for table in copied_tables()}
     for row in _batched(reading, _indexed()):
-        search_index.write(writing, row.document, row.owner, row.input, row.output)
+        search_index.of(writing).write(writing, row.document, row.owner, row.input, row.output)
         progress(1)
     for table in copied_tables():
         _continue_sequence(writing, table)
@@ -54,16 +58,23 @@ def _copy(reading: Connection, writing: Connection, progress: Progress) -> Mappi
 
 
 def _copy_table(reading: Connection, writing: Connection, table: Table, progress: Progress) -> int:
-    names = [column.name for column in table.columns]
-    columns = ", ".join(f'"{name}"' for name in names)
+    columns = ", ".join(f'"{column.name}"' for column in table.columns)
+    rows = _batched(reading, select(table).order_by(*table.primary_key))
     copied = 0
-    cursor: Any = writing.connection.cursor()
-    with cursor.copy(f'COPY "{table.name}" ({columns}) FROM STDIN') as copy:
-        for row in _batched(reading, select(*(table.c[name] for name in names)).order_by(*table.primary_key)):
-            copy.write_row([_storable(value) for value in row])
-            copied += 1
-            progress(1)
+    while some := _write_some(writing, f'COPY "{table.name}" ({columns}) FROM STDIN', islice(rows, WRITTEN_TOGETHER)):
+        copied += some
+        progress(some)
     return copied
+
+
+def _write_some(writing: Connection, statement: str, rows: Iterator[Any]) -> int:
+    """How many there were."""
+    written, cursor = 0, driver_of(writing).cursor()
+    with cursor.copy(statement.encode()) as copy:
+        for row in rows:
+            copy.write_row([_storable(value) for value in row])
+            written += 1
+    return written
 
 
 def _indexed() -> Any:
@@ -75,7 +86,7 @@ def _indexed() -> Any:
 
 
 def _batched(connection: Connection, query: Any) -> Iterator[Any]:
-    return iter(connection.execution_options(yield_per=BATCH).execute(query))
+    return iter(connection.execution_options(yield_per=READ_TOGETHER).execute(query))
 
 
 def _storable(value: Any) -> Any:
