@@ -4,17 +4,20 @@ Longer than other modules: it has the texts and the searches, which are made by 
 """
 
 import random
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from llm_service.adapters.sql.database import Database
+from llm_service.adapters.sql.postgres.database import PostgresDatabase
 from llm_service.adapters.sql.queries import SqlHistoryQueries
-from llm_service.core.generation.model import Generation, GenerationSummary, Status
+from llm_service.adapters.sql.sqlite.database import Database as SqliteDatabase
+from llm_service.core.generation.model import Generation, Status
 from llm_service.core.history.model import Filters
 from llm_service.core.history.search import Search, Term, parse_search, words_of
 from llm_service.core.history.service import HistoryService
@@ -39,7 +42,7 @@ VOCABULARIES = [
 ]
 LONG = "x" * 499, "x" * 500, "x" * 501, "x" * 500 + "y", "é" * 501, "漢" * 40, "z" * 40_000
 PARTS = 120_000  # so many words need several parts in PostgreSQL
-SEARCHES = 250
+SEARCHES = 150
 ROWS = 260
 
 
@@ -50,18 +53,19 @@ class Engines:
     sqlite: Stores
     postgres: Stores
 
-    @property
-    def both(self) -> tuple[Stores, Stores]:
-        return self.sqlite, self.postgres
-
 
 @pytest.fixture(scope="module", name="engines")
-def _engines(new_shared_database: Callable[[str], Database]) -> Iterator[Engines]:
-    engines = Engines(Stores(new_shared_database("sqlite")), Stores(new_shared_database("postgres")))
-    for store in engines.both:
+def _engines(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path, new_postgres: Callable[[], PostgresDatabase]
+) -> Iterator[Engines]:
+    path = tmp_path_factory.mktemp("search") / "history.db"
+    shutil.copyfile(empty_database, path)
+    engines = Engines(Stores(SqliteDatabase(f"sqlite:///{path}")), Stores(new_postgres()))
+    both = engines.sqlite, engines.postgres
+    for store in both:
         fill(store)
     yield engines
-    for store in engines.both:
+    for store in both:
         store.close()
 
 
@@ -87,7 +91,7 @@ def fill(store: Stores) -> None:
             hit = replace(shared, request_id=f"id-{number}", cached=True, created_ms=generation(number).created_ms)
             made.append(store.record_started(hit))
             continue
-        asked = awkward.pop() if awkward and number % 5 == 0 else words(dice)
+        asked = awkward.pop() if awkward and number % 3 == 0 else words(dice)
         begun = generation(number, input=asked, **more)
         store.start(begun)
         joined = store.record_started(replace(begun, request_id=f"id-{number}-joined")) if dice.random() < 0.1 else None
@@ -100,7 +104,7 @@ def fill(store: Stores) -> None:
         if joined:
             assert store.finish(replace(done, request_id=joined.request_id))
             made.append(replace(done, request_id=joined.request_id))
-    assert not awkward
+    assert len(awkward) == 0
     for row in dice.sample(made, 25):
         store.delete(row.owner, row.request_id)
 
@@ -159,6 +163,7 @@ def reading(rows: Sequence[Generation], search: Search) -> list[str]:
         row.request_id
         for row in rows
         if row.status is not Status.RUNNING
+        and row.has_texts
         and all(has(row, wanted) for wanted in search.wanted)
         and not any(has(row, unwanted) for unwanted in search.unwanted)
     ]
@@ -188,10 +193,6 @@ def ways(engines: Engines) -> Mapping[str, SqlHistoryQueries]:
     }
 
 
-def shown(rows: Sequence[tuple[int, GenerationSummary]]) -> list[tuple[str, str | None]]:
-    return [(row.request_id, row.match) for _, row in rows]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("owner", ["alice", "bob"])
 def test_every_way_finds_what_reading_the_texts_finds(engines: Engines, owner: str) -> None:
@@ -206,14 +207,13 @@ def test_every_way_finds_what_reading_the_texts_finds(engines: Engines, owner: s
         fitting = [row for row in rows if all(fits(row, *item) for item in more.items())]
         expected = reading(fitting, search)
         found += len(expected)
-        answers = {
-            way: shown(store.newest(owner, 1000, filters=Filters(search=search, **more)))
-            for way, store in ways(engines).items()
-        }
-        for way, answer in answers.items():
-            assert [request_id for request_id, _ in answer] == expected, (way, query[:200], more)
-            assert answer == answers["sqlite"], (way, query[:200])
-    assert found > 2000
+        matches = None
+        for way, store in dice.sample(list(ways(engines).items()), 3):
+            answer = store.newest(owner, 1000, filters=Filters(search=search, **more))
+            assert [row.request_id for _, row in answer] == expected, (way, query[:200], more)
+            matches = matches or [row.match for _, row in answer]
+            assert [row.match for _, row in answer] == matches, (way, query[:200])
+    assert found > 1500
 
 
 def fits(row: Generation, name: str, value: object) -> bool:
@@ -248,7 +248,7 @@ def both_ways(store: SqlHistoryQueries, filters: Filters, max_scanned: int) -> t
     return there, back
 
 
-def test_no_text_fails_to_be_indexed(new_shared_database: Callable[[str], Database]) -> None:
+def test_no_text_fails_to_be_indexed(new_postgres: Callable[[], PostgresDatabase]) -> None:
     """And each is found by its last word, and gone when it is deleted."""
     dice = random.Random(9)
     texts = [
@@ -260,7 +260,7 @@ def test_no_text_fails_to_be_indexed(new_shared_database: Callable[[str], Databa
         "😀" * 10_000 + "last",
         "#parted @616c696365 #0 'quoted' \\ " + "\u202e\ufeff\ufffe\U0010ffff last",
     ]
-    store = Stores(new_shared_database("postgres"))
+    store = Stores(new_postgres())
     for number, asked in enumerate(texts):
         store.start(generation(number, input=asked))
         assert store.finish(completed(generation(number, input=asked), output=asked))

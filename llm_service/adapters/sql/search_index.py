@@ -25,6 +25,12 @@ class SearchEngine(Protocol):
         """Remove a document; the texts must be those that were written."""
         ...
 
+    def merge(self, connection: Connection, pages: int) -> bool:
+        """Merge this many pages of the index's parts (negative: of all parts), which may have deleted text; whether there is
+        more to merge.
+        """
+        ...
+
     def matching_rows(
         self,
         connection: Connection,

@@ -137,7 +137,7 @@ def remove(connection: Connection, document: int, owner: str, input: str, output
 
 
 def merge(connection: Connection, pages: int) -> bool:
-    """Nothing to merge: see `Database.scrub`."""
+    """False: this index has no parts. `Database.scrub` cleans it."""
     return False
 
 

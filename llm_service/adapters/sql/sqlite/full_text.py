@@ -31,9 +31,9 @@ from sqlalchemy import (
 from llm_service.core.history.search import Search, Term, words_of
 
 from ..compiled import Compiled
+from ..group_writer import at_the_end
 from ..tables import answers, generations
 from ..windows import in_order, windows
-from .group_writer import at_the_end
 
 _CREATE = text(
     "CREATE VIRTUAL TABLE search_index USING fts5("

@@ -21,7 +21,9 @@ def upgrade() -> None:
     op.create_index("ix_generations_created_ms", "generations", ["created_ms"])
     op.drop_index("ix_generations_running", "generations")
     unfinished = sa.text("finished_ms IS NULL")
-    op.create_index("ix_generations_unfinished", "generations", ["created_ms"], sqlite_where=unfinished)
+    op.create_index(
+        "ix_generations_unfinished", "generations", ["created_ms"], sqlite_where=unfinished, postgresql_where=unfinished
+    )
 
 
 def _index_what_is_there(connection: sa.Connection) -> None:
