@@ -14,18 +14,17 @@ See docs/decisions/0066-words-are-stored-twice-on-postgresql.md and 0067-buckets
 
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    Boolean,
     Column,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Index,
-    Integer,
     MetaData,
     Row,
     Select,
@@ -38,6 +37,7 @@ from sqlalchemy import (
     delete,
     func,
     literal,
+    literal_column,
     select,
     union_all,
 )
@@ -56,7 +56,9 @@ VECTOR_BYTES = 1_000_000
 # Up to this many documents are looked up individually. More are scanned in order; the first window has this width.
 FEW_DOCUMENTS = 2000
 FIRST_WINDOW = 4096
-MAX_WINDOW = 65536
+MAX_WINDOW = 32768
+# With so many matches in a bucket, those of a long history need not be counted.
+MANY_IN_BUCKET = 40
 BUCKET_BITS = 12
 # Texts are folded in pieces of about this size, and other requests run in between.
 FOLDED_CHARS = 16 * 1024
@@ -90,6 +92,7 @@ _REMOVE = Compiled(delete(documents).where(documents.c.document == bindparam("do
 _SPACE = re.compile(r"\s")
 _position = generations.c.position
 _document = generations.c.document
+_bucket = _document.op(">>")(literal_column(str(BUCKET_BITS)))
 
 
 def create(connection: Connection) -> None:
@@ -159,73 +162,66 @@ def matching_rows(
     # would read the whole table for them.
     connection.execute(select(func.set_config("enable_seqscan", "off", True)))
     few = FEW_DOCUMENTS if few_documents is None else few_documents
+    mine = query.where(generations.c.owner == owner)
     rows: list[Row[Any]] = []
     for number, (low, high) in enumerate(
         windows(connection, first_window or FIRST_WINDOW, before, after, stop, MAX_WINDOW)
     ):
-        if number == 1:
-            found = _candidates(connection, owner, search, limit=few + 1)
-            if len(found) <= few:
-                every = _rows_of(query.where(generations.c.owner == owner), _confirmed(connection, search, found))
-                return connection.execute(in_order(every, _position + 0, before, after).limit(limit)).all()
-        within = query.where(generations.c.owner == owner, _position > low, _position < high)
-        rows.extend(_rows_within(connection, within, owner, search, limit - len(rows), newest_first=after is None))
+        within = mine.where(_position > low, _position < high)
+        buckets = connection.execute(within.where(_document.is_not(None)).with_only_columns(_bucket).distinct())
+        near = buckets.scalars().all()
+        found = connection.execute(_exactly(owner, search, near)).scalars().all() if near else ()
+        if found:
+            fitting = within.where(_is_any(_document, found)).order_by(_position.desc() if after is None else _position)
+            rows.extend(connection.execute(fitting.limit(limit - len(rows))).all())
         if len(rows) == limit:
             break
+        if number == 0 and len(found) < len(near) * MANY_IN_BUCKET and _are_few(connection, owner, search, few):
+            every = _sharing(mine, connection.execute(_exactly(owner, search)).scalars().all())
+            return connection.execute(in_order(every, _position + 0, before, after).limit(limit)).all()
     return rows
 
 
-def _rows_within(
-    connection: Connection, query: Select[Any], owner: str, search: Search, limit: int, *, newest_first: bool
-) -> Sequence[Row[Any]]:
-    bucket = _document.op(">>")(literal(BUCKET_BITS, Integer))
-    buckets = query.where(_document.is_not(None)).with_only_columns(bucket).distinct()
-    near = connection.execute(buckets).scalars().all()
-    if not near:
-        return ()
-    found = _confirmed(connection, search, _candidates(connection, owner, search, near))
-    if not found:
-        return ()
-    matching = query.where(_is_any(_document, found))
-    return connection.execute(matching.order_by(_position.desc() if newest_first else _position).limit(limit)).all()
+def _are_few(connection: Connection, owner: str, search: Search, few: int) -> bool:
+    """Whether the index alone finds so few documents."""
+    found = union_all(_whole(owner, search), _parted(owner, search)).limit(few + 1).subquery()
+    return connection.execute(select(func.count()).select_from(found)).scalar_one() <= few
 
 
-def _rows_of(query: Select[Any], found: Collection[int]) -> Select[Any]:
+def _sharing(query: Select[Any], found: Collection[int]) -> Select[Any]:
     """All rows that share the documents."""
     return query.where(
         generations.c.answer_id.in_(select(answers.c.answer_id).where(_is_any(answers.c.document, found)))
     )
 
 
-def _candidates(
-    connection: Connection, owner: str, search: Search, buckets: Collection[int] = (), limit: int | None = None
-) -> Sequence[tuple[int, bool]]:
-    """Documents that the index finds, each with whether its words have to be looked at."""
+def _exactly(owner: str, search: Search, buckets: Collection[int] = ()) -> CompoundSelect[Any]:
+    """The documents that match, of all buckets or of these."""
+    open_terms = Search(*(tuple(filter(_needs_check, terms)) for terms in (search.wanted, search.unwanted)))
+    whole = _whole(owner, search, buckets).where(*_conditions(open_terms))
+    # The first part has all words.
+    parted = select(documents.c.document).where(
+        documents.c.part == 0, documents.c.document.in_(_parted(owner, search, buckets)), *_conditions(search)
+    )
+    return union_all(whole, parted)
+
+
+def _whole(owner: str, search: Search, buckets: Collection[int] = ()) -> Select[Any]:
+    """Documents of one part that the index finds."""
+    return _indexed(owner, buckets, f"!{_quoted(_PARTED)}", *_expressions(search))
+
+
+def _parted(owner: str, search: Search, buckets: Collection[int] = ()) -> Select[Any]:
+    """Documents of several parts that may match. Each part has only some of the words."""
+    return _indexed(owner, buckets, _quoted(_PARTED), *_longest_word(search))
+
+
+def _indexed(owner: str, buckets: Collection[int], *expressions: str) -> Select[Any]:
     place = [_quoted(_owner_lexeme(owner))]
     if buckets:
         place.append(f"({' | '.join(_quoted(_bucket_lexeme(bucket)) for bucket in buckets)})")
-    whole = [*place, f"!{_quoted(_PARTED)}", *_expressions(search)]
-    parted = [*place, _quoted(_PARTED), *_longest_word(search)]
-    found = union_all(
-        _matching(" & ".join(whole), is_checked=any(map(_needs_check, (*search.wanted, *search.unwanted)))),
-        _matching(" & ".join(parted), is_checked=True),
-    )
-    return [(row.document, row.is_checked) for row in connection.execute(found.limit(limit))]
-
-
-def _matching(expression: str, *, is_checked: bool) -> Select[Any]:
-    matches = documents.c.vector.op("@@", is_comparison=True)(cast(literal(expression, Text), TSQUERY))
-    return select(documents.c.document, literal(is_checked, Boolean).label("is_checked")).where(matches)
-
-
-def _confirmed(connection: Connection, search: Search, found: Iterable[tuple[int, bool]]) -> Collection[int]:
-    sure, checked = set[int](), set[int]()
-    for document, is_checked in found:
-        (checked if is_checked else sure).add(document)
-    if checked:
-        query = select(documents.c.document).where(_is_any(documents.c.document, checked), documents.c.part == 0)
-        sure.update(connection.execute(query.where(*_conditions(search))).scalars())
-    return sure
+    expression = cast(literal(" & ".join((*place, *expressions)), Text), TSQUERY)
+    return select(documents.c.document).where(documents.c.vector.op("@@", is_comparison=True)(expression))
 
 
 def _conditions(search: Search) -> Iterator[ColumnElement[bool]]:
@@ -252,7 +248,7 @@ def _expressions(search: Search) -> Iterator[str]:
 
 
 def _longest_word(search: Search) -> Iterator[str]:
-    """For documents of several parts, each of which has only some of the words: the word that is probably the rarest."""
+    """The one that is probably the rarest."""
     words = [
         (word, term.is_prefix and number == len(term.words) - 1)
         for term in search.wanted
