@@ -9,8 +9,8 @@ from llm_service.core.access.caller import Allowance, Scope
 from llm_service.core.access.keys import Key
 from llm_service.core.access.ports import StoredSession
 
+from .database import Database
 from .money import from_pico, to_pico
-from .sqlite.database import Database
 from .tables import keys, sessions
 
 _DIGEST = select(keys.c.digest).where(keys.c.key_id == bindparam("id"))
@@ -63,7 +63,8 @@ class SqlKeys:
         return None if row is None else _key(row)
 
     def mark_used(self, last_used_ms: Mapping[str, int]) -> None:
-        rows = [{"id": key_id, "at": at_ms} for key_id, at_ms in last_used_ms.items()]
+        # Sorted: processes that do this at the same time cannot deadlock.
+        rows = [{"id": key_id, "at": at_ms} for key_id, at_ms in sorted(last_used_ms.items())]
         self._database.write(lambda connection: connection.execute(_USED, rows))
 
 

@@ -1,5 +1,6 @@
 """The database's schema version, and its migration to this program's version."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
@@ -8,13 +9,14 @@ from .errors import DatabaseFault
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Oldest first; the last is this program's. With this list, a start without migrations need not load Alembic.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
 
 
 def check_schema(connection: Connection) -> bool:
     """Migrate the database if it is older; True if it was.
 
-    Raises `DatabaseFault` if it is newer than this program.
+    A newer one that only adds to this program's schema is used as it is: during an update, programs of the version before
+    are started, too. Raises `DatabaseFault` if it is newer and not compatible.
     """
     with connection.begin():
         tables = inspect(connection).get_table_names()
@@ -24,12 +26,23 @@ def check_schema(connection: Connection) -> bool:
     if current == REVISIONS[-1]:
         return False
     if current is not None and current not in REVISIONS:
+        if _is_compatible(connection, tables):
+            return False
         raise DatabaseFault(
             f"DATABASE_URL: the database has the schema {current}, which is newer than this program's "
             f"{REVISIONS[-1]}. Update the program and run `flask db upgrade`, or restore the backup made before the update."
         )
     _upgrade(connection)
     return True
+
+
+def _is_compatible(connection: Connection, tables: Collection[str]) -> bool:
+    """Whether a newer schema says that this program can work on it."""
+    if "schema_compatibility" not in tables:
+        return False
+    with connection.begin():
+        since = connection.execute(text("SELECT since FROM schema_compatibility")).scalar()
+    return since is not None and since <= REVISIONS[-1]
 
 
 def _upgrade(connection: Connection) -> None:
