@@ -18,6 +18,7 @@ from llm_service.adapters.sql.retention import SqlRetention
 from llm_service.adapters.sql.sqlite.thread_pool import ThreadPool
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.bootstrap.housekeeping import DAY_S, INTERRUPT_MARGIN_S, Housekeeping, skip_if_storage_down
+from llm_service.bootstrap.presence import open_presence
 from llm_service.bootstrap.providers import build_registry
 from llm_service.bootstrap.resources import (
     kept_prompts,
@@ -25,7 +26,6 @@ from llm_service.bootstrap.resources import (
     load_prices,
     load_templates,
     open_database,
-    open_presence,
     open_spool,
     signing_secret,
 )
@@ -86,7 +86,11 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
     templates, prices = load_templates(settings, kept=kept_prompts(settings)), load_prices(settings)
     providers, bounds = build_registry(settings, prices, kept=kept_providers(settings)), _generation_settings(settings)
     opened.callback(providers.close)
-    stores, limit_store, spool = history_stores(database, settings.history, presence.process_id), SqlLimits(database), open_spool(settings)
+    stores, limit_store, spool = (
+        history_stores(database, settings.history, presence.process_id),
+        SqlLimits(database),
+        open_spool(settings),
+    )
     retention = WholeRetention(SqlRetention(database), spool)
     # The cache keeps no text longer than the history.
     ttl_s = min(settings.cache_ttl_s, settings.history_days * DAY_S)

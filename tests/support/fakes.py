@@ -59,7 +59,7 @@ class LivingProcesses:
     def runs(self, request_id: str) -> bool:
         return True
 
-    def dead_among(self, request_ids: Collection[str]) -> Sequence[str]:
+    def dead_among(self, request_ids: Collection[str], pause: Callable[[], None]) -> Sequence[str]:
         return []
 
 

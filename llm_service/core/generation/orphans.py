@@ -78,7 +78,8 @@ class Orphans:
 
     def _dead(self, rows: Collection[str]) -> list[str]:
         """Those of other processes that nobody runs."""
-        return list(self._presence.dead_among([row for row in rows if row not in self._registry]))
+        others = [request_id for request_id in rows if request_id not in self._registry]
+        return list(self._presence.dead_among(others, lambda: self._clock.sleep(0)))
 
     def _end(self, request_ids: list[str]) -> None:
         """Also reservations whose generation has no row, or an outcome but no bill."""

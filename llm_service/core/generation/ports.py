@@ -390,8 +390,8 @@ class Presence(Protocol):
         """Whether a process that is alive runs it; also this one. True if that is not known. Raises `StorageError`."""
         ...
 
-    def dead_among(self, request_ids: Collection[str]) -> Sequence[str]:
-        """Those that no living process runs, as `runs` tells it of each. Other tasks get their turn meanwhile.
+    def dead_among(self, request_ids: Collection[str], pause: Callable[[], None]) -> Sequence[str]:
+        """Those that no living process runs, as `runs` tells it of each. Calls `pause` where that takes long.
 
         Raises `StorageError`.
         """

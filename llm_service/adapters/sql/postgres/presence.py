@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import BigInteger, Connection, bindparam, delete, func, literal_column, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, delete, func, literal_column, or_, select
 
 from ..database import Database
 from ..tables import generations, processes
@@ -28,9 +28,7 @@ KEPT_S = 3600
 START_LOCK = 4_018_865_220_173
 
 # Not `now()`, which is the time when the transaction began.
-_NOW_MS: literal_column[int] = literal_column(
-    "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)", BigInteger
-)
+_NOW_MS: ColumnElement[int] = literal_column("CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)", BigInteger)
 _p = processes.c
 _INSERT = insert(processes).values(started_ms=_NOW_MS, seen_ms=_NOW_MS)
 _BEAT = _INSERT.on_conflict_do_update(index_elements=[_p.process_id], set_={"seen_ms": _INSERT.excluded.seen_ms})
@@ -125,7 +123,8 @@ class PostgresPresence:
         query = {"id": request_id, "me": self.process_id}
         return self._database.read(lambda connection: connection.execute(_IS_ABANDONED, query).first() is None)
 
-    def dead_among(self, request_ids: Collection[str]) -> Sequence[str]:
+    def dead_among(self, request_ids: Collection[str], pause: Callable[[], None]) -> Sequence[str]:
+        """One query."""
         if not request_ids or not self._may_judge:
             return []
         query = {"me": self.process_id}

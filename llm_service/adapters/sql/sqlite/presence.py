@@ -10,8 +10,7 @@ import os
 import platform
 import struct
 import threading
-import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -92,14 +91,14 @@ class Presence:
         kind: int = _LOCK.unpack(found)[0]
         return kind != fcntl.F_UNLCK
 
-    def dead_among(self, request_ids: Collection[str]) -> Sequence[str]:
+    def dead_among(self, request_ids: Collection[str], pause: Callable[[], None]) -> Sequence[str]:
         """To ask the kernel for one takes the longer, the more of them run."""
         dead = []
         for number, request_id in enumerate(request_ids, 1):
             if not self.runs(request_id):
                 dead.append(request_id)
             if not number % ASKED_TOGETHER:
-                time.sleep(0)
+                pause()
         return dead
 
     def close(self) -> None:
