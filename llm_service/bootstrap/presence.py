@@ -50,7 +50,7 @@ class ProcessPresence(Presence, Protocol):
 def open_presence(settings: Settings, database: Database) -> ProcessPresence:
     """Raises `StartError`, as `NotYet` if it may go away: without it, others would end this process's generations."""
     try:
-        if not _is_postgres(settings):
+        if not settings.database_url.is_postgres:
             return SqlitePresence(settings.database_path)
         process = Process(secrets.token_hex(16), _node(), os.getpid(), _digest(settings), __version__)
         return PostgresPresence(database, process)
@@ -63,7 +63,7 @@ def open_presence(settings: Settings, database: Database) -> ProcessPresence:
 def check_presence(settings: Settings) -> None:
     """Raises `StartError` if `open_presence` would."""
     try:
-        if not _is_postgres(settings):
+        if not settings.database_url.is_postgres:
             check_processes_file(settings.database_path)
             return
         with opened_database(settings) as database:
@@ -84,7 +84,3 @@ def _node() -> str:
 
 def _digest(settings: Settings) -> str:
     return digest_of_secret(signing_secret(settings))
-
-
-def _is_postgres(settings: Settings) -> bool:
-    return str(settings.database_url).startswith("postgresql")

@@ -90,8 +90,8 @@ def slots(stores: Stores, number: int) -> int:
     return most
 
 
-def idempotency(stores: Stores, number: int) -> list[str | None]:
-    """For each key its holder; None = it is this caller."""
+def idempotency(stores: Stores, number: int) -> list[str]:
+    """The holder of each key."""
     holders = []
     for index in range(KEYS):
         key = IdempotencyKey("/generate", f"key {index}", "f" * 64)

@@ -88,7 +88,9 @@ def _locked(connection: Connection, doomed: Select[Any]) -> Sequence[Row[Any]]:
     locks.lock_doomed_answers(connection, [row.answer_id for row in rows])
     ids = [row.request_id for row in rows]
     # Again: a row may be gone, or have texts of its own now.
-    locked = DELETED.where(generations.c.request_id.in_(ids)).order_by(generations.c.position).with_for_update()
+    locked: Select[Any] = (
+        DELETED.where(generations.c.request_id.in_(ids)).order_by(generations.c.position).with_for_update()
+    )
     return connection.execute(locked).all()
 
 

@@ -21,6 +21,7 @@ class SqlEpochs:
 
     def advance(self, name: str) -> int:
         def work(connection: Connection) -> int:
-            return connection.execute(_ADVANCE, {"name": name, "value": 1}).scalar_one()
+            value: int = connection.execute(_ADVANCE, {"name": name, "value": 1}).scalar_one()
+            return value
 
         return self._database.write(work)

@@ -20,6 +20,7 @@ from . import answers as texts
 from . import locks
 from .compiled import Compiled
 from .database import Database
+from .group_writer import InsertRow
 from .reservations import SqlReservations, lock_reservations
 from .rows import (
     ANSWER,
@@ -33,7 +34,6 @@ from .rows import (
     outcome_row,
     switched_row,
 )
-from .sqlite.group_writer import InsertRow
 from .tables import answers, generations
 from .usage_ledger import count
 
@@ -60,12 +60,12 @@ class _SharedDocument(ColumnElement[int]):
     inherit_cache = True
 
 
-@compiles(_SharedDocument)  # type: ignore[no-untyped-call,untyped-decorator]
+@compiles(_SharedDocument)
 def _from_rows(_element: _SharedDocument, compiler: SQLCompiler, **kw: Any) -> str:
     return compiler.process(_document, **kw)
 
 
-@compiles(_SharedDocument, "postgresql")  # type: ignore[no-untyped-call,untyped-decorator]
+@compiles(_SharedDocument, "postgresql")
 def _from_answer(_element: _SharedDocument, compiler: SQLCompiler, **kw: Any) -> str:
     return compiler.process(_locked_document, **kw)
 
