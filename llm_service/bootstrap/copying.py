@@ -7,8 +7,9 @@ from dataclasses import replace
 from llm_service.adapters.sql.copying import NotEmpty, Progress, copy_database, count_rows
 from llm_service.adapters.sql.database import Database
 from llm_service.adapters.sql.database_url import DatabaseUrl
+from llm_service.adapters.sql.sqlite.presence import Presence, ProcessesFileFault
 from llm_service.bootstrap.errors import StartError
-from llm_service.bootstrap.resources import migrate_database, open_database, open_presence, spool_path
+from llm_service.bootstrap.resources import migrate_database, opened_database, spool_path
 from llm_service.bootstrap.settings import Settings
 
 
@@ -35,7 +36,7 @@ def open_copy(settings: Settings, source: str, target: str) -> Iterator[Database
         raise StartError(["TO: must be on PostgreSQL: postgresql://user@host/name"], 2)
     _check_source(from_settings)
     migrate_database(to_settings)
-    with _opened(from_settings) as reading, _opened(to_settings) as writing:
+    with opened_database(from_settings) as reading, opened_database(to_settings) as writing:
         yield DatabaseCopy(reading, writing)
 
 
@@ -56,18 +57,11 @@ def _check_source(settings: Settings) -> None:
         return
     if not settings.database_path.exists():
         raise StartError([f"FROM: there is no file {settings.database_path}"], 1)
-    presence = open_presence(settings)
     try:
-        if not presence.alone:
-            raise StartError(["FROM: the service is running. Stop it first: what it stores meanwhile would be lost."], 1)
-    finally:
-        presence.close()
-
-
-@contextmanager
-def _opened(settings: Settings) -> Iterator[Database]:
-    database = open_database(settings)
-    try:
-        yield database
-    finally:
-        database.close()
+        presence = Presence(settings.database_path)
+    except ProcessesFileFault as error:
+        raise StartError([f"FROM: {error}"], 1) from error
+    alone = presence.alone
+    presence.close()
+    if not alone:
+        raise StartError(["FROM: the service is running. Stop it first: what it stores meanwhile would be lost."], 1)

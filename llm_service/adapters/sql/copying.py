@@ -9,14 +9,14 @@ from sqlalchemy import Connection, Table, func, select, text
 from . import search_index
 from .database import Database
 from .postgres.connections import driver_of
-from .tables import answers, failed_logins, generations, metadata, processes
+from .tables import answers, failed_logins, generations, metadata, processes, schema_compatibility
 
 # Rows that are read together. A row may have several MiB of text.
 READ_TOGETHER = 100
 # Rows that one statement writes. Its time is limited.
 WRITTEN_TOGETHER = 1000
-# What belongs to the processes that run now, or is forgotten within minutes.
-LEFT_OUT = (processes, failed_logins)
+# What belongs to the processes that run now or to the schema, or is forgotten within minutes.
+LEFT_OUT = (processes, failed_logins, schema_compatibility)
 Progress = Callable[[int], None]
 """Is told how many rows are done since the last time."""
 
