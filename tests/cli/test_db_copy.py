@@ -26,13 +26,14 @@ from tests.support.hostile import NASTY
 from tests.support.postgres import PostgresServer
 from tests.support.stores import Stores
 
-ROWS = 2 * len(NASTY) + 3
+# No service stores a NUL or half a character.
+TEXTS = [text for text in NASTY if not {"\0", "\ud800"} & set(text)]
+ROWS = 2 * len(TEXTS) + 3
 
 
-def fill(database: Database) -> str:
-    """Rows in every table that a service fills. Returns the text of a key."""
-    store = Stores(database)
-    for number, text in enumerate(NASTY):
+def fill(store: Stores) -> str:
+    """Rows in the tables that a service fills. Returns the text of a key."""
+    for number, text in enumerate(TEXTS):
         made = generation(number, input=f"number{number} {text}")
         store.start(made)
         store.finish(completed(made, output=text))
@@ -45,7 +46,7 @@ def fill(database: Database) -> str:
     store.start(generation(4000))
     key = IdempotencyKey("route", "key", "f" * 64)
     store.idempotency.claim("alice", key, generation(1).request_id, SystemClock().now_ms())
-    return Keyring(SqlKeys(database), SystemClock(), secrets.token_bytes).make("alice", frozenset(Scope))[0]
+    return Keyring(SqlKeys(store.database), SystemClock(), secrets.token_bytes).make("alice", frozenset(Scope))[0]
 
 
 def rows_of(database: Database) -> dict[str, list[tuple[Any, ...]]]:
@@ -63,11 +64,11 @@ def rows_of(database: Database) -> dict[str, list[tuple[Any, ...]]]:
 def _source(tmp_path: Path) -> tuple[str, str]:
     """The URL of a full database, and a key in it."""
     url = f"sqlite:///{tmp_path}/old.db"
-    database = SqliteDatabase(url)
+    store = Stores(SqliteDatabase(url))
     try:
-        return url, fill(database)
+        return url, fill(store)
     finally:
-        database.close()
+        store.close()
 
 
 def test_everything_is_copied(tmp_path: Path, source: tuple[str, str], postgres_server: PostgresServer) -> None:
@@ -76,13 +77,11 @@ def test_everything_is_copied(tmp_path: Path, source: tuple[str, str], postgres_
     target = postgres_server.new_database()
     done = flask(tmp_path, "db", "copy", url, target)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"Copied {ROWS:,} generations with {len(NASTY) + 3:,} texts.\n"
+    assert done.stdout == f"Copied {ROWS:,} generations with {len(TEXTS) + 3:,} texts.\n"
     assert "Copying" in done.stderr
-    assert "100%" in done.stderr
-    old, new = SqliteDatabase(url), PostgresDatabase(target)
+    before, after = Stores(SqliteDatabase(url)), Stores(PostgresDatabase(target))
     try:
-        assert rows_of(new) == rows_of(old)
-        before, after = Stores(old), Stores(new)
+        assert rows_of(after.database) == rows_of(before.database)
         for query in ("number7", "number1*", "-number3", "bob"):
             filters = Filters(search=parse_search(query))
             found = [store.queries.newest("alice", 200, filters=filters) for store in (before, after)]
@@ -92,11 +91,11 @@ def test_everything_is_copied(tmp_path: Path, source: tuple[str, str], postgres_
         last = after.queries.newest("alice", 1)[0][0]
         after.start(generation(5000))
         assert after.queries.newest("alice", 1)[0][0] > last
-        keyring = Keyring(SqlKeys(new), SystemClock(), secrets.token_bytes)
+        keyring = Keyring(SqlKeys(after.database), SystemClock(), secrets.token_bytes)
         assert getattr(keyring.find(key), "owner", None) == "alice"
     finally:
-        old.close()
-        new.close()
+        before.close()
+        after.close()
 
 
 def test_a_text_that_postgresql_cannot_store_is_changed(
@@ -119,16 +118,16 @@ def test_nothing_is_copied_into_a_database_with_rows(
     tmp_path: Path, source: tuple[str, str], new_postgres_url: Callable[[], str]
 ) -> None:
     target = new_postgres_url()
-    database = PostgresDatabase(target)
+    store = Stores(PostgresDatabase(target))
     try:
-        Stores(database).start(generation(1))
-        before = rows_of(database)
+        store.start(generation(1))
+        before = rows_of(store.database)
         done = flask(tmp_path, "db", "copy", source[0], target)
         assert (done.returncode, done.stdout) == (1, "")
         assert "TO: the database must be empty. The table " in done.stderr
-        assert rows_of(database) == before
+        assert rows_of(store.database) == before
     finally:
-        database.close()
+        store.close()
 
 
 def test_a_copy_that_fails_leaves_nothing(
