@@ -3,7 +3,7 @@
 The core composes transactions with `SqlUnitOfWork`: a generation's row and its reservation commit together.
 """
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -218,15 +218,17 @@ class SqlGenerations:
         return self._database.write(work, durable=durable, short=True)
 
     def record_started(self, generation: Generation) -> Generation:
+        # A process outlives a database on another machine. Without its row it would take the generation for deleted.
+        durable = self._process_id is not None
         if generation.answer_id != generation.request_id:
-            if self._insert_sharing(generation, durable=False):
+            if self._insert_sharing(generation, durable=durable):
                 return generation
             # The shared texts were deleted in the meantime.
             generation = replace(generation, answer_id=generation.request_id)
         started = generation
         self._database.write(
             lambda connection: SqlGenerationWriter(connection, self._kept_texts, self._process_id).start(started),
-            durable=False,
+            durable=durable,
             short=True,
         )
         return generation
@@ -257,6 +259,12 @@ class SqlGenerations:
 
     def running_ids(self) -> Set[str]:
         query = select(generations.c.request_id).where(_UNFINISHED, generations.c.status == Status.RUNNING.value)
+        return self._database.read(lambda connection: set(connection.execute(query).scalars()))
+
+    def interrupted_among(self, request_ids: Collection[str]) -> Set[str]:
+        query = select(generations.c.request_id).where(
+            generations.c.request_id.in_(request_ids), generations.c.status == Status.INTERRUPTED.value
+        )
         return self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
     def unfinished_ids(self) -> Set[str]:
