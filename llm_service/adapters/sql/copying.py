@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, select, text
 
-from . import search_index
 from .database import Database
+from .postgres import full_text
 from .postgres.connections import driver_of
 from .tables import answers, failed_logins, generations, metadata, processes, schema_compatibility
 
@@ -49,9 +49,10 @@ def _copy(reading: Connection, writing: Connection, progress: Progress) -> Mappi
         if writing.execute(select(1).select_from(table).limit(1)).first() is not None:
             raise NotEmpty(f"The table {table.name} has rows.")
     copied = {table.name: _copy_table(reading, writing, table, progress) for table in copied_tables()}
-    for row in _batched(reading, _indexed()):
-        search_index.of(writing).write(writing, row.document, row.owner, row.input, row.output)
-        progress(1)
+    with full_text.built_at_the_end(writing):
+        for row in _batched(reading, _indexed()):
+            full_text.write(writing, row.document, row.owner, row.input, row.output)
+            progress(1)
     for table in copied_tables():
         _continue_sequence(writing, table)
     return copied
