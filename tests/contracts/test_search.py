@@ -137,6 +137,8 @@ def queries(made: Sequence[Generation]) -> Iterator[str]:
     texts = [
         text for row in made for text in (row.input, row.output) if text and len(text) < 100_000 and words_of(text)
     ]
+    for row in dice.sample([row for row in made if row.output and row.input.strip()], 10):
+        yield f'"{row.input.split()[-1]} {(row.output or "").split()[0]}"'  # the input and the output are two texts
     for _ in range(SEARCHES):
         yield " ".join(term(dice, dice.choice(texts)) for _ in range(dice.choice((1, 1, 1, 2, 2, 3))))
 
