@@ -35,6 +35,8 @@ _SCRUB = "VACUUM answers, generations"
 class PostgresDatabase:
     """Satisfies `Database`."""
 
+    crashes_alone = True
+
     def __init__(self, url: str) -> None:
         """Migrate an empty database.
 
