@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from llm_service.adapters.sql.errors import DatabaseAway, DatabaseFault, OldSchema
 from llm_service.adapters.sql.group_writer import at_the_end
+from llm_service.adapters.sql.postgres.connections import driver_of
 from llm_service.adapters.sql.postgres.database import PostgresDatabase, migrate
 from llm_service.adapters.sql.schema import REVISIONS
 from llm_service.core.errors import StorageBusy, StorageError, StorageFull, StorageUnavailable
@@ -241,6 +242,21 @@ def test_a_connection_lost_in_the_middle_is_tried_again(
     database.write(work, short=short)
     assert len(set(runs)) == 2
     assert count(database) == 2
+
+
+def test_a_silent_server_is_given_up(database: PostgresDatabase) -> None:
+    """As behind a network that swallows everything."""
+    drivers = []
+
+    def work(connection: Connection) -> None:
+        drivers.append(driver_of(connection))
+        drivers[-1].silence_s = 0.1
+        connection.execute(text("SELECT pg_sleep(60)"))
+
+    with pytest.raises(StorageUnavailable):
+        database.read(work)
+    assert [driver.closed for driver in drivers] == [True] * 3
+    assert count(database) == 0
 
 
 @pytest.mark.parametrize("short", [True, False])
