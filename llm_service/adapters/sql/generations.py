@@ -176,15 +176,17 @@ class SqlGenerations:
         return self._database.write(work, durable=durable, short=True)
 
     def record_started(self, generation: Generation) -> Generation:
+        # Without its row, a paid answer would be taken for one that was deleted.
+        durable = self._database.crashes_alone
         if generation.answer_id != generation.request_id:
-            if self._insert_sharing(generation, durable=False):
+            if self._insert_sharing(generation, durable=durable):
                 return generation
             # The shared texts were deleted in the meantime.
             generation = replace(generation, answer_id=generation.request_id)
         started = generation
         self._database.write(
             lambda connection: SqlGenerationWriter(connection, self._kept_texts).start(started),
-            durable=False,
+            durable=durable,
             short=True,
         )
         return generation
