@@ -230,6 +230,15 @@ def test_pages_lead_through_the_same_rows_both_ways(engines: Engines) -> None:
             assert both_ways(store, filters, max_scanned) == (expected, expected), (way, query)
 
 
+def test_a_position_far_beyond_all_rows_is_as_good_as_none(engines: Engines) -> None:
+    filters = Filters(search=parse_search("the"))
+    for way, store in ways(engines).items():
+        assert store.newest("alice", 5, before=10**18 - 1, filters=filters) == store.newest(
+            "alice", 5, filters=filters
+        ), way
+        assert store.newest("alice", 5, after=10**18 - 1, filters=filters) == [], way
+
+
 def both_ways(store: SqlHistoryQueries, filters: Filters, max_scanned: int) -> tuple[list[str], list[str]]:
     """All pages there, and all pages back."""
     history = HistoryService(None, store, None, None, None, max_scanned=max_scanned)  # type: ignore[arg-type]
