@@ -133,6 +133,12 @@ def queries(made: Sequence[Generation]) -> Iterator[str]:
         "-part3",
         '-"net income"',
     )
+    yield from (
+        "rep* inc* gro* qua*",
+        "rep* -inc* -gro*",
+        "-the -a -of -net -tax -plan",
+        "income -a -of -net -tax -plan",
+    )
     yield from ("-the", "report", "nothing", "income nothing", '"x86 64"', *LONG[:6], LONG[1] + "*", "x" * 600, "xxx*")
     texts = [
         text for row in made for text in (row.input, row.output) if text and len(text) < 100_000 and words_of(text)
