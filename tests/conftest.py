@@ -102,13 +102,13 @@ def _postgres_template(postgres_server: PostgresServer) -> str:
     return url.rsplit("/", 1)[1]
 
 
-@pytest.fixture(name="new_postgres_url")
+@pytest.fixture(scope="session", name="new_postgres_url")
 def _new_postgres_url(postgres_server: PostgresServer, postgres_template: str) -> Callable[[], str]:
     """Makes empty, migrated databases of the test's own."""
     return lambda: postgres_server.new_database(postgres_template)
 
 
-@pytest.fixture(name="new_postgres")
+@pytest.fixture(scope="session", name="new_postgres")
 def _new_postgres(new_postgres_url: Callable[[], str]) -> Callable[[], PostgresDatabase]:
     """Opens an empty database of the test's own. Who calls it closes the database."""
     return lambda: PostgresDatabase(new_postgres_url())

@@ -29,7 +29,7 @@ MIN_VERSION = 130000
 # Any number that no other program of the same database uses for an advisory lock.
 _MIGRATION_LOCK = 7_516_192_768
 # Dead rows keep their texts until their pages are cleaned.
-_SCRUB = "VACUUM answers, generations"
+_SCRUB = "VACUUM answers, generations, search_documents"
 
 
 class PostgresDatabase:
