@@ -1,9 +1,13 @@
-"""PostgreSQL's faults, in real servers: what is said to be stored is stored, and what is not said may be tried again."""
+"""PostgreSQL's faults, in real servers: what is said to be stored is stored, and what is not said may be tried again.
+
+Longer than other modules: the tests share a server that they restart.
+"""
 
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import psycopg
@@ -13,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from llm_service.adapters.sql.errors import DatabaseAway, DatabaseFault, OldSchema
 from llm_service.adapters.sql.group_writer import at_the_end
-from llm_service.adapters.sql.postgres.connections import driver_of
+from llm_service.adapters.sql.postgres.connections import FIRST_ANSWER_S, driver_of
 from llm_service.adapters.sql.postgres.database import PostgresDatabase, migrate
 from llm_service.adapters.sql.schema import REVISIONS
 from llm_service.core.errors import StorageBusy, StorageError, StorageFull, StorageUnavailable
@@ -455,6 +459,18 @@ def test_one_of_many_who_start_at_once_migrates(server: PostgresServer) -> None:
     for thread in threads:
         thread.join()
     assert sorted(changed) == [False] * 7 + [True]
+
+
+@pytest.mark.slow
+def test_who_waits_for_a_migration_is_not_in_a_hurry(server: PostgresServer) -> None:
+    url = server.new_database()
+    with psycopg.connect(url) as other, ThreadPoolExecutor(1) as waiting:
+        other.execute("SELECT pg_advisory_xact_lock(7516192768)")
+        migrated = waiting.submit(migrate, url)
+        with pytest.raises(TimeoutError):
+            migrated.result(FIRST_ANSWER_S + 1)
+        other.rollback()
+        assert migrated.result(60)
 
 
 def test_an_older_schema_stops_the_start_and_is_migrated_by_command(server: PostgresServer, url: str) -> None:
