@@ -18,6 +18,7 @@ from llm_service.adapters.sql.retention import SqlRetention
 from llm_service.adapters.sql.sqlite.thread_pool import ThreadPool
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.bootstrap.housekeeping import DAY_S, INTERRUPT_MARGIN_S, Housekeeping, skip_if_storage_down
+from llm_service.bootstrap.presence import open_presence
 from llm_service.bootstrap.providers import build_registry
 from llm_service.bootstrap.resources import (
     kept_prompts,
@@ -25,7 +26,6 @@ from llm_service.bootstrap.resources import (
     load_prices,
     load_templates,
     open_database,
-    open_presence,
     open_spool,
     signing_secret,
 )
@@ -53,6 +53,8 @@ from llm_service.core.limits.limiter import Limiter
 from llm_service.core.services import Services
 from llm_service.core.usage.reports import UsageReports
 
+# How often a process says that it is alive, where the kernel does not tell.
+BEAT_S = 2.0
 make_id: MakeId = uuid7
 MIB = 1024 * 1024
 # Before the grace ends: time for the last events and rows.
@@ -78,13 +80,17 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
     """Closing `opened` closes what it has opened so far, the last one first."""
     database = open_database(settings)
     opened.callback(database.close)
-    presence = open_presence(settings)
-    opened.callback(presence.close)
+    presence = open_presence(settings, database)
+    opened.callback(skip_if_storage_down(presence.close))
     clock, spawn, reporter = SystemClock(), make_spawn(), LogReporter()
     templates, prices = load_templates(settings, kept=kept_prompts(settings)), load_prices(settings)
     providers, bounds = build_registry(settings, prices, kept=kept_providers(settings)), _generation_settings(settings)
     opened.callback(providers.close)
-    stores, limit_store, spool = history_stores(database, settings.history), SqlLimits(database), open_spool(settings)
+    stores, limit_store, spool = (
+        history_stores(database, settings.history, presence.process_id),
+        SqlLimits(database),
+        open_spool(settings),
+    )
     retention = WholeRetention(SqlRetention(database), spool)
     # The cache keeps no text longer than the history.
     ttl_s = min(settings.cache_ttl_s, settings.history_days * DAY_S)
@@ -144,7 +150,8 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
         reporter=reporter,
         history_days=settings.history_days,
     )
-    housekeeping.start(ticker, alone=presence.alone)
+    ticker.every(BEAT_S, skip_if_storage_down(presence.beat))
+    housekeeping.start(ticker, alone=presence.alone, sweep_s=presence.sweep_s)
     presence.settle()
 
     def warm() -> None:

@@ -27,7 +27,6 @@ from llm_service.core.templates.registry import TemplateRegistry
 # After a generation's deadline plus this, no process can still run it.
 INTERRUPT_MARGIN_S = 10
 TICK_S = 0.5
-SWEEP_S = 20
 PRUNE_S = 600
 EXPIRE_S = 10
 REPLAY_S = 2
@@ -62,12 +61,15 @@ class Housekeeping:
     reporter: Reporter
     history_days: int
 
-    def start(self, ticker: Ticker, *, alone: bool) -> None:
-        """`alone`: no other process runs generations. A database that is locked now holds up the first round at most."""
+    def start(self, ticker: Ticker, *, alone: bool, sweep_s: float) -> None:
+        """`alone`: no other process runs generations. A database that is locked now holds up the first round at most.
+
+        `sweep_s`: how often those of dead processes are looked for.
+        """
         skip_if_storage_down(partial(self._catch_up, alone))()
         ticker.every(TICK_S, self.registry.tick)
         ticker.every(REPLAY_S, self.replay)
-        ticker.every(SWEEP_S, skip_if_storage_down(self.orphans.sweep))
+        ticker.every(sweep_s, skip_if_storage_down(self.orphans.sweep))
         for prune in (self.limits.prune, self.idempotency.prune, self._prune_history):
             ticker.every(PRUNE_S, partial(self._at_now, prune))
         ticker.every(FILES_S, self.templates.refresh)

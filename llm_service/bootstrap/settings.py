@@ -46,6 +46,7 @@ LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
 EXIT_CONFIG = 78
 DATA_FOLDER = Path("var")
 DATABASE_FILE = "llm_service.db"
+UNSET_SIGNING_KEY = "SECRET_KEY: must be set where DATABASE_URL is PostgreSQL, to the same value on all nodes. Make one: openssl rand -hex 32"
 SECTIONS = PROVIDER, LIMITS, SERVER, STORAGE, RESERVED = (
     "The model provider",
     "Limits of all callers together",
@@ -127,9 +128,13 @@ class Settings:
     auth: str = setting(SERVER, "APP_AUTH", choice("auto", "required"), "auto",
         "`auto`: no key is needed while the listening address, the client and the Host are all loopback and no unknown "
         "proxy is in between. `required`: every caller needs a key.")
+    first_key_file: Path | None = setting(SERVER, "APP_FIRST_KEY_FILE", path(), None,
+        "Where no API key exists at the start, one with all scopes (name `admin`) is made from the key in this file. If there "
+        "is no such file, a key is made and written to it (mode 0600).",
+        example="/run/secrets/llm_service_key")
     secret_key: Secret | None = setting(SERVER, "SECRET_KEY", signing_secret(), None,
         "Signs the form tokens of signed-in browsers. A value from an example is refused. If it is not set, one is made "
-        "in `APP_DATA_DIR` (`secret_key`, mode 0600).",
+        "in `APP_DATA_DIR` (`secret_key`, mode 0600). On PostgreSQL it must be set, to the same value on all nodes.",
         shown="made on first start")
     web_concurrency: int = setting(SERVER, "WEB_CONCURRENCY", integer(1, 256), 1,
         "Worker processes. Each has its own cache.")
@@ -312,6 +317,8 @@ class Settings:
     def refusals(self) -> list[str]:
         """Why a server must not start with these settings, one line each. Commands still work."""
         refusals: list[str] = []
+        if self.database_url.is_postgres and self.secret_key is None:
+            refusals.append(UNSET_SIGNING_KEY)
         if self.providers_file is not None:
             return refusals  # its faults are told when it is read
         if self.chosen_provider is None:
