@@ -7,8 +7,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 from llm_service.adapters.sql.postgres.database import PostgresDatabase
+from llm_service.adapters.sql.postgres.search_documents import documents
+from llm_service.adapters.sql.tables import metadata
 from tests.support.builders import completed, generation
 from tests.support.clocks import until
 from tests.support.stores import Stores
@@ -66,3 +70,13 @@ def test_a_deletion_that_waits_for_a_row_holds_up_no_answer(new_postgres_url: Ca
     thread.join()
     assert deleted == [5]
     store.close()
+
+
+def test_migrations_lead_to_the_tables(new_postgres: Callable[[], PostgresDatabase]) -> None:
+    database = new_postgres()
+    difference = database.read(
+        lambda connection: compare_metadata(MigrationContext.configure(connection), [metadata, documents.metadata])
+    )
+    database.close()
+    # Migrations leave the comments of columns out.
+    assert [change for change in difference if change[0][0] != "modify_comment"] == []
