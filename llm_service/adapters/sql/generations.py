@@ -1,6 +1,8 @@
 """The write side of the history in SQL: generations, their texts and their outcomes.
 
 The core composes transactions with `SqlUnitOfWork`: a generation's row and its reservation commit together.
+
+Longer than other modules: what one transaction changes is in one place.
 """
 
 from collections.abc import Callable, Collection, Sequence, Set
