@@ -218,8 +218,8 @@ class SqlGenerations:
         return self._database.write(work, durable=durable, short=True)
 
     def record_started(self, generation: Generation) -> Generation:
-        # A process outlives a database on another machine. Without its row it would take the generation for deleted.
-        durable = self._process_id is not None
+        # Without its row, a paid generation would be taken for one that was deleted.
+        durable = self._database.crashes_alone
         if generation.answer_id != generation.request_id:
             if self._insert_sharing(generation, durable=durable):
                 return generation

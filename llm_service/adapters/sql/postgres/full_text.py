@@ -56,7 +56,7 @@ VECTOR_BYTES = 1_000_000
 # Up to this many documents are looked up individually. More are scanned in order; the first window has this width.
 FEW_DOCUMENTS = 2000
 FIRST_WINDOW = 4096
-MAX_WINDOW = 32768
+MAX_WINDOW = 262144
 # With so many matches in a bucket, those of a long history need not be counted.
 MANY_IN_BUCKET = 40
 BUCKET_BITS = 12
