@@ -199,29 +199,38 @@ def _exactly(owner: str, search: Search, buckets: Collection[int] = ()) -> Compo
     """The documents that match, of all buckets or of these."""
     open_terms = Search(*(tuple(filter(_needs_check, terms)) for terms in (search.wanted, search.unwanted)))
     whole = _whole(owner, search, buckets).where(*_conditions(open_terms))
+    # As an array, so that they are looked up one by one. The planner expects far too many of them.
+    candidates = func.array(_parted(owner, search, buckets).scalar_subquery(), type_=ARRAY(BigInteger))
     # The first part has all words.
     parted = select(documents.c.document).where(
-        documents.c.part == 0, documents.c.document.in_(_parted(owner, search, buckets)), *_conditions(search)
+        documents.c.document == any_(candidates), documents.c.part == 0, *_conditions(search)
     )
     return union_all(whole, parted)
 
 
 def _whole(owner: str, search: Search, buckets: Collection[int] = ()) -> Select[Any]:
     """Documents of one part that the index finds."""
-    return _indexed(owner, buckets, f"!{_quoted(_PARTED)}", *_expressions(search))
+    excluded = [_word(term.words[0], is_prefix=term.is_prefix) for term in search.unwanted if not _needs_check(term)]
+    mine = " & !".join((_quoted(_owner_lexeme(owner)), _quoted(_PARTED), *excluded))
+    return _indexed(buckets, *_words(search), mine)
 
 
 def _parted(owner: str, search: Search, buckets: Collection[int] = ()) -> Select[Any]:
-    """Documents of several parts that may match. Each part has only some of the words."""
-    return _indexed(owner, buckets, _quoted(_PARTED), *_longest_word(search))
+    """Documents of several parts that may match: each part has only some of the words."""
+    longest = sorted(_words(search), key=len)[-1:]  # probably the rarest
+    return _indexed(buckets, *longest, _quoted(_PARTED), _quoted(_owner_lexeme(owner)))
 
 
-def _indexed(owner: str, buckets: Collection[int], *expressions: str) -> Select[Any]:
-    place = [_quoted(_owner_lexeme(owner))]
+def _indexed(buckets: Collection[int], *expressions: str) -> Select[Any]:
+    # A condition for each word. The index jumps from the places of one to those of the next, whichever is rare. In a single
+    # expression it would begin with the word that seems rare, and guess that from the oldest entries, which may be deleted.
     if buckets:
-        place.append(f"({' | '.join(_quoted(_bucket_lexeme(bucket)) for bucket in buckets)})")
-    expression = cast(literal(" & ".join((*place, *expressions)), Text), TSQUERY)
-    return select(documents.c.document).where(documents.c.vector.op("@@", is_comparison=True)(expression))
+        expressions = (" | ".join(_quoted(_bucket_lexeme(bucket)) for bucket in buckets), *expressions)
+    matches = (
+        documents.c.vector.op("@@", is_comparison=True)(cast(literal(expression, Text), TSQUERY))
+        for expression in expressions
+    )
+    return select(documents.c.document).where(*matches)
 
 
 def _conditions(search: Search) -> Iterator[ColumnElement[bool]]:
@@ -237,26 +246,13 @@ def _place_of(term: Term) -> ColumnElement[int]:
     return func.strpos(documents.c.words, f" {' '.join(term.words)}" + ("" if term.is_prefix else " "))
 
 
-def _expressions(search: Search) -> Iterator[str]:
-    """For documents of one part: all of it, except for the terms that need a check."""
-    for term in search.wanted:
-        for number, word in enumerate(term.words):
-            yield _word(word, is_prefix=term.is_prefix and number == len(term.words) - 1)
-    for term in search.unwanted:
-        if not _needs_check(term):
-            yield f"!{_word(term.words[0], is_prefix=term.is_prefix)}"
-
-
-def _longest_word(search: Search) -> Iterator[str]:
-    """The one that is probably the rarest."""
-    words = [
-        (word, term.is_prefix and number == len(term.words) - 1)
+def _words(search: Search) -> Sequence[str]:
+    """All words that texts must have, as the index knows them."""
+    return [
+        _word(word, is_prefix=term.is_prefix and number == len(term.words))
         for term in search.wanted
-        for number, word in enumerate(term.words)
+        for number, word in enumerate(term.words, 1)
     ]
-    if words:
-        word, is_prefix = max(words, key=lambda item: len(item[0]))
-        yield _word(word, is_prefix=is_prefix)
 
 
 def _needs_check(term: Term) -> bool:
