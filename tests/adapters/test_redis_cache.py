@@ -1,4 +1,7 @@
-"""The cache in a real Redis: what others wrote, lost or deleted there, and the times without it."""
+"""The cache in a real Redis: what others wrote, lost or deleted there, and the times without it.
+
+Longer than other modules: Redis can lose, keep and refuse many things.
+"""
 
 import json
 import re

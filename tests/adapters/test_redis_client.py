@@ -1,4 +1,7 @@
-"""The Redis client over real servers: what a command may cost while Redis is away, and that nobody gets another's answer."""
+"""The Redis client over real servers: what a command may cost while Redis is away, and that nobody gets another's answer.
+
+Longer than other modules: there are many ways to be away.
+"""
 
 import socket
 import subprocess
