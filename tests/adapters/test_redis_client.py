@@ -248,7 +248,8 @@ def test_it_finds_out_without_requests(make_server: MakeServer) -> None:
 @pytest.mark.slow
 def test_slow_answers_count_like_none(make_server: MakeServer) -> None:
     """One slow answer is a hiccup. Several would cost a request more than a timeout."""
-    server = make_server().start()
+    # How often it looks whether a pause is over.
+    server = make_server("--hz", "500").start()
     client, _ = _client(server.url)
     with server.client() as direct:
 

@@ -52,7 +52,8 @@ def redis_lines(server: Server) -> list[dict[str, Any]]:
 @pytest.fixture(name="redis")
 def _redis(tmp_path: Path) -> Iterator[RedisServer]:
     """Not started yet."""
-    redis = RedisServer(tmp_path)
+    # How often it looks whether a pause is over.
+    redis = RedisServer(tmp_path, "--hz", "500")
     yield redis
     redis.close()
 
