@@ -153,6 +153,13 @@ def test_what_cannot_be_written_is_not_kept(caches: RedisCaches) -> None:
     assert cache.get(KEY) is None
 
 
+def test_an_answer_that_takes_too_long_to_read_is_not_kept(caches: RedisCaches) -> None:
+    cache = caches.make(max_bytes=64_000_000)
+    assert cache.put(KEY, answer(output="x" * 1_000_000))
+    assert cache.put(KEY, answer(output="x" * 1_050_000)) is False
+    assert cache.get(KEY) is None
+
+
 def test_all_limits_hold_over_all_buckets(caches: RedisCaches) -> None:
     cache = caches.make(max_entries=32, max_bytes=160_000)
     for key in KEYS:

@@ -12,6 +12,8 @@ from .client import RedisClient
 
 # What Redis itself needs for an entry, with its places in the index.
 ENTRY_BYTES = 500
+# A longer value takes too long to read from a server that is not near, and would look like one that is away.
+MAX_VALUE_BYTES = 1024 * 1024
 # Of entries and keys that one command looks at: it takes about a millisecond.
 STEP = 500
 # How long values older than the last clearing are refused: longer than a process needs to hear of it.
@@ -46,6 +48,9 @@ class Buckets:
     def put(self, key: str, value: bytes, owner: str, epoch: int) -> bool:
         """False: there is no room for it, or it is older than the last clearing."""
         bucket = self._of(key)
+        if len(value) > MAX_VALUE_BYTES:
+            self.remove(key)
+            return False
         place = (bucket.prefix, key, value, len(value) + ENTRY_BYTES, self._ttl_ms)
         return bool(self._put(bucket.index, [*place, *self._limits, _digest(owner), epoch]))
 
