@@ -23,7 +23,7 @@ from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.history.ports import Retention
 from llm_service.core.limits.ports import LimitStore
 from llm_service.core.templates.registry import TemplateRegistry
-from llm_service.core.wake_ups import ANY, Topic, WakeUps
+from llm_service.core.wake_ups import Topic, WakeUps
 
 # After a generation's deadline plus this, no process can still run it.
 INTERRUPT_MARGIN_S = 10
@@ -87,9 +87,6 @@ class Housekeeping:
         self._hear(Topic.CACHE, poll_cache)
         self._hear(Topic.KEYS, look_at_keys)
         self._hear(Topic.CANCEL, tick, self.registry.check_remote)
-        self._hear(Topic.DELETED_OWNER, tick, lambda _: self.registry.check_remote())
-        self.wake_ups.on(Topic.DELETED, self._discard)
-        self.wake_ups.on(Topic.DELETED_OWNER, self._discard_owner)
 
     def _hear(self, topic: Topic, look: Callable[[], None], matters: Callable[[str], bool] = lambda _: True) -> None:
         """Look at once after a message, if it matters to this process."""
@@ -104,14 +101,6 @@ class Housekeeping:
         """The first process that sees changed files tells the others."""
         if refresh():
             self.wake_ups.send(topic)
-
-    def _discard(self, key: str) -> None:
-        if key != ANY:
-            self.cache.discard(key)
-
-    def _discard_owner(self, owner: str) -> None:
-        if owner != ANY:
-            self.cache.discard_owner(owner)
 
     def replay(self) -> None:
         """Store the spooled outcomes."""
