@@ -56,3 +56,9 @@ class NoWakeUps:
 
     def on(self, topic: Topic, handler: Handler) -> None:
         """No message will come."""
+
+    def start(self) -> None:
+        """There is nothing to listen to."""
+
+    def close(self) -> None:
+        """Nothing to close."""
