@@ -10,7 +10,7 @@ from redis import exceptions
 
 from llm_service.core.clock import Clock
 
-from .connections import COMMAND_S, MAX_CONNECTIONS, SLOW_S, Pace, blocking_client, bounded_client
+from .connections import COMMAND_S, SLOW_S, Pace, blocking_client, bounded_client, make_slots
 from .url import parse_redis_url
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class RedisClient:
         self._clock, self._reporter = clock, reporter
         self._client = bounded_client(self._address, Pace(self._slow, self._quick))
         self._blocking: list[redis.Redis] = []
-        self._slots = threading.Semaphore(MAX_CONNECTIONS)
+        self._slots = make_slots()
         self._lock = threading.Lock()
         # None = closed. Read without the lock: a command that comes too late fails by itself.
         self._away: str | None = None

@@ -8,6 +8,7 @@ a look whether it is there.
 """
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -188,14 +189,29 @@ def _client(
     return redis.Redis.from_pool(pool)
 
 
+def make_slots() -> AbstractContextManager[object]:
+    """Lets as many in at once as there are connections. The threading module's own is broken by a greenlet that is killed."""
+    if not _under_gevent():
+        return threading.Semaphore(MAX_CONNECTIONS)
+    from gevent.lock import Semaphore
+
+    slots: AbstractContextManager[object] = Semaphore(MAX_CONNECTIONS)
+    return slots
+
+
 def _at_most(seconds: float) -> AbstractContextManager[object]:
     """Ends also what has no timeout of its own, such as looking up a name; without gevent, only what has one."""
+    if not _under_gevent():
+        return nullcontext()
+    from gevent import Timeout
+
+    bound: AbstractContextManager[object] = Timeout(seconds, TimeoutError("timed out"))
+    return bound
+
+
+def _under_gevent() -> bool:
     try:
-        import gevent
         from gevent import monkey
     except ImportError:
-        return nullcontext()
-    if not monkey.is_module_patched("socket"):
-        return nullcontext()
-    bound: AbstractContextManager[object] = gevent.Timeout(seconds, TimeoutError("timed out"))
-    return bound
+        return False
+    return bool(monkey.is_module_patched("socket"))
