@@ -226,6 +226,15 @@ def test_what_happened_while_redis_was_away_is_noticed_when_it_is_back(settings:
         redis.close()
 
 
+def test_commands_work_without_the_server(tmp_path: Path) -> None:
+    nobody = f"redis://user:secret-canary@127.0.0.1:{free_port()}/0"
+    made = flask(tmp_path, "keys", "create", "ci", "--scope", "history", REDIS_URL=nobody)
+    assert made.stdout.startswith("llms_"), made.stderr
+    for command in (("keys", "revoke", made.stdout.split("_")[1]), ("cache", "clear")):
+        done = flask(tmp_path, *command, REDIS_URL=nobody)
+        assert (done.returncode, "secret-canary" in done.stderr) == (0, False), done.stderr
+
+
 @contextmanager
 def overheard(redis: RedisServer) -> Iterator[list[dict[str, str]]]:
     """All messages on the server, in order, as they arrive."""
