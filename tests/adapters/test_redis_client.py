@@ -1,5 +1,6 @@
 """The Redis client over real servers: what a command may cost while Redis is away, and that nobody gets another's answer."""
 
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import redis
 from llm_service.adapters.redis.client import RedisAway, RedisClient
 from llm_service.adapters.redis.url import parse_redis_url
 from llm_service.adapters.runtime.clock import SystemClock
-from tests.support.clocks import until
+from tests.support.clocks import ManualClock, until
 from tests.support.constants import ROOT
 from tests.support.fakes import RecordingReporter
 from tests.support.redis_caches import RedisCaches
@@ -118,9 +119,12 @@ def test_commands_and_scripts(caches: RedisCaches) -> None:
     script = client.script("return {KEYS[1], ARGV[1]}")
     for _ in range(2):
         assert script(["key"], [1]) == [b"key", b"1"]
-    with client.run(lambda server: server.pipeline()) as pipeline:
-        pipeline.get("none").exists("none")
-        assert client.run(lambda server: pipeline.execute()) == [None, 0]
+
+    def pipeline(server: Any) -> Any:
+        with server.pipeline() as commands:
+            return commands.get("none").exists("none").execute()
+
+    assert client.run(pipeline) == [None, 0]
     assert client.health_error() is None
     assert caches.reporter.redis == []
 
@@ -155,6 +159,28 @@ def test_absent_at_first_and_back(make_server: MakeServer) -> None:
     assert [type(bug) for bug in reporter.bugs] == [ZeroDivisionError]
     client.close()
     assert "ending" in _fails(client)
+
+
+@pytest.mark.slow
+def test_a_server_that_stays_away_is_probed_less_and_less() -> None:
+    """With growing pauses, up to five seconds."""
+    clock, reporter = ManualClock(), RecordingReporter()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = RedisClient(f"redis://127.0.0.1:{listener.getsockname()[1]}", "tests", clock, reporter)
+        listener.settimeout(0)
+        probes = []
+        for tick in range(60):
+            client.tick()
+            try:
+                listener.accept()[0].close()
+            except BlockingIOError:
+                pass
+            else:
+                probes.append(tick / 2)
+            clock.advance(0.5)
+        client.close()
+    assert probes == [0, 1, 3, 7, 12, 17, 22, 27]
+    assert len(reporter.redis) == 1
 
 
 @pytest.mark.slow
@@ -314,6 +340,13 @@ def test_a_command_that_is_refused_fails_alone(caches: RedisCaches) -> None:
     assert "wrong kind of value" in _fails(client, lambda direct: direct.hget(key, "field"))
     with pytest.raises(RedisAway):
         client.script("return redis.call('nonsense')")([], [])
+
+    def pipeline(direct: redis.Redis) -> object:
+        with direct.pipeline() as commands:
+            commands.hset(key, "field", "canary")
+            return commands.execute()
+
+    assert "canary" not in _fails(client, pipeline), "what callers write is not for logs"
     assert client.run(lambda direct: direct.get(key)) == b"text"
     assert client.health_error() is None
     assert len(caches.reporter.bugs) == 1
