@@ -101,14 +101,14 @@ def test_it_comes_and_goes(tmp_path: Path, redis: RedisServer) -> None:
         redis.start()
         until(is_back)
         with asking(server, lambda number: f"text {number % 40}.") as statuses:
-            answered(statuses, 100)
+            answered(statuses, 40)
             for _ in range(2):
                 redis.kill()
-                answered(statuses, 100)
+                answered(statuses, 40)
                 redis.start()
                 until(is_back)
                 redis.freeze()
-                answered(statuses, 100)
+                answered(statuses, 40)
                 redis.thaw()
                 until(is_back)
         assert set(statuses) == {200}
