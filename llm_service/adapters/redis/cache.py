@@ -9,6 +9,7 @@ import msgspec
 from llm_service.adapters.memory.cache import CACHE_EPOCH, EpochStore, MemoryCache
 from llm_service.core.errors import StorageError
 from llm_service.core.generation.model import CachedAnswer, CacheStats
+from llm_service.core.wake_ups import NoWakeUps, Topic, WakeUps
 
 from .cache_buckets import Buckets
 from .client import RedisAway, RedisClient
@@ -52,9 +53,11 @@ class RedisCache:
         max_entries: int,
         max_bytes: int,
         buckets: int = BUCKETS,
+        wake_ups: WakeUps | None = None,
     ) -> None:
         """`local`: for the times without Redis; nobody else uses it. The limits are those of all processes together."""
         self._client, self._local, self._epochs = client, local, epochs
+        self._wake_ups = wake_ups or NoWakeUps()
         self._max_entries, self._max_bytes = max_entries, max_bytes
         # With fewer entries than buckets, each of these has room for one.
         count = max(1, min(buckets, max_entries))
@@ -118,6 +121,8 @@ class RedisCache:
             self._mark_cleared()
         except RedisAway:
             self._owes_clearing = True
+        # Only now: until it is marked, each of the others would clear it, too.
+        self._wake_ups.send(Topic.CACHE)
         return removed
 
     def poll(self) -> None:
