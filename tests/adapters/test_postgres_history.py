@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -74,9 +75,8 @@ def test_a_deletion_that_waits_for_a_row_holds_up_no_answer(new_postgres_url: Ca
 
 def test_migrations_lead_to_the_tables(new_postgres: Callable[[], PostgresDatabase]) -> None:
     database = new_postgres()
-    difference = database.read(
-        lambda connection: compare_metadata(MigrationContext.configure(connection), [metadata, documents.metadata])
-    )
+    every: Any = [metadata, documents.metadata]
+    difference = database.read(lambda connection: compare_metadata(MigrationContext.configure(connection), every))
     database.close()
     # Migrations leave the comments of columns out.
     assert [change for change in difference if change[0][0] != "modify_comment"] == []
