@@ -1,4 +1,4 @@
-"""Fills a PostgreSQL database with the same month of generations as bench.fill.
+"""Fills a PostgreSQL database with the same month of generations as bench.fill, without the sums of the usage.
 
 .venv/bin/python -m bench.fill_postgres URL ROWS
 """
@@ -11,6 +11,7 @@ import psycopg
 
 from bench.fill import BATCH, TARGETS, Month
 from llm_service.adapters.sql.postgres import full_text
+from llm_service.adapters.sql.postgres.database import migrate
 
 BOOLEANS = {"cached"}
 STAGED = "CREATE UNLOGGED TABLE staged (document bigint, words text, lexemes text)"
@@ -21,7 +22,8 @@ SELECT document, 0, words, array_to_tsvector(string_to_array(lexemes, ' ')) FROM
 
 
 def fill(url: str, count: int) -> None:
-    """The database has the newest schema and no rows. The sums of the usage stay empty."""
+    """The database must be empty. If this is killed, it is unusable."""
+    migrate(url)
     rows = Month(count).rows()
     with psycopg.connect(url) as connection:
         connection.execute("SET synchronous_commit = off")

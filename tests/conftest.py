@@ -15,7 +15,9 @@ from llm_service.adapters.sql.sqlite.database import Database as SqliteDatabase
 from llm_service.app import create_app, services_of
 from llm_service.bootstrap.settings import Settings
 from tests.support.constants import KEY_CANARY, ROOT
+from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import PostgresServer
+from tests.support.redis_server import RedisServer
 from tests.support.upstream import FAULT_MODELS, Upstream
 from tests.support.upstream_faults import patience_with
 
@@ -64,6 +66,14 @@ def _upstream() -> Iterator[Upstream]:
         yield upstream
 
 
+@pytest.fixture(scope="session", name="redis_server")
+def _redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that works, for tests that take a namespace of their own and harm nobody else's."""
+    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
+    yield server
+    server.close()
+
+
 @pytest.fixture(scope="session", name="empty_database")
 def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated file to copy: to migrate one takes a quarter as long as to make an app."""
@@ -87,7 +97,7 @@ def _new_database(tmp_path: Path, empty_database: Path) -> Callable[[], SqliteDa
 @pytest.fixture(scope="session", name="postgres_server")
 def _postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """For tests that leave it as it is: it is not restarted, and its settings are not changed."""
-    server = PostgresServer(tmp_path_factory.mktemp("server"))
+    server = PostgresServer(tmp_path_factory.mktemp("server"), "max_connections = 300")
     try:
         yield server.start()
     finally:
@@ -114,12 +124,25 @@ def _new_postgres(new_postgres_url: Callable[[], str]) -> Callable[[], PostgresD
     return lambda: PostgresDatabase(new_postgres_url())
 
 
+@pytest.fixture(scope="session", name="pgbouncer")
+def _pgbouncer(postgres_server: PostgresServer) -> Iterator[PgBouncer]:
+    pooler = PgBouncer(postgres_server)
+    yield pooler
+    pooler.close()
+
+
+@pytest.fixture(name="new_pooled")
+def _new_pooled(new_postgres_url: Callable[[], str], pgbouncer: PgBouncer) -> Callable[[], PostgresDatabase]:
+    """As `new_postgres`, through pgbouncer."""
+    return lambda: PostgresDatabase(pgbouncer.through(new_postgres_url()))
+
+
 @pytest.fixture(name="new_database_of")
 def _new_database_of(request: pytest.FixtureRequest) -> Callable[[str], Database]:
-    """Opens an empty database of an engine in `ENGINES`. Who calls it closes the database."""
+    """Opens an empty database of an engine in `ENGINES`, or `pgbouncer`. Who calls it closes the database."""
 
     def make(engine: str) -> Database:
-        makers = {"sqlite": "new_database", "postgres": "new_postgres"}
+        makers = {"sqlite": "new_database", "postgres": "new_postgres", "pgbouncer": "new_pooled"}
         return request.getfixturevalue(makers[engine])()  # type: ignore[no-any-return]
 
     return make

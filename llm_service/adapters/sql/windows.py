@@ -29,7 +29,7 @@ def windows(
             yield low, low + size + 1
             low, size = low + size, _grown(size, max_size)
     else:
-        high = end + 1 if before is None else before
+        high = end + 1 if before is None else min(before, end + 1)
         while high > max(1, stop or 1):
             yield high - size - 1, high
             high, size = high - size, _grown(size, max_size)
