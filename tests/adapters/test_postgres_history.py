@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 
 from llm_service.adapters.sql.postgres.database import PostgresDatabase
 from llm_service.adapters.sql.postgres.search_documents import documents
+from llm_service.adapters.sql.retention import DELETE_BATCH
 from llm_service.adapters.sql.tables import metadata
 from tests.support.builders import completed, generation
 from tests.support.clocks import until
@@ -70,6 +71,27 @@ def test_a_deletion_that_waits_for_a_row_holds_up_no_answer(new_postgres_url: Ca
         assert deleted == []
     thread.join()
     assert deleted == [5]
+    store.close()
+
+
+def test_a_deletion_goes_on_after_a_batch_that_another_process_deletes(new_postgres_url: Callable[[], str]) -> None:
+    """As when all of an owner's rows are deleted while the old ones are pruned: both begin with the oldest."""
+    url = new_postgres_url()
+    store = Stores(PostgresDatabase(url))
+    for number in range(DELETE_BATCH + 3):
+        store.start(generation(number))
+    deleted: list[int] = []
+    thread = threading.Thread(target=lambda: deleted.append(store.delete_all("alice")))
+    oldest = "SELECT request_id FROM generations ORDER BY position LIMIT %s"
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as looking:
+        other.execute(f"DELETE FROM generations WHERE request_id IN ({oldest})", (DELETE_BATCH,))  # noqa: S608
+        thread.start()
+        until(lambda: looking.execute(waiting).fetchone() != (0,))
+        other.commit()
+        thread.join()
+    assert deleted == [3]
+    assert store.queries.newest("alice", 10) == []
     store.close()
 
 
