@@ -73,7 +73,7 @@ def _write_some(writing: Connection, statement: str, rows: Iterator[Any]) -> int
     written, cursor = 0, driver_of(writing).cursor()
     with cursor.copy(statement.encode()) as copy:
         for row in rows:
-            copy.write_row([_storable(value) for value in row])
+            copy.write_row(row)
             written += 1
     return written
 
@@ -88,11 +88,6 @@ def _indexed() -> Any:
 
 def _batched(connection: Connection, query: Any) -> Iterator[Any]:
     return iter(connection.execution_options(yield_per=READ_TOGETHER).execute(query))
-
-
-def _storable(value: Any) -> Any:
-    """PostgreSQL has no NUL in texts. Only rows of early versions may have one."""
-    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
 def _continue_sequence(writing: Connection, table: Table) -> None:
