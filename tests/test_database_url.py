@@ -80,6 +80,10 @@ def test_errors_do_not_quote_it(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as raised:
         Settings.from_env({"DATABASE_URL": "postgres://ann:canary@host/llm"})
     assert "canary" not in str(raised.value)
+    for password in ("pw@canary", "canary/1", "1/canary"):
+        with pytest.raises(SettingsError, match="%XX") as refused:
+            Settings.from_env({"DATABASE_URL": f"postgresql://ann:{password}@host/llm"})
+        assert "canary" not in str(refused.value)
     with pytest.raises(DatabaseFault, match="libpq") as fault:
         PostgresDatabase("postgresql://ann:canary%zz@host/llm?nonsense=1")
     assert "canary" not in f"{fault.value!r} {fault.value.__cause__!r}"

@@ -565,7 +565,10 @@ def test_one_of_many_who_start_at_once_migrates(server: PostgresServer) -> None:
 
 @pytest.mark.slow
 def test_who_waits_for_a_migration_is_not_in_a_hurry(server: PostgresServer) -> None:
+    """Whatever the operator has set for requests."""
     url = server.new_database()
+    for limit in ("statement_timeout", "lock_timeout"):
+        server.run(f"ALTER DATABASE {url.rsplit('/', 1)[1]} SET {limit} = '1s'")
     with psycopg.connect(url) as other, ThreadPoolExecutor(1) as waiting:
         other.execute("SELECT pg_advisory_xact_lock(7516192768)")
         migrated = waiting.submit(migrate, url)
@@ -595,6 +598,14 @@ def test_a_database_with_another_encoding_is_refused(server: PostgresServer) -> 
     server.run("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     with pytest.raises(DatabaseFault, match="UTF8"):
         PostgresDatabase(server.url("latin"))
+
+
+def test_who_may_not_create_tables_is_told_what_to_do_in_a_line(server: PostgresServer) -> None:
+    url = server.new_database()
+    server.run("CREATE ROLE stranger LOGIN")
+    with pytest.raises(DatabaseFault, match="permission denied for schema public. .* OWNER TO") as raised:
+        PostgresDatabase(url.replace("llm@", "stranger@"))
+    assert "CREATE TABLE" not in str(raised.value)
 
 
 @pytest.mark.parametrize("make", [lambda port: free_port(), lambda port: port])

@@ -30,6 +30,11 @@ UNHURRIED_S = 24 * 3600.0
 MIN_VERSION = 130000
 # Any number that no other program of the same database uses for an advisory lock.
 _MIGRATION_LOCK = 7_516_192_768
+# Limits that the operator has set for the role or the database are for requests.
+_BEGIN_MIGRATION = (
+    "BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; "
+    f"SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"
+)
 # Dead rows keep their texts until their pages are cleaned.
 _SCRUB = "VACUUM answers, generations, search_documents"
 
@@ -122,7 +127,7 @@ def migrate(url: str, *, only_empty: bool = False) -> bool:
             transaction = connection.begin()
             driver = driver_of(connection)
             driver.silence_s = UNHURRIED_S
-            run_script(driver, f"BEGIN; SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+            run_script(driver, _BEGIN_MIGRATION)
             changed = check_schema(connection, only_empty=only_empty)
             transaction.commit()
             return changed
