@@ -603,7 +603,7 @@ def test_a_database_with_another_encoding_is_refused(server: PostgresServer) -> 
 def test_who_may_not_create_tables_is_told_what_to_do_in_a_line(server: PostgresServer) -> None:
     url = server.new_database()
     server.run("CREATE ROLE stranger LOGIN")
-    with pytest.raises(DatabaseFault, match="permission denied for schema public. .* OWNER TO") as raised:
+    with pytest.raises(DatabaseFault, match=r"permission denied for schema public\. .* OWNER TO") as raised:
         PostgresDatabase(url.replace("llm@", "stranger@"))
     assert "CREATE TABLE" not in str(raised.value)
 

@@ -169,7 +169,6 @@ def test_an_id_or_a_filter_with_nul_finds_nothing(store: Stores) -> None:
     assert store.get("alice", "id-\0") is None
     assert store.owner_of("id-\0") is None
     assert store.delete("alice", "id-\0") is None
-    store.generations.request_cancel("alice", "id-\0")
     assert store.queries.newest("alice", 10, filters=Filters(model="\0")) == []
 
 

@@ -22,6 +22,8 @@ T = TypeVar("T")
 POOL_WAIT_S = 1
 # Nothing that a connection does first, such as to begin a transaction, takes longer.
 FIRST_ANSWER_S = 5.0
+# What an operator or the night starts: an index of a large table, cleaning up, or the wait for who does that already.
+UNHURRIED_S = 24 * 3600.0
 # The operator's own options in the URL win.
 _DEFAULTS: Mapping[str, Any] = {
     "application_name": "llm_service",
