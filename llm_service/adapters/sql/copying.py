@@ -95,7 +95,10 @@ def _continue_sequence(writing: Connection, table: Table) -> None:
     column = table.autoincrement_column
     if column is None:
         return
-    last = writing.execute(select(func.max(column))).scalar_one()
-    if last is not None:
+    last = writing.execute(select(func.max(column))).scalar_one() or 0
+    if table is generations:
+        # A document keeps the position of a row that may be deleted by now.
+        last = max(last, writing.execute(select(func.max(answers.c.document))).scalar_one() or 0)
+    if last:
         setting = text("SELECT setval(pg_get_serial_sequence(:table, :column), :last)")
         writing.execute(setting, {"table": table.name, "column": column.name, "last": last})
