@@ -120,3 +120,9 @@ def test_who_reads_the_settings_does_not_load_the_driver(tmp_path: Path) -> None
         cwd=ROOT, env=environment(tmp_path, DATABASE_URL=URL), capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == "[]"
+
+
+def test_a_service_on_sqlite_does_not_load_the_driver() -> None:
+    code = "import sys, llm_service.app; print('psycopg' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
