@@ -40,7 +40,7 @@ fuzz: $(VENV)/.dev ## For ten minutes: data of all kinds against the document, a
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} FUZZ_SECONDS=$${FUZZ_SECONDS:-480} FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} \
 	MIXED_REQUESTS=$${MIXED_REQUESTS:-10000} $(BIN)/python -m pytest tests/system/test_document.py tests/system/test_mixed.py
 
-soak: $(VENV)/.dev ## For three minutes (SOAK_SECONDS): strangers, hang-ups, slow callers; memory and connections stay flat
+soak: $(VENV)/.dev ## Half an hour, with longer loads by SOAK_SECONDS: all kinds of callers, two nodes that lose processes; nothing grows or is lost
 	$(BIN)/python -m pytest -m soak -s tests/soak
 
 docs: $(VENV)/.runtime ## Write .env.example and the tables of docs/ from the code

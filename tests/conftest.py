@@ -17,6 +17,8 @@ from tests.support.upstream_faults import patience_with
 
 # Where the longest tests are: a run ends no earlier than the last of them, so that they begin first.
 LONGEST = (
+    "system/test_cluster.py",
+    "system/test_cluster_faults.py",
     "system/test_document.py",
     "system/test_server.py",
     "system/test_bad_connections.py",

@@ -132,9 +132,7 @@ def test_a_stopping_server_answers_who_has_connected(tmp_path: Path) -> None:
     headers = {"Content-Type": "application/json"}
     with serving(tmp_path, WEB_CONCURRENCY="2") as server, ExitStack() as stack:
         host = server.base_url.removeprefix("http://")
-        *waiting, kept = (
-            stack.enter_context(closing(http.client.HTTPConnection(host, timeout=30))) for _ in range(21)
-        )
+        *waiting, kept = (stack.enter_context(closing(http.client.HTTPConnection(host, timeout=30))) for _ in range(21))
         kept.request("GET", "/api/v1/health")
         kept.getresponse().read()
         workers = server.workers()
