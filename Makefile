@@ -58,6 +58,9 @@ bench: $(VENV)/.dev ## Measure everything beside two other services (ARGS="--qui
 bench-cost: $(VENV)/.dev ## In a minute: the CPU of a hit, a miss and a token, against bench/bounds.toml
 	@$(BIN)/python -m bench.cost $(ARGS)
 
+bench-nodes: $(VENV)/.dev ## Measure what PostgreSQL, Redis and nginx cost (ARGS="--quick")
+	@$(BIN)/python -m bench.nodes $(ARGS)
+
 lock: $(VENV)/.dev ## Resolve the ranges of setup.cfg into the lock files, with hashes
 	$(BIN)/uv pip compile -q --generate-hashes --no-header setup.cfg -o requirements.lock
 	$(BIN)/uv pip compile -q --generate-hashes --no-header setup.cfg --extra dev -c requirements.lock -o requirements-dev.lock
@@ -77,4 +80,4 @@ $(VENV)/.dev: requirements-dev.lock | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help run test test-quick test-real check fuzz soak docs audit bench bench-cost lock clean
+.PHONY: help run test test-quick test-real check fuzz soak docs audit bench bench-cost bench-nodes lock clean
