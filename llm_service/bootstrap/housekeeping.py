@@ -9,7 +9,7 @@ from typing import Any
 from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.adapters.providers.registry import ProviderRegistry
 from llm_service.adapters.runtime.background import Ticker
-from llm_service.adapters.sql.sqlite.disk_space import DiskSpace
+from llm_service.adapters.sql.database import Space
 from llm_service.core.access.failed_logins import FailedLoginThrottle
 from llm_service.core.access.keyring import Keyring
 from llm_service.core.access.sessions import Sessions
@@ -57,7 +57,7 @@ class Housekeeping:
     keyring: Keyring
     sessions: Sessions
     failed_logins: FailedLoginThrottle
-    space: DiskSpace
+    space: Space
     clock: Clock
     reporter: Reporter
     history_days: int

@@ -14,14 +14,15 @@ from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.prompty.folder import PromptFolder
 from llm_service.adapters.providers.prices import ModelPrices, PricesFileError, read_prices
 from llm_service.adapters.runtime.clock import SystemClock
+from llm_service.adapters.sql.database import Database
 from llm_service.adapters.sql.epochs import SqlEpochs
-from llm_service.adapters.sql.errors import DatabaseFault, DatabaseLocked
+from llm_service.adapters.sql.errors import DatabaseAway, DatabaseFault, DatabaseLocked
 from llm_service.adapters.sql.keys import SqlKeys
 from llm_service.adapters.sql.retention import SqlRetention
-from llm_service.adapters.sql.sqlite.database import Database, migrate
+from llm_service.adapters.sql.sqlite import database as sqlite
 from llm_service.adapters.sql.sqlite.presence import Presence, ProcessesFileFault, check_processes_file
 from llm_service.adapters.sql.usage import SqlUsage
-from llm_service.bootstrap.errors import DatabaseIsLocked, NotYet, StartError
+from llm_service.bootstrap.errors import DatabaseIsAway, DatabaseIsLocked, NotYet, StartError
 from llm_service.bootstrap.retention import WholeRetention
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
 from llm_service.bootstrap.stores import history_stores
@@ -96,8 +97,10 @@ def open_spool(settings: Settings) -> FileSpool:
 
 def check_spool(settings: Settings) -> None:
     """Raises `StartError` if paid answers wait where they were kept before APP_DATA_DIR was set."""
+    if settings.database_url.is_postgres or _is_beside_database(settings):
+        return
     path, left = _spool_path(settings), settings.database_path.with_name(f"{settings.database_path.name}.spool")
-    if not _is_beside_database(settings) and left.exists() and left.stat().st_size:
+    if left.exists() and left.stat().st_size:
         raise StartError(
             [f"APP_DATA_DIR: {left} contains answers that are not in the history yet. Move it: mv {left} {path}"],
             EXIT_CONFIG,
@@ -125,6 +128,8 @@ def _kept(settings: Settings, name: str) -> Path:
 
 def _database_name(settings: Settings) -> str:
     """Unique in the data folder: databases of several folders may share it and have the same file name."""
+    if settings.database_url.is_postgres:
+        return f"postgresql-{settings.database_url.digest}"
     path = settings.database_path
     if _is_beside_database(settings):
         return path.name
@@ -132,24 +137,37 @@ def _database_name(settings: Settings) -> str:
 
 
 def _is_beside_database(settings: Settings) -> bool:
+    if settings.database_url.is_postgres:
+        return False
     return settings.data_folder.resolve() == settings.database_path.parent.resolve()
 
 
-def migrate_database(settings: Settings) -> bool:
-    """True if anything was migrated.
+def migrate_database(settings: Settings, *, at_start: bool = False) -> bool:
+    """True if anything was migrated. `at_start`: a PostgreSQL database only if it is empty.
 
     Raises `StartError`.
     """
+    url = settings.database_url
     try:
-        return migrate(settings.database_url)
+        if not url.is_postgres:
+            return sqlite.migrate(url.text)
+        # Its driver is loaded only where it is used.
+        from llm_service.adapters.sql.postgres.database import migrate
+
+        return migrate(url.text, only_empty=at_start)
     except DatabaseFault as error:
         raise _start_error(error) from error
 
 
 def open_database(settings: Settings) -> Database:
     """Raises `StartError`."""
+    url = settings.database_url
     try:
-        return Database(settings.database_url)
+        if not url.is_postgres:
+            return sqlite.Database(url.text)
+        from llm_service.adapters.sql.postgres.database import PostgresDatabase
+
+        return PostgresDatabase(url.text)
     except DatabaseFault as error:
         raise _start_error(error) from error
 
@@ -157,7 +175,7 @@ def open_database(settings: Settings) -> Database:
 def open_presence(settings: Settings) -> Presence:
     """Raises `NotYet`: without it, others would end this process's generations."""
     try:
-        return Presence(settings.database_path)
+        return Presence(_presence_path(settings))
     except ProcessesFileFault as error:
         raise NotYet([f"DATABASE_URL: {error}"], 1) from error
 
@@ -165,13 +183,20 @@ def open_presence(settings: Settings) -> Presence:
 def check_presence(settings: Settings) -> None:
     """Raises `StartError` if `open_presence` would."""
     try:
-        check_processes_file(settings.database_path)
+        check_processes_file(_presence_path(settings))
     except ProcessesFileFault as error:
         raise StartError([f"DATABASE_URL: {error}"], 1) from error
 
 
+def _presence_path(settings: Settings) -> Path:
+    if settings.database_url.is_postgres:
+        return open_data_folder(settings) / _database_name(settings)
+    return settings.database_path
+
+
 def _start_error(error: DatabaseFault) -> StartError:
-    return (DatabaseIsLocked if isinstance(error, DatabaseLocked) else StartError)([str(error)], 1)
+    kinds = {DatabaseLocked: DatabaseIsLocked, DatabaseAway: DatabaseIsAway}
+    return kinds.get(type(error), StartError)([str(error)], 1)
 
 
 @contextmanager

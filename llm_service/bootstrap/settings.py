@@ -13,18 +13,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from urllib.parse import unquote
 
 from dotenv import dotenv_values
 
 from llm_service.adapters.providers.openai_api import OPENAI_URL
 from llm_service.adapters.providers.proxies import Proxy, ProxyUrl, parse_proxy, proxy_variable
+from llm_service.adapters.sql.database_url import SQLITE, DatabaseUrl
 from llm_service.bootstrap.setting_reader import Reader, declared, setting
 from llm_service.bootstrap.setting_types import (
-    SQLITE,
     Secret,
     choice,
     data_path,
+    database_url,
     http_url,
     integer,
     model_chains,
@@ -35,7 +35,6 @@ from llm_service.bootstrap.setting_types import (
     seconds_or_never,
     secret,
     signing_secret,
-    sqlite_url,
     text,
     unsupported,
     us_dollars,
@@ -45,6 +44,7 @@ from llm_service.core.model_chain import NEXT, chain_of
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
 # EX_CONFIG of sysexits.h: something is wrong with the configuration.
 EXIT_CONFIG = 78
+DATA_FOLDER = Path("var")
 DATABASE_FILE = "llm_service.db"
 SECTIONS = PROVIDER, LIMITS, SERVER, STORAGE, RESERVED = (
     "The model provider",
@@ -168,10 +168,10 @@ class Settings:
     data_dir: Path | None = setting(STORAGE, "APP_DATA_DIR", data_path(), None,
         "Folder of the signing secret, of paid answers that the database could not take (`.spool`), of the last good "
         "prompts and providers, and of the database where `DATABASE_URL` is not set. Several databases may share it.",
-        shown="the database's folder", example="var")
-    database_url: str = setting(STORAGE, "DATABASE_URL", sqlite_url(), f"{SQLITE}var/{DATABASE_FILE}",
+        shown="the SQLite file's folder, else `var`", example="var")
+    database_url: DatabaseUrl = setting(STORAGE, "DATABASE_URL", database_url(), DatabaseUrl(f"{SQLITE}{DATA_FOLDER}/{DATABASE_FILE}"),
         f"The SQLite file, on a local disk; created and migrated on start. If only `APP_DATA_DIR` is set, `{DATABASE_FILE}` "
-        "in that folder.")
+        "in that folder. Or a PostgreSQL database with libpq's options, see [PostgreSQL](deployment.md#postgresql).")
     history: str = setting(STORAGE, "APP_HISTORY", choice("full", "metadata", "off"), "full",
         "`metadata`: rows without the texts of prompts and answers. `off`: no rows. Answers, cache and shared calls are the "
         "same in all three. An `Idempotency-Key` needs `full`, because it repeats a stored answer.")
@@ -216,8 +216,8 @@ class Settings:
     def _read(cls, environ: Mapping[str, str], in_file: Mapping[str, str]) -> "Settings":
         reader = Reader(cls, environ, in_file)
         values = reader.values()
-        if values["data_dir"] and not reader.is_given("DATABASE_URL"):
-            values["database_url"] = f"{SQLITE}{values['data_dir'] / DATABASE_FILE}"
+        if values["data_dir"] and not reader.is_given("DATABASE_URL", "DATABASE_URL_FILE"):
+            values["database_url"] = DatabaseUrl(f"{SQLITE}{values['data_dir'] / DATABASE_FILE}")
         if values["providers_file"] is not None:
             ignored = (name for name in ("OPENAI_BASE_URL", "APP_PROVIDER") if reader.is_given(name))
             reader.warnings += [f"{name}: is ignored, because APP_PROVIDERS_FILE is set" for name in ignored]
@@ -289,15 +289,18 @@ class Settings:
         """Values that no log may show."""
         values = (getattr(self, attribute) for attribute in declared(Settings))
         kept = [value.value for value in values if isinstance(value, Secret)]
-        return [*kept, *(self.proxy.secrets() if self.proxy else ())]
+        return [*kept, *(self.proxy.secrets() if self.proxy else ()), *self.database_url.secrets()]
 
     @property
     def database_path(self) -> Path:
-        return Path(unquote(self.database_url.removeprefix(SQLITE))).absolute()
+        """The file of SQLite."""
+        return self.database_url.path
 
     @property
     def data_folder(self) -> Path:
-        return self.data_dir.absolute() if self.data_dir else self.database_path.parent
+        if self.data_dir:
+            return self.data_dir.absolute()
+        return DATA_FOLDER.absolute() if self.database_url.is_postgres else self.database_path.parent
 
     @property
     def needs_key(self) -> str | None:

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from llm_service.bootstrap.errors import DatabaseIsLocked, StartError
+from llm_service.bootstrap.errors import DatabaseIsAway, DatabaseIsLocked, StartError
 from llm_service.bootstrap.providers import read_configs
 from llm_service.bootstrap.resources import (
     check_presence,
@@ -21,6 +21,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 CHECKOUT_FOLDERS = ("templates_html", "static")
 # A start with a migration waits as long for another process that has locked the database, such as a backup.
 LOCK_PATIENCE_S = 60
+# A database server may start at the same time as this one.
+SERVER_PATIENCE_S = 30
 CREATE_A_KEY = "Create one: flask keys create NAME --scope generate,history,usage"
 
 
@@ -48,14 +50,18 @@ def check_start(settings: Settings, needs_key: str | None = None) -> None:
 
 
 def _migrate_patiently(settings: Settings) -> None:
-    gives_up_at = time.monotonic() + LOCK_PATIENCE_S
+    began = time.monotonic()
     while True:
         try:
-            migrate_database(settings)
+            migrate_database(settings, at_start=True)
         except DatabaseIsLocked:
-            if time.monotonic() > gives_up_at:
+            if time.monotonic() - began > LOCK_PATIENCE_S:
                 raise
             time.sleep(0.1)  # most of the wait is SQLite's own
+        except DatabaseIsAway:
+            if time.monotonic() - began > SERVER_PATIENCE_S:
+                raise
+            time.sleep(0.5)
         else:
             return
 

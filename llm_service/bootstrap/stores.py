@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from llm_service.adapters.sql.database import Database
 from llm_service.adapters.sql.generations import SqlGenerations
 from llm_service.adapters.sql.idempotency import SqlIdempotency
 from llm_service.adapters.sql.null_history import NullGenerations
 from llm_service.adapters.sql.queries import SqlHistoryQueries
-from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.generation.ports import GenerationStore, IdempotencyStore, RemoteControl
 from llm_service.core.history.ports import HistoryQueries
 

@@ -119,7 +119,7 @@ def test_a_file_that_turns_read_only_refuses_generations_and_is_read(make_app: M
     client = app.test_client()
     stored = client.post(GENERATE, json=BODY).get_json()
     database: Any = services_of(app).storage
-    database._writer._connection.exec_driver_sql("PRAGMA query_only=ON")
+    database._writing.exec_driver_sql("PRAGMA query_only=ON")
     response = client.post(GENERATE, json={**BODY, "input": "new"})
     assert (response.status_code, response.get_json()["error"]) == (503, "storage-unavailable")
     assert client.get(f"{HISTORY}/{stored['request_id']}").status_code == 200
@@ -177,7 +177,7 @@ def test_a_lock_that_is_held_too_long_is_busy_for_all_and_costs_nothing(
     app = make_app(OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal")
     calls, answers = len(upstream.calls), list[TestResponse]()
     storage: Any = services_of(app).storage
-    driver = storage._writer._connection.connection.driver_connection
+    driver = storage._writing.connection.driver_connection
 
     def post(number: int) -> None:
         answers.append(app.test_client().post(GENERATE, json={**BODY, "input": f"Question {number}"}))
@@ -219,7 +219,7 @@ def test_an_outcome_waits_a_bounded_time_for_a_lock(tmp_path: Path, kept: str, s
     store, spool = Stores(database, kept).generations, FileSpool(tmp_path / "h.spool")
     recorder = OutcomeRecorder(store, spool, SystemClock(), RecordingReporter())
     store.record_started(generation(1))
-    driver: Any = database._writer._connection.connection.driver_connection
+    driver: Any = database._writing.connection.driver_connection
     with locked(tmp_path / "h.db"):
         waits = LockWaits(driver)
         stops_at = time.monotonic() + STOPPING_PATIENCE_S if stops else None

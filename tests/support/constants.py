@@ -10,3 +10,5 @@ OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
 KEY_CANARY = "sk-canary-0123456789abcdef"
 # The ids of the templates in prompts/, in order.
 SHIPPED = sorted(path.stem for path in (ROOT / "prompts").glob("*.prompty"))
+# The databases that the stores work with.
+ENGINES = ("sqlite", "postgres")

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, insert, select, update
 
-from .sqlite.database import Database
+from .database import Database
 from .tables import epochs
 
 

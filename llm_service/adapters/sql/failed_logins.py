@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from .sqlite.database import Database
+from .database import Database
 from .tables import failed_logins
 
 

@@ -16,6 +16,8 @@ from llm_service.core.generation.ports import UnitOfWork
 
 from . import answers as texts
 from .compiled import Compiled
+from .database import Database
+from .group_writer import InsertRow
 from .reservations import SqlReservations
 from .rows import (
     ANSWER,
@@ -29,8 +31,6 @@ from .rows import (
     outcome_row,
     switched_row,
 )
-from .sqlite.database import Database
-from .sqlite.group_writer import InsertRow
 from .tables import answers, generations
 from .usage_ledger import count
 

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
 from llm_service.core.generation.model import FREES_KEY, IdempotencyKey, KeyHolder
 
-from .sqlite.database import Database
+from .database import Database
 from .tables import generations, idempotency_keys
 
 LIFETIME_MS = 24 * 3600 * 1000

@@ -9,8 +9,8 @@ from llm_service.core.access.caller import Allowance, Scope
 from llm_service.core.access.keys import Key
 from llm_service.core.access.ports import StoredSession
 
+from .database import Database
 from .money import from_pico, to_pico
-from .sqlite.database import Database
 from .tables import keys, sessions
 
 _DIGEST = select(keys.c.digest).where(keys.c.key_id == bindparam("id"))

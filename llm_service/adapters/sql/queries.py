@@ -13,8 +13,8 @@ from llm_service.core.history.model import EVERYTHING, Filters
 from llm_service.core.history.search import Excerpts, Search
 
 from . import paging
+from .database import Database
 from .rows import SUMMARIES, WHOLE, generation_of, summary_of
-from .sqlite.database import Database
 from .sqlite.full_text import FEW_DOCUMENTS, FIRST_WINDOW
 from .tables import generations
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 from llm_service.core.generation.model import Status
 
 from . import answers as texts
-from .sqlite.database import Database
+from .database import Database
 from .sqlite.full_text import merge
 from .tables import answers, generations
 
@@ -48,7 +48,7 @@ class SqlRetention:
         pages = -MERGE_PAGES
         while self._database.write(partial(merge, pages=pages)):
             pages = MERGE_PAGES
-        self._database.truncate_log()
+        self._database.scrub()
 
     def _delete_in_batches(self, query: Select[Any]) -> int:
         """Each batch is its own transaction, so nobody waits long."""

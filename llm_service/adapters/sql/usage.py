@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Row, Select, func, select
 from llm_service.core.usage.pricing import ZERO_USD
 from llm_service.core.usage.sums import COUNTS, GroupBy, UsageLine, UsageSums
 
+from .database import Database
 from .money import from_pico
-from .sqlite.database import Database
 from .tables import usage_hours, usage_latencies
 from .usage_ledger import SUMMED
 

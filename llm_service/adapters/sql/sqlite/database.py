@@ -16,11 +16,12 @@ from llm_service.core.errors import StorageBusy
 
 from ...new_files import open_private
 from ..errors import DatabaseFault, DatabaseLocked, is_busy, mapped, sqlite_code
+from ..group_writer import BUSY_TIMEOUT_S, GroupWriter
 from ..schema import REVISIONS, check_schema
 from ..usage_ledger import summed
 from .disk_space import DiskSpace
 from .file_system import owners, refuse_network
-from .group_writer import BUSY_TIMEOUT_S, GroupWriter
+from .group_writer import SqliteCommitter
 from .readers import Readers
 
 T = TypeVar("T")
@@ -43,7 +44,8 @@ class Database:
             self.space = DiskSpace(self.path.parent)
             reading = _engine(self.path, begin="BEGIN", query_only=True)
             self._readers, self._sign_in_readers = Readers(reading, READ_THREADS), Readers(reading, SIGN_IN_THREADS)
-            self._writer = GroupWriter(_engine(self.path, begin="BEGIN IMMEDIATE").connect(), summed)
+            self._writing = _engine(self.path, begin="BEGIN IMMEDIATE").connect()
+            self._writer = GroupWriter(SqliteCommitter(self._writing, summed))
             self._readers.open()
         except (SQLAlchemyError, OSError) as error:
             raise _fault(self.path, error) from error
@@ -82,7 +84,7 @@ class Database:
         self.space.look()
         self.space.require()
 
-    def truncate_log(self) -> None:
+    def scrub(self) -> None:
         """Move the write-ahead log into the file and empty it. Deleted text is then in neither.
 
         Raises `StorageBusy` if the log stays in use.

@@ -31,8 +31,8 @@ from sqlalchemy import (
 from llm_service.core.history.search import Search, Term, words_of
 
 from ..compiled import Compiled
+from ..group_writer import at_the_end
 from ..tables import answers, generations
-from .group_writer import at_the_end
 
 CREATE_INDEX = (
     "CREATE VIRTUAL TABLE search_index USING fts5("
@@ -60,16 +60,22 @@ _fetched_position: ColumnClause[int] = literal_column("+generations.position", I
 
 def write(connection: Connection, document: int, owner: str, input: str, output: str | None) -> None:
     """Index final texts, at the end of the transaction."""
+    if connection.dialect.name != "sqlite":
+        return
     at_the_end(connection, lambda last: _WRITE.execute(last, _values(document, owner, input, output)))
 
 
 def remove(connection: Connection, document: int, owner: str, input: str, output: str | None) -> None:
     """Remove a document, at the end of the transaction; the texts must be those that were written."""
+    if connection.dialect.name != "sqlite":
+        return
     at_the_end(connection, lambda last: last.execute(_REMOVE, _values(document, owner, input, output)))
 
 
 def merge(connection: Connection, pages: int) -> bool:
     """Merge this many pages of the index's parts (negative: of all parts); whether there is more to merge."""
+    if connection.dialect.name != "sqlite":
+        return False
     before = connection.execute(text("SELECT total_changes()")).scalar_one()
     connection.execute(text("INSERT INTO search_index (search_index, rank) VALUES ('merge', :pages)"), {"pages": pages})
     # FTS5 changes one row even when nothing is left.

@@ -12,8 +12,9 @@ down_revision = "0004"
 def upgrade() -> None:
     for table in ("answers", "generations"):
         op.add_column(table, sa.Column("document", sa.BigInteger))
-    op.execute(search.CREATE_INDEX)
-    _index_what_is_there(op.get_bind())
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute(search.CREATE_INDEX)
+        _index_what_is_there(op.get_bind())
     op.create_index("ix_answers_document_answer_id", "answers", ["document", "answer_id"], unique=True)
     op.drop_index("ix_generations_owner_position", "generations")
     columns = ["owner", "position", "document", "created_ms", "status", "cached", "template_id", "model"]
@@ -21,7 +22,9 @@ def upgrade() -> None:
     op.create_index("ix_generations_created_ms", "generations", ["created_ms"])
     op.drop_index("ix_generations_running", "generations")
     unfinished = sa.text("finished_ms IS NULL")
-    op.create_index("ix_generations_unfinished", "generations", ["created_ms"], sqlite_where=unfinished)
+    op.create_index(
+        "ix_generations_unfinished", "generations", ["created_ms"], sqlite_where=unfinished, postgresql_where=unfinished
+    )
 
 
 def _index_what_is_there(connection: sa.Connection) -> None:

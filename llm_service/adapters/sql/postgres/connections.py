@@ -1,0 +1,78 @@
+"""Connections to a PostgreSQL server, in SQLAlchemy's pools.
+
+They keep no state of a session, so a pooler may give each transaction to another server process: what a transaction needs
+it says in the statement that begins it. psycopg waits cooperatively under gevent.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import Connection, Engine, create_engine
+
+SCHEMES = ("postgresql://", "postgresql+psycopg://")
+POOL_WAIT_S = 1
+# The operator's own options in the URL win.
+_DEFAULTS: Mapping[str, Any] = {
+    "application_name": "llm_service",
+    "client_encoding": "utf8",
+    "connect_timeout": 3,
+    # A server that vanished is noticed, also while nothing is sent.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
+def options_of(url: str) -> dict[str, Any]:
+    """libpq's options. Raises `ValueError` if it does not understand the URL; the message quotes nothing of it."""
+    for scheme in SCHEMES:
+        if url.startswith(scheme):
+            break
+    else:
+        raise ValueError("is no URL of PostgreSQL")
+    try:
+        return conninfo_to_dict(f"{SCHEMES[0]}{url.removeprefix(scheme)}")
+    except psycopg.Error:
+        raise ValueError("is no URL that libpq understands") from None
+
+
+def connector(url: str) -> Callable[[], psycopg.Connection]:
+    options = {**_DEFAULTS, **options_of(url)}
+
+    def connect() -> psycopg.Connection:
+        # Named prepared statements belong to one server process, which a pooler may change.
+        return psycopg.connect(autocommit=True, prepare_threshold=None, **options)
+
+    return connect
+
+
+def pooled(connect: Callable[[], psycopg.Connection], size: int) -> Engine:
+    """An engine with a pool of its own."""
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=connect,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=POOL_WAIT_S,
+        pool_use_lifo=True,  # those that are not needed stay unused, and the server or a pooler may close them
+        use_native_hstore=False,
+        # Logged errors must not quote a caller's text.
+        hide_parameters=True,
+    )
+
+
+def driver_of(connection: Connection) -> psycopg.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver
+
+
+def run_script(driver: psycopg.Connection, script: str) -> tuple[Any, ...] | None:
+    """Run statements without parameters in one round trip. Returns the first row of the last one."""
+    cursor = driver.execute(script.encode())
+    while cursor.nextset():
+        pass
+    return cursor.fetchone() if cursor.description else None
