@@ -4,7 +4,6 @@ import secrets
 from contextlib import ExitStack
 from typing import Any
 
-from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.adapters.memory.single_flight import MemorySingleFlight
 from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.runtime.background import Ticker, make_spawn
@@ -17,8 +16,9 @@ from llm_service.adapters.sql.limits import SqlLimits
 from llm_service.adapters.sql.retention import SqlRetention
 from llm_service.adapters.sql.sqlite.thread_pool import ThreadPool
 from llm_service.adapters.sql.usage import SqlUsage
-from llm_service.bootstrap.housekeeping import DAY_S, INTERRUPT_MARGIN_S, Housekeeping, skip_if_storage_down
+from llm_service.bootstrap.housekeeping import INTERRUPT_MARGIN_S, Housekeeping, skip_if_storage_down
 from llm_service.bootstrap.providers import build_registry
+from llm_service.bootstrap.redis import make_cache, open_redis
 from llm_service.bootstrap.resources import (
     kept_prompts,
     kept_providers,
@@ -54,7 +54,6 @@ from llm_service.core.services import Services
 from llm_service.core.usage.reports import UsageReports
 
 make_id: MakeId = uuid7
-MIB = 1024 * 1024
 # Before the grace ends: time for the last events and rows.
 LAST_EVENTS_S = 2
 # After the generations were interrupted: time for their upstream calls to end, and for the bills of these.
@@ -86,14 +85,10 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
     opened.callback(providers.close)
     stores, limit_store, spool = history_stores(database, settings.history), SqlLimits(database), open_spool(settings)
     retention = WholeRetention(SqlRetention(database), spool)
-    # The cache keeps no text longer than the history.
-    ttl_s = min(settings.cache_ttl_s, settings.history_days * DAY_S)
-    cache = MemoryCache(
-        ttl_s=ttl_s,
-        max_entries=settings.cache_max_entries,
-        max_bytes=settings.cache_max_mb * MIB,
-        epochs=SqlEpochs(database),
-    )
+    redis = open_redis(settings, clock, reporter)
+    if redis is not None:
+        opened.callback(redis.close)
+    cache = make_cache(settings, SqlEpochs(database), redis)
     registry = InFlightRegistry(
         clock, spawn, reporter, stores.remote, presence, abandon_grace_s=settings.abandon_grace_s
     )
@@ -135,6 +130,7 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
         retention=retention,
         limits=limit_store,
         cache=cache,
+        redis=redis,
         recent=(preparer.recent, bodies),
         keyring=keyring,
         sessions=sessions,

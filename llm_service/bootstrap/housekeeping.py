@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.adapters.providers.registry import ProviderRegistry
 from llm_service.adapters.runtime.background import Ticker
 from llm_service.adapters.sql.database import Space
@@ -23,6 +22,9 @@ from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.history.ports import Retention
 from llm_service.core.limits.ports import LimitStore
 from llm_service.core.templates.registry import TemplateRegistry
+
+if TYPE_CHECKING:
+    from llm_service.adapters.redis.client import RedisClient
 
 # After a generation's deadline plus this, no process can still run it.
 INTERRUPT_MARGIN_S = 10
@@ -42,6 +44,12 @@ KEY_WATCH_S = 2
 DAY_S = 24 * 3600
 
 
+class PolledCache(Protocol):
+    def poll(self) -> None:
+        """Do what other processes left to do. Raises `StorageError`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Housekeeping:
     templates: TemplateRegistry
@@ -52,7 +60,8 @@ class Housekeeping:
     retention: Retention
     orphans: Orphans
     limits: LimitStore
-    cache: MemoryCache
+    cache: PolledCache
+    redis: "RedisClient | None"
     recent: Sequence[Recent[Any]]
     keyring: Keyring
     sessions: Sessions
@@ -72,6 +81,8 @@ class Housekeeping:
             ticker.every(PRUNE_S, partial(self._at_now, prune))
         ticker.every(FILES_S, self.templates.refresh)
         ticker.every(FILES_S, self.providers.refresh)
+        if self.redis is not None:
+            ticker.every(TICK_S, self.redis.tick)
         ticker.every(CACHE_POLL_S, skip_if_storage_down(self.cache.poll))
         for recent in self.recent:
             ticker.every(EXPIRE_S, recent.expire)
