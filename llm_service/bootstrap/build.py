@@ -32,10 +32,12 @@ from llm_service.bootstrap.resources import (
 from llm_service.bootstrap.retention import WholeRetention
 from llm_service.bootstrap.settings import Settings
 from llm_service.bootstrap.stores import history_stores
+from llm_service.bootstrap.wake_ups import make_wake_ups
 from llm_service.core.access.caller import Allowance
 from llm_service.core.access.failed_logins import FailedLoginThrottle
 from llm_service.core.access.keyring import Keyring
 from llm_service.core.access.sessions import Sessions
+from llm_service.core.generation.endings import Endings
 from llm_service.core.generation.in_flight import Collaborators
 from llm_service.core.generation.orphans import Orphans
 from llm_service.core.generation.outcomes import OutcomeRecorder
@@ -60,20 +62,20 @@ LAST_EVENTS_S = 2
 HANG_UP_S = 1
 
 
-def build_services(settings: Settings) -> Services:
+def build_services(settings: Settings, make_ticker: type[Ticker] = Ticker) -> Services:
     """Open everything. Call it once per process, after the fork; `Services.close` ends it.
 
     Raises `StartError`.
     """
     opened = ExitStack()
     try:
-        return _services(settings, opened)
+        return _services(settings, opened, make_ticker)
     except BaseException:
         opened.close()  # the caller may try again
         raise
 
 
-def _services(settings: Settings, opened: ExitStack) -> Services:
+def _services(settings: Settings, opened: ExitStack, make_ticker: type[Ticker]) -> Services:
     """Closing `opened` closes what it has opened so far, the last one first."""
     database = open_database(settings)
     opened.callback(database.close)
@@ -88,15 +90,18 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
     redis = open_redis(settings, clock, reporter)
     if redis is not None:
         opened.callback(redis.close)
-    cache = make_cache(settings, SqlEpochs(database), redis)
+    wake_ups = make_wake_ups(redis, spawn, reporter)
+    opened.callback(wake_ups.close)
+    cache = make_cache(settings, SqlEpochs(database), redis, wake_ups)
     registry = InFlightRegistry(
-        clock, spawn, reporter, stores.remote, presence, abandon_grace_s=settings.abandon_grace_s
+        clock, spawn, reporter, stores.remote, presence, abandon_grace_s=settings.abandon_grace_s, wake_ups=wake_ups
     )
     recorder = OutcomeRecorder(stores.generations, spool, clock, reporter)
     preparer, bodies = RequestPreparer(templates, providers, providers, bounds, clock), Recent[Any](clock)
     expire_s = settings.deadline_s + INTERRUPT_MARGIN_S
     orphans = Orphans(stores.generations, limit_store, recorder, registry, presence, clock, expire_s=expire_s)
-    subscriptions = Subscriptions(registry, stores.generations, orphans, clock)
+    endings = Endings(wake_ups, clock) if redis else None
+    subscriptions = Subscriptions(registry, stores.generations, orphans, clock, endings)
     limiter = Limiter(limit_store, prices, clock, everyone=bounds.everyone, expire_s=expire_s)
     generation = GenerationService(
         preparer=preparer,
@@ -111,14 +116,14 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
         limiter=limiter,
         space=database.space,
     )
-    running = RunningGenerations(registry, stores.generations, stores.remote, recorder, subscriptions)
-    keyring = Keyring(SqlKeys(database), clock, secrets.token_bytes)
+    running = RunningGenerations(registry, stores.generations, stores.remote, recorder, subscriptions, wake_ups)
+    keyring = Keyring(SqlKeys(database), clock, secrets.token_bytes, wake_ups)
     sessions = Sessions(SqlSessions(database), keyring, clock, secrets.token_bytes, signing_secret(settings))
     failed_logins = FailedLoginThrottle(SqlFailedLogins(database), clock)
     # One thread: more of them would take turns with the event loop more often.
     computing = ThreadPool(1)
     opened.callback(computing.close)
-    ticker = Ticker(spawn, reporter)
+    ticker = make_ticker(spawn, reporter)
     opened.callback(ticker.close)
     housekeeping = Housekeeping(
         templates=templates,
@@ -139,8 +144,10 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
         clock=clock,
         reporter=reporter,
         history_days=settings.history_days,
+        wake_ups=wake_ups,
     )
     housekeeping.start(ticker, alone=presence.alone)
+    wake_ups.start()
     presence.settle()
 
     def warm() -> None:

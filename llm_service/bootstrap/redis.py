@@ -13,6 +13,7 @@ from llm_service.adapters.sql.epochs import SqlEpochs
 from llm_service.bootstrap.housekeeping import DAY_S
 from llm_service.bootstrap.settings import Settings
 from llm_service.core.clock import Clock
+from llm_service.core.wake_ups import WakeUps
 
 if TYPE_CHECKING:
     from llm_service.adapters.redis.cache import RedisCache
@@ -32,7 +33,9 @@ def open_redis(settings: Settings, clock: Clock, reporter: LogReporter) -> "Redi
     return client
 
 
-def make_cache(settings: Settings, epochs: SqlEpochs, redis: "RedisClient | None") -> "MemoryCache | RedisCache":
+def make_cache(
+    settings: Settings, epochs: SqlEpochs, redis: "RedisClient | None", wake_ups: WakeUps
+) -> "MemoryCache | RedisCache":
     # The cache keeps no text longer than the history.
     ttl_s = min(settings.cache_ttl_s, settings.history_days * DAY_S)
     max_entries, max_bytes = settings.cache_max_entries, settings.cache_max_mb * MIB
@@ -41,7 +44,9 @@ def make_cache(settings: Settings, epochs: SqlEpochs, redis: "RedisClient | None
     from llm_service.adapters.redis.cache import RedisCache
 
     local = MemoryCache(ttl_s=ttl_s, max_entries=max_entries, max_bytes=max_bytes)
-    return RedisCache(redis, local, epochs, ttl_s=ttl_s, max_entries=max_entries, max_bytes=max_bytes)
+    return RedisCache(
+        redis, local, epochs, ttl_s=ttl_s, max_entries=max_entries, max_bytes=max_bytes, wake_ups=wake_ups
+    )
 
 
 def namespace_of(settings: Settings) -> str:

@@ -13,6 +13,7 @@ import redis
 from llm_service.adapters.memory.cache import CACHE_EPOCH, EpochStore, MemoryCache
 from llm_service.core.errors import StorageError
 from llm_service.core.generation.model import CachedAnswer, CacheStats
+from llm_service.core.wake_ups import NoWakeUps, Topic, WakeUps
 
 from .cache_scripts import COUNT, PUT, REMOVE, REMOVE_SOME, REMOVE_UNKNOWN
 from .client import RedisAway, RedisClient
@@ -62,9 +63,11 @@ class RedisCache:
         max_entries: int,
         max_bytes: int,
         buckets: int = BUCKETS,
+        wake_ups: WakeUps | None = None,
     ) -> None:
         """`local`: for the times without Redis; nobody else uses it. The limits are those of all processes together."""
         self._client, self._local, self._epochs = client, local, epochs
+        self._wake_ups = wake_ups or NoWakeUps()
         self._ttl_ms = int(ttl_s * 1000)
         self._max_entries, self._max_bytes = max_entries, max_bytes
         # With fewer entries than buckets, each of these has room for one.
@@ -138,6 +141,8 @@ class RedisCache:
             self._mark_cleared()
         except RedisAway:
             self._owes_clearing = True
+        # Only now: until it is marked, each of the others would clear it, too.
+        self._wake_ups.send(Topic.CACHE)
         return removed
 
     def poll(self) -> None:

@@ -131,6 +131,7 @@ class HistoryService:
         self._running.cancel_all(owner)
         deleted = self._retention.delete_all(owner)
         self._cache.discard_owner(owner)
+        self._running.cancel_deleted()
         return deleted
 
 

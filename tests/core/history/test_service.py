@@ -74,6 +74,9 @@ class Surroundings:
     def cancel_all(self, owner: str) -> None:
         self.told.append(("cancel all", owner))
 
+    def cancel_deleted(self) -> None:
+        self.told.append(("cancel deleted",))
+
     def discard(self, key: str) -> None:
         self.told.append(("discard", key))
 
@@ -166,7 +169,7 @@ def test_what_is_deleted_is_stopped_first_and_gone_from_the_cache() -> None:
     history_of(rows, around).delete("alice", "id-2")
     assert around.told == [("cancel", "alice", "id-2"), ("discard", "k" * 64)]
     assert history_of(rows, around).delete_all("alice") == 2
-    assert around.told[2:] == [("cancel all", "alice"), ("discard owner", "alice")]
+    assert around.told[2:] == [("cancel all", "alice"), ("discard owner", "alice"), ("cancel deleted",)]
 
 
 @pytest.mark.parametrize(("text", "search"), [(None, None), ("", None), (" \n", None), ("a", parse_search("a"))])
