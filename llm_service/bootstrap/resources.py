@@ -20,9 +20,8 @@ from llm_service.adapters.sql.errors import DatabaseAway, DatabaseFault, Databas
 from llm_service.adapters.sql.keys import SqlKeys
 from llm_service.adapters.sql.retention import SqlRetention
 from llm_service.adapters.sql.sqlite import database as sqlite
-from llm_service.adapters.sql.sqlite.presence import Presence, ProcessesFileFault, check_processes_file
 from llm_service.adapters.sql.usage import SqlUsage
-from llm_service.bootstrap.errors import DatabaseIsAway, DatabaseIsLocked, NotYet, StartError
+from llm_service.bootstrap.errors import DatabaseIsAway, DatabaseIsLocked, StartError
 from llm_service.bootstrap.retention import WholeRetention
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
 from llm_service.bootstrap.stores import history_stores
@@ -173,35 +172,13 @@ def open_database(settings: Settings) -> Database:
         raise _start_error(error) from error
 
 
-def open_presence(settings: Settings) -> Presence:
-    """Raises `NotYet`: without it, others would end this process's generations."""
-    try:
-        return Presence(_presence_path(settings))
-    except ProcessesFileFault as error:
-        raise NotYet([f"DATABASE_URL: {error}"], 1) from error
-
-
-def check_presence(settings: Settings) -> None:
-    """Raises `StartError` if `open_presence` would."""
-    try:
-        check_processes_file(_presence_path(settings))
-    except ProcessesFileFault as error:
-        raise StartError([f"DATABASE_URL: {error}"], 1) from error
-
-
-def _presence_path(settings: Settings) -> Path:
-    if settings.database_url.is_postgres:
-        return open_data_folder(settings) / _database_name(settings)
-    return settings.database_path
-
-
 def _start_error(error: DatabaseFault) -> StartError:
     kinds = {DatabaseLocked: DatabaseIsLocked, DatabaseAway: DatabaseIsAway}
     return kinds.get(type(error), StartError)([str(error)], 1)
 
 
 @contextmanager
-def _opened_database(settings: Settings) -> Iterator[Database]:
+def opened_database(settings: Settings) -> Iterator[Database]:
     database = open_database(settings)
     try:
         yield database
@@ -212,32 +189,32 @@ def _opened_database(settings: Settings) -> Iterator[Database]:
 @contextmanager
 def open_history_queries(settings: Settings) -> Iterator[HistoryQueries | None]:
     """Only lists and exports; None if no history is kept."""
-    with _opened_database(settings) as database:
+    with opened_database(settings) as database:
         yield history_stores(database, settings.history).queries
 
 
 @contextmanager
 def open_retention(settings: Settings) -> Iterator[Retention]:
     """Only deletion."""
-    with _opened_database(settings) as database:
+    with opened_database(settings) as database:
         yield WholeRetention(SqlRetention(database), open_spool(settings))
 
 
 @contextmanager
 def open_keyring(settings: Settings, wake_ups: WakeUps | None = None) -> Iterator[Keyring]:
     """Only the API keys."""
-    with _opened_database(settings) as database:
+    with opened_database(settings) as database:
         yield Keyring(SqlKeys(database), SystemClock(), secrets.token_bytes, wake_ups)
 
 
 @contextmanager
 def open_usage_reports(settings: Settings) -> Iterator[UsageReports]:
     """Only the usage reports."""
-    with _opened_database(settings) as database:
+    with opened_database(settings) as database:
         yield UsageReports(SqlUsage(database))
 
 
 def invalidate_caches(settings: Settings) -> None:
     """Make every process empty its cache within a second."""
-    with _opened_database(settings) as database:
+    with opened_database(settings) as database:
         SqlEpochs(database).advance(CACHE_EPOCH)

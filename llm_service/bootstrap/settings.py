@@ -127,6 +127,10 @@ class Settings:
     auth: str = setting(SERVER, "APP_AUTH", choice("auto", "required"), "auto",
         "`auto`: no key is needed while the listening address, the client and the Host are all loopback and no unknown "
         "proxy is in between. `required`: every caller needs a key.")
+    first_key_file: Path | None = setting(SERVER, "APP_FIRST_KEY_FILE", path(), None,
+        "Where no API key exists at the start, one with all scopes (name `admin`) is made from the key in this file. If there "
+        "is no such file, a key is made and written to it (mode 0600).",
+        example="/run/secrets/llm_service_key")
     secret_key: Secret | None = setting(SERVER, "SECRET_KEY", signing_secret(), None,
         "Signs the form tokens of signed-in browsers. A value from an example is refused. If it is not set, one is made "
         "in `APP_DATA_DIR` (`secret_key`, mode 0600).",

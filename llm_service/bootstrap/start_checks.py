@@ -4,9 +4,10 @@ import time
 from pathlib import Path
 
 from llm_service.bootstrap.errors import DatabaseIsAway, DatabaseIsLocked, StartError
+from llm_service.bootstrap.first_key import make_first_key
+from llm_service.bootstrap.presence import check_presence
 from llm_service.bootstrap.providers import read_configs
 from llm_service.bootstrap.resources import (
-    check_presence,
     check_spool,
     load_prices,
     load_templates,
@@ -46,6 +47,7 @@ def check_start(settings: Settings, needs_key: str | None = None) -> None:
     open_data_folder(settings)
     check_spool(settings)
     signing_secret(settings)
+    make_first_key(settings)
     refuse_to_be_open(settings, needs_key or settings.needs_key)
 
 

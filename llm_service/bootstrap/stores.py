@@ -21,10 +21,10 @@ class HistoryStores:
     idempotency: IdempotencyStore | None
 
 
-def history_stores(database: Database, history: str) -> HistoryStores:
-    """`history` is `full`, `metadata` or `off`."""
+def history_stores(database: Database, history: str, process_id: str | None = None) -> HistoryStores:
+    """`history` is `full`, `metadata` or `off`. `process_id`: as for `SqlGenerations`."""
     if history == "off":
         return HistoryStores(NullGenerations(database), None, None, None)
-    generations = SqlGenerations(database, keeps_texts=history == "full")
+    generations = SqlGenerations(database, keeps_texts=history == "full", process_id=process_id)
     idempotency = SqlIdempotency(database) if history == "full" else None
     return HistoryStores(generations, generations, SqlHistoryQueries(database), idempotency)

@@ -84,15 +84,6 @@ def test_the_connections_are_durable_and_careful(url: str) -> None:
     database.close()
 
 
-def test_a_newer_schema_is_refused(url: str) -> None:
-    migrate(url)
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
-    with pytest.raises(DatabaseFault, match="newer than this program"):
-        Database(url)
-
-
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "notes.db"
     path.write_bytes(b"these are my notes, not a database at all\n" * 50)

@@ -1,7 +1,7 @@
 """Fakes of the ports of the core: they keep what they are given and fail when a test says so."""
 
 import threading
-from collections.abc import Callable, Generator, Sequence, Set
+from collections.abc import Callable, Collection, Generator, Sequence, Set
 from dataclasses import replace
 from decimal import Decimal
 from typing import Protocol, TypeVar
@@ -58,6 +58,9 @@ class LivingProcesses:
 
     def runs(self, request_id: str) -> bool:
         return True
+
+    def dead_among(self, request_ids: Collection[str], pause: Callable[[], None]) -> Sequence[str]:
+        return []
 
 
 class ListGenerations:

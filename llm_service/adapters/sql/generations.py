@@ -8,17 +8,20 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from llm_service.core.generation.model import Generation, Status
 from llm_service.core.generation.ports import UnitOfWork
 
 from . import answers as texts
+from . import locks
 from .compiled import Compiled
 from .database import Database
 from .group_writer import InsertRow
-from .reservations import SqlReservations
+from .reservations import SqlReservations, lock_reservations
 from .rows import (
     ANSWER,
     GENERATION,
@@ -42,7 +45,34 @@ _INSERT_ANSWER = Compiled(insert(answers), ANSWER)
 # A row that shares indexed texts gets their document, so searches find it too.
 _others = generations.alias()
 _document = select(_others.c.document).where(_others.c.answer_id == bindparam("shares")).limit(1).scalar_subquery()
-_INSERT_GENERATION = Compiled(insert(generations).values(document=_document), GENERATION)
+# The answer may be indexed right now: this waits for it, and the lock makes the one that indexes it find this row.
+_locked_document = (
+    select(answers.c.document)
+    .where(answers.c.answer_id == bindparam("shares"))
+    .with_for_update(read=True)
+    .scalar_subquery()
+)
+
+
+class _SharedDocument(ColumnElement[int]):
+    """The document of the texts that a row shares. SQLite need not read past long texts for it."""
+
+    inherit_cache = True
+
+
+@compiles(_SharedDocument)
+def _from_rows(_element: _SharedDocument, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(_document, **kw)
+
+
+@compiles(_SharedDocument, "postgresql")
+def _from_answer(_element: _SharedDocument, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(_locked_document, **kw)
+
+
+_INSERT_GENERATION = Compiled(insert(generations).values(document=_SharedDocument()), GENERATION)
+# Where a table tells which processes run (`postgres.presence`).
+_INSERT_RUNNING = Compiled(insert(generations).values(document=_SharedDocument()), (*GENERATION, "process_id"))
 _mine = (generations.c.request_id == bindparam("id"), generations.c.owner == bindparam("of"))
 _FINISH = Compiled(update(generations).where(*_mine).values({name: bindparam(name) for name in OUTCOME}))
 _FINISH_SWITCHED = Compiled(
@@ -52,7 +82,7 @@ _MOVE = update(generations).where(*_mine).values(answer_id=bindparam("to"), docu
 _SET_OUTPUT = Compiled(update(answers).where(answers.c.answer_id == bindparam("id")).values(output=bindparam("output")))
 _OVER = WHOLE.where(*_mine, generations.c.finished_ms.is_not(None))
 _MINE = WHOLE.where(*_mine)
-_IS_OVER = Compiled(select(generations.c.position).where(*_mine, generations.c.finished_ms.is_not(None)))
+_FINISHED_MS = Compiled(select(generations.c.finished_ms).where(*_mine).with_for_update())
 _UNFINISHED = generations.c.finished_ms.is_(None)
 _ORPHANS = WHOLE.where(_UNFINISHED, generations.c.request_id.in_(bindparam("ids", expanding=True)))
 _ANSWERED = (Status.COMPLETED, Status.INCOMPLETE)
@@ -61,22 +91,24 @@ _ANSWERED = (Status.COMPLETED, Status.INCOMPLETE)
 class SqlUnitOfWork:
     """Satisfies `UnitOfWork`, inside a transaction of its connection."""
 
-    def __init__(self, connection: Connection, kept_texts: KeptTexts) -> None:
-        self.generations = SqlGenerationWriter(connection, kept_texts)
+    def __init__(self, connection: Connection, kept_texts: KeptTexts, process_id: str | None = None) -> None:
+        self.generations = SqlGenerationWriter(connection, kept_texts, process_id)
         self.reservations = SqlReservations(connection)
 
 
 class SqlGenerationWriter:
     """Satisfies `GenerationWriter`."""
 
-    def __init__(self, connection: Connection, kept_texts: KeptTexts) -> None:
+    def __init__(self, connection: Connection, kept_texts: KeptTexts, process_id: str | None = None) -> None:
         self._connection = connection
         self._kept_texts = kept_texts
+        self._process_id = process_id
 
     def start(self, generation: Generation) -> None:
         kept = self._kept_texts(generation)
         _INSERT_ANSWER.execute(self._connection, answer_row(kept))
-        _INSERT_GENERATION.execute(self._connection, generation_row(kept))
+        statement, row = _insertion(kept, self._process_id)
+        statement.execute(self._connection, row)
         count(self._connection, generation)
         if kept.status is not Status.RUNNING:
             texts.index(self._connection, kept)
@@ -84,6 +116,7 @@ class SqlGenerationWriter:
     def finish(self, generation: Generation) -> bool:
         kept = self._kept_texts(generation)
         connection, answer_id = self._connection, kept.answer_id
+        locks.lock_answer(connection, answer_id)
         if not self._store_outcome(kept):
             return False
         # Shared texts have the whole answer or none.
@@ -97,6 +130,7 @@ class SqlGenerationWriter:
     def finish_with_own_answer(self, generation: Generation, answer_id: str) -> bool:
         kept = self._kept_texts(generation)
         connection, own = self._connection, replace(kept, answer_id=answer_id)
+        locks.lock_answer(connection, kept.answer_id)
         if not self._store_outcome(kept):
             return False
         _INSERT_ANSWER.execute(connection, answer_row(own))
@@ -106,6 +140,7 @@ class SqlGenerationWriter:
         return True
 
     def amend_billing(self, was: Generation, now: Generation) -> None:
+        locks.lock_generations(self._connection, [now.request_id], with_answers=True)
         row = self._connection.execute(_MINE, {"id": now.request_id, "of": now.owner}).one_or_none()
         if row is not None:
             stored = generation_of(row)
@@ -119,6 +154,8 @@ class SqlGenerationWriter:
 
     def interrupt(self, request_ids: Sequence[str], now_ms: int) -> Sequence[Generation]:
         interrupted = []
+        lock_reservations(self._connection, request_ids)
+        locks.lock_generations(self._connection, request_ids, with_answers=True)
         for row in map(generation_of, self._connection.execute(_ORPHANS, {"ids": request_ids}).all()):
             # The process may have died after it was asked to cancel and before it did.
             status = Status.INTERRUPTED if row.status is Status.RUNNING else row.status
@@ -143,7 +180,8 @@ class SqlGenerationWriter:
         is counted here.
         """
         mine = {"id": generation.request_id, "of": generation.owner}
-        if _IS_OVER.execute(self._connection, mine).fetchone():
+        row = _FINISHED_MS.execute(self._connection, mine).fetchone()
+        if row is not None and row[0] is not None:
             over = generation_of(self._connection.execute(_OVER, mine).one())
             count(self._connection, generation, instead_of=over)
         else:
@@ -154,13 +192,17 @@ class SqlGenerationWriter:
 class SqlGenerations:
     """Satisfies `GenerationStore` and `RemoteControl`."""
 
-    def __init__(self, database: Database, *, keeps_texts: bool = True) -> None:
+    def __init__(self, database: Database, *, keeps_texts: bool = True, process_id: str | None = None) -> None:
+        """`process_id`: this process's in the table of processes, where there is one (`postgres.presence`)."""
         self._database = database
+        self._process_id = process_id
         self._kept_texts: KeptTexts = _whole if keeps_texts else Generation.without_texts
 
     def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True, wait_s: float | None = None) -> T:
         return self._database.write(
-            lambda connection: work(SqlUnitOfWork(connection, self._kept_texts)), short=short, wait_s=wait_s
+            lambda connection: work(SqlUnitOfWork(connection, self._kept_texts, self._process_id)),
+            short=short,
+            wait_s=wait_s,
         )
 
     def record_hit(self, generation: Generation, answer_id: str, *, durable: bool) -> bool:
@@ -168,9 +210,9 @@ class SqlGenerations:
             return self._insert_sharing(generation, durable=durable)
 
         def work(connection: Connection) -> bool:
-            if not texts.are_there(connection, answer_id):
+            if not texts.are_there(connection, answer_id, locked=True):
                 return False
-            SqlGenerationWriter(connection, self._kept_texts).start(generation)
+            SqlGenerationWriter(connection, self._kept_texts).start(generation)  # it does not run
             return True
 
         return self._database.write(work, durable=durable, short=True)
@@ -183,7 +225,7 @@ class SqlGenerations:
             generation = replace(generation, answer_id=generation.request_id)
         started = generation
         self._database.write(
-            lambda connection: SqlGenerationWriter(connection, self._kept_texts).start(started),
+            lambda connection: SqlGenerationWriter(connection, self._kept_texts, self._process_id).start(started),
             durable=False,
             short=True,
         )
@@ -222,13 +264,20 @@ class SqlGenerations:
 
     def _insert_sharing(self, generation: Generation, *, durable: bool) -> bool:
         """Insert a row that shares texts; False: they are gone. Concurrent inserts become one statement."""
-        row: dict[str, Any] = generation_row(self._kept_texts(generation))
+        statement, row = _insertion(self._kept_texts(generation), self._process_id)
         try:
-            insert_row = InsertRow(_INSERT_GENERATION, row, partial(count, generation=generation))
+            insert_row = InsertRow(statement, row, partial(count, generation=generation))
             self._database.write(insert_row, durable=durable, short=True)
         except IntegrityError:
             return False
         return True
+
+
+def _insertion(generation: Generation, process_id: str | None) -> tuple[Compiled, dict[str, Any]]:
+    row = generation_row(generation)
+    if process_id is None:
+        return _INSERT_GENERATION, row
+    return _INSERT_RUNNING, {**row, "process_id": process_id}
 
 
 def _finish(connection: Connection, generation: Generation) -> bool:

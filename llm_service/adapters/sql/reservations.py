@@ -28,6 +28,7 @@ from llm_service.core.limits.rules import (
 from llm_service.core.limits.status import LimitStatus, LimitStatuses
 from llm_service.core.usage.pricing import ZERO_USD
 
+from . import locks
 from .compiled import Compiled
 from .money import from_pico, to_pico
 from .tables import limit_days, limit_reservations, limit_seconds
@@ -57,6 +58,7 @@ _ORPHANED = (
     .where(_reserved.spent_tokens.is_(None), _reserved.request_id.in_(bindparam("ids", expanding=True)))
     .order_by(_reserved.account)
 )
+_ANY = select(_reserved.request_id).where(_reserved.request_id.in_(bindparam("ids", expanding=True))).limit(1)
 _OPEN = select(_reserved.account).where(_reserved.request_id == bindparam("id"), _reserved.spent_tokens.is_(None))
 _INSERT = insert(limit_reservations)
 _ADD_SECOND = Compiled(
@@ -96,6 +98,7 @@ class SqlReservations:
         connection, accounts, demand, now_ms = (
             self._connection, reservation.accounts, reservation.demand, reservation.now_ms
         )  # fmt: skip
+        locks.lock_limits(connection)
         tallies = {account: _tally(connection, account, now_ms) for account in accounts}
         before = _statuses(accounts, tallies, now_ms)
         refused = refusal(before, demand) or _nothing_to_extend(connection, reservation, before)
@@ -126,6 +129,7 @@ def open_ids(connection: Connection) -> set[str]:
 
 def expire(connection: Connection, request_ids: Sequence[str]) -> int:
     """Charge open reservations in full. Returns the number of calls."""
+    locks.lock_limits(connection)
     rows = [_Reserved(*row) for row in connection.execute(_ORPHANED, {"ids": request_ids})]
     for row in rows:
         charge_row(connection, row, _each(row).times(row.attempts))
@@ -141,8 +145,18 @@ def charge_row(connection: Connection, row: _Reserved, amount: Amount) -> None:
     connection.execute(_ADD_DAY, {"account": row.account, "day": row.day, **more})
 
 
+def lock_reservations(connection: Connection, request_ids: Sequence[str]) -> None:
+    """Before anything else is locked, if the transaction will settle any of them."""
+    if locks.has_other_writers(connection) and connection.execute(_ANY, {"ids": request_ids}).first() is not None:
+        locks.lock_limits(connection)
+
+
 def _of_request(connection: Connection, request_id: str) -> list[_Reserved]:
-    return [_Reserved(*row) for row in _OF_REQUEST.execute(connection, {"id": request_id})]
+    rows = _OF_REQUEST.execute(connection, {"id": request_id}).fetchall()
+    # Most requests have no reservation, and must not wait for those that have one.
+    if rows and locks.lock_limits(connection):
+        rows = _OF_REQUEST.execute(connection, {"id": request_id}).fetchall()
+    return [_Reserved(*row) for row in rows]
 
 
 def _each(row: _Reserved) -> Amount:
@@ -169,11 +183,11 @@ def _tally(connection: Connection, account: Account, now_ms: int) -> Tally:
     if account.allowance.generations_per_minute is not None:
         minute = {"of": account.name, "now_s": now_ms // SECOND_MS}
         generations, first = _MINUTE.execute(connection, minute).fetchone()
-        tally |= {"generations": generations, "frees_ms": None if first is None else second_frees_ms(first)}
+        tally |= {"generations": int(generations), "frees_ms": None if first is None else second_frees_ms(first)}
     if account.counts_calls:
         at = {"of": account.name, "on": now_ms // DAY_MS, "now": now_ms}
         calls, tokens, picousd = connection.execute(_UNDER_WAY, at).one()
-        tally |= {"calls": calls, "reserved": Amount(tokens, _usd(picousd))}
+        tally |= {"calls": int(calls), "reserved": Amount(int(tokens), _usd(int(picousd)))}
     if account.has_budget:
         used = connection.execute(_DAY, {"of": account.name, "on": now_ms // DAY_MS}).one_or_none()
         tally["used"] = Amount(used.tokens, _usd(used.picousd)) if used else Amount()

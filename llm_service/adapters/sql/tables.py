@@ -84,6 +84,7 @@ generations = Table(
     Column("finished_ms", BigInteger),
     Column("document", BigInteger, comment="that of its answer: the position of the row whose end completed the texts"),
     Column("fallbacks", Text, comment="JSON list of the models that were tried before; NULL = none"),
+    Column("process_id", Text, comment="that runs it, of `processes`; NULL where the kernel knows (SQLite)"),
     sqlite_autoincrement=True,  # positions are never reused, so cursors stay valid
 )
 # Lists scan it by position; filters read its columns without touching the rows.
@@ -208,4 +209,22 @@ open_reservations = Index(
     limit_reservations.c.account,
     sqlite_where=limit_reservations.c.spent_tokens.is_(None),
     postgresql_where=limit_reservations.c.spent_tokens.is_(None),
+)
+# Where nodes share a database (PostgreSQL): the processes that are alive. On SQLite the kernel knows.
+processes = Table(
+    "processes",
+    metadata,
+    Column("process_id", Text, primary_key=True, comment="random"),
+    Column("node", Text, nullable=False, comment="host and server; for people, and for a changed secret"),
+    Column("pid", BigInteger, nullable=False),
+    Column("secret_digest", Text, nullable=False, comment="equal if SECRET_KEY is equal"),
+    Column("version", Text, nullable=False),
+    Column("started_ms", BigInteger, nullable=False, comment="Unix time, UTC, of the database's clock"),
+    Column("seen_ms", BigInteger, nullable=False, comment="likewise; grows every two seconds"),
+)
+# One row. Programs whose newest revision is this one or a later one can work on this schema.
+schema_compatibility = Table(
+    "schema_compatibility",
+    metadata,
+    Column("since", Text, primary_key=True, comment="a revision"),
 )

@@ -14,6 +14,7 @@ from llm_service.core.generation.accounting import parts_of
 from llm_service.core.generation.model import Generation
 from llm_service.core.usage.sums import COUNTS, Signed, UsageSums
 
+from . import locks
 from .compiled import Compiled
 from .money import to_pico
 from .tables import usage_hours, usage_latencies
@@ -49,6 +50,7 @@ def summed(connection: Connection) -> Iterator[None]:
     """Wraps a transaction and adds its counts at the end."""
     counted: dict[Key, list[Signed]] = {}
     connection.info[_COUNTED] = counted
+    locks.begin(connection)
     yield
     # Sorted: transactions that change the same rows in the same order cannot deadlock.
     for key in sorted(counted):
