@@ -83,7 +83,9 @@ class LocalSubscription:
         self._restarts = self._call.restarts
         self._waker = threading.Event()
         self._alarm: Alarm | None = None
-        self.position = min(after, len(self._call.text_after(0))) if after else 0
+        # What it has shown: if the text begins anew, it must begin with that.
+        self._shown = [self._call.text_after(0)[:after]] if after else []
+        self.position = len(self._shown[0]) if after else 0
         in_flight.subscribers.add(self._waker)
 
     @property
@@ -128,17 +130,35 @@ class LocalSubscription:
         text = self._unread()
         if text:
             self.position += len(text)
+            self._shown.append(text)
             if finished:
                 self._waker.set()  # for the result, which is next
             return Delta(text)
         return self._end() if finished else None
 
     def _unread(self) -> str:
-        if self._call.restarts != self._restarts:
-            self._restarts = self._call.restarts
-            if self.position:
+        if self._call.restarts != self._restarts and not self._goes_on():
+            return ""
+        text = self._in_flight.text_after(self.position)
+        # It may have begun anew meanwhile. Then its waker is set again.
+        return text if self._call.restarts == self._restarts else ""
+
+    def _goes_on(self) -> bool:
+        """After its text began anew: whether that has come as far as what was shown, and begins with it.
+
+        Raises `UpstreamTruncated` if it is another text.
+        """
+        restarts, shown = self._call.restarts, "".join(self._shown)
+        if shown:
+            text = self._in_flight.text_after(0)
+            if len(text) < len(shown) and self._in_flight.result is None:
+                return False
+            if not text.startswith(shown):
+                if isinstance(self._in_flight.result, ServiceError):
+                    return False  # that error says more
                 raise UpstreamTruncated("The answer was cut off and restarted for other callers.")
-        return self._in_flight.text_after(self.position)
+        self._restarts = restarts
+        return True
 
     def _end(self) -> GenerationResult:
         result = self._in_flight.result
