@@ -52,6 +52,7 @@ from llm_service.core.history.service import HistoryService
 from llm_service.core.limits.limiter import Limiter
 from llm_service.core.services import Services
 from llm_service.core.usage.reports import UsageReports
+from llm_service.core.wake_ups import NoWakeUps, WakeUps
 
 make_id: MakeId = uuid7
 MIB = 1024 * 1024
@@ -81,6 +82,7 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
     presence = open_presence(settings)
     opened.callback(presence.close)
     clock, spawn, reporter = SystemClock(), make_spawn(), LogReporter()
+    wake_ups: WakeUps = NoWakeUps()
     templates, prices = load_templates(settings, kept=kept_prompts(settings)), load_prices(settings)
     providers, bounds = build_registry(settings, prices, kept=kept_providers(settings)), _generation_settings(settings)
     opened.callback(providers.close)
@@ -95,7 +97,7 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
         epochs=SqlEpochs(database),
     )
     registry = InFlightRegistry(
-        clock, spawn, reporter, stores.remote, presence, abandon_grace_s=settings.abandon_grace_s
+        clock, spawn, reporter, stores.remote, presence, abandon_grace_s=settings.abandon_grace_s, wake_ups=wake_ups
     )
     recorder = OutcomeRecorder(stores.generations, spool, clock, reporter)
     preparer, bodies = RequestPreparer(templates, providers, providers, bounds, clock), Recent[Any](clock)
@@ -116,8 +118,8 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
         limiter=limiter,
         space=database.space,
     )
-    running = RunningGenerations(registry, stores.generations, stores.remote, recorder, subscriptions)
-    keyring = Keyring(SqlKeys(database), clock, secrets.token_bytes)
+    running = RunningGenerations(registry, stores.generations, stores.remote, recorder, subscriptions, wake_ups)
+    keyring = Keyring(SqlKeys(database), clock, secrets.token_bytes, wake_ups)
     sessions = Sessions(SqlSessions(database), keyring, clock, secrets.token_bytes, signing_secret(settings))
     failed_logins = FailedLoginThrottle(SqlFailedLogins(database), clock)
     # One thread: more of them would take turns with the event loop more often.
@@ -143,6 +145,7 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
         clock=clock,
         reporter=reporter,
         history_days=settings.history_days,
+        wake_ups=wake_ups,
     )
     housekeeping.start(ticker, alone=presence.alone)
     presence.settle()
@@ -169,7 +172,15 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
         generation=generation,
         preview=PreviewService(preparer, cache, prices),
         recent_bodies=bodies,
-        history=HistoryService(stores.generations, stores.queries, retention, cache, running, keeps=settings.history),
+        history=HistoryService(
+            stores.generations,
+            stores.queries,
+            retention,
+            cache,
+            running,
+            keeps=settings.history,
+            wake_ups=wake_ups,
+        ),
         usage=UsageReports(SqlUsage(database)),
         limiter=limiter,
         running=running,

@@ -23,6 +23,7 @@ from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.history.ports import Retention
 from llm_service.core.limits.ports import LimitStore
 from llm_service.core.templates.registry import TemplateRegistry
+from llm_service.core.wake_ups import ANY, Topic, WakeUps
 
 # After a generation's deadline plus this, no process can still run it.
 INTERRUPT_MARGIN_S = 10
@@ -61,25 +62,56 @@ class Housekeeping:
     clock: Clock
     reporter: Reporter
     history_days: int
+    wake_ups: WakeUps
 
     def start(self, ticker: Ticker, *, alone: bool) -> None:
         """`alone`: no other process runs generations. A database that is locked now holds up the first round at most."""
         skip_if_storage_down(partial(self._catch_up, alone))()
-        ticker.every(TICK_S, self.registry.tick)
+        tick = ticker.every(TICK_S, self.registry.tick)
         ticker.every(REPLAY_S, self.replay)
         ticker.every(SWEEP_S, skip_if_storage_down(self.orphans.sweep))
         for prune in (self.limits.prune, self.idempotency.prune, self._prune_history):
             ticker.every(PRUNE_S, partial(self._at_now, prune))
-        ticker.every(FILES_S, self.templates.refresh)
-        ticker.every(FILES_S, self.providers.refresh)
-        ticker.every(CACHE_POLL_S, skip_if_storage_down(self.cache.poll))
+        refresh_templates = ticker.every(FILES_S, partial(self._refresh, self.templates.refresh, Topic.TEMPLATES))
+        refresh_providers = ticker.every(FILES_S, partial(self._refresh, self.providers.refresh, Topic.PROVIDERS))
+        poll_cache = ticker.every(CACHE_POLL_S, skip_if_storage_down(self.cache.poll))
         for recent in self.recent:
             ticker.every(EXPIRE_S, recent.expire)
         ticker.every(KEY_USES_S, skip_if_storage_down(self.keyring.save_last_used))
         ticker.every(SPACE_S, self.space.look)
-        ticker.every(KEY_WATCH_S, skip_if_storage_down(self.keyring.watches.look))
+        look_at_keys = ticker.every(KEY_WATCH_S, skip_if_storage_down(self.keyring.watches.look))
         ticker.every(PRUNE_S, skip_if_storage_down(self.sessions.prune))
         ticker.every(PRUNE_S, skip_if_storage_down(self.failed_logins.prune))
+        self._hear(Topic.TEMPLATES, refresh_templates)
+        self._hear(Topic.PROVIDERS, refresh_providers)
+        self._hear(Topic.CACHE, poll_cache)
+        self._hear(Topic.KEYS, look_at_keys)
+        self._hear(Topic.CANCEL, tick, self.registry.check_remote)
+        self._hear(Topic.DELETED_OWNER, tick, lambda _: self.registry.check_remote())
+        self.wake_ups.on(Topic.DELETED, self._discard)
+        self.wake_ups.on(Topic.DELETED_OWNER, self._discard_owner)
+
+    def _hear(self, topic: Topic, look: Callable[[], None], matters: Callable[[str], bool] = lambda _: True) -> None:
+        """Look at once after a message, if it matters to this process."""
+
+        def heard(about: str) -> None:
+            if matters(about):
+                look()
+
+        self.wake_ups.on(topic, heard)
+
+    def _refresh(self, refresh: Callable[[], bool], topic: Topic) -> None:
+        """The first process that sees changed files tells the others."""
+        if refresh():
+            self.wake_ups.send(topic)
+
+    def _discard(self, key: str) -> None:
+        if key != ANY:
+            self.cache.discard(key)
+
+    def _discard_owner(self, owner: str) -> None:
+        if owner != ANY:
+            self.cache.discard_owner(owner)
 
     def replay(self) -> None:
         """Store the spooled outcomes."""

@@ -101,7 +101,7 @@ class World:
 
     def refresh(self, given: ProviderSet | Exception) -> None:
         self.source.next = given
-        self.registry.refresh()
+        assert self.registry.refresh(), "the files have changed"
 
 
 def test_new_providers_are_warm_before_they_are_used_and_old_ones_are_closed() -> None:

@@ -39,6 +39,7 @@ from llm_service.core.generation.upstream import UpstreamCaller
 from llm_service.core.limits.limiter import Limiter
 from llm_service.core.usage.ports import Prices
 from llm_service.core.usage.tokens import Usage
+from llm_service.core.wake_ups import WakeUps
 from tests.support.clocks import ManualClock
 from tests.support.constants import ROOT
 from tests.support.fakes import (
@@ -111,6 +112,7 @@ class World:
         space: DiskSpace | None = None,
         models: tuple[str, ...] = ("m1", "m2"),
         others: Mapping[str, EchoProvider] | None = None,
+        wake_ups: WakeUps | None = None,
         **settings: object,
     ) -> None:
         """`others`: the providers of single models, each with as many slots of its own."""
@@ -129,7 +131,7 @@ class World:
         self.recorder = OutcomeRecorder(self.store, self.spool, self.clock, self.reporter)
         presence = LivingProcesses()
         self.registry = InFlightRegistry(
-            self.clock, make_spawn(), self.reporter, self.store, presence, abandon_grace_s=grace_s
+            self.clock, make_spawn(), self.reporter, self.store, presence, abandon_grace_s=grace_s, wake_ups=wake_ups
         )
         self.orphans = Orphans(self.store, limits, self.recorder, self.registry, presence, self.clock, expire_s=130)
         subscriptions = Subscriptions(self.registry, self.store, self.orphans, self.clock)

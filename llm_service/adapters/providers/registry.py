@@ -117,22 +117,22 @@ class ProviderRegistry:
     def resolve(self, model: str) -> Candidate:
         return self._set.resolve(model)
 
-    def refresh(self) -> None:
-        """Load changed files. Must be called about once a second."""
+    def refresh(self) -> bool:
+        """Load changed files; whether there were any. Must be called about once a second."""
         with self._lock:
-            self._refresh()
+            return self._refresh()
 
-    def _refresh(self) -> None:
+    def _refresh(self) -> bool:
         self._replaced = [provider for provider in self._replaced if provider.bulkhead.in_use]
         if self._source is None or self._reporter is None or not self._source.changed():
-            return
+            return False
         try:
             loaded = self._source.load(self._set)
             self._replace(loaded)
         except FileFaults as error:
             self.faults = error.faults
             self._reporter.providers_refused(error.faults)
-            return
+            return True
         except Exception as error:  # a bug: the good providers stay, and readiness must not hide it
             kind = type(error).__name__
             self.faults = (
@@ -145,6 +145,7 @@ class ProviderRegistry:
             self._source.save_last_good()
         except OSError as error:
             self._reporter.providers_not_kept(error)
+        return True
 
     def state(self) -> UpstreamState:
         """Calls of replaced providers count, too, until they end."""

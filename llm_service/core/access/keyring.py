@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from ..clock import MINUTE_MS, Clock
 from ..errors import NotFound
+from ..wake_ups import ANY, NoWakeUps, Topic, WakeUps
 from .caller import UNLIMITED, Allowance, Scope
 from .key_watch import KeyWatches
 from .keys import ID_CHARS, Key, RandomBytes, digest_of, make_key, parse_key
@@ -42,7 +43,12 @@ class RejectedKey:
 class Keyring:
     """Thread-safe. Trusted keys are held in memory by the hash of the whole key."""
 
-    def __init__(self, store: KeyStore, clock: Clock, random_bytes: RandomBytes) -> None:
+    def __init__(
+        self, store: KeyStore, clock: Clock, random_bytes: RandomBytes, wake_ups: WakeUps | None = None
+    ) -> None:
+        """`wake_ups` None = other processes find out about changes by themselves."""
+        self._wake_ups = wake_ups or NoWakeUps()
+        self._wake_ups.on(Topic.KEYS, self.forget_trusted)
         self._store = store
         self._clock = clock
         self._random_bytes = random_bytes
@@ -64,6 +70,7 @@ class Keyring:
         text, key_id = make_key(self._random_bytes)
         key = Key(key_id, owner, scopes, self._clock.now_ms(), models, allowance, expires_ms)
         self._store.add(key, digest_of(text))
+        self._wake_ups.send(Topic.KEYS)
         return text, key
 
     def find(self, text: str) -> Key | RejectedKey:
@@ -71,7 +78,9 @@ class Keyring:
         parsed = parse_key(text)
         if parsed is None:
             return RejectedKey(KeyRejection.MALFORMED)
-        key, until = self._trusted.get(parsed.digest, (None, 0.0))
+        # The same all the time: what is read now must not be trusted after `forget_trusted`.
+        trusted = self._trusted
+        key, until = trusted.get(parsed.digest, (None, 0.0))
         if key is None or until <= self._clock.monotonic():
             stored = self._stored_digest(parsed.key_id, is_known=key is not None)
             same = hmac.compare_digest(parsed.digest, _DUMMY_DIGEST if stored is None else stored)
@@ -79,7 +88,7 @@ class Keyring:
             key = self._store.get(parsed.key_id) if same else None
             if key is None:
                 return RejectedKey(KeyRejection.UNKNOWN if stored is None else KeyRejection.WRONG, parsed.key_id)
-            self._trust(parsed.digest, key)
+            self._trust(trusted, parsed.digest, key)
         return self.check(key)
 
     def check(self, key: Key) -> Key | RejectedKey:
@@ -114,8 +123,13 @@ class Keyring:
         key = self._store.revoke(key_id, self._clock.now_ms())
         if key is None:
             raise NotFound(f"No key has the id {key_id[:ID_CHARS]!r}. `flask keys list` shows all keys.")
-        self._trusted = {}
+        self.forget_trusted()
+        self._wake_ups.send(Topic.KEYS)
         return key
+
+    def forget_trusted(self, about: str = ANY) -> None:
+        """Look at the store again for every key."""
+        self._trusted = {}
 
     def _stored_digest(self, key_id: str, *, is_known: bool) -> bytes | None:
         if is_known:
@@ -123,7 +137,7 @@ class Keyring:
         with self._lookups.one_more():
             return self._store.digest_of(key_id)
 
-    def _trust(self, digest: bytes, key: Key) -> None:
-        if len(self._trusted) >= MAX_TRUSTED:
-            self._trusted = {}
-        self._trusted[digest] = (key, self._clock.monotonic() + TRUSTED_S)
+    def _trust(self, trusted: dict[bytes, tuple[Key, float]], digest: bytes, key: Key) -> None:
+        if len(trusted) >= MAX_TRUSTED:
+            trusted.clear()
+        trusted[digest] = (key, self._clock.monotonic() + TRUSTED_S)

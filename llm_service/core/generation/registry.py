@@ -1,5 +1,6 @@
 """The generations of this process, and its upstream calls."""
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -8,6 +9,7 @@ from functools import partial
 
 from ..clock import Clock
 from ..errors import Cancelled, Ended, ShuttingDown, StorageError
+from ..wake_ups import ANY, NoWakeUps, Topic, WakeUps
 from .call_context import CallContext
 from .in_flight import InFlightGeneration
 from .model import Generation, Status
@@ -26,6 +28,8 @@ STOPPING_PATIENCE_S = 0.5
 STORING_S = 3.0
 # Longer than an outcome waits for a store that is locked.
 END_S = 30.0
+# Of how many generations that ended last it is still known that they were here.
+REMEMBERED = 1000
 
 
 class InFlightRegistry:
@@ -40,10 +44,12 @@ class InFlightRegistry:
         presence: Presence,
         *,
         abandon_grace_s: float | None,
+        wake_ups: WakeUps | None = None,
+        remote_check_s: float = REMOTE_CHECK_S,
     ) -> None:
         """`abandon_grace_s` None = a generation whose callers left continues.
 
-        `remote` None = no other process can cancel generations of this one.
+        `remote` None = no other process can cancel generations of this one. `wake_ups` None = none tells that it did.
         """
         self._clock = clock
         self._spawn = spawn
@@ -58,7 +64,13 @@ class InFlightRegistry:
         self._interrupt_at: float | None = None
         # For all that are interrupted: hundreds that wait one after the other would wait too long.
         self._stops_at: float | None = None
+        self._remote_check_s = remote_check_s
         self._remote_checked_at = clock.monotonic()
+        # Those that somebody in another process waits for, and those for whom the question may come too late.
+        self._watched: set[str] = set()
+        self._ended: deque[str] = deque(maxlen=REMEMBERED)
+        self._wake_ups = wake_ups or NoWakeUps()
+        self._wake_ups.on(Topic.WATCH, self._watch)
 
     def __len__(self) -> int:
         return len(self._generations)
@@ -97,8 +109,14 @@ class InFlightRegistry:
         self._generations[generation.request_id] = generation
 
     def remove(self, generation: InFlightGeneration) -> None:
-        self._generations.pop(generation.request_id, None)
-        self._presence.end(generation.request_id)
+        request_id = generation.request_id
+        self._generations.pop(request_id, None)
+        self._presence.end(request_id)
+        # In this order: `_watch` looks for it in the opposite one.
+        self._ended.append(request_id)
+        if request_id in self._watched:
+            self._watched.discard(request_id)
+            self._wake_ups.send(Topic.ENDED, request_id)
 
     def add_call(self, call: SharedCall, context: CallContext) -> None:
         self._calls[call.call_id] = (call, context)
@@ -174,9 +192,24 @@ class InFlightRegistry:
         # After what must not wait: storing these may take as long as the database is locked.
         generations = tuple(self._generations.values())
         self._together(partial(self.cancel, each) for each in generations if self._abandoned(each, now))
-        if self._remote and self._generations and now - self._remote_checked_at >= REMOTE_CHECK_S:
+        if self._remote and self._generations and now - self._remote_checked_at >= self._remote_check_s:
             self._remote_checked_at = now
             self._guarded(partial(self._cancel_what_was_cancelled_elsewhere, self._remote))
+
+    def check_remote(self, request_id: str = ANY) -> bool:
+        """Another process may have cancelled a generation: let the next `tick` look, and return whether it must."""
+        must = bool(self._generations) if request_id == ANY else request_id in self._generations
+        if must:
+            self._remote_checked_at = -math.inf
+        return must
+
+    def _watch(self, request_id: str) -> None:
+        self._watched.add(request_id)
+        if request_id in self._generations:
+            return
+        if request_id in self._ended:
+            self._wake_ups.send(Topic.ENDED, request_id)
+        self._watched.discard(request_id)
 
     def _abandoned(self, generation: InFlightGeneration, now: float) -> bool:
         gone_for_s = generation.subscribers.gone_for_s(now)

@@ -1,6 +1,7 @@
 """Joins or cancels a generation by its id, in any process."""
 
 from ..errors import NotFound
+from ..wake_ups import NoWakeUps, Topic, WakeUps
 from .model import Generation
 from .outcomes import OutcomeRecorder
 from .ports import GenerationStore, RemoteControl
@@ -22,8 +23,10 @@ class RunningGenerations:
         remote: RemoteControl | None,
         recorder: OutcomeRecorder,
         subscriptions: Subscriptions,
+        wake_ups: WakeUps | None = None,
     ) -> None:
-        """`remote` None = rows of other processes are not visible."""
+        """`remote` None = rows of other processes are not visible. `wake_ups` None = they notice only by looking."""
+        self._wake_ups = wake_ups or NoWakeUps()
         self._registry = registry
         self._store = store
         self._remote = remote
@@ -48,15 +51,19 @@ class RunningGenerations:
         return self._get(owner, request_id)
 
     def cancel_all(self, owner: str) -> None:
-        """Cancel those of this process; other processes notice that the rows are gone."""
+        """Cancel those of this process. Others notice that the rows are gone."""
         for in_flight in self._registry.of_owner(owner):
             self._registry.cancel(in_flight)
 
     def _cancel_remote(self, remote: RemoteControl, owner: str, request_id: str) -> None:
-        remote.request_cancel(owner, request_id)
-        if self._subscriptions.polled(self._get(owner, request_id)).poll(REMOTE_CANCEL_S):
-            return
-        self._recorder.give_up(owner, request_id)
+        subscription = self._subscriptions.polled(self._get(owner, request_id))
+        try:
+            remote.request_cancel(owner, request_id)
+            self._wake_ups.send(Topic.CANCEL, request_id)
+            if not subscription.poll(REMOTE_CANCEL_S):
+                self._recorder.give_up(owner, request_id)
+        finally:
+            subscription.close()
 
     def _get(self, owner: str, request_id: str) -> Generation:
         generation = self._store.get(owner, request_id)

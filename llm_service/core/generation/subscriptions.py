@@ -2,6 +2,8 @@
 
 All have the same interface: `next` returns pieces of text and finally the result, `result` only the result. The creator
 of a subscription closes it.
+
+Longer than other modules: who subscribes does not know which of them it has.
 """
 
 import threading
@@ -11,6 +13,7 @@ from typing import Protocol
 from ..clock import Alarm, Clock
 from ..errors import Failure, NotFound, ServiceError, UpstreamTruncated, error_of_code
 from ..limits.status import LimitStatuses
+from .endings import Ending, Endings, Unannounced
 from .in_flight import GenerationResult, InFlightGeneration
 from .model import Delta, Generation, Status
 from .orphans import Orphans
@@ -229,8 +232,11 @@ class PolledSubscription:
         after: int = 0,
         *,
         replayed: bool = False,
+        ending: Ending | None = None,
     ) -> None:
+        """`ending` None = nobody tells when it ends."""
         self.replayed = replayed
+        self._ending = ending or Unannounced(clock)
         self._store = store
         self._clock = clock
         self._orphans = orphans
@@ -250,19 +256,17 @@ class PolledSubscription:
         return self._over.result(wait_s) if self.poll(wait_s) and self._over else None
 
     def close(self) -> None:
-        """Nothing to close."""
+        self._ending.close()
 
     def poll(self, wait_s: float) -> bool:
-        """Whether it ends within `wait_s`; checks about once a second.
+        """Whether it ends within `wait_s`; checks about once a second, and when its process says so.
 
         Raises `NotFound` if the row was deleted.
         """
         until = self._clock.monotonic() + wait_s
         # Not by the sum of the pauses: a look may wait for a lock.
         while self._over is None and (left_s := until - self._clock.monotonic()) >= LEAST_PAUSE_S:
-            pause_s = min(left_s, POLL_S)
-            self._clock.sleep(pause_s)
-            self._watched_s += pause_s
+            self._watched_s += self._ending.pause(min(left_s, POLL_S))
             row = self._row()
             if not is_over(row) and self._orphans.end_if_orphan(row.request_id, self._watched_s):
                 row = self._row()
@@ -286,7 +290,16 @@ def is_over(row: Generation) -> bool:
 class Subscriptions:
     """Finds generations, wherever they run or ran. Holds no state."""
 
-    def __init__(self, registry: InFlightRegistry, store: GenerationStore, orphans: Orphans, clock: Clock) -> None:
+    def __init__(
+        self,
+        registry: InFlightRegistry,
+        store: GenerationStore,
+        orphans: Orphans,
+        clock: Clock,
+        endings: Endings | None = None,
+    ) -> None:
+        """`endings` None = other processes do not tell when a generation ends."""
+        self._endings = endings
         self._registry = registry
         self._store = store
         self._orphans = orphans
@@ -308,4 +321,5 @@ class Subscriptions:
 
     def polled(self, row: Generation, after: int = 0, *, replayed: bool = False) -> PolledSubscription:
         """To a generation of another process."""
-        return PolledSubscription(self._store, self._clock, self._orphans, row, after, replayed=replayed)
+        ending = self._endings.of(row.request_id) if self._endings else None
+        return PolledSubscription(self._store, self._clock, self._orphans, row, after, replayed=replayed, ending=ending)

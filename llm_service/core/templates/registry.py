@@ -28,10 +28,10 @@ class TemplateRegistry:
         else:
             self._save()
 
-    def refresh(self) -> None:
-        """Load changed files. Must be called about once a second."""
+    def refresh(self) -> bool:
+        """Load changed files; whether there were any. Must be called about once a second."""
         if not self._source.changed():
-            return
+            return False
         try:
             loaded = self._source.load()
         except TemplateFaults as error:
@@ -40,6 +40,7 @@ class TemplateRegistry:
             self.current, self.faults = loaded, ()
             self._reporter.templates_changed(loaded)
             self._save()
+        return True
 
     def _refuse(self, error: TemplateFaults) -> None:
         self.faults = error.faults

@@ -10,8 +10,10 @@ from llm_service.core.access.keys import Key, digest_of, with_checksum
 from llm_service.core.access.lookups import MAX_LOOKUPS
 from llm_service.core.clock import MINUTE_MS
 from llm_service.core.errors import NotFound, Overloaded
+from llm_service.core.wake_ups import Topic
 from tests.support.access import MemoryKeys
 from tests.support.clocks import ManualClock
+from tests.support.wake_ups import Wire
 
 SCOPES = frozenset({Scope.GENERATE})
 
@@ -144,3 +146,30 @@ def test_of_unknown_keys_few_are_looked_up_at_once_and_known_ones_always(clock: 
     assert outcomes == ["looked up"] * MAX_LOOKUPS + ["refused"]
     outcomes *= 2
     assert isinstance(keyring.find(unknown), RejectedKey), "all are free again"
+
+
+def test_other_processes_hear_of_changes_and_forget_what_they_trusted(store: MemoryKeys, clock: ManualClock) -> None:
+    wire = Wire()
+    here, there = (Keyring(store, clock, os.urandom, wire.process()) for _ in range(2))
+    text, key = here.make("ci", SCOPES)
+    assert isinstance(there.find(text), Key)
+    here.revoke(key.key_id)
+    assert wire.sent == [(Topic.KEYS, ""), (Topic.KEYS, "")]
+    assert there.find(text) == RejectedKey(KeyRejection.REVOKED, key.key_id)
+
+
+def test_what_was_read_before_a_revocation_is_not_trusted_after_it(store: MemoryKeys, clock: ManualClock) -> None:
+    text, key = Keyring(store, clock, os.urandom).make("ci", SCOPES)
+
+    class SlowStore(MemoryKeys):
+        def get(self, key_id: str) -> Key | None:
+            found = store.get(key_id)
+            if found is not None and not found.revoked_ms:
+                keyring.revoke(key_id)
+            return found
+
+    slow = SlowStore()
+    slow.keys = store.keys
+    keyring = Keyring(slow, clock, os.urandom)
+    assert isinstance(keyring.find(text), Key), "it was usable when it was read"
+    assert keyring.find(text) == RejectedKey(KeyRejection.REVOKED, key.key_id)

@@ -10,8 +10,10 @@ from llm_service.core.generation.model import (
     Delta,
     Status,
 )
+from llm_service.core.wake_ups import Topic
 from tests.support.clocks import until
 from tests.support.fakes import ScriptedProvider
+from tests.support.wake_ups import Wire
 from tests.support.world import ASKED, DONE, World, heard
 
 
@@ -88,3 +90,54 @@ def test_a_provider_that_ignores_its_deadline_is_hung_up_on() -> None:
     world.registry.tick()
     with pytest.raises(errors.DeadlineExceeded):
         subscription.next(30)
+
+
+def test_a_cancellation_that_it_is_told_of_is_looked_for_at_the_next_tick() -> None:
+    world = World(ScriptedProvider(Delta("a"), threading.Event()))
+    subscription = world.begin()
+    assert subscription.next(30) == Delta("a")
+    world.store.rows["id-1"] = replace(world.store.rows["id-1"], status=Status.CANCELLED)
+    assert not world.registry.check_remote("id-7"), "that is of another process"
+    world.registry.tick()
+    assert len(world.registry) == 1
+    assert world.registry.check_remote("id-1")
+    world.registry.tick()
+    with pytest.raises(errors.Cancelled):
+        subscription.next(30)
+    assert not world.registry.check_remote(), "nothing is left to look for"
+
+
+def test_a_false_cancellation_ends_nothing() -> None:
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(Delta("a"), goes_on, Delta("b"), DONE))
+    subscription = world.begin()
+    assert world.registry.check_remote()
+    world.registry.tick()
+    goes_on.set()
+    assert heard(subscription)[0] == "ab"
+
+
+def test_only_an_end_that_somebody_elsewhere_waits_for_is_told() -> None:
+    wire, goes_on = Wire(), threading.Event()
+    world, elsewhere = World(ScriptedProvider(Delta("a"), goes_on, DONE), wake_ups=wire.process()), wire.process()
+    stored: list[Status] = []
+    elsewhere.on(Topic.ENDED, lambda request_id: stored.append(world.store.rows[request_id].status))
+    watched, other = world.begin(), world.begin(replace(ASKED, input="another"))
+    elsewhere.send(Topic.WATCH, "id-1")
+    goes_on.set()
+    for subscription in (watched, other):
+        heard(subscription)
+    until(lambda: not len(world.registry))
+    assert wire.sent == [(Topic.WATCH, "id-1"), (Topic.ENDED, "id-1")]
+    assert stored == [Status.COMPLETED], "it is stored before it is told"
+
+
+def test_a_question_that_comes_too_late_is_answered() -> None:
+    wire = Wire()
+    world, elsewhere = World(ScriptedProvider(DONE), wake_ups=wire.process()), wire.process()
+    world.run()
+    until(lambda: not len(world.registry))
+    elsewhere.send(Topic.WATCH, "id-7")
+    assert wire.sent == [(Topic.WATCH, "id-7")]
+    elsewhere.send(Topic.WATCH, "id-1")
+    assert wire.sent[2:] == [(Topic.ENDED, "id-1")]

@@ -5,14 +5,21 @@ import threading
 import pytest
 
 from llm_service.adapters.providers.echo import EchoProvider
+from llm_service.adapters.runtime.background import make_spawn
 from llm_service.core import errors
+from llm_service.core.generation.endings import Endings
 from llm_service.core.generation.model import (
     Delta,
     Status,
 )
+from llm_service.core.generation.registry import InFlightRegistry
+from llm_service.core.generation.running import RunningGenerations
+from llm_service.core.generation.subscriptions import Subscriptions
+from llm_service.core.wake_ups import Topic
 from tests.support.builders import completed, generation
-from tests.support.clocks import until
-from tests.support.fakes import ScriptedProvider
+from tests.support.clocks import ManualClock, until
+from tests.support.fakes import LivingProcesses, ScriptedProvider
+from tests.support.wake_ups import Wire
 from tests.support.world import World, heard
 
 
@@ -44,3 +51,27 @@ def test_one_of_another_process_is_followed_by_its_row() -> None:
     world = World(EchoProvider())
     world.store.rows["id-9"] = completed(generation(9, owner="local"), output="there")
     assert heard(world.running.subscribe("local", "id-9", after=2))[0] == "ere"
+
+
+def test_a_cancellation_ends_the_run_of_another_process_without_a_look_of_its_own() -> None:
+    """The dates stand still, so neither process looks because time has passed."""
+    wire = Wire()
+    world, here = World(ScriptedProvider(Delta("a"), threading.Event()), wake_ups=wire.process()), wire.process()
+
+    def look_if_told(request_id: str) -> None:
+        if world.registry.check_remote(request_id):
+            world.registry.tick()
+
+    wire.process().on(Topic.CANCEL, look_if_told)
+    subscription = world.begin()
+    assert subscription.next(30) == Delta("a")
+    clock = ManualClock()
+    registry = InFlightRegistry(
+        clock, make_spawn(), world.reporter, world.store, LivingProcesses(), abandon_grace_s=None, wake_ups=here
+    )
+    subscriptions = Subscriptions(registry, world.store, world.orphans, clock, Endings(here, clock))
+    running = RunningGenerations(registry, world.store, world.store, world.recorder, subscriptions, here)
+    row = running.cancel("local", "id-1")
+    assert (row.status, row.output) == (Status.CANCELLED, "a")
+    assert wire.sent == [(Topic.WATCH, "id-1"), (Topic.CANCEL, "id-1"), (Topic.ENDED, "id-1")]
+    assert not clock.sleeps

@@ -37,7 +37,7 @@ class Source:
 def test_nothing_is_read_while_nothing_changes() -> None:
     source = Source(SHIPPED)
     registry = TemplateRegistry(source, RecordingTemplateReporter())
-    registry.refresh()
+    assert not registry.refresh()
     assert (source.reads, registry.current, registry.faults) == (1, SHIPPED, ())
 
 
@@ -45,7 +45,7 @@ def test_a_good_change_is_taken_over_whole() -> None:
     source, heard = Source(SHIPPED), RecordingTemplateReporter()
     registry = TemplateRegistry(source, heard)
     source.given, source.is_changed = TemplateSet({"a_v1": SHIPPED.get("summarize")}), True
-    registry.refresh()
+    assert registry.refresh()
     assert registry.current is source.given
     assert heard.changes == [["a_v1"]]
 
@@ -54,7 +54,7 @@ def test_a_bad_change_leaves_the_last_good_set() -> None:
     source, heard = Source(SHIPPED), RecordingTemplateReporter()
     registry = TemplateRegistry(source, heard)
     source.given, source.is_changed = TemplateFaults([FAULT]), True
-    registry.refresh()
+    assert registry.refresh()
     assert (registry.current, registry.faults) == (SHIPPED, (FAULT,))
     assert heard.refusals == [["x_v1.prompty:7: is wrong"]]
     source.given = SHIPPED

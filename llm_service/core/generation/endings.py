@@ -1,0 +1,88 @@
+"""Who in this process waits for generations of other processes, and is woken when they end."""
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from ..clock import Clock
+from ..wake_ups import ANY, Topic, WakeUps
+
+
+class Ending(Protocol):
+    """Of one generation, for one who waits. Its creator closes it."""
+
+    def pause(self, seconds: float) -> float:
+        """Wait, but not longer than until it may have ended. Returns the seconds waited."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Unannounced:
+    """Nobody tells when it ends."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def pause(self, seconds: float) -> float:
+        self._clock.sleep(seconds)
+        return seconds
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Announced:
+    """Its process tells when it ends."""
+
+    def __init__(self, clock: Clock, forget: Callable[["Announced"], None]) -> None:
+        self.ended = threading.Event()
+        self._clock = clock
+        self._forget = forget
+
+    def pause(self, seconds: float) -> float:
+        begun = self._clock.monotonic()
+        if self._clock.wait(self.ended, seconds):
+            self.ended.clear()
+        return self._clock.monotonic() - begun
+
+    def close(self) -> None:
+        self._forget(self)
+
+
+class Endings:
+    """Built once per process, if there are wake-ups."""
+
+    def __init__(self, wake_ups: WakeUps, clock: Clock) -> None:
+        self._wake_ups = wake_ups
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting: dict[str, set[Announced]] = {}
+        wake_ups.on(Topic.ENDED, self._wake)
+
+    def of(self, request_id: str) -> Announced:
+        """Its process hears that somebody waits. It also answers if the generation has ended meanwhile."""
+        ending = Announced(self._clock, lambda ending: self._forget(request_id, ending))
+        with self._lock:
+            self._waiting.setdefault(request_id, set()).add(ending)
+        self._wake_ups.send(Topic.WATCH, request_id)
+        return ending
+
+    def _forget(self, request_id: str, ending: Announced) -> None:
+        with self._lock:
+            waiting = self._waiting.get(request_id, set())
+            waiting.discard(ending)
+            if not waiting:
+                self._waiting.pop(request_id, None)
+
+    def _wake(self, request_id: str) -> None:
+        for found in self._all() if request_id == ANY else (request_id,):
+            for ending in tuple(self._waiting.get(found, ())):
+                ending.ended.set()
+            if request_id == ANY:
+                # Its process may have missed this, too.
+                self._wake_ups.send(Topic.WATCH, found)
+
+    def _all(self) -> tuple[str, ...]:
+        with self._lock:
+            return tuple(self._waiting)
