@@ -2,6 +2,7 @@
 
 import threading
 from bisect import bisect_right
+from typing import Protocol
 
 from llm_service.core.clock import Waker
 from llm_service.core.generation.model import CallResult
@@ -40,10 +41,18 @@ class MemorySingleFlight:
             del self._by_key[call.key]
 
 
+class Members(Protocol):
+    """Keeps who shares a call."""
+
+    def close(self, call: "MemorySharedCall") -> None: ...
+
+    def leave(self, call: "MemorySharedCall", member: str) -> bool: ...
+
+
 class MemorySharedCall:
     """Satisfies `SharedCall`. Readers take no lock: a log only grows, and `ends` is updated last."""
 
-    def __init__(self, single_flight: MemorySingleFlight, key: str | None, call_id: str, fingerprint: str) -> None:
+    def __init__(self, single_flight: Members, key: str | None, call_id: str, fingerprint: str) -> None:
         self._single_flight = single_flight
         self.key = key
         self.call_id = call_id
@@ -55,7 +64,7 @@ class MemorySharedCall:
         self._log: tuple[list[str], list[int], int] = ([], [], 0)
         self._wakers: set[Waker] = set()
         self.lost = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         # It is completed, or lost.
         self._ended = threading.Event()
 
@@ -71,11 +80,11 @@ class MemorySharedCall:
         parts, ends, _ = self._log
         parts.append(text)
         ends.append((ends[-1] if ends else 0) + len(text))
-        self._wake()
+        self.wake()
 
     def restart(self) -> None:
         self._log = ([], [], self.restarts + 1)
-        self._wake()
+        self.wake()
 
     def complete(self, result: CallResult) -> None:
         self._single_flight.close(self)
@@ -124,7 +133,7 @@ class MemorySharedCall:
     def _end(self, result: CallResult) -> None:
         self._result, self.lost = result, False
         self._ended.set()
-        self._wake()
+        self.wake()
 
     def _lose(self) -> None:
         """Nobody leads it: whoever waits for its end may take it over."""
@@ -138,6 +147,7 @@ class MemorySharedCall:
         if self._result is None:
             self._ended.clear()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Wake all who watch it."""
         for waker in tuple(self._wakers):
             waker.set()

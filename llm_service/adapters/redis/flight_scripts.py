@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from .client import RedisClient, Script
+from .client import RedisClient, Script, Value
 
 T = TypeVar("T")
 # A leader that did not renew its lease for this long is lost.
@@ -62,13 +62,14 @@ redis.call('HSET', call, 'fp', ARGV[2], 'leader', ARGV[3], 'turn', 0, 'until', n
 redis.call('PEXPIRE', call, ARGV[6])
 return {}
 """
-# -1: another process leads it. Else how many others have members, and whether they want the text.
+# -1: another process leads it. Else how many others have members, and whether they want the text. What Redis has lost is made
+# again, and then the others have a second to do the same.
 _RENEW = """
 local known = redis.call('HMGET', KEYS[2], 'leader', 'turn', 'wants')
 if known[1] and (known[2] ~= ARGV[4] or (known[1] ~= ARGV[3] and known[1] ~= '')) then return {-1, 0} end
 local count = others(KEYS[2], ARGV[3])
 local current = redis.call('GET', KEYS[1])
-if count == 0 and ARGV[7] == '0' then
+if known[1] and count == 0 and ARGV[7] == '0' then
   if current == ARGV[1] then redis.call('DEL', KEYS[1]) end
   redis.call('DEL', KEYS[2])
   return {0, 0}
@@ -223,14 +224,16 @@ class FlightScripts:
     def take_over(self, flight: Flight) -> tuple[int, int]:
         """The turn, and 1 = this process leads the call now, 0 = another one does, -1 = it has ended."""
         keys = [self._current(flight), self._state(flight), self._result(flight)]
-        arguments = [flight.call_id, flight.fingerprint, self.process, flight.turn, LEASE_MS, KEEP_MS]
+        arguments: list[Value] = [
+            flight.call_id, flight.fingerprint, self.process, flight.turn, LEASE_MS, KEEP_MS
+        ]  # fmt: skip
         turn, leads = _checked(self._take_over, keys, arguments)
         return turn, leads
 
     def give_up(self, flight: Flight, *, here: bool) -> None:
         """`here`: this process has members that may take it over."""
         keys = [self._current(flight), self._state(flight), self.text_key(flight)]
-        arguments = [flight.call_id, "", self.process, flight.turn, ALIVE_MS, int(here), KEEP_TEXT_MS]
+        arguments: list[Value] = [flight.call_id, "", self.process, flight.turn, ALIVE_MS, int(here), KEEP_TEXT_MS]
         self._give_up(keys, arguments)
 
     def complete(self, flight: Flight, result: bytes) -> None:
@@ -282,7 +285,7 @@ class _Call:
     arguments: list[Any]
 
 
-def _checked(script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> list[Any]:
+def _checked(script: Script, keys: Sequence[str], arguments: Sequence[Value]) -> list[Any]:
     found = script(keys, arguments)
     return found if isinstance(found, list) else []
 

@@ -82,7 +82,8 @@ class StreamReader:
         if not self._client.available:
             self._closed.wait(PAUSE_S)
             return
-        for key, entries in connection.xread(streams, block=BLOCK_MS, count=100) if streams else ():
+        found: Any = connection.xread(streams, block=BLOCK_MS, count=100) if streams else ()
+        for key, entries in found:
             self._hear(key.decode(), entries)
 
     def _hear(self, key: str, entries: Sequence[tuple[bytes, Fields]]) -> None:

@@ -150,6 +150,24 @@ class InFlightGeneration:
     def wait_finished(self, timeout_s: float) -> bool:
         return self._uses.clock.wait(self._finished, timeout_s)
 
+    @property
+    def restarts(self) -> int:
+        return self.call.restarts
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no more text comes."""
+        return self.has_ended
+
+    def watch(self, waker: Waker) -> None:
+        """Set the waker on every change of its text, and at its end, until `unwatch`. Who watches is a subscriber."""
+        self.subscribers.add(waker)
+        self.call.watch(waker)
+
+    def unwatch(self, waker: Waker) -> None:
+        self.call.unwatch(waker)
+        self.subscribers.remove(waker, self._uses.clock.monotonic())
+
     def text_after(self, position: int) -> str:
         return self.call.text_after(position) if self._text_kept is None else self._text_kept[position:]
 

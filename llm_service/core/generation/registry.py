@@ -138,6 +138,10 @@ class InFlightRegistry:
         found = self._generations.get(request_id)
         return found if found is not None and found.generation.owner == owner else None
 
+    def find(self, request_id: str) -> InFlightGeneration | None:
+        """Of any owner."""
+        return self._generations.get(request_id)
+
     def of_owner(self, owner: str) -> list[InFlightGeneration]:
         return [found for found in tuple(self._generations.values()) if found.generation.owner == owner]
 
