@@ -4,7 +4,6 @@ import secrets
 from contextlib import ExitStack
 from typing import Any
 
-from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.adapters.memory.single_flight import MemorySingleFlight
 from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.runtime.background import Ticker, make_spawn
@@ -17,8 +16,9 @@ from llm_service.adapters.sql.limits import SqlLimits
 from llm_service.adapters.sql.retention import SqlRetention
 from llm_service.adapters.sql.sqlite.thread_pool import ThreadPool
 from llm_service.adapters.sql.usage import SqlUsage
-from llm_service.bootstrap.housekeeping import DAY_S, INTERRUPT_MARGIN_S, Housekeeping, skip_if_storage_down
+from llm_service.bootstrap.housekeeping import INTERRUPT_MARGIN_S, Housekeeping, skip_if_storage_down
 from llm_service.bootstrap.providers import build_registry
+from llm_service.bootstrap.redis import make_cache, open_redis
 from llm_service.bootstrap.resources import (
     kept_prompts,
     kept_providers,
@@ -32,10 +32,12 @@ from llm_service.bootstrap.resources import (
 from llm_service.bootstrap.retention import WholeRetention
 from llm_service.bootstrap.settings import Settings
 from llm_service.bootstrap.stores import history_stores
+from llm_service.bootstrap.wake_ups import make_wake_ups
 from llm_service.core.access.caller import Allowance
 from llm_service.core.access.failed_logins import FailedLoginThrottle
 from llm_service.core.access.keyring import Keyring
 from llm_service.core.access.sessions import Sessions
+from llm_service.core.generation.endings import Endings
 from llm_service.core.generation.in_flight import Collaborators
 from llm_service.core.generation.orphans import Orphans
 from llm_service.core.generation.outcomes import OutcomeRecorder
@@ -52,50 +54,45 @@ from llm_service.core.history.service import HistoryService
 from llm_service.core.limits.limiter import Limiter
 from llm_service.core.services import Services
 from llm_service.core.usage.reports import UsageReports
-from llm_service.core.wake_ups import NoWakeUps, WakeUps
 
 make_id: MakeId = uuid7
-MIB = 1024 * 1024
 # Before the grace ends: time for the last events and rows.
 LAST_EVENTS_S = 2
 # After the generations were interrupted: time for their upstream calls to end, and for the bills of these.
 HANG_UP_S = 1
 
 
-def build_services(settings: Settings) -> Services:
+def build_services(settings: Settings, make_ticker: type[Ticker] = Ticker) -> Services:
     """Open everything. Call it once per process, after the fork; `Services.close` ends it.
 
     Raises `StartError`.
     """
     opened = ExitStack()
     try:
-        return _services(settings, opened)
+        return _services(settings, opened, make_ticker)
     except BaseException:
         opened.close()  # the caller may try again
         raise
 
 
-def _services(settings: Settings, opened: ExitStack) -> Services:
+def _services(settings: Settings, opened: ExitStack, make_ticker: type[Ticker]) -> Services:
     """Closing `opened` closes what it has opened so far, the last one first."""
     database = open_database(settings)
     opened.callback(database.close)
     presence = open_presence(settings)
     opened.callback(presence.close)
     clock, spawn, reporter = SystemClock(), make_spawn(), LogReporter()
-    wake_ups: WakeUps = NoWakeUps()
     templates, prices = load_templates(settings, kept=kept_prompts(settings)), load_prices(settings)
     providers, bounds = build_registry(settings, prices, kept=kept_providers(settings)), _generation_settings(settings)
     opened.callback(providers.close)
     stores, limit_store, spool = history_stores(database, settings.history), SqlLimits(database), open_spool(settings)
     retention = WholeRetention(SqlRetention(database), spool)
-    # The cache keeps no text longer than the history.
-    ttl_s = min(settings.cache_ttl_s, settings.history_days * DAY_S)
-    cache = MemoryCache(
-        ttl_s=ttl_s,
-        max_entries=settings.cache_max_entries,
-        max_bytes=settings.cache_max_mb * MIB,
-        epochs=SqlEpochs(database),
-    )
+    redis = open_redis(settings, clock, reporter)
+    if redis is not None:
+        opened.callback(redis.close)
+    wake_ups = make_wake_ups(redis, spawn, reporter)
+    opened.callback(wake_ups.close)
+    cache = make_cache(settings, SqlEpochs(database), redis, wake_ups)
     registry = InFlightRegistry(
         clock, spawn, reporter, stores.remote, presence, abandon_grace_s=settings.abandon_grace_s, wake_ups=wake_ups
     )
@@ -103,7 +100,8 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
     preparer, bodies = RequestPreparer(templates, providers, providers, bounds, clock), Recent[Any](clock)
     expire_s = settings.deadline_s + INTERRUPT_MARGIN_S
     orphans = Orphans(stores.generations, limit_store, recorder, registry, presence, clock, expire_s=expire_s)
-    subscriptions = Subscriptions(registry, stores.generations, orphans, clock)
+    endings = Endings(wake_ups, clock) if redis else None
+    subscriptions = Subscriptions(registry, stores.generations, orphans, clock, endings)
     limiter = Limiter(limit_store, prices, clock, everyone=bounds.everyone, expire_s=expire_s)
     generation = GenerationService(
         preparer=preparer,
@@ -125,7 +123,7 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
     # One thread: more of them would take turns with the event loop more often.
     computing = ThreadPool(1)
     opened.callback(computing.close)
-    ticker = Ticker(spawn, reporter)
+    ticker = make_ticker(spawn, reporter)
     opened.callback(ticker.close)
     housekeeping = Housekeeping(
         templates=templates,
@@ -137,6 +135,7 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
         retention=retention,
         limits=limit_store,
         cache=cache,
+        redis=redis,
         recent=(preparer.recent, bodies),
         keyring=keyring,
         sessions=sessions,
@@ -148,6 +147,7 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
         wake_ups=wake_ups,
     )
     housekeeping.start(ticker, alone=presence.alone)
+    wake_ups.start()
     presence.settle()
 
     def warm() -> None:
@@ -172,15 +172,7 @@ def _services(settings: Settings, opened: ExitStack) -> Services:
         generation=generation,
         preview=PreviewService(preparer, cache, prices),
         recent_bodies=bodies,
-        history=HistoryService(
-            stores.generations,
-            stores.queries,
-            retention,
-            cache,
-            running,
-            keeps=settings.history,
-            wake_ups=wake_ups,
-        ),
+        history=HistoryService(stores.generations, stores.queries, retention, cache, running, keeps=settings.history),
         usage=UsageReports(SqlUsage(database)),
         limiter=limiter,
         running=running,

@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.adapters.providers.registry import ProviderRegistry
 from llm_service.adapters.runtime.background import Ticker
 from llm_service.adapters.sql.sqlite.disk_space import DiskSpace
@@ -23,7 +22,10 @@ from llm_service.core.generation.registry import InFlightRegistry
 from llm_service.core.history.ports import Retention
 from llm_service.core.limits.ports import LimitStore
 from llm_service.core.templates.registry import TemplateRegistry
-from llm_service.core.wake_ups import ANY, Topic, WakeUps
+from llm_service.core.wake_ups import Topic, WakeUps
+
+if TYPE_CHECKING:
+    from llm_service.adapters.redis.client import RedisClient
 
 # After a generation's deadline plus this, no process can still run it.
 INTERRUPT_MARGIN_S = 10
@@ -43,6 +45,12 @@ KEY_WATCH_S = 2
 DAY_S = 24 * 3600
 
 
+class PolledCache(Protocol):
+    def poll(self) -> None:
+        """Do what other processes left to do. Raises `StorageError`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Housekeeping:
     templates: TemplateRegistry
@@ -53,7 +61,8 @@ class Housekeeping:
     retention: Retention
     orphans: Orphans
     limits: LimitStore
-    cache: MemoryCache
+    cache: PolledCache
+    redis: "RedisClient | None"
     recent: Sequence[Recent[Any]]
     keyring: Keyring
     sessions: Sessions
@@ -74,6 +83,8 @@ class Housekeeping:
             ticker.every(PRUNE_S, partial(self._at_now, prune))
         refresh_templates = ticker.every(FILES_S, partial(self._refresh, self.templates.refresh, Topic.TEMPLATES))
         refresh_providers = ticker.every(FILES_S, partial(self._refresh, self.providers.refresh, Topic.PROVIDERS))
+        if self.redis is not None:
+            ticker.every(TICK_S, self.redis.tick)
         poll_cache = ticker.every(CACHE_POLL_S, skip_if_storage_down(self.cache.poll))
         for recent in self.recent:
             ticker.every(EXPIRE_S, recent.expire)
@@ -87,9 +98,6 @@ class Housekeeping:
         self._hear(Topic.CACHE, poll_cache)
         self._hear(Topic.KEYS, look_at_keys)
         self._hear(Topic.CANCEL, tick, self.registry.check_remote)
-        self._hear(Topic.DELETED_OWNER, tick, lambda _: self.registry.check_remote())
-        self.wake_ups.on(Topic.DELETED, self._discard)
-        self.wake_ups.on(Topic.DELETED_OWNER, self._discard_owner)
 
     def _hear(self, topic: Topic, look: Callable[[], None], matters: Callable[[str], bool] = lambda _: True) -> None:
         """Look at once after a message, if it matters to this process."""
@@ -104,14 +112,6 @@ class Housekeeping:
         """The first process that sees changed files tells the others."""
         if refresh():
             self.wake_ups.send(topic)
-
-    def _discard(self, key: str) -> None:
-        if key != ANY:
-            self.cache.discard(key)
-
-    def _discard_owner(self, owner: str) -> None:
-        if owner != ANY:
-            self.cache.discard_owner(owner)
 
     def replay(self) -> None:
         """Store the spooled outcomes."""

@@ -30,6 +30,7 @@ from llm_service.core.history.ports import HistoryQueries, Retention
 from llm_service.core.templates.ports import TemplateFaults
 from llm_service.core.templates.registry import TemplateRegistry
 from llm_service.core.usage.reports import UsageReports
+from llm_service.core.wake_ups import WakeUps
 
 LAST_GOOD_PROMPTS = "last_good_prompts.json"
 LAST_GOOD_PROVIDERS = "last_good_providers.yml"
@@ -198,10 +199,10 @@ def open_retention(settings: Settings) -> Iterator[Retention]:
 
 
 @contextmanager
-def open_keyring(settings: Settings) -> Iterator[Keyring]:
+def open_keyring(settings: Settings, wake_ups: WakeUps | None = None) -> Iterator[Keyring]:
     """Only the API keys."""
     with _opened_database(settings) as database:
-        yield Keyring(SqlKeys(database), SystemClock(), secrets.token_bytes)
+        yield Keyring(SqlKeys(database), SystemClock(), secrets.token_bytes, wake_ups)
 
 
 @contextmanager

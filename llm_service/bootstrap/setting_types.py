@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Generic, NoReturn, TypeVar
+from typing import Generic, TypeVar
 
 from llm_service.adapters.providers.addresses import plain_http_url
 from llm_service.adapters.providers.proxies import ProxyUrl
+from llm_service.adapters.redis.url import parse_redis_url
 from llm_service.core.access.caller import MAX_BUDGET_USD
 from llm_service.core.model_chain import NEXT, chain_of, fault_in
 
@@ -189,10 +190,12 @@ def data_path() -> SettingType[Path]:
     return SettingType(parse, "path")
 
 
-def unsupported() -> SettingType[None]:
-    """A reserved name: any value is refused, so nobody relies on a missing function."""
+def redis_url() -> SettingType[Secret]:
+    """It may hold a password: its errors never quote the value."""
 
-    def parse(raw: str) -> NoReturn:
-        raise ValueError("this version does not support it; leave it out")
+    def parse(raw: str) -> Secret:
+        value = secret().parse(raw)
+        parse_redis_url(raw)
+        return value
 
-    return SettingType(parse, "nothing")
+    return SettingType(parse, "`redis://...`, `rediss://...`, `unix://...`", is_secret=True)

@@ -19,6 +19,7 @@ from dotenv import dotenv_values
 
 from llm_service.adapters.providers.openai_api import OPENAI_URL
 from llm_service.adapters.providers.proxies import Proxy, ProxyUrl, parse_proxy, proxy_variable
+from llm_service.adapters.redis.url import parse_redis_url
 from llm_service.bootstrap.setting_reader import Reader, declared, setting
 from llm_service.bootstrap.setting_types import (
     SQLITE,
@@ -31,13 +32,13 @@ from llm_service.bootstrap.setting_types import (
     names,
     path,
     proxy_url,
+    redis_url,
     seconds,
     seconds_or_never,
     secret,
     signing_secret,
     sqlite_url,
     text,
-    unsupported,
     us_dollars,
 )
 from llm_service.core.model_chain import NEXT, chain_of
@@ -46,12 +47,11 @@ LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
 # EX_CONFIG of sysexits.h: something is wrong with the configuration.
 EXIT_CONFIG = 78
 DATABASE_FILE = "llm_service.db"
-SECTIONS = PROVIDER, LIMITS, SERVER, STORAGE, RESERVED = (
+SECTIONS = PROVIDER, LIMITS, SERVER, STORAGE = (
     "The model provider",
     "Limits of all callers together",
     "The server",
     "Templates, cache, history",
-    "Reserved",
 )
 
 
@@ -132,7 +132,7 @@ class Settings:
         "in `APP_DATA_DIR` (`secret_key`, mode 0600).",
         shown="made on first start")
     web_concurrency: int = setting(SERVER, "WEB_CONCURRENCY", integer(1, 256), 1,
-        "Worker processes. Each has its own cache.")
+        "Worker processes. Without `REDIS_URL`, each has its own cache.")
     abandon_grace_s: float | None = setting(SERVER, "APP_ABANDON_GRACE_S", seconds_or_never(0, 86_400), 5,
         "How long a generation continues after its API caller disconnected; `never` = until it is done. A generation "
         "started in the page or with an `Idempotency-Key` runs until it is done or stopped.")
@@ -159,10 +159,11 @@ class Settings:
     cache_ttl_s: float = setting(STORAGE, "APP_CACHE_TTL_S", seconds(1, 31_536_000), 3600,
         "How long a cached answer is used.")
     cache_max_entries: int = setting(STORAGE, "APP_CACHE_MAX_ENTRIES", integer(0, 10_000_000), 10_000,
-        "Cached answers per process; the least recently used is dropped first. 0 = no cache.")
+        "Cached answers per process, or of all processes in Redis. The least recently used is dropped first, in Redis the "
+        "oldest. 0 = no cache.")
     cache_max_mb: int = setting(STORAGE, "APP_CACHE_MAX_MB", integer(1, 1_000_000), 256,
-        "Memory of the cached answers per process, in MiB; the least recently used is dropped first, and a larger answer "
-        "is not cached.")
+        "Memory of the cached answers per process, or of all processes in Redis, in MiB. The least recently used is dropped "
+        "first, in Redis the oldest. An answer that is larger is not cached, in Redis one of more than a sixteenth.")
     cache_scope: str = setting(STORAGE, "APP_CACHE_SCOPE", choice("owner", "shared"), "owner",
         "`shared`: cached answers serve all callers, who can tell from the response time what others asked.")
     data_dir: Path | None = setting(STORAGE, "APP_DATA_DIR", data_path(), None,
@@ -178,8 +179,10 @@ class Settings:
     history_days: int = setting(STORAGE, "APP_HISTORY_DAYS", integer(1, 36_500), 30,
         "Days to keep generations; then they are deleted with their texts, and from the cache.")
 
-    redis_url: None = setting(RESERVED, "REDIS_URL", unsupported(), None,
-        "Reserved for a cache that several processes share.")
+    redis_url: Secret | None = setting(STORAGE, "REDIS_URL", redis_url(), None,
+        "The Redis or Valkey server through which processes and machines share the cache, see [redis.md](redis.md). While it is "
+        "away, each process has a cache of its own.",
+        example="redis://127.0.0.1:6379/0")
     # fmt: on
 
     warnings: tuple[str, ...] = field(default=(), repr=False)
@@ -221,6 +224,11 @@ class Settings:
         if values["providers_file"] is not None:
             ignored = (name for name in ("OPENAI_BASE_URL", "APP_PROVIDER") if reader.is_given(name))
             reader.warnings += [f"{name}: is ignored, because APP_PROVIDERS_FILE is set" for name in ignored]
+        if values["web_concurrency"] > 1 and values["redis_url"] is None:
+            reader.warnings.append(
+                f"REDIS_URL: is not set: each of the {values['web_concurrency']} workers has its own cache, and shares calls "
+                "only within itself"
+            )
         settings = cls(**values, warnings=tuple(reader.warnings), environ=reader.given)
         is_missing = settings.models and settings.openai_model not in [chain_of(text)[0] for text in settings.models]
         if NEXT in settings.openai_model:
@@ -289,7 +297,8 @@ class Settings:
         """Values that no log may show."""
         values = (getattr(self, attribute) for attribute in declared(Settings))
         kept = [value.value for value in values if isinstance(value, Secret)]
-        return [*kept, *(self.proxy.secrets() if self.proxy else ())]
+        in_url = parse_redis_url(self.redis_url.value).password if self.redis_url else None
+        return [*kept, *(self.proxy.secrets() if self.proxy else ()), *([in_url] if in_url else ())]
 
     @property
     def database_path(self) -> Path:

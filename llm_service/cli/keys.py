@@ -1,5 +1,7 @@
 """`flask keys`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import click
@@ -8,7 +10,9 @@ from flask.cli import AppGroup
 
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.bootstrap.resources import open_keyring
+from llm_service.bootstrap.wake_ups import open_sender
 from llm_service.core.access.caller import Allowance
+from llm_service.core.access.keyring import Keyring
 from llm_service.core.access.keys import Key, parse_expiry, parse_models, parse_scopes, parse_usd, validate_name
 
 from .columns import aligned
@@ -54,7 +58,7 @@ def create_key(
             rpm, concurrent, None if budget_usd_day is None else parse_usd(budget_usd_day), budget_tokens_day
         )
         expires_ms = None if expires is None else parse_expiry(expires, SystemClock().now_ms())
-        with open_keyring(current_settings()) as ring:
+        with _announced_keyring() as ring:
             text, key = ring.make(
                 owner, wanted, models=parse_models(_by_commas(models)), allowance=allowance, expires_ms=expires_ms
             )
@@ -77,10 +81,18 @@ def list_keys() -> None:
 @click.argument("key_id", metavar="ID")
 def revoke_key(key_id: str) -> None:
     """Revoke the key with this ID and end its browser sessions, within a second. This cannot be undone."""
-    with cli_errors(), open_keyring(current_settings()) as ring:
+    with cli_errors(), _announced_keyring() as ring:
         key = ring.revoke(key_id)
     security_log.info("key revoked", key_id=key.key_id, owner=key.owner)
     click.echo(f"Revoked key {key.key_id} (owner {key.owner}).")
+
+
+@contextmanager
+def _announced_keyring() -> Iterator[Keyring]:
+    """The service hears at once of what is changed."""
+    settings = current_settings()
+    with open_sender(settings) as wake_ups, open_keyring(settings, wake_ups) as ring:
+        yield ring
 
 
 def _by_commas(values: tuple[str, ...]) -> list[str]:

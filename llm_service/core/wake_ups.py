@@ -18,7 +18,7 @@ class Topic(StrEnum):
     """What happened, and which id a message has. An id is never a text, a key or a secret."""
 
     CANCEL = "cancel"
-    """A generation was marked as cancelled, or its row was deleted: its request_id."""
+    """A generation was marked as cancelled: its request_id. `ANY`: rows of running ones were deleted."""
     WATCH = "watch"
     """Somebody waits for a generation of another process: its request_id."""
     ENDED = "ended"
@@ -31,10 +31,6 @@ class Topic(StrEnum):
     """An API key was made or revoked. No id."""
     CACHE = "cache"
     """The caches of all processes were cleared. No id."""
-    DELETED = "deleted"
-    """A generation was deleted: the key of its answer in the cache."""
-    DELETED_OWNER = "deleted-owner"
-    """All generations of an owner were deleted: the owner."""
     TEMPLATES = "templates"
     """The prompt files have changed. No id."""
     PROVIDERS = "providers"
@@ -64,3 +60,9 @@ class NoWakeUps:
 
     def on(self, topic: Topic, handler: Handler) -> None:
         """No message will come."""
+
+    def start(self) -> None:
+        """There is nothing to listen to."""
+
+    def close(self) -> None:
+        """Nothing to close."""

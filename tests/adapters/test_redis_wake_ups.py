@@ -13,10 +13,13 @@ from llm_service.adapters.redis.client import RedisClient
 from llm_service.adapters.redis.wake_ups import SILENT_S, RedisWakeUps
 from llm_service.adapters.runtime.background import make_spawn
 from llm_service.adapters.runtime.clock import SystemClock
+from llm_service.core.generation.endings import Endings
+from llm_service.core.generation.model import Delta, Status
 from llm_service.core.wake_ups import ANY, Topic
 from tests.support.clocks import until
-from tests.support.fakes import RecordingReporter
+from tests.support.fakes import RecordingReporter, ScriptedProvider
 from tests.support.redis_server import RedisServer
+from tests.support.world import DONE, World
 
 Heard = list[tuple[Topic, str]]
 
@@ -217,3 +220,21 @@ def test_no_thread_is_left(start: Callable[..., Process]) -> None:
     running = threading.active_count()
     process.close()
     until(lambda: threading.active_count() < running)
+
+
+def test_one_who_waits_elsewhere_hears_of_the_end(start: Callable[..., Process]) -> None:
+    """The pause alone would take a day."""
+    running, waiting = start(listens=False), start(listens=False)
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(Delta("a"), goes_on, DONE), wake_ups=running.wake_ups)
+    endings = Endings(waiting.wake_ups, SystemClock())
+    for process in (running, waiting):
+        process.wake_ups.start()
+        assert process.wake_ups.wait_subscribed(60)
+    subscription = world.begin()
+    assert subscription.next(60) == Delta("a")
+    ending = endings.of("id-1")
+    goes_on.set()
+    while world.store.rows["id-1"].status is Status.RUNNING:
+        ending.pause(24 * 3600)
+    ending.close()

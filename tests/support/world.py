@@ -135,7 +135,7 @@ class World:
         )
         self.orphans = Orphans(self.store, limits, self.recorder, self.registry, presence, self.clock, expire_s=130)
         subscriptions = Subscriptions(self.registry, self.store, self.orphans, self.clock)
-        self.running = RunningGenerations(self.registry, self.store, self.store, self.recorder, subscriptions)
+        self.running = RunningGenerations(self.registry, self.store, self.store, self.recorder, subscriptions, wake_ups)
         bounds = replace(GenerationSettings(), **settings)  # type: ignore[arg-type]
         prices = prices or DollarPrices()
         self.preparer = RequestPreparer(

@@ -106,7 +106,7 @@ class _Logger(structlog.WriteLogger):
 
 
 class LogReporter:
-    """Implements `Reporter`, `TemplateReporter` and `ProviderReporter` with log lines."""
+    """Implements `Reporter`, `TemplateReporter`, `ProviderReporter` and `RedisReporter` with log lines."""
 
     def __init__(self) -> None:
         self._log = structlog.get_logger("llm_service")
@@ -153,6 +153,12 @@ class LogReporter:
     def providers_not_kept(self, error: OSError) -> None:
         # A worker that starts while the file has faults will not find good providers.
         self._log.warning("providers", state="not kept", cause=error.strerror)
+
+    def redis_away(self, reason: str) -> None:
+        self._log.warning("redis", state="away", cause=reason)
+
+    def redis_back(self) -> None:
+        self._log.info("redis", state="back")
 
     def unexpected_error(self, error: Exception, request_id: str | None = None) -> None:
         self._log.error("unexpected error", exc_info=error, request_id=request_id)

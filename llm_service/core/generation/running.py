@@ -51,9 +51,13 @@ class RunningGenerations:
         return self._get(owner, request_id)
 
     def cancel_all(self, owner: str) -> None:
-        """Cancel those of this process. Others notice that the rows are gone."""
+        """Cancel those of this process. For others, delete the rows, and call `cancel_deleted`."""
         for in_flight in self._registry.of_owner(owner):
             self._registry.cancel(in_flight)
+
+    def cancel_deleted(self) -> None:
+        """Other processes are to look at once whether rows of theirs are gone. They end these."""
+        self._wake_ups.send(Topic.CANCEL)
 
     def _cancel_remote(self, remote: RemoteControl, owner: str, request_id: str) -> None:
         subscription = self._subscriptions.polled(self._get(owner, request_id))

@@ -7,7 +7,6 @@ from ..errors import FieldError, InvalidInput, NotFound
 from ..generation.model import Generation, GenerationSummary
 from ..generation.ports import Cache, GenerationStore
 from ..generation.running import RunningGenerations
-from ..wake_ups import NoWakeUps, Topic, WakeUps
 from .model import EVERYTHING, Filters, Page
 from .ports import HistoryQueries, Retention
 from .search import Search, parse_search
@@ -33,13 +32,11 @@ class HistoryService:
         *,
         keeps: str = "full",
         max_scanned: int = MAX_SCANNED,
-        wake_ups: WakeUps | None = None,
     ) -> None:
         """`keeps`: `full`, `metadata` (no texts), or `off`: then `queries` is None and every list is empty.
 
-        `max_scanned`: how many rows a page with filters looks at. `wake_ups` None = no other process is told of deletions.
+        `max_scanned`: how many rows a page with filters looks at.
         """
-        self._wake_ups = wake_ups or NoWakeUps()
         self._max_scanned = max_scanned
         self.keeps = keeps
         self._store = store
@@ -128,14 +125,13 @@ class HistoryService:
         if key is None:
             raise _not_found()
         self._cache.discard(key)
-        self._wake_ups.send(Topic.DELETED, key)
 
     def delete_all(self, owner: str) -> int:
         """Returns the number of deleted generations."""
         self._running.cancel_all(owner)
         deleted = self._retention.delete_all(owner)
         self._cache.discard_owner(owner)
-        self._wake_ups.send(Topic.DELETED_OWNER, owner)
+        self._running.cancel_deleted()
         return deleted
 
 

@@ -75,3 +75,12 @@ def test_a_cancellation_ends_the_run_of_another_process_without_a_look_of_its_ow
     assert (row.status, row.output) == (Status.CANCELLED, "a")
     assert wire.sent == [(Topic.WATCH, "id-1"), (Topic.CANCEL, "id-1"), (Topic.ENDED, "id-1")]
     assert not clock.sleeps
+
+
+def test_other_processes_look_whether_rows_of_theirs_were_deleted() -> None:
+    wire = Wire()
+    world, there = World(ScriptedProvider(Delta("a"), threading.Event()), wake_ups=wire.process()), wire.process()
+    heard: list[str] = []
+    there.on(Topic.CANCEL, heard.append)
+    world.running.cancel_deleted()
+    assert heard == [""]

@@ -11,9 +11,7 @@ from llm_service.core.generation.model import Generation, GenerationSummary
 from llm_service.core.history.model import Filters, Page
 from llm_service.core.history.search import Search, parse_search
 from llm_service.core.history.service import MAX_PAGE, MAX_SEARCH_CHARS, HistoryService, read_search
-from llm_service.core.wake_ups import Topic
 from tests.support.builders import completed, generation
-from tests.support.wake_ups import Wire
 
 
 class Rows:
@@ -75,6 +73,9 @@ class Surroundings:
 
     def cancel_all(self, owner: str) -> None:
         self.told.append(("cancel all", owner))
+
+    def cancel_deleted(self) -> None:
+        self.told.append(("cancel deleted",))
 
     def discard(self, key: str) -> None:
         self.told.append(("discard", key))
@@ -163,15 +164,12 @@ def test_another_owner_s_generation_is_not_found() -> None:
             history.delete(owner, request_id)
 
 
-def test_what_is_deleted_is_stopped_first_and_gone_from_the_caches() -> None:
-    rows, around, wire = Rows(3), Surroundings(), Wire()
-    wire.process().on(Topic.DELETED, lambda key: around.told.append(("told", key)))
-    history = HistoryService(rows, rows, rows, around, around, wake_ups=wire.process())  # type: ignore[arg-type]
-    history.delete("alice", "id-2")
-    assert around.told == [("cancel", "alice", "id-2"), ("discard", "k" * 64), ("told", "k" * 64)]
-    assert history.delete_all("alice") == 2
-    assert around.told[3:] == [("cancel all", "alice"), ("discard owner", "alice")]
-    assert wire.sent == [(Topic.DELETED, "k" * 64), (Topic.DELETED_OWNER, "alice")]
+def test_what_is_deleted_is_stopped_first_and_gone_from_the_cache() -> None:
+    rows, around = Rows(3), Surroundings()
+    history_of(rows, around).delete("alice", "id-2")
+    assert around.told == [("cancel", "alice", "id-2"), ("discard", "k" * 64)]
+    assert history_of(rows, around).delete_all("alice") == 2
+    assert around.told[2:] == [("cancel all", "alice"), ("discard owner", "alice"), ("cancel deleted",)]
 
 
 @pytest.mark.parametrize(("text", "search"), [(None, None), ("", None), (" \n", None), ("a", parse_search("a"))])
