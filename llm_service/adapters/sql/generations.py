@@ -79,6 +79,7 @@ _FINISH_SWITCHED = Compiled(
     update(generations).where(*_mine).values({name: bindparam(name) for name in (*OUTCOME, *SWITCHED)})
 )
 _MOVE = update(generations).where(*_mine).values(answer_id=bindparam("to"), document=None)
+_BEGIN_CALL = update(generations).where(*_mine, generations.c.finished_ms.is_(None)).values(attempts=1)
 _SET_OUTPUT = Compiled(update(answers).where(answers.c.answer_id == bindparam("id")).values(output=bindparam("output")))
 _OVER = WHOLE.where(*_mine, generations.c.finished_ms.is_not(None))
 _MINE = WHOLE.where(*_mine)
@@ -112,6 +113,9 @@ class SqlGenerationWriter:
         count(self._connection, generation)
         if kept.status is not Status.RUNNING:
             texts.index(self._connection, kept)
+
+    def begin_call(self, generation: Generation) -> None:
+        self._connection.execute(_BEGIN_CALL, {"id": generation.request_id, "of": generation.owner})
 
     def finish(self, generation: Generation) -> bool:
         kept = self._kept_texts(generation)

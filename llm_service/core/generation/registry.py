@@ -143,6 +143,10 @@ class InFlightRegistry:
         found = self._generations.get(request_id)
         return found if found is not None and found.generation.owner == owner else None
 
+    def find(self, request_id: str) -> InFlightGeneration | None:
+        """Of any owner."""
+        return self._generations.get(request_id)
+
     def of_owner(self, owner: str) -> list[InFlightGeneration]:
         return [found for found in tuple(self._generations.values()) if found.generation.owner == owner]
 
@@ -169,7 +173,8 @@ class InFlightRegistry:
         """
         if self._interrupt_at is None:
             self._interrupt_at = self._clock.monotonic()
-        while self._generations and self._clock.monotonic() < self._interrupt_at:
+        # A call without a generation here goes on for those of other processes.
+        while (self._generations or self._calls) and self._clock.monotonic() < self._interrupt_at:
             self._clock.sleep(0.05)
         self.interrupt_all()
         until = self._clock.monotonic() + STORING_S
@@ -177,12 +182,17 @@ class InFlightRegistry:
             self._clock.sleep(0.05)
 
     def interrupt_all(self) -> None:
-        """Their outcomes have one time together to be stored, and then are spooled."""
+        """Their outcomes have one time together to be stored, and then are spooled. Who shares their calls in other
+        processes takes these over.
+        """
         if self._stops_at is None:
             self._stops_at = self._clock.monotonic() + STOPPING_PATIENCE_S
         error = ShuttingDown("The service was stopped before the answer was complete.", retry_after_s=5)
         outcome = Outcome(Status.INTERRUPTED, error=error, early=True)
         self._together(partial(generation.finish, outcome) for generation in tuple(self._generations.values()))
+        for call, context in tuple(self._calls.values()):
+            call.give_up()
+            context.stop()
 
     def tick(self) -> None:
         """End generations that are abandoned, overdue, or cancelled in another process."""
