@@ -19,6 +19,9 @@ from tests.support.postgres import PostgresServer
 from tests.support.upstream import FAULT_MODELS, Upstream
 from tests.support.upstream_faults import patience_with
 
+# What it asserts is shown as that of tests.
+pytest.register_assert_rewrite("tests.support.cluster_proofs")
+
 # Where the longest tests are: a run ends no earlier than the last of them, so that they begin first.
 LONGEST = (
     "system/test_cluster.py",

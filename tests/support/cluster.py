@@ -103,6 +103,11 @@ class Cluster:
         """Not through nginx, but with the header that nginx sends."""
         return Client(node.port, self.client.key, {"X-Forwarded-For": "127.0.0.1"})
 
+    def rows(self, where: str) -> dict[str, str]:
+        """The statuses of generations by id."""
+        found = self.postgres.run(f"SELECT request_id, status FROM generations WHERE {where}", "llm_service")
+        return {str(request_id): str(status) for request_id, status in found}
+
     def row_count(self, where: str = "true") -> int:
         ((count,),) = self.postgres.run(f"SELECT count(*) FROM generations WHERE {where}", "llm_service")
         assert isinstance(count, int)

@@ -126,11 +126,16 @@ def nothing_answered_is_lost(
     wait_until_whole(nodes)
     ids = [answer.request_id for answer in good.values()]
     assert len(set(ids)) == generations
-    whole = f"status = 'completed' AND request_id IN ({_quoted(ids)})"
-    until(lambda: nodes.row_count(whole) == generations, 30)  # those that were put aside come a little later
+    until(lambda: not nodes.rows(f"status = 'running' AND request_id IN ({_quoted(ids)})"), 30)
+    # Those that were put aside come a little later.
+    with suppress(AssertionError):
+        until(lambda: len(nodes.rows(f"status = 'completed' AND request_id IN ({_quoted(ids)})")) == generations, 30)
+    stored = nodes.rows(f"request_id IN ({_quoted(ids)})")
+    wrong = [str(answer) for answer in good.values() if stored.get(answer.request_id) != "completed"]
+    assert wrong == [], {request_id: status for request_id, status in stored.items() if status != "completed"}
     for answer in random.Random(1).sample(list(good.values()), min(20, generations)):
-        stored = nodes.client.get(f"history/{answer.request_id}")
-        assert (stored["status"], stored["output"]) == ("completed", answer.text)
+        row = nodes.client.get(f"history/{answer.request_id}")
+        assert (row["status"], row["output"]) == ("completed", answer.text)
     return failed
 
 

@@ -30,12 +30,8 @@ class PostgresServer:
         self._programs = _programs()
         self.folder.mkdir()
         if os.getuid() == 0:  # it refuses to run as root
-            for parent in (self.folder, *self.folder.parents):
-                if parent == Path("/"):
-                    break
-                if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
             shutil.chown(self.folder, "postgres", "postgres")
+        self._let_it_in()
         initdb = [str(self._programs / "initdb"), "-D", str(self.folder), "-U", "llm", "-A", "trust", "-E", "UTF8"]
         subprocess.run([*initdb, "--locale=C.UTF-8", "--no-sync"], check=True, stdout=subprocess.DEVNULL, **self._user)
         lines = (
@@ -53,6 +49,7 @@ class PostgresServer:
         return f"postgresql://llm@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> "PostgresServer":
+        self._let_it_in()
         with (self.folder / "server.log").open("ab") as log:
             command = [str(self._programs / "postgres"), "-D", str(self.folder)]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, **self._user)
@@ -99,6 +96,12 @@ class PostgresServer:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    def _let_it_in(self) -> None:
+        """Its user must be able to enter the folders above, which another run of pytest has closed, perhaps."""
+        for parent in (self.folder, *self.folder.parents)[:-1] if os.getuid() == 0 else ():
+            if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
 
     @property
     def _user(self) -> dict[str, Any]:

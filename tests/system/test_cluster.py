@@ -48,7 +48,7 @@ def test_a_rolling_restart_loses_no_request(nodes: Cluster) -> None:
 
 
 def test_killed_workers_lose_nothing_that_was_answered(nodes: Cluster) -> None:
-    proofs.nothing_answered_is_lost(nodes, 200, "echo-40", meanwhile=proofs.kills_of_random_workers(nodes, 1.5))
+    proofs.nothing_answered_is_lost(nodes, 200, "echo-10", meanwhile=proofs.kills_of_random_workers(nodes, 1))
 
 
 def test_requests_go_on_while_redis_comes_and_goes(nodes: Cluster) -> None:
