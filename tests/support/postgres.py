@@ -5,6 +5,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from itertools import count
@@ -21,17 +22,22 @@ START_S = 30
 
 
 class PostgresServer:
-    """Stopped until `start`. `close` stops it; the folder is the caller's to delete."""
+    """Stopped until `start`. `close` stops it."""
 
     def __init__(self, folder: Path, *settings: str) -> None:
-        """`settings`: more lines of postgresql.conf, such as `max_connections = 10`."""
+        """`folder`: for its data; not used by root. `settings`: more lines of postgresql.conf, such as `max_connections = 10`."""
         self.folder, self.port = folder / "postgres", free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._programs = _programs()
+        self._own_folder: Path | None = None
+        if os.getuid() == 0:
+            # It refuses to run as root, and pytest keeps others out of its folders, whenever any pytest starts.
+            self._own_folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+            self._own_folder.chmod(0o711)
+            self.folder = self._own_folder / "postgres"
         self.folder.mkdir()
-        if os.getuid() == 0:  # it refuses to run as root
+        if os.getuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
-        self._let_it_in()
         initdb = [str(self._programs / "initdb"), "-D", str(self.folder), "-U", "llm", "-A", "trust", "-E", "UTF8"]
         subprocess.run([*initdb, "--locale=C.UTF-8", "--no-sync"], check=True, stdout=subprocess.DEVNULL, **self._user)
         lines = (
@@ -49,7 +55,6 @@ class PostgresServer:
         return f"postgresql://llm@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> "PostgresServer":
-        self._let_it_in()
         with (self.folder / "server.log").open("ab") as log:
             command = [str(self._programs / "postgres"), "-D", str(self.folder)]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, **self._user)
@@ -77,6 +82,8 @@ class PostgresServer:
 
     def close(self) -> None:
         self.stop(signal.SIGQUIT)
+        if self._own_folder is not None:
+            shutil.rmtree(self._own_folder)
 
     def new_database(self, template: str | None = None) -> str:
         """The URL of a new database, empty or a copy of `template`, which must have no connections."""
@@ -96,12 +103,6 @@ class PostgresServer:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
-
-    def _let_it_in(self) -> None:
-        """Its user must be able to enter the folders above, which another run of pytest has closed, perhaps."""
-        for parent in (self.folder, *self.folder.parents)[:-1] if os.getuid() == 0 else ():
-            if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
 
     @property
     def _user(self) -> dict[str, Any]:

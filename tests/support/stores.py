@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from llm_service.adapters.files.spool import FileSpool
 from llm_service.adapters.observability.logs import LogReporter
@@ -46,9 +46,8 @@ class Stores:
         self.limits = SqlLimits(database)
         self.usage = SqlUsage(database)
         self.recorder = OutcomeRecorder(self.generations, FileSpool(Path("never.spool")), SystemClock(), LogReporter())
-        self._folder = TemporaryDirectory()
         # Beside it lies the file with the processes.
-        self.processes = database.path if isinstance(database, SqliteDatabase) else Path(self._folder.name) / "database"
+        self.processes = database.path if isinstance(database, SqliteDatabase) else Path(mkdtemp()) / "database"
         self.presence = Presence(self.processes)
         self.get = self.generations.get
         self.record_hit = self.generations.record_hit
@@ -138,4 +137,3 @@ class Stores:
     def close(self) -> None:
         self.database.close()
         self.presence.close()
-        self._folder.cleanup()

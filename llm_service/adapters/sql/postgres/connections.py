@@ -11,7 +11,9 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, create_engine
 
-SCHEMES = ("postgresql://", "postgresql+psycopg://")
+from ..database_url import POSTGRES
+from ..errors import DatabaseFault
+
 POOL_WAIT_S = 1
 # The operator's own options in the URL win.
 _DEFAULTS: Mapping[str, Any] = {
@@ -27,16 +29,14 @@ _DEFAULTS: Mapping[str, Any] = {
 
 
 def options_of(url: str) -> dict[str, Any]:
-    """libpq's options. Raises `ValueError` if it does not understand the URL; the message quotes nothing of it."""
-    for scheme in SCHEMES:
-        if url.startswith(scheme):
-            break
-    else:
-        raise ValueError("is no URL of PostgreSQL")
+    """libpq's options. Raises `DatabaseFault`, which quotes nothing of the URL, if libpq does not understand it."""
     try:
-        return conninfo_to_dict(f"{SCHEMES[0]}{url.removeprefix(scheme)}")
+        return conninfo_to_dict(POSTGRES.sub("postgresql://", url, count=1))
     except psycopg.Error:
-        raise ValueError("is no URL that libpq understands") from None
+        raise DatabaseFault(
+            "DATABASE_URL: libpq does not understand it. Are special characters in the password written as %XX, and all "
+            "options libpq's?"
+        ) from None
 
 
 def connector(url: str) -> Callable[[], psycopg.Connection]:

@@ -59,13 +59,11 @@ class PostgresDatabase:
         short: bool = False,
         wait_s: float | None = None,
     ) -> T:
-        """As `Database.write`. What is not `short` has a transaction of its own: it holds up no group."""
-        wait_s = BUSY_TIMEOUT_S if wait_s is None else wait_s
+        """As `Database.write`. What is not `short`, or waits for a lock, has a transaction of its own: it holds up no group."""
+        due = time.monotonic() + (BUSY_TIMEOUT_S if wait_s is None else wait_s)
         try:
             with mapped():
-                if short:
-                    return self._writer.run(work, durable=durable, short=True, wait_s=wait_s)
-                return self._write_alone(work, durable, wait_s)
+                return self._write_in_group(work, durable, due) if short else self._write_alone(work, durable, due)
         except StorageFull:
             self.space.was_full()
             raise
@@ -85,13 +83,24 @@ class PostgresDatabase:
     def close(self) -> None:
         self._opened.close()
 
-    def _write_alone(self, work: Callable[[Connection], T], durable: bool, wait_s: float) -> T:
-        due = time.monotonic() + wait_s
+    def _write_in_group(self, work: Callable[[Connection], T], durable: bool, due: float) -> T:
+        try:
+            return self._writer.run(work, durable=durable, short=True, wait_s=due - time.monotonic())
+        except (SQLAlchemyError, psycopg.Error) as error:
+            if not is_locked(error):
+                raise
+        # It waits for the lock alone: those who do not need the lock must not wait, too.
+        return self._write_alone(work, durable, due, short=True)
+
+    def _write_alone(self, work: Callable[[Connection], T], durable: bool, due: float, *, short: bool = False) -> T:
         while True:
-            limits = WriteLimits(durable, max(0.0, due - time.monotonic()), LONG_STATEMENT_S)
+            left_s = max(0.001, due - time.monotonic())
+            # One statement may wait for several locks in turn. A short one does nothing else that takes long.
+            limits = WriteLimits(durable, left_s, left_s if short else LONG_STATEMENT_S)
             try:
                 return self._requests.write(work, limits)
             except (SQLAlchemyError, psycopg.Error) as error:
+                # Of two who wait for each other, the server ends one.
                 if not is_locked(error) or time.monotonic() >= due:
                     raise
 

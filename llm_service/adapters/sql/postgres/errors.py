@@ -24,6 +24,14 @@ _BUSY = _LOCKED | {
     "53300",  # too_many_connections
     _CANCELED,
 }
+# While a connection is made, libpq gives no SQLSTATE, only the text of the server or of pgbouncer. In another language it is
+# a server that is away.
+_NO_CONNECTION_LEFT = (
+    "too many clients",
+    "connection slots are reserved",
+    "too many connections",
+    "no more connections",
+)
 _FULL = "53100"
 _READ_ONLY = "25006"
 
@@ -49,7 +57,7 @@ def mapped() -> Iterator[None]:
 
 def storage_error(error: BaseException) -> StorageError:
     code = sqlstate(error)
-    if code in _BUSY or isinstance(error, PoolTimeout):
+    if code in _BUSY or isinstance(error, PoolTimeout) or (code is None and _too_many(error)):
         return StorageBusy("The database is busy.", retry_after_s=RETRY_S)
     if code == _FULL:
         return StorageFull("The disk of the database is full.", retry_after_s=60)
@@ -59,6 +67,12 @@ def storage_error(error: BaseException) -> StorageError:
 def sqlstate(error: BaseException) -> str | None:
     """None: the error is not the server's, such as a connection that is lost."""
     return getattr(_original(error), "sqlstate", None)
+
+
+def _too_many(error: BaseException) -> bool:
+    return isinstance(_original(error), psycopg.OperationalError) and any(
+        words in str(error) for words in _NO_CONNECTION_LEFT
+    )
 
 
 def is_locked(error: BaseException) -> bool:

@@ -5,10 +5,8 @@ The leader's greenlet runs the group: psycopg waits cooperatively, so no native 
 
 from collections.abc import Callable, Sequence
 
-from llm_service.core.errors import StorageError
-
 from ..group_writer import BUSY_STEP_S, Job, run_works
-from .errors import is_locked, is_of_server, storage_error
+from .errors import is_locked, is_of_server
 from .transactions import Transactions, WriteLimits
 
 STATEMENT_S = 15
@@ -22,25 +20,24 @@ class PostgresCommitter:
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
 
-    def commit(self, group: list[Job]) -> StorageError | None:
+    def commit(self, group: list[Job]) -> None:
+        """A job that met a lock gets that as its error: its caller goes on with a connection of its own."""
         error = self._transact(group, BUSY_STEP_S)
         if error is None:
-            return None
+            return
         if len(group) > 1 and not is_of_server(error):
             lock_s = ALONE_LOCK_S if is_locked(error) else BUSY_STEP_S
-            refusals = [self._alone(job, lock_s) for job in group]
-            return next(filter(None, refusals), None)
-        return _refusal(group, error)
+            for job in group:
+                job.error = self._transact([job], lock_s)
+        else:
+            for job in group:
+                job.error = error
 
     def when_free(self, function: Callable[[], object]) -> None:
         function()
 
     def close(self) -> None:
         self._transactions.close()
-
-    def _alone(self, job: Job, lock_s: float) -> StorageError | None:
-        error = self._transact([job], lock_s)
-        return None if error is None else _refusal([job], error)
 
     def _transact(self, group: Sequence[Job], lock_s: float) -> Exception | None:
         """What kept the group from being committed; None: it is."""
@@ -55,14 +52,3 @@ class PostgresCommitter:
         except Exception as error:
             return error
         return None
-
-
-def _refusal(jobs: Sequence[Job], error: Exception) -> StorageError | None:
-    """Who met a lock stays unserved and may try again; others get the error."""
-    if is_locked(error):
-        refusal = storage_error(error)
-        refusal.__cause__ = error
-        return refusal
-    for job in jobs:
-        job.error = error
-    return None
