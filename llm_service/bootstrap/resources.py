@@ -23,7 +23,7 @@ from llm_service.adapters.sql.sqlite import database as sqlite
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.bootstrap.errors import DatabaseIsAway, DatabaseIsLocked, StartError
 from llm_service.bootstrap.retention import WholeRetention
-from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
+from llm_service.bootstrap.settings import EXIT_CONFIG, UNSET_SIGNING_KEY, Settings
 from llm_service.bootstrap.stores import history_stores
 from llm_service.core.access.keyring import Keyring
 from llm_service.core.history.ports import HistoryQueries, Retention
@@ -68,6 +68,9 @@ def signing_secret(settings: Settings) -> bytes:
     """
     if settings.secret_key is not None:
         return settings.secret_key.value.encode()
+    if settings.database_url.is_postgres:
+        # Each node would make one of its own.
+        raise StartError([UNSET_SIGNING_KEY], EXIT_CONFIG)
     try:
         return read_or_make(open_data_folder(settings) / SIGNING_FILE).encode()
     except SecretFileError as error:

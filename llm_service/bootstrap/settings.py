@@ -47,6 +47,7 @@ LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
 EXIT_CONFIG = 78
 DATA_FOLDER = Path("var")
 DATABASE_FILE = "llm_service.db"
+UNSET_SIGNING_KEY = "SECRET_KEY: must be set where DATABASE_URL is PostgreSQL, to the same value on all nodes. Make one: openssl rand -hex 32"
 SECTIONS = PROVIDER, LIMITS, SERVER, STORAGE = (
     "The model provider",
     "Limits of all callers together",
@@ -133,7 +134,7 @@ class Settings:
         example="/run/secrets/llm_service_key")
     secret_key: Secret | None = setting(SERVER, "SECRET_KEY", signing_secret(), None,
         "Signs the form tokens of signed-in browsers. A value from an example is refused. If it is not set, one is made "
-        "in `APP_DATA_DIR` (`secret_key`, mode 0600).",
+        "in `APP_DATA_DIR` (`secret_key`, mode 0600). On PostgreSQL it must be set, to the same value on all nodes.",
         shown="made on first start")
     web_concurrency: int = setting(SERVER, "WEB_CONCURRENCY", integer(1, 256), 1,
         "Worker processes. Without `REDIS_URL`, each has its own cache.")
@@ -326,6 +327,8 @@ class Settings:
     def refusals(self) -> list[str]:
         """Why a server must not start with these settings, one line each. Commands still work."""
         refusals: list[str] = []
+        if self.database_url.is_postgres and self.secret_key is None:
+            refusals.append(UNSET_SIGNING_KEY)
         if self.providers_file is not None:
             return refusals  # its faults are told when it is read
         if self.chosen_provider is None:

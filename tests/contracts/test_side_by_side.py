@@ -19,6 +19,7 @@ from llm_service.core.history.search import parse_search
 from llm_service.core.usage.sums import GroupBy, total_of
 from tests.support.constants import ENGINES
 from tests.support.side_by_side import (
+    CALLERS,
     COST,
     DOLLARS,
     EVERY_TOKEN,
@@ -26,10 +27,10 @@ from tests.support.side_by_side import (
     SLOTS,
     THREADS,
     TOKENS,
+    Crew,
     answered,
     call,
     numbered,
-    run_together,
 )  # fmt: skip
 from tests.support.stores import Stores
 
@@ -42,10 +43,10 @@ class Shared:
 
     url: str
     stores: Stores
-    processes: int
+    crew: Crew
 
     def run(self, scenario: str) -> list[Any]:
-        return run_together(self.url, scenario, self.processes)
+        return self.crew.run(self.url, scenario)
 
     def rows(self, query: Any) -> list[Any]:
         return self.stores.database.read(lambda connection: list(connection.execute(query)))
@@ -54,8 +55,15 @@ class Shared:
         return int(self.rows(select(func.count()).select_from(table))[0][0])
 
 
+@pytest.fixture(scope="module", name="crew")
+def _crew() -> Iterator[Crew]:
+    crew = Crew()
+    yield crew
+    crew.close()
+
+
 @pytest.fixture(name="shared", params=ENGINES)
-def _shared(request: pytest.FixtureRequest) -> Iterator[Shared]:
+def _shared(request: pytest.FixtureRequest, crew: Crew) -> Iterator[Shared]:
     if request.param == "postgres":
         url = request.getfixturevalue("new_postgres_url")()
     else:
@@ -63,7 +71,7 @@ def _shared(request: pytest.FixtureRequest) -> Iterator[Shared]:
         database.close()
         url = f"sqlite:///{database.path}"
     stores = Stores(open_database(Settings.from_env({"DATABASE_URL": url})))
-    yield Shared(url, stores, 4)
+    yield Shared(url, stores, crew)
     stores.close()
 
 
@@ -83,7 +91,7 @@ def test_budgets_are_neither_overspent_nor_refused_while_there_is_room(shared: S
 
 def test_slots_are_never_exceeded_and_all_have_their_turn(shared: Shared) -> None:
     seen = shared.run("slots")
-    assert len(seen) == shared.processes * THREADS
+    assert len(seen) == CALLERS
     assert 1 <= max(seen) <= 10
     assert shared.number(generations) == len(seen)
     assert shared.stores.limits.open_ids() == set()
@@ -94,13 +102,13 @@ def test_an_idempotency_key_has_one_holder(shared: Shared) -> None:
     claims = shared.run("idempotency")
     for holders in zip(*claims, strict=True):
         assert len(set(holders)) == 1
-    assert len(claims) == shared.processes * THREADS
+    assert len(claims) == CALLERS
     assert len(claims[0]) == KEYS
 
 
 def test_no_count_is_lost(shared: Shared) -> None:
     epochs, logins = zip(*shared.run("counters"), strict=True)
-    assert sorted(epochs) == sorted(logins) == list(range(1, shared.processes * THREADS + 1))
+    assert sorted(epochs) == sorted(logins) == list(range(1, CALLERS + 1))
 
 
 def test_however_a_generation_ends_it_is_counted_and_charged_and_found_once(shared: Shared) -> None:
@@ -112,7 +120,7 @@ def test_however_a_generation_ends_it_is_counted_and_charged_and_found_once(shar
     rows = list(stores.export("alice"))
     joined = [row for row in rows if row.attempts == 0]
     kept = [row for row in rows if row.attempts == 1]
-    assert len(joined) == shared.processes * THREADS
+    assert len(joined) == CALLERS
     assert {row.request_id for row in kept} == {leader.request_id for leader in leaders[::2]}
     assert {row.status.value for row in rows} == {"completed"}
     # Each generation is counted once, with its last bill: also those whose rows were deleted.

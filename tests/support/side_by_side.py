@@ -1,6 +1,6 @@
 """Several processes with many threads each that work on one database at the same time.
 
-`run_together` starts them; each runs this file, waits for the others, and prints what its threads returned.
+Each runs this file: it reads the name of a scenario and an address, and prints what its threads returned.
 """
 
 import json
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -23,8 +23,8 @@ from tests.support.builders import completed, generation
 from tests.support.constants import ROOT
 from tests.support.stores import Stores
 
-THREADS = 50
-END_S = 120
+PROCESSES, THREADS = 4, 50
+CALLERS = PROCESSES * THREADS
 NOON_MS = 20_000 * DAY_MS + DAY_MS // 2
 EACH = Amount(100, Decimal("0.01"))
 CALL = Demand(call=True, amount=EACH)
@@ -141,73 +141,81 @@ SCENARIOS: dict[str, Callable[[Stores, int], Any]] = {
 }
 
 
-def run_together(url: str, scenario: str, processes: int = 4, threads: int = THREADS) -> list[Any]:
-    """What each thread returned, in no order. Half of the processes run greenlets, as gunicorn's workers do."""
-    command = [sys.executable, "-m", "tests.support.side_by_side", url, scenario, str(threads)]
-    running = [
-        subprocess.Popen(
-            [*command, str(index)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(processes)
-    ]
-    try:
-        for process in running:
-            assert process.stdout
-            assert process.stdout.readline() == "ready\n", process.communicate()[1]
-        for process in running:
-            assert process.stdin
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        results = []
-        for process in running:
-            written, errors = process.communicate(timeout=END_S)
-            assert process.returncode == 0, errors
-            results += json.loads(written)
-        return results
-    finally:
-        for process in running:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+class Crew:
+    """Processes that run a scenario together, as often as asked. Half of them run greenlets, as gunicorn's workers do."""
+
+    def __init__(self, processes: int = PROCESSES) -> None:
+        self._processes = [_process(index) for index in range(processes)]
+
+    def run(self, url: str, scenario: str) -> list[Any]:
+        """What each thread returned, in no order. Fails if one of them raised anything."""
+        for process in self._processes:
+            _say(process, f"{scenario} {url}")
+        assert [_hear(process) for process in self._processes] == ["ready"] * len(self._processes)
+        for process in self._processes:
+            _say(process, "go")
+        return [result for process in self._processes for result in _hear(process)]
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.communicate()
 
 
-def main(arguments: Sequence[str]) -> None:
+def _process(index: int) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tests.support.side_by_side", str(index)]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _say(process: "subprocess.Popen[str]", line: str) -> None:
+    assert process.stdin
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+
+
+def _hear(process: "subprocess.Popen[str]") -> Any:
+    assert process.stdout
+    line = process.stdout.readline()
+    assert line, "the process ended: see its errors"
+    return json.loads(line)
+
+
+def main(index: int) -> None:
     from llm_service.bootstrap.resources import open_database
     from llm_service.bootstrap.settings import Settings
 
-    url, scenario, threads, index = arguments
-    stores = Stores(open_database(Settings.from_env({"DATABASE_URL": url})))
+    for line in sys.stdin:
+        scenario, url = line.split()
+        stores = Stores(open_database(Settings.from_env({"DATABASE_URL": url})))
+        print(json.dumps("ready"), flush=True)
+        sys.stdin.readline()
+        print(json.dumps(_in_threads(SCENARIOS[scenario], stores, index * THREADS)), flush=True)
+        stores.close()
+
+
+def _in_threads(scenario: Callable[[Stores, int], Any], stores: Stores, first: int) -> list[Any]:
     results: list[Any] = []
     errors: list[BaseException] = []
 
     def work(number: int) -> None:
         try:
-            results.append(SCENARIOS[scenario](stores, number))
+            results.append(scenario(stores, number))
         except BaseException as error:
             errors.append(error)
 
-    first = int(index) * int(threads)
-    workers = [threading.Thread(target=work, args=(first + number,)) for number in range(int(threads))]
-    print("ready", flush=True)
-    sys.stdin.readline()
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    stores.close()
+    threads = [threading.Thread(target=work, args=(first + number,)) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     if errors:
         raise errors[0]
-    print(json.dumps(results), flush=True)
+    return results
 
 
 if __name__ == "__main__":
-    if int(sys.argv[-1]) % 2:
+    if int(sys.argv[1]) % 2:
         from gevent import monkey
 
         monkey.patch_all()
-    main(sys.argv[1:])
+    main(int(sys.argv[1]))

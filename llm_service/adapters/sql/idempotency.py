@@ -18,7 +18,7 @@ ORPHAN_MS = 60 * 1000
 _FREE_AGAIN = {status.value for status in FREES_KEY}
 
 _keys = idempotency_keys.c
-_INSERT = insert(idempotency_keys).on_conflict_do_nothing()
+_INSERT = insert(idempotency_keys).on_conflict_do_nothing().returning(_keys.request_id)
 _HOLDERS = select(_keys.request_id, _keys.fingerprint, _keys.created_ms, generations.c.status).select_from(
     idempotency_keys.outerjoin(generations, generations.c.request_id == _keys.request_id)
 )
@@ -38,7 +38,7 @@ class SqlIdempotency:
 
         def work(connection: Connection) -> KeyHolder | None:
             while True:
-                if connection.execute(_INSERT, row).rowcount:
+                if connection.execute(_INSERT, row).one_or_none() is not None:
                     return None
                 if locks.has_other_writers(connection):
                     connection.execute(select(_keys.request_id).where(mine).with_for_update()).all()
