@@ -102,7 +102,16 @@ class RedisCache:
         try:
             stored = self._put(
                 bucket.index,
-                [bucket.prefix, key, value, len(value) + ENTRY_BYTES, self._ttl_ms, *limits, _digest(answer.owner)],
+                [
+                    bucket.prefix,
+                    key,
+                    value,
+                    len(value) + ENTRY_BYTES,
+                    self._ttl_ms,
+                    *limits,
+                    _digest(answer.owner),
+                    self._epoch,
+                ],
             )
         except RedisAway:
             if self._client.available:
@@ -236,7 +245,7 @@ class RedisCache:
             count, until_ms = STEP, 0
             while count == STEP:
                 count, some, until_ms = self._remove_some(
-                    bucket.index, [bucket.prefix, self._ttl_ms, STEP, str(until_ms)]
+                    bucket.index, [bucket.prefix, self._ttl_ms, STEP, until_ms, self._epoch, CLEARED_MS]
                 )
                 removed += some
         return removed + sum(self._remove_lost(bucket) for bucket in self._buckets)
@@ -256,7 +265,7 @@ class RedisCache:
     def _counts(self, client: redis.Redis) -> list[tuple[int, int]]:
         with client.pipeline(transaction=False) as pipeline:
             for bucket in self._buckets:
-                pipeline.eval(COUNT, 2, *bucket.index, bucket.prefix)
+                pipeline.eval(COUNT, len(bucket.index), *bucket.index, bucket.prefix)
             return list(pipeline.execute())
 
     def _is_cleared(self) -> bool:
@@ -301,7 +310,7 @@ class _Bucket:
 
     def __init__(self, client: RedisClient, digit: str) -> None:
         tag = f"cache-{digit}"
-        self.index = [client.key(tag, "order"), client.key(tag, "sizes")]
+        self.index = [client.key(tag, part) for part in ("order", "sizes", "epoch")]
         self.prefix = client.key(tag, "v", "")
 
 
