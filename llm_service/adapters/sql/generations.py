@@ -200,6 +200,9 @@ class SqlGenerations:
         """`process_id`: this process's in the table of processes, where there is one (`postgres.presence`)."""
         self._database = database
         self._process_id = process_id
+        # A server loses what it has not flushed if it restarts after a crash, and the generation whose row is gone would
+        # have nowhere to keep its answer. A file loses nothing while its machine runs, and then the generation is gone too.
+        self._flushes_starts = process_id is not None
         self._kept_texts: KeptTexts = _whole if keeps_texts else Generation.without_texts
 
     def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True, wait_s: float | None = None) -> T:
@@ -223,14 +226,14 @@ class SqlGenerations:
 
     def record_started(self, generation: Generation) -> Generation:
         if generation.answer_id != generation.request_id:
-            if self._insert_sharing(generation, durable=False):
+            if self._insert_sharing(generation, durable=self._flushes_starts):
                 return generation
             # The shared texts were deleted in the meantime.
             generation = replace(generation, answer_id=generation.request_id)
         started = generation
         self._database.write(
             lambda connection: SqlGenerationWriter(connection, self._kept_texts, self._process_id).start(started),
-            durable=False,
+            durable=self._flushes_starts,
             short=True,
         )
         return generation

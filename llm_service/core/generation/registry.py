@@ -233,7 +233,10 @@ class InFlightRegistry:
     def _cancel_what_was_cancelled_elsewhere(self, remote: RemoteControl) -> None:
         """Cancel generations whose rows another process cancelled or deleted."""
         here = dict(self._generations)
-        gone = here.keys() - remote.running_ids()
+        try:
+            gone = here.keys() - remote.running_ids()
+        except StorageError:
+            return  # asked again in a second; readiness tells of it
         self._together(partial(self.cancel, here[request_id]) for request_id in gone)
 
     def _end_early(self, generation: InFlightGeneration, status: Status, error: Ended) -> Generation | None:
