@@ -59,17 +59,17 @@ def test_a_rolling_restart_loses_no_request(nodes: Cluster) -> None:
 
 
 def test_killed_workers_lose_nothing_that_was_answered(nodes: Cluster) -> None:
-    kills = proofs.kills_of_random_workers(nodes, 2)
+    kills = proofs.kills_of_random_workers(nodes, 30)
     proofs.nothing_answered_is_lost(nodes, 1000, "echo-40", "slow-0.5", meanwhile=kills)
 
 
 def test_requests_go_on_while_redis_comes_and_goes(nodes: Cluster) -> None:
-    losses = proofs.losses_of_redis(nodes, 5, 3)
+    losses = proofs.losses_of_redis(nodes, 5, 80)
     assert proofs.nothing_answered_is_lost(nodes, 1000, "slow-0.5", meanwhile=losses) == []
 
 
 def test_a_database_that_restarts_loses_nothing_that_was_answered(nodes: Cluster) -> None:
-    proofs.nothing_answered_is_lost(nodes, 1000, "slow-0.5", meanwhile=proofs.restarts_of_postgres(nodes, 5, 5))
+    proofs.nothing_answered_is_lost(nodes, 1000, "slow-0.5", meanwhile=proofs.restarts_of_postgres(nodes, 5, 150))
 
 
 # -- what is held under a steady load

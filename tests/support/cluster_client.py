@@ -2,9 +2,9 @@
 
 import http.client
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,14 +96,5 @@ def _events(response: http.client.HTTPResponse) -> tuple[dict[str, Any], str]:
 
 def at_once(calls: Sequence[Callable[[], Answer]]) -> list[Answer]:
     """Each in a thread of its own; the answers in their order."""
-    answers: dict[int, Answer] = {}
-
-    def run(number: int) -> None:
-        answers[number] = calls[number]()
-
-    threads = [threading.Thread(target=run, args=[number]) for number in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [answers[number] for number in range(len(calls))]
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return [future.result() for future in [threads.submit(call) for call in calls]]

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -83,43 +84,61 @@ def owner_of(port: int, pids: Sequence[int]) -> int:
     raise AssertionError(f"nobody has a connection from port {port}")
 
 
-def nothing_answered_is_lost(
-    nodes: Cluster, generations: int, *models: str, meanwhile: Callable[[threading.Event], None]
-) -> list[Answer]:
+@dataclass
+class Progress:
+    """Of many callers; `over` is set when all of them have ended."""
+
+    good: dict[str, Answer] = field(default_factory=dict)
+    failed: list[Answer] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def wait_for_more(self, count: int) -> bool:
+        """Until that many more were answered; False if all have ended."""
+        wanted = len(self.good) + count
+        while len(self.good) < wanted:
+            if self.over.wait(0.02):
+                return False
+        return True
+
+
+Trouble = Callable[[Progress], None]
+
+
+def nothing_answered_is_lost(nodes: Cluster, generations: int, *models: str, meanwhile: Trouble) -> list[Answer]:
     """Many callers ask, half of them for streams, and ask again with the same key when they got no answer.
 
-    `meanwhile` makes trouble until the event is set. Returns the answers that were none.
+    Returns the answers that were none.
     """
-    good, failed = dict[str, Answer](), list[Answer]()
-    numbers, over, lock = iter(range(generations)), threading.Event(), threading.Lock()
+    progress, numbers, lock = Progress(), iter(range(generations)), threading.Lock()
+    good, failed = progress.good, progress.failed
 
-    def caller() -> None:
+    def ask(number: int) -> None:
+        text, key = new_text(f"number {number}"), uuid4().hex
+        for _ in range(TRIES):
+            answer = nodes.client.generate(
+                input=text, model=models[number % len(models)], stream=number % 2 == 0, key=key
+            )
+            if answer.is_good and answer.text == f"Answer to: {text}":
+                good[key] = answer
+                return
+            failed.append(answer)
+            time.sleep(0.3)
+
+    def caller() -> Answer:
         while True:
             with lock:
                 number = next(numbers, None)
             if number is None:
-                return
-            text, key = new_text(f"number {number}"), uuid4().hex
-            for _ in range(TRIES):
-                answer = nodes.client.generate(
-                    input=text, model=models[number % len(models)], stream=number % 2 == 0, key=key
-                )
-                with lock:
-                    if answer.is_good:
-                        assert answer.text == f"Answer to: {text}", answer
-                        good[key] = answer
-                        break
-                    failed.append(answer)
-                time.sleep(0.3)
+                return Answer(200)
+            ask(number)
 
-    trouble = threading.Thread(target=meanwhile, args=[over])
-    callers = [threading.Thread(target=caller) for _ in range(CALLERS)]
-    for thread in (*callers, trouble):
-        thread.start()
-    for thread in callers:
-        thread.join()
-    over.set()
-    trouble.join()
+    trouble = threading.Thread(target=meanwhile, args=[progress])
+    trouble.start()
+    try:
+        at_once([caller] * CALLERS)
+    finally:
+        progress.over.set()
+        trouble.join()
     assert len(good) == generations, [str(answer) for answer in failed[-5:]]
     undocumented = [str(answer) for answer in failed if not is_documented(answer)]
     assert undocumented == []
@@ -140,42 +159,44 @@ def nothing_answered_is_lost(
 
 
 def is_documented(answer: Answer) -> bool:
-    """503 with a time, a connection that was cut, or a stream that ends with such an error."""
+    """503 with a time to wait, a connection that was cut, or a stream that ends with such an error."""
     if answer.status == 0:
         return True
     if answer.status == 200:  # a stream that had begun
         return answer.error in DOCUMENTED
-    return answer.status == 503 and answer.error in DOCUMENTED and answer.headers.get("Retry-After") is not None
+    # A key whose request died before it began is free after some seconds.
+    known = answer.status == 503 and answer.error in DOCUMENTED
+    return (known or answer.error == "idempotency-conflict") and answer.headers.get("Retry-After") is not None
 
 
-def kills_of_random_workers(nodes: Cluster, every_s: float) -> Callable[[threading.Event], None]:
+def kills_of_random_workers(nodes: Cluster, answers_between: int) -> Trouble:
     dice = random.Random(7)
 
-    def run(over: threading.Event) -> None:
-        while not over.wait(every_s):
+    def run(progress: Progress) -> None:
+        while progress.wait_for_more(answers_between):
             with suppress(ProcessLookupError):
                 os.kill(dice.choice(nodes.workers()), signal.SIGKILL)
 
     return run
 
 
-def restarts_of_postgres(nodes: Cluster, times: int, every_s: float) -> Callable[[threading.Event], None]:
-    """As after crashes, whether or not anybody still asks."""
+def restarts_of_postgres(nodes: Cluster, times: int, answers_between: int) -> Trouble:
+    """As after a crash."""
 
-    def run(over: threading.Event) -> None:
+    def run(progress: Progress) -> None:
         for _ in range(times):
-            over.wait(every_s)
+            assert progress.wait_for_more(answers_between)
             nodes.postgres.restart(signal.SIGQUIT)
 
     return run
 
 
-def losses_of_redis(nodes: Cluster, times: int, every_s: float) -> Callable[[threading.Event], None]:
-    def run(over: threading.Event) -> None:
+def losses_of_redis(nodes: Cluster, times: int, answers_between: int) -> Trouble:
+    def run(progress: Progress) -> None:
         for _ in range(times):
-            over.wait(every_s)
+            assert progress.wait_for_more(answers_between)
             nodes.redis.kill()
-            over.wait(every_s / 2)
+            assert progress.wait_for_more(answers_between)
             nodes.redis.start()
 
     return run

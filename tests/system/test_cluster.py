@@ -48,13 +48,13 @@ def test_a_rolling_restart_loses_no_request(nodes: Cluster) -> None:
 
 
 def test_killed_workers_lose_nothing_that_was_answered(nodes: Cluster) -> None:
-    proofs.nothing_answered_is_lost(nodes, 200, "echo-10", meanwhile=proofs.kills_of_random_workers(nodes, 1))
+    proofs.nothing_answered_is_lost(nodes, 200, "echo-10", meanwhile=proofs.kills_of_random_workers(nodes, 40))
 
 
 def test_requests_go_on_while_redis_comes_and_goes(nodes: Cluster) -> None:
-    failed = proofs.nothing_answered_is_lost(nodes, 300, "slow-0.5", meanwhile=proofs.losses_of_redis(nodes, 2, 1))
+    failed = proofs.nothing_answered_is_lost(nodes, 300, "slow-0.5", meanwhile=proofs.losses_of_redis(nodes, 2, 40))
     assert [str(answer) for answer in failed] == []
 
 
 def test_a_database_that_restarts_loses_nothing_that_was_answered(nodes: Cluster) -> None:
-    proofs.nothing_answered_is_lost(nodes, 200, "slow-0.5", meanwhile=proofs.restarts_of_postgres(nodes, 2, 1.5))
+    proofs.nothing_answered_is_lost(nodes, 200, "slow-0.5", meanwhile=proofs.restarts_of_postgres(nodes, 2, 60))
