@@ -1,10 +1,20 @@
-"""PostgreSQL's faults, in real servers: what is said to be stored is stored, and what is not said may be tried again."""
+"""PostgreSQL's faults, in real servers: what is said to be stored is stored, and what is not said may be tried again.
 
+Longer than other modules: the tests share a server that they restart.
+"""
+
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,12 +23,14 @@ from sqlalchemy.exc import IntegrityError
 
 from llm_service.adapters.sql.errors import DatabaseAway, DatabaseFault, OldSchema
 from llm_service.adapters.sql.group_writer import at_the_end
+from llm_service.adapters.sql.postgres.connections import FIRST_ANSWER_S, driver_of
 from llm_service.adapters.sql.postgres.database import PostgresDatabase, migrate
 from llm_service.adapters.sql.schema import REVISIONS
 from llm_service.core.errors import StorageBusy, StorageError, StorageFull, StorageUnavailable
+from tests.support.clocks import until
 from tests.support.commit_proxy import CommitProxy, How
 from tests.support.postgres import PostgresServer
-from tests.support.processes import free_port
+from tests.support.processes import environment, free_port, needed_program
 
 INSERT = text("INSERT INTO epochs VALUES (:name, 1)")
 COUNT = text("SELECT count(*) FROM epochs")
@@ -243,6 +255,21 @@ def test_a_connection_lost_in_the_middle_is_tried_again(
     assert count(database) == 2
 
 
+def test_a_silent_server_is_given_up(database: PostgresDatabase) -> None:
+    """As behind a network that swallows everything."""
+    drivers = []
+
+    def work(connection: Connection) -> None:
+        drivers.append(driver_of(connection))
+        drivers[-1].silence_s = 0.1
+        connection.execute(text("SELECT pg_sleep(60)"))
+
+    with pytest.raises(StorageUnavailable):
+        database.read(work)
+    assert [driver.closed for driver in drivers] == [True] * 3
+    assert count(database) == 0
+
+
 @pytest.mark.parametrize("short", [True, False])
 @pytest.mark.parametrize("how", ["before", "held", "after"])
 def test_what_became_of_a_commit_is_looked_up(server: PostgresServer, url: str, how: How, short: bool) -> None:
@@ -277,42 +304,78 @@ def test_a_commit_before_a_crash_is_looked_up_when_the_server_is_back(server: Po
         database.close()
 
 
+KILLED = """
+    from gevent import monkey
+    monkey.patch_all()
+    import sys, gevent
+    from sqlalchemy import text
+    from llm_service.adapters.sql.postgres.database import PostgresDatabase
+
+    database = PostgresDatabase(sys.argv[1])
+
+    def insert(name):
+        statement = text("INSERT INTO epochs VALUES (:name, 1)")
+        database.write(lambda connection: connection.execute(statement, {"name": name}), short=True)
+        return "stored"
+
+    print("ready", flush=True)
+    sys.stdin.readline()
+    leader, follower = gevent.spawn(insert, "a"), gevent.spawn(insert, "b")
+    gevent.get_hub().threadpool.apply(sys.stdin.readline)
+    leader.kill(timeout=20)
+    print(follower.get(timeout=20), type(leader.value).__name__, insert("c"))
+"""
+
+
+@pytest.mark.slow
+def test_who_is_killed_in_a_commit_takes_nobody_along(server: PostgresServer, url: str, tmp_path: Path) -> None:
+    answered = threading.Event()
+    with CommitProxy(server.port, answered.set) as proxy:
+        command = [sys.executable, "-c", textwrap.dedent(KILLED), behind(proxy, url)]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(tmp_path)
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            proxy.cut = "silent"
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            assert answered.wait(20)
+            process.stdin.write("kill\n")
+            process.stdin.flush()
+            assert process.stdout.read().split() == ["stored", "GreenletExit", "stored"]
+    assert server.run("SELECT count(*) FROM epochs", url.rsplit("/", 1)[1]) == [(3,)]
+
+
 @pytest.mark.slow
 def test_a_server_that_turned_read_only_is_read_and_left(server: PostgresServer, database: PostgresDatabase) -> None:
     """As after a failover, when the name still leads to the old primary."""
+
+    def is_writable() -> bool:
+        try:
+            database.check()
+        except StorageUnavailable:
+            return False
+        return True
+
     insert(database, "a")
-    _set(server, "default_transaction_read_only = on")
+    server.run("ALTER SYSTEM SET default_transaction_read_only = on")
+    server.run("SELECT pg_reload_conf()")
     try:
-        refusals: list[Callable[[], None]] = [
-            lambda: insert(database, "b"),
-            lambda: insert(database, "b", short=False),
-            database.check,
-        ]
-        for refused in refusals:
+        until(lambda: not is_writable())  # it tells its processes in its own time
+        for short in (True, False):
             with pytest.raises(StorageUnavailable):
-                refused()
+                insert(database, "b", short=short)
         assert count(database) == 1
     finally:
         with psycopg.connect(server.url(), autocommit=True) as connection:
             connection.execute("SET default_transaction_read_only = off")
             connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
             connection.execute("SELECT pg_reload_conf()")
-    _until_writable(database)
+    until(is_writable)
+    insert(database, "c")
     assert count(database) == 2
-
-
-def _set(server: PostgresServer, setting: str) -> None:
-    server.run(f"ALTER SYSTEM SET {setting}")
-    server.run("SELECT pg_reload_conf()")
-
-
-def _until_writable(database: PostgresDatabase) -> None:
-    for _ in range(1000):
-        try:
-            insert(database, "back")
-        except StorageUnavailable:
-            continue
-        return
 
 
 def test_too_many_connections_are_busy(server: PostgresServer, database: PostgresDatabase) -> None:
@@ -327,15 +390,16 @@ def test_too_many_connections_are_busy(server: PostgresServer, database: Postgre
     finally:
         for other in others:
             other.close()
-    until = threading.Event()
-    for _ in range(100):  # the server ends them in its own time
-        try:
-            insert(database, "a")
-        except StorageBusy:
-            until.wait(0.02)
-            continue
-        break
+    until(lambda: _is_stored(database))  # the server ends them in its own time
     assert count(database) == 1
+
+
+def _is_stored(database: PostgresDatabase) -> bool:
+    try:
+        insert(database, "a")
+    except StorageBusy:
+        return False
+    return True
 
 
 @pytest.mark.slow
@@ -426,6 +490,43 @@ def test_a_full_disk_is_full_and_refuses_for_a_while(server: PostgresServer, dat
     assert count(database) == 0
 
 
+@pytest.fixture(name="small_disk")
+def _small_disk() -> Iterator[Path]:
+    """One MiB, of the server's user."""
+    folder = Path(tempfile.mkdtemp(prefix="small-disk-"))
+    mount = [needed_program("mount"), "-t", "tmpfs", "-o", "size=1m,mode=0777", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        folder.rmdir()
+        pytest.skip("may not mount a small disk here")
+    yield folder
+    subprocess.run([needed_program("umount"), str(folder)], check=True)
+    folder.rmdir()
+
+
+def test_a_really_full_disk_is_full_and_what_is_there_can_be_read(
+    server: PostgresServer, url: str, small_disk: Path
+) -> None:
+    space = small_disk / "space"
+    space.mkdir(mode=0o700)
+    if "user" in server.user:
+        shutil.chown(space, server.user["user"])
+    server.run(f"CREATE TABLESPACE small LOCATION '{space}'")
+    name = url.rsplit("/", 1)[1]
+    server.run("ALTER TABLE epochs SET TABLESPACE small", name)
+    database = PostgresDatabase(url)
+    much = text("INSERT INTO epochs SELECT n::text || repeat('x', 500), 1 FROM generate_series(1, 10000) n")
+    insert(database, "a")
+    for short in (True, False):
+        with pytest.raises(StorageFull):
+            database.write(lambda connection: connection.execute(much), short=short)
+    with pytest.raises(StorageFull):
+        database.check()
+    assert count(database) == 1
+    database.close()
+    server.run(f"DROP DATABASE {name} WITH (FORCE)")
+    server.run("DROP TABLESPACE small")
+
+
 def test_scrubbing_leaves_no_dead_rows(database: PostgresDatabase) -> None:
     database.scrub()
 
@@ -441,6 +542,18 @@ def test_one_of_many_who_start_at_once_migrates(server: PostgresServer) -> None:
     assert sorted(changed) == [False] * 7 + [True]
 
 
+@pytest.mark.slow
+def test_who_waits_for_a_migration_is_not_in_a_hurry(server: PostgresServer) -> None:
+    url = server.new_database()
+    with psycopg.connect(url) as other, ThreadPoolExecutor(1) as waiting:
+        other.execute("SELECT pg_advisory_xact_lock(7516192768)")
+        migrated = waiting.submit(migrate, url)
+        with pytest.raises(TimeoutError):
+            migrated.result(FIRST_ANSWER_S + 1)
+        other.rollback()
+        assert migrated.result(60)
+
+
 def test_an_older_schema_stops_the_start_and_is_migrated_by_command(server: PostgresServer, url: str) -> None:
     name = url.rsplit("/", 1)[1]
     server.run(f"UPDATE alembic_version SET version_num = '{REVISIONS[0]}'", name)
@@ -452,6 +565,7 @@ def test_an_older_schema_stops_the_start_and_is_migrated_by_command(server: Post
 
 def test_a_schema_of_the_future_stops_the_start(server: PostgresServer, url: str) -> None:
     server.run("UPDATE alembic_version SET version_num = '9999'", url.rsplit("/", 1)[1])
+    server.run("UPDATE schema_compatibility SET since = '9999'", url.rsplit("/", 1)[1])
     with pytest.raises(DatabaseFault, match="newer"):
         PostgresDatabase(url)
 

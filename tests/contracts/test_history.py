@@ -29,17 +29,19 @@ from llm_service.core.history.search import EXCERPTED_CHARS, parse_search
 from llm_service.core.history.service import HistoryService
 from llm_service.core.usage.tokens import NOT_REPORTED, Usage
 from tests.support.builders import completed, generation, messages_of
+from tests.support.constants import POOLED_ENGINES
 from tests.support.hostile import NASTY
 from tests.support.stores import Stores
 
 
-@pytest.fixture(name="store", params=["sqlite", "sqlite that walks", "postgres"])
+@pytest.fixture(name="store", params=["sqlite", "sqlite that walks", *POOLED_ENGINES[1:]])
 def _store(request: pytest.FixtureRequest, new_database_of: Callable[[str], Database]) -> Iterator[Stores]:
     """The second goes through its documents in order for every search, as the first does where it finds many."""
     makers = {
         "sqlite": lambda: Stores(new_database_of("sqlite")),
         "sqlite that walks": lambda: Stores(new_database_of("sqlite"), few_documents=0, first_window=3),
         "postgres": lambda: Stores(new_database_of("postgres")),
+        "pgbouncer": lambda: Stores(new_database_of("pgbouncer")),
     }
     store = makers[request.param]()
     yield store

@@ -15,7 +15,7 @@ from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
 from llm_service.core.access.caller import Allowance, Scope
 from llm_service.core.access.keys import Key
 from llm_service.core.access.ports import FailedLoginStore, KeyStore, SessionStore, StoredSession
-from tests.support.constants import ENGINES
+from tests.support.constants import POOLED_ENGINES
 
 
 class Stores(NamedTuple):
@@ -25,7 +25,7 @@ class Stores(NamedTuple):
     epochs: EpochStore
 
 
-@pytest.fixture(name="stores", params=ENGINES)
+@pytest.fixture(name="stores", params=POOLED_ENGINES)
 def _stores(request: pytest.FixtureRequest, new_database_of: Callable[[str], Database]) -> Iterator[Stores]:
     database = new_database_of(request.param)
     yield Stores(SqlKeys(database), SqlSessions(database), SqlFailedLogins(database), SqlEpochs(database))

@@ -17,7 +17,7 @@ from llm_service.core.limits.rules import EVERYONE, Account, Amount, Demand, Res
 from llm_service.core.limits.status import LimitKind, LimitStatus
 from llm_service.core.usage.tokens import Usage
 from tests.support.builders import completed, generation
-from tests.support.constants import ENGINES
+from tests.support.constants import POOLED_ENGINES
 from tests.support.stores import Stores
 
 NOON_MS = 20_000 * DAY_MS + DAY_MS // 2
@@ -30,12 +30,16 @@ RATE = Account("key:k2", Allowance(generations_per_minute=3))
 REPORTED = Usage(30, 12)
 
 
-@pytest.fixture(
-    name="stores", params=[(engine, history) for engine in ENGINES for history in ("full", "off")], ids=" ".join
-)
-def _stores(request: pytest.FixtureRequest, new_database_of: Callable[[str], Database]) -> Iterator[Stores]:
-    engine, history = request.param
-    stores = Stores(new_database_of(engine), history)
+@pytest.fixture(name="history", params=["full", "off"])
+def _history(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(name="stores", params=POOLED_ENGINES)
+def _stores(
+    request: pytest.FixtureRequest, history: str, new_database_of: Callable[[str], Database]
+) -> Iterator[Stores]:
+    stores = Stores(new_database_of(request.param), history)
     yield stores
     stores.close()
 

@@ -15,13 +15,13 @@ from llm_service.core.usage.reports import UsageReports
 from llm_service.core.usage.sums import GroupBy, UsageLine, UsageSums, bucket_of, total_of
 from llm_service.core.usage.tokens import NO_TOKENS, NOT_REPORTED, Usage
 from tests.support.builders import MORNING, USAGE, paid, spared
-from tests.support.constants import ENGINES
+from tests.support.constants import POOLED_ENGINES
 from tests.support.stores import Stores
 
 DAY_MS = 24 * HOUR_MS
 
 
-@pytest.fixture(name="stores", params=ENGINES)
+@pytest.fixture(name="stores", params=POOLED_ENGINES)
 def _stores(request: pytest.FixtureRequest, new_database_of: Callable[[str], Database]) -> Iterator[Stores]:
     database = new_database_of(request.param)
     stores = Stores(database)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Literal
 
-How = Literal["before", "held", "after"]
+How = Literal["before", "held", "after", "silent"]
 _COMMIT = b"COMMIT\0"
 
 
@@ -14,7 +14,8 @@ class CommitProxy:
     """`cut`: what happens to the next COMMIT. None: nothing.
 
     `before`: the server never gets it, and hears that the client is gone. `held`: it never gets it, and believes that the
-    client is still there. `after`: the server gets it and answers, and the client never hears the answer.
+    client is still there. `after`: the server gets it and answers, and the client never hears the answer. `silent`: nor that the
+    connection is lost.
     """
 
     def __init__(self, port: int, answered: Callable[[], object] = lambda: None) -> None:
@@ -25,6 +26,7 @@ class CommitProxy:
         self.port: int = self._listener.getsockname()[1]
         self.cut: How | None = None
         self.cuts = 0
+        self._is_silent = False
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -67,8 +69,9 @@ class CommitProxy:
                 continue
             how, self.cut = self.cut, None
             self.cuts += 1
-            if how == "after":
+            if how in ("after", "silent"):
                 answers_wanted.clear()
+                self._is_silent = how == "silent"
                 _sent(server, data)
                 return
             _end(client)
@@ -81,6 +84,8 @@ class CommitProxy:
         while data := _received(server):
             if not answers_wanted.is_set():
                 self._answered()
+                if self._is_silent:
+                    return
                 break
             if not _sent(client, data):
                 break

@@ -148,6 +148,9 @@ class ListGenerations:
     def running_ids(self) -> set[str]:
         return {row.request_id for row in self.rows.values() if row.status is Status.RUNNING}
 
+    def interrupted_among(self, request_ids: Collection[str]) -> set[str]:
+        return {request_id for request_id in request_ids if self.rows[request_id].status is Status.INTERRUPTED}
+
     def _write(self, kind: str, generation: Generation) -> None:
         self.rows[generation.request_id] = generation
         self.writes.append((kind, generation.status))

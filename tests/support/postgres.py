@@ -39,7 +39,7 @@ class PostgresServer:
         if os.getuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
         initdb = [str(self._programs / "initdb"), "-D", str(self.folder), "-U", "llm", "-A", "trust", "-E", "UTF8"]
-        subprocess.run([*initdb, "--locale=C.UTF-8", "--no-sync"], check=True, stdout=subprocess.DEVNULL, **self._user)
+        subprocess.run([*initdb, "--locale=C.UTF-8", "--no-sync"], check=True, stdout=subprocess.DEVNULL, **self.user)
         lines = (
             "listen_addresses = '127.0.0.1'",
             "unix_socket_directories = ''",
@@ -57,7 +57,7 @@ class PostgresServer:
     def start(self) -> "PostgresServer":
         with (self.folder / "server.log").open("ab") as log:
             command = [str(self._programs / "postgres"), "-D", str(self.folder)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, **self._user)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, **self.user)
         until = time.monotonic() + START_S
         while time.monotonic() < until:
             assert self._process.poll() is None, (self.folder / "server.log").read_text()
@@ -105,7 +105,8 @@ class PostgresServer:
         return self._process.pid
 
     @property
-    def _user(self) -> dict[str, Any]:
+    def user(self) -> dict[str, Any]:
+        """As whom programs run that refuse to run as root: arguments of `Popen`."""
         return {"user": "postgres", "group": "postgres", "cwd": "/"} if os.getuid() == 0 else {"cwd": "/"}
 
 

@@ -7,9 +7,8 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists,
 
 from llm_service.core.generation.model import Generation
 
-from . import locks
+from . import locks, search_index
 from .compiled import Compiled
-from .sqlite import full_text as search
 from .tables import answers, generations, idempotency_keys
 
 DELETED = select(generations.c.request_id, generations.c.owner, generations.c.answer_id, generations.c.cache_key)
@@ -32,7 +31,7 @@ def index(connection: Connection, generation: Generation, document: int | None =
         return
     if document is None:
         document = _POSITION.execute(connection, {"id": generation.request_id}).fetchone()[0]
-    search.write(connection, document, generation.owner, generation.input, generation.output)
+    search_index.of(connection).write(connection, document, generation.owner, generation.input, generation.output)
     for number in _NUMBER:
         number.execute(connection, {"id": generation.answer_id, "number": document})
 
@@ -63,7 +62,7 @@ def unindex(connection: Connection, owner: str, answer_id: str) -> int | None:
     if row is None:
         return None
     document, *texts = row
-    search.remove(connection, document, owner, *texts)
+    search_index.of(connection).remove(connection, document, owner, *texts)
     for table in (answers, generations):
         connection.execute(update(table).where(table.c.answer_id == answer_id).values(document=None))
     return int(document)
@@ -101,5 +100,5 @@ def delete_unshared(connection: Connection, owner: str, answer_ids: Sequence[str
         answers.c.answer_id.in_(answer_ids), ~exists().where(generations.c.answer_id == answers.c.answer_id)
     )
     for row in connection.execute(_INDEXED.where(unshared)).all():
-        search.remove(connection, row.document, owner, row.input, row.output)
+        search_index.of(connection).remove(connection, row.document, owner, row.input, row.output)
     connection.execute(delete(answers).where(unshared))

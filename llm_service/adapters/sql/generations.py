@@ -1,9 +1,11 @@
 """The write side of the history in SQL: generations, their texts and their outcomes.
 
 The core composes transactions with `SqlUnitOfWork`: a generation's row and its reservation commit together.
+
+Longer than other modules: what one transaction changes is in one place.
 """
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -200,9 +202,6 @@ class SqlGenerations:
         """`process_id`: this process's in the table of processes, where there is one (`postgres.presence`)."""
         self._database = database
         self._process_id = process_id
-        # A server loses what it has not flushed if it restarts after a crash, and the generation whose row is gone would
-        # have nowhere to keep its answer. A file loses nothing while its machine runs, and then the generation is gone too.
-        self._flushes_starts = process_id is not None
         self._kept_texts: KeptTexts = _whole if keeps_texts else Generation.without_texts
 
     def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True, wait_s: float | None = None) -> T:
@@ -225,15 +224,17 @@ class SqlGenerations:
         return self._database.write(work, durable=durable, short=True)
 
     def record_started(self, generation: Generation) -> Generation:
+        # Without its row, a paid generation would be taken for one that was deleted.
+        durable = self._database.crashes_alone
         if generation.answer_id != generation.request_id:
-            if self._insert_sharing(generation, durable=self._flushes_starts):
+            if self._insert_sharing(generation, durable=durable):
                 return generation
             # The shared texts were deleted in the meantime.
             generation = replace(generation, answer_id=generation.request_id)
         started = generation
         self._database.write(
             lambda connection: SqlGenerationWriter(connection, self._kept_texts, self._process_id).start(started),
-            durable=self._flushes_starts,
+            durable=durable,
             short=True,
         )
         return generation
@@ -264,6 +265,12 @@ class SqlGenerations:
 
     def running_ids(self) -> Set[str]:
         query = select(generations.c.request_id).where(_UNFINISHED, generations.c.status == Status.RUNNING.value)
+        return self._database.read(lambda connection: set(connection.execute(query).scalars()))
+
+    def interrupted_among(self, request_ids: Collection[str]) -> Set[str]:
+        query = select(generations.c.request_id).where(
+            generations.c.request_id.in_(request_ids), generations.c.status == Status.INTERRUPTED.value
+        )
         return self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
     def unfinished_ids(self) -> Set[str]:

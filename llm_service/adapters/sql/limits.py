@@ -9,7 +9,7 @@ from llm_service.core.clock import DAY_MS
 from llm_service.core.limits.rules import MINUTE_S, SECOND_MS, Account, Demand, Reservation, ReservationResult
 from llm_service.core.limits.status import LimitStatuses
 
-from . import locks, reservations
+from . import reservations
 from .database import Database
 from .tables import limit_days, limit_reservations, limit_seconds
 
@@ -50,7 +50,6 @@ class SqlLimits:
         )
 
         def work(connection: Connection) -> None:
-            locks.lock_limits(connection)
             for statement in statements:
                 connection.execute(statement)
 

@@ -1,13 +1,13 @@
 """Locks on PostgreSQL, where transactions run side by side. SQLite has one writer: there these functions do nothing.
 
-Transactions take them in this order, so that hardly any two wait for each other: limits, answers, generations; and usage
-sums last. What is read under a lock must be read after it, in a statement of its own: a statement sees what was committed
-when it began.
+Transactions take them in this order, so that hardly any two wait for each other: the lock of all limits, reservations,
+answers, generations; and last, sorted, what was spent and the usage sums. What is read under a lock must be read after it,
+in a statement of its own: a statement sees what was committed when it began.
 """
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select, true
 
 from .compiled import Compiled
 from .tables import answers, generations
@@ -15,7 +15,9 @@ from .tables import answers, generations
 # Chosen at random; nobody else may use it in this database.
 LIMITS_LOCK = 7_349_105_862_411
 _LIMITS_LOCKED = "the limits are locked in this transaction"
-_LIMITS = select(func.pg_advisory_xact_lock(LIMITS_LOCK))
+# Whoever has it needs it for a moment only, and a group of callers mostly needs it together.
+LIMITS_WAIT = "1s"
+_LIMITS = select(func.set_config("lock_timeout", LIMITS_WAIT, true()), func.pg_advisory_xact_lock(LIMITS_LOCK))
 # Weaker than for a deletion: the foreign keys of rows that are inserted meanwhile may refer to it.
 _ANSWER = Compiled(
     select(answers.c.answer_id).where(answers.c.answer_id == bindparam("id")).with_for_update(key_share=True)
@@ -54,17 +56,14 @@ def begin(connection: Connection) -> None:
     connection.info[_LIMITS_LOCKED] = False
 
 
-def lock_limits(connection: Connection) -> bool:
-    """Reservations change one after the other, until the transaction ends. False: they do so anyway.
+def lock_limits(connection: Connection) -> None:
+    """Nobody else reserves anything until the transaction ends.
 
-    There is one lock for all accounts: a transaction changes those of many callers, and locks for each could deadlock.
+    There is one lock for all accounts: a transaction reserves for many callers, and locks for each could deadlock.
     """
-    if not has_other_writers(connection):
-        return False
-    if not connection.info.get(_LIMITS_LOCKED):
+    if has_other_writers(connection) and not connection.info.get(_LIMITS_LOCKED):
         connection.execute(_LIMITS)
         connection.info[_LIMITS_LOCKED] = True
-    return True
 
 
 def lock_answer(connection: Connection, answer_id: str) -> None:

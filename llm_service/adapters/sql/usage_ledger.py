@@ -17,6 +17,7 @@ from llm_service.core.usage.sums import COUNTS, Signed, UsageSums
 from . import locks
 from .compiled import Compiled
 from .money import to_pico
+from .reservations import begin_charges, write_charges
 from .tables import usage_hours, usage_latencies
 from .upsert import add_to
 
@@ -47,11 +48,13 @@ def count(connection: Connection, generation: Generation, instead_of: Generation
 
 @contextmanager
 def summed(connection: Connection) -> Iterator[None]:
-    """Wraps a transaction and adds its counts at the end."""
+    """Wraps a transaction and adds its counts, and what its calls spent, at the end."""
     counted: dict[Key, list[Signed]] = {}
     connection.info[_COUNTED] = counted
     locks.begin(connection)
+    begin_charges(connection)
     yield
+    write_charges(connection)
     # Sorted: transactions that change the same rows in the same order cannot deadlock.
     for key in sorted(counted):
         _add(connection, key, UsageSums.of(counted[key]))

@@ -434,6 +434,10 @@ class RemoteControl(Protocol):
         """The request_ids of all running generations, of every owner and process."""
         ...
 
+    def interrupted_among(self, request_ids: Collection[str]) -> Set[str]:
+        """Those that another process gave up, because it took theirs for dead."""
+        ...
+
 
 class Presence(Protocol):
     """Tells other processes what this one runs. A process that ends runs nothing any more, however it ends."""

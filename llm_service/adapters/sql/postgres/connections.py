@@ -5,16 +5,22 @@ it says in the statement that begins it. psycopg waits cooperatively under geven
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
 from sqlalchemy import Connection, Engine, create_engine
 
 from ..database_url import POSTGRES
 from ..errors import DatabaseFault
 
+T = TypeVar("T")
 POOL_WAIT_S = 1
+# Nothing that a connection does first, such as to begin a transaction, takes longer.
+FIRST_ANSWER_S = 5.0
 # The operator's own options in the URL win.
 _DEFAULTS: Mapping[str, Any] = {
     "application_name": "llm_service",
@@ -39,17 +45,32 @@ def options_of(url: str) -> dict[str, Any]:
         ) from None
 
 
-def connector(url: str) -> Callable[[], psycopg.Connection]:
+class BoundedConnection(psycopg.Connection[TupleRow]):
+    """Closes itself if the server is silent for too long. The server's own limits do not help if nothing comes through."""
+
+    silence_s = FIRST_ANSWER_S
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        try:
+            return super().wait(gen, interval, self.silence_s if timeout is None else timeout)
+        except Exception as error:
+            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+                raise  # the server's answer
+            self.close()
+            raise psycopg.OperationalError("the server is silent") from error
+
+
+def connector(url: str) -> Callable[[], BoundedConnection]:
     options = {**_DEFAULTS, **options_of(url)}
 
-    def connect() -> psycopg.Connection:
+    def connect() -> BoundedConnection:
         # Named prepared statements belong to one server process, which a pooler may change.
-        return psycopg.connect(autocommit=True, prepare_threshold=None, **options)
+        return BoundedConnection.connect(autocommit=True, prepare_threshold=None, **options)
 
     return connect
 
 
-def pooled(connect: Callable[[], psycopg.Connection], size: int) -> Engine:
+def pooled(connect: Callable[[], BoundedConnection], size: int) -> Engine:
     """An engine with a pool of its own."""
     return create_engine(
         "postgresql+psycopg://",
@@ -64,9 +85,9 @@ def pooled(connect: Callable[[], psycopg.Connection], size: int) -> Engine:
     )
 
 
-def driver_of(connection: Connection) -> psycopg.Connection:
+def driver_of(connection: Connection) -> BoundedConnection:
     driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
+    assert isinstance(driver, BoundedConnection)
     return driver
 
 

@@ -25,15 +25,19 @@ T = TypeVar("T")
 POOL_SIZE = 8
 SIGN_IN_POOL_SIZE = 2
 LONG_STATEMENT_S = 60
+# What an operator or the night starts: an index of a large table, cleaning up, or the wait for who does that already.
+UNHURRIED_S = 24 * 3600.0
 MIN_VERSION = 130000
 # Any number that no other program of the same database uses for an advisory lock.
 _MIGRATION_LOCK = 7_516_192_768
 # Dead rows keep their texts until their pages are cleaned.
-_SCRUB = "VACUUM answers, generations"
+_SCRUB = "VACUUM answers, generations, search_documents"
 
 
 class PostgresDatabase:
     """Satisfies `Database`."""
+
+    crashes_alone = True
 
     def __init__(self, url: str) -> None:
         """Migrate an empty database.
@@ -78,6 +82,7 @@ class PostgresDatabase:
 
     def scrub(self) -> None:
         with mapped(), closing(self._connect()) as driver:
+            driver.silence_s = UNHURRIED_S
             driver.execute(_SCRUB)
 
     def close(self) -> None:
@@ -116,6 +121,7 @@ def migrate(url: str, *, only_empty: bool = False) -> bool:
             _check_server(driver_of(connection))
             transaction = connection.begin()
             driver = driver_of(connection)
+            driver.silence_s = UNHURRIED_S
             run_script(driver, f"BEGIN; SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
             changed = check_schema(connection, only_empty=only_empty)
             transaction.commit()

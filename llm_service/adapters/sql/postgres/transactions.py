@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -16,15 +16,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..group_writer import collect_last
 from ..usage_ledger import summed
-from .connections import driver_of, run_script
+from .connections import FIRST_ANSWER_S, BoundedConnection, driver_of, run_script
 from .errors import ReadOnlyServer, Unknown, is_read_only
 
 T = TypeVar("T")
 # The first try may lose a connection in the middle, the second may get another one that was lost as long ago.
 TRIES = 3
+TRY_AGAIN_S = 10
 READ_S = 30
 # Nobody waits for a transaction of a process that was stopped in the middle of it.
 IDLE_S = 10
+# The flush of a slow disk, or of a synchronous standby.
+COMMIT_S = 15
+# After the server should have ended a statement that takes too long.
+MARGIN_S = 5
 # A commit in doubt: so long a server may need to restart, or to end the transaction.
 LOOK_UP_S = 5
 _READ = (
@@ -75,7 +80,7 @@ class _Identity:
 class Transactions:
     """Over one pool. `close` closes it."""
 
-    def __init__(self, engine: Engine, connect: Callable[[], psycopg.Connection]) -> None:
+    def __init__(self, engine: Engine, connect: Callable[[], BoundedConnection]) -> None:
         """`connect` opens connections beside the pool, to look a commit up."""
         self._engine = engine
         self._connect = connect
@@ -84,7 +89,7 @@ class Transactions:
         """The result of `work` on a snapshot of the data."""
 
         def run(connection: Connection) -> T:
-            run_script(driver_of(connection), _READ)
+            _begin(driver_of(connection), _READ, READ_S)
             return work(connection)
 
         return self._with_tries(run)
@@ -98,7 +103,7 @@ class Transactions:
         """
 
         def run(connection: Connection) -> T:
-            identity = self._begin(connection, limits)
+            identity = self._begin_write(connection, limits)
             last = collect_last(connection)
             with summed(connection):
                 result = work(connection)
@@ -113,6 +118,7 @@ class Transactions:
         self._engine.dispose()
 
     def _with_tries(self, run: Callable[[Connection], T]) -> T:
+        until = time.monotonic() + TRY_AGAIN_S
         for left in reversed(range(TRIES)):
             pool = self._engine.pool
             # Closing it rolls back what is not committed.
@@ -129,17 +135,16 @@ class Transactions:
                         connection.invalidate()
                     if is_lost and self._engine.pool is pool:
                         self._engine.dispose()  # the others are as old
-                    if not is_lost or is_killed or isinstance(error, Unknown) or not left:
+                    is_final = is_killed or isinstance(error, Unknown) or not left or time.monotonic() > until
+                    if not is_lost or is_final:
                         raise
                 finally:
                     if driver.closed and not connection.invalidated:
                         connection.invalidate()  # lost in a commit that was stored
         raise AssertionError("unreachable")
 
-    def _begin(self, connection: Connection, limits: WriteLimits) -> _Identity:
-        row = run_script(driver_of(connection), limits.begin)
-        assert row is not None
-        xid, process, timeline, read_only = row
+    def _begin_write(self, connection: Connection, limits: WriteLimits) -> _Identity:
+        xid, process, timeline, read_only = _begin(driver_of(connection), limits.begin, limits.statement_s)
         if read_only == "on":
             raise ReadOnlyServer
         return _Identity(xid, process, timeline)
@@ -149,6 +154,7 @@ class Transactions:
         if driver.info.transaction_status is TransactionStatus.INERROR:
             # The server would answer ROLLBACK, and that is no error.
             raise psycopg.errors.InFailedSqlTransaction("a statement failed, and its error was ignored")
+        driver.silence_s = COMMIT_S
         try:
             driver.commit()
         except BaseException as error:
@@ -187,8 +193,15 @@ class Transactions:
             return str(status)
 
 
+def _begin(driver: BoundedConnection, script: str, statement_s: float) -> tuple[Any, ...]:
+    driver.silence_s = FIRST_ANSWER_S
+    row = run_script(driver, script)
+    driver.silence_s = statement_s + MARGIN_S
+    return row or ()
+
+
 @contextmanager
-def _closing(driver: psycopg.Connection) -> Iterator[psycopg.Connection]:
+def _closing(driver: BoundedConnection) -> Iterator[BoundedConnection]:
     # psycopg's own context manager would end a transaction, and there is none.
     try:
         yield driver

@@ -9,7 +9,7 @@ from ..group_writer import BUSY_STEP_S, Job, run_works
 from .errors import is_locked, is_of_server
 from .transactions import Transactions, WriteLimits
 
-STATEMENT_S = 15
+STATEMENT_S = 10
 # When a group has waited for a lock: its members who do not need the lock must not wait for it again.
 ALONE_LOCK_S = 0.02
 

@@ -33,6 +33,8 @@ SIGN_IN_THREADS = 2
 class Database:
     """Opened once per process, after the fork. `close` when the process ends."""
 
+    crashes_alone = False
+
     def __init__(self, url: str) -> None:
         """Create or migrate the file if needed. If not, no lock is needed that another process may hold.
 
