@@ -5,6 +5,7 @@ import pytest
 
 from llm_service.adapters.providers.openai_api import OPENAI_URL
 from llm_service.adapters.providers.proxies import Proxy
+from llm_service.bootstrap.redis import namespace_of
 from llm_service.bootstrap.setting_reader import declared
 from llm_service.bootstrap.setting_types import Secret
 from llm_service.bootstrap.settings import LOOPBACK_HOSTS, Settings, SettingsError, is_loopback
@@ -106,6 +107,15 @@ def test_the_password_of_redis_is_shown_nowhere(tmp_path: Path) -> None:
     assert "canary" not in repr(settings)
     assert settings.secrets() == ["redis://user:canary%2Dword@localhost:6379/0", "canary-word"]
     assert "canary" not in faults({"REDIS_URL": "redis://user:canary@localhost:x"})[0]
+
+
+def test_services_with_different_databases_share_nothing_in_redis(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+
+    def namespace(path: str) -> str:
+        return namespace_of(Settings.from_env({"DATABASE_URL": f"sqlite:///{tmp_path}/{path}"}))
+
+    assert namespace("a.db") == namespace("link/a.db") != namespace("b.db")
 
 
 def test_several_workers_without_redis_are_told_what_they_do_not_share() -> None:

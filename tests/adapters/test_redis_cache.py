@@ -1,6 +1,10 @@
-"""The cache in a real Redis: what others wrote, lost or deleted there, and the times without it."""
+"""The cache in a real Redis: what others wrote, lost or deleted there, and the times without it.
+
+Longer than other modules: Redis can lose, keep and refuse many things.
+"""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +17,7 @@ from llm_service.adapters.memory.cache import CACHE_EPOCH
 from llm_service.adapters.redis.cache import RedisCache
 from tests.support.builders import answer
 from tests.support.clocks import until
+from tests.support.constants import ROOT
 from tests.support.redis_caches import RedisCaches
 from tests.support.redis_server import RedisServer
 
@@ -145,6 +150,13 @@ def test_what_cannot_be_written_is_not_kept(caches: RedisCaches) -> None:
     cache = caches.make()
     cache.put(KEY, answer())
     assert cache.put(KEY, answer(output="half a pair: \ud834")) is False
+    assert cache.get(KEY) is None
+
+
+def test_an_answer_that_takes_too_long_to_read_is_not_kept(caches: RedisCaches) -> None:
+    cache = caches.make(max_bytes=64_000_000)
+    assert cache.put(KEY, answer(output="x" * 1_000_000))
+    assert cache.put(KEY, answer(output="x" * 1_050_000)) is False
     assert cache.get(KEY) is None
 
 
@@ -370,6 +382,27 @@ def test_a_server_that_evicts_anything(tmp_path: Path) -> None:
         assert not [name for name in _stored(own.caches) if ":v:" in name]
         assert own.caches.reporter.redis == []
     own.server.close()
+
+
+def test_the_user_of_the_manual_may_do_all_that_is_needed(tmp_path: Path) -> None:
+    words = re.search(r"`ACL SETUSER llms (.+?)`", (ROOT / "docs/redis.md").read_text())
+    assert words
+    server = RedisServer(tmp_path).start()
+    with server.client() as direct:
+        direct.execute_command("ACL", "SETUSER", "llms", *words[1].split())
+        direct.acl_setuser("default", enabled=False)
+        with RedisCaches(server.url.replace("redis://", "redis://llms:PASSWORD@")) as caches:
+            cache = caches.make()
+            assert cache.put(KEY, answer())
+            assert cache.get(KEY) == answer()
+            cache.discard(KEY)
+            cache.discard_owner(answer().owner)
+            cache.clear()
+            cache.poll()
+            assert cache.stats().backend == "redis"
+            caches.clients[0].tick()
+            assert (cache.health_error(), caches.reporter.bugs) == (None, [])
+    server.close()
 
 
 def test_a_database_that_is_down_keeps_nothing_from_working(caches: RedisCaches) -> None:

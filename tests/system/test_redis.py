@@ -52,7 +52,8 @@ def redis_lines(server: Server) -> list[dict[str, Any]]:
 @pytest.fixture(name="redis")
 def _redis(tmp_path: Path) -> Iterator[RedisServer]:
     """Not started yet."""
-    redis = RedisServer(tmp_path)
+    # How often it looks whether a pause is over.
+    redis = RedisServer(tmp_path, "--hz", "500")
     yield redis
     redis.close()
 
@@ -101,14 +102,14 @@ def test_it_comes_and_goes(tmp_path: Path, redis: RedisServer) -> None:
         redis.start()
         until(is_back)
         with asking(server, lambda number: f"text {number % 40}.") as statuses:
-            answered(statuses, 100)
+            answered(statuses, 40)
             for _ in range(2):
                 redis.kill()
-                answered(statuses, 100)
+                answered(statuses, 40)
                 redis.start()
                 until(is_back)
                 redis.freeze()
-                answered(statuses, 100)
+                answered(statuses, 40)
                 redis.thaw()
                 until(is_back)
         assert set(statuses) == {200}

@@ -69,6 +69,7 @@ class RedisClient:
         self._pause_s, self._probe_at, self._used_at = FIRST_PAUSE_S, 0.0, float("-inf")
         self._slow_in_a_row, self._slow_at = 0, 0.0
         self._refusal: str | None = None
+        self._told_refusal = False
         self._reported_at = -REPORT_S
         self._closed = False
         # Called by `tick` when Redis is back. What Redis kept may be lost. Their errors are reported.
@@ -143,7 +144,7 @@ class RedisClient:
             self._refuse(error)
             self._back()
         else:
-            self._refusal = None
+            self._takes_writes()
             self._back()
 
     def close(self) -> None:
@@ -205,13 +206,27 @@ class RedisClient:
                 self._reporter.unexpected_error(error)
 
     def _refuse(self, error: exceptions.RedisError) -> None:
-        """A command was refused. That a server is full is told by `health_error`; all else should not happen."""
+        """A command was refused: because the server is full, or for a reason that should not happen."""
         self._used_at = now = self._clock.monotonic()
-        if isinstance(error, exceptions.OutOfMemoryError) or str(error).startswith(_WRITE_REFUSALS):
-            self._refusal = f"it refuses to write: {self._reason(error)}"
-        if now - self._reported_at >= REPORT_S:
-            self._reported_at = now
+        refuses_writes = isinstance(error, exceptions.OutOfMemoryError) or str(error).startswith(_WRITE_REFUSALS)
+        is_told = refuses_writes and self._refusal is not None
+        if refuses_writes:
+            self._refusal = f"{self._reason(error)} It refuses to write."
+        if is_told or now - self._reported_at < REPORT_S:
+            return
+        self._reported_at = now
+        if refuses_writes:
+            self._told_refusal = True
+            self._reporter.redis_away(self._refusal or "")
+        else:
             self._reporter.unexpected_error(error)
+
+    def _takes_writes(self) -> None:
+        self._refusal = None
+        if self._told_refusal:
+            self._told_refusal = False
+            if self._away is None:
+                self._reporter.redis_back()
 
     def _slow(self) -> None:
         """Many commands at once that wait for the same answer count once."""
