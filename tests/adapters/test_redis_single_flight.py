@@ -253,6 +253,23 @@ def test_a_call_in_a_form_that_is_not_known_is_not_joined(machines: Machines, se
     assert [type(error) for error in third.reporter.errors] == [redis.exceptions.ResponseError], "it is reported"
 
 
+def test_who_follows_does_not_wait_for_a_redis_that_refuses_to_write(own_server: RedisServer) -> None:
+    machines = Machines(own_server)
+    _, leads, there, joins = joined(machines)
+    with own_server.client() as observer:
+        observer.config_set("maxmemory", 1)
+    lost = []
+    for _ in range(3):
+        there.flight.tick()
+        lost.append(joins.lost)
+    assert lost == [False, False, True]
+    assert joins.take_over("id-2")
+    joins.complete(DONE)
+    leads.complete(DONE)
+    assert joins.wait_completed(0) == leads.wait_completed(0) == DONE
+    machines.close()
+
+
 def test_without_redis_the_calls_of_a_process_are_shared(own_server: RedisServer) -> None:
     machines = Machines(own_server)
     own_server.kill()
@@ -295,6 +312,7 @@ def test_a_leader_is_found_again_when_redis_is_back(own_server: RedisServer) -> 
     here.flight.join("k", "id-1", "f")
     own_server.kill()
     here.flight.tick()
+    here.flight.join("other", "id-3", "f")
     own_server.start()
 
     def is_back() -> bool:
@@ -303,7 +321,9 @@ def test_a_leader_is_found_again_when_redis_is_back(own_server: RedisServer) -> 
 
     until(is_back)
     here.flight.tick()
-    assert machines.process().flight.join("k", "id-2", "f").call_id == "id-1"
+    there = machines.process()
+    assert there.flight.join("k", "id-2", "f").call_id == "id-1"
+    assert there.flight.join("other", "id-4", "f").call_id == "id-3", "also one that began without it"
     machines.close()
 
 
