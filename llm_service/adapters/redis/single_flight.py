@@ -28,6 +28,8 @@ from .streams import Fields, StreamReader
 
 # Processes that would not understand each other share no call.
 VERSION = 1
+# Who follows a call, and is refused so often in a row, does not wait any longer.
+REFUSALS = 3
 AskForText = Callable[[str], object]
 """Tells the other processes that somebody here wants to see the text of the call with this id grow."""
 
@@ -77,8 +79,7 @@ class RedisSingleFlight:
         try:
             renewals = [call.renewal() for call in calls]
             for call, renewal, reply in zip(calls, renewals, self.scripts.renew(renewals), strict=True):
-                if reply is not None:
-                    call.renewed(renewal, reply)
+                call.renewed(renewal, reply)
         except RedisAway:
             for call in calls:
                 call.redis_is_away()
@@ -129,6 +130,7 @@ class RedisSharedCall(MemorySharedCall):
         # Processes with members, as far as is known.
         self._elsewhere = 0
         self._is_open = True
+        self._refused = 0
 
     @property
     def members(self) -> int:
@@ -146,7 +148,8 @@ class RedisSharedCall(MemorySharedCall):
             if self.key is not None:
                 self._begin()
         except (RedisAway, ValueError):
-            pass  # alone
+            # Redis may have it nevertheless. It becomes known when it is renewed.
+            self._lead()
         finally:
             self._begun.set()
 
@@ -157,8 +160,7 @@ class RedisSharedCall(MemorySharedCall):
     def _begin(self) -> None:
         found = self._scripts.join(self._flight)
         if found is None:
-            self._role = Role.LEADS
-            self._flights.know(self)
+            self._lead()
             return
         self._flight, lost = found
         self.call_id, self.fingerprint = self._flight.call_id, self._flight.fingerprint
@@ -226,12 +228,16 @@ class RedisSharedCall(MemorySharedCall):
         leads = self._role is Role.LEADS
         return Renewal(self._flight, leads, bool(self.joined), self._is_open, self.shown and not leads)
 
-    def renewed(self, asked: Renewal, reply: Renewed) -> None:
-        """What changed since it was asked makes the reply out of date."""
+    def renewed(self, asked: Renewal, reply: Renewed | None) -> None:
+        """What changed since it was asked makes the reply out of date. None: Redis refused it, perhaps because it is full."""
         with self._lock:
             if asked.flight != self._flight:
                 return
-            if asked.leads and self._role is Role.LEADS:
+            self._refused = 0 if reply else self._refused + 1
+            if reply is None:
+                if self._refused >= REFUSALS:
+                    self.redis_is_away()
+            elif asked.leads and self._role is Role.LEADS:
                 self._lead_on(asked, reply)
             elif not asked.leads and self._role is Role.FOLLOWS:
                 self._follow_on(reply)
@@ -252,8 +258,10 @@ class RedisSharedCall(MemorySharedCall):
             with self._lock:
                 if self._role is Role.FOLLOWS and fields[b"lost"] == str(self._flight.turn).encode():
                     self._lose()
-        elif self._role is Role.FOLLOWS:
-            self._text.hear(fields)
+        else:
+            with self._lock:
+                if self._role is Role.FOLLOWS:
+                    self._text.hear(fields)
 
     def _lead_on(self, asked: Renewal, reply: Renewed) -> None:
         if reply.deposed:
@@ -278,6 +286,10 @@ class RedisSharedCall(MemorySharedCall):
             self._lose()
         else:
             self._found()
+
+    def _lead(self) -> None:
+        self._role = Role.LEADS
+        self._flights.know(self)
 
     def _follow(self, lost: bool, first_turn: int | None = None) -> None:
         """`first_turn`: of the texts that it has not written itself."""

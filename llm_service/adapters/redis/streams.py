@@ -2,19 +2,20 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
 import redis
 
 from llm_service.core.generation.ports import Spawn
 
-from .client import RedisAway, RedisClient
+from .client import RedisClient
 
 # A stream that is followed from now on is read after this time at the latest.
 BLOCK_MS = 100
 # After an error.
 PAUSE_S = 0.2
+# How long `close` waits for the task.
+CLOSE_S = 1.0
 Fields = Mapping[bytes, bytes]
 
 
@@ -33,7 +34,10 @@ class StreamReader:
         self._lock = threading.Lock()
         self._followed: dict[str, tuple[Follower, bytes]] = {}
         self._reads = False
+        self._connection: redis.Redis | None = None
         self._closed = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
 
     def follow(self, key: str, follower: Follower) -> None:
         """Until `unfollow`. Each stream has one follower."""
@@ -41,10 +45,11 @@ class StreamReader:
             self._followed[key] = (follower, b"0")
             starts, self._reads = not self._reads, True
         if starts:
+            self._idle.clear()
             try:
                 self._spawn(self._run)
             except BaseException:
-                self._reads = False
+                self._stopped()
                 raise
 
     def unfollow(self, key: str) -> None:
@@ -52,24 +57,30 @@ class StreamReader:
             self._followed.pop(key, None)
 
     def close(self) -> None:
+        """Nothing is read after it has returned, unless Redis does not answer."""
         self._closed.set()
+        self._idle.wait(CLOSE_S)
 
     def _run(self) -> None:
         try:
-            connection = self._client.blocking()
-            try:
-                while self._goes_on():
-                    try:
-                        self._read(connection)
-                    except (redis.RedisError, RedisAway, OSError):
-                        # Whoever needs Redis itself finds out that it is away.
-                        self._closed.wait(PAUSE_S)
-            finally:
-                with suppress(redis.RedisError, OSError):
-                    connection.close()
-        except BaseException:
-            self._reads = False
-            raise
+            if self._connection is None:
+                self._connection = self._client.blocking()
+            while self._goes_on():
+                try:
+                    self._read(self._connection)
+                except (redis.RedisError, OSError):
+                    # Whoever needs Redis itself finds out that it is away.
+                    self._closed.wait(PAUSE_S)
+            self._idle.set()
+        except BaseException as error:
+            self._stopped()
+            if not self._closed.is_set():  # the connection may be closed while it reads
+                raise error
+
+    def _stopped(self) -> None:
+        """The next stream that is followed starts the task again."""
+        self._reads = False
+        self._idle.set()
 
     def _goes_on(self) -> bool:
         with self._lock:

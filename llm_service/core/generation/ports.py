@@ -212,7 +212,7 @@ class SharedCall(Protocol):
     def mark_shown(self) -> None: ...
 
     def wait_completed(self, timeout_s: float) -> CallResult | None:
-        """None on a timeout, and when it is `lost`."""
+        """None on a timeout, and when it was lost: it may have been taken over since."""
         ...
 
     def take_over(self, member: str) -> bool:

@@ -78,12 +78,15 @@ class UpstreamCaller:
             generation.call.leave(generation.request_id)
 
     def _follow(self, generation: InFlightGeneration, deadline: float, make_call: MakeCall) -> None:
-        shared = generation.call
+        shared, late_at = generation.call, deadline + 2 * OVERDUE_S
         while not generation.has_ended:
-            result = shared.wait_completed(deadline + 2 * OVERDUE_S - self._clock.monotonic())
-            if result is not None or not shared.lost:
-                self._end_following(generation, result or CallResult(failure=Failure.of(_late())))
+            result = shared.wait_completed(late_at - self._clock.monotonic())
+            if result is None and self._clock.monotonic() >= late_at:
+                result = CallResult(failure=Failure.of(_late()))
+            if result is not None:
+                self._end_following(generation, result)
                 return
+            # It was lost. Another one may have taken it over since.
             if not generation.has_ended and shared.take_over(generation.request_id):
                 self._take_over(generation, deadline, make_call)
                 return
