@@ -16,9 +16,10 @@ from llm_service.adapters.sql.postgres.presence import (
 )
 from llm_service.adapters.sql.sqlite.presence import Presence as SqlitePresence
 from llm_service.adapters.sql.sqlite.presence import ProcessesFileFault, check_processes_file
-from llm_service.bootstrap.errors import NotYet, StartError
+from llm_service.bootstrap.errors import DatabaseIsAway, NotYet, StartError
 from llm_service.bootstrap.resources import opened_database, signing_secret
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
+from llm_service.core.errors import StorageError
 from llm_service.core.generation.ports import Presence
 
 
@@ -56,6 +57,8 @@ def open_presence(settings: Settings, database: Database) -> ProcessPresence:
         return PostgresPresence(database, process)
     except ProcessesFileFault as error:
         raise NotYet([f"DATABASE_URL: {error}"], 1) from error
+    except StorageError as error:
+        raise NotYet([f"DATABASE_URL: {error}"], 1) from error
     except OtherSecret as error:
         raise StartError([str(error)], EXIT_CONFIG) from error
 
@@ -70,6 +73,8 @@ def check_presence(settings: Settings) -> None:
             check_secret(database, _node(), _digest(settings))
     except ProcessesFileFault as error:
         raise StartError([f"DATABASE_URL: {error}"], 1) from error
+    except StorageError as error:
+        raise DatabaseIsAway([f"DATABASE_URL: {error}"], 1) from error
     except OtherSecret as error:
         raise StartError([str(error)], EXIT_CONFIG) from error
 

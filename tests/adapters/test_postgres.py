@@ -304,6 +304,27 @@ def test_a_commit_before_a_crash_is_looked_up_when_the_server_is_back(server: Po
         database.close()
 
 
+def test_a_server_that_does_not_tell_its_timeline_cannot_say_what_became_of_a_commit(
+    server: PostgresServer, url: str
+) -> None:
+    """Another server may have given the transaction's number again."""
+    name = url.rsplit("/", 1)[1]
+    for statement in (
+        "CREATE ROLE plain LOGIN",
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO plain",
+        "REVOKE EXECUTE ON FUNCTION pg_walfile_name(pg_lsn) FROM PUBLIC",
+    ):
+        server.run(statement, name)
+    with CommitProxy(server.port) as proxy:
+        database = PostgresDatabase(behind(proxy, url).replace("llm@", "plain@"))
+        insert(database, "first")
+        proxy.cut = "after"
+        with pytest.raises(StorageUnavailable):
+            insert(database, "second")
+        assert count(database) == 2
+        database.close()
+
+
 KILLED = """
     from gevent import monkey
     monkey.patch_all()

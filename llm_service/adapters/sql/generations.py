@@ -10,10 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from llm_service.core.generation.model import Generation, Status
 from llm_service.core.generation.ports import UnitOfWork
@@ -36,6 +34,7 @@ from .rows import (
     outcome_row,
     switched_row,
 )
+from .shared_document import SharedDocument
 from .tables import answers, generations
 from .usage_ledger import count
 
@@ -44,37 +43,9 @@ KeptTexts = Callable[[Generation], Generation]
 """The part of a generation that is stored: all of it, or all except its texts."""
 
 _INSERT_ANSWER = Compiled(insert(answers), ANSWER)
-# A row that shares indexed texts gets their document, so searches find it too.
-_others = generations.alias()
-_document = select(_others.c.document).where(_others.c.answer_id == bindparam("shares")).limit(1).scalar_subquery()
-# The answer may be indexed right now: this waits for it, and the lock makes the one that indexes it find this row.
-_locked_document = (
-    select(answers.c.document)
-    .where(answers.c.answer_id == bindparam("shares"))
-    .with_for_update(read=True)
-    .scalar_subquery()
-)
-
-
-class _SharedDocument(ColumnElement[int]):
-    """The document of the texts that a row shares. SQLite need not read past long texts for it."""
-
-    inherit_cache = True
-
-
-@compiles(_SharedDocument)
-def _from_rows(_element: _SharedDocument, compiler: SQLCompiler, **kw: Any) -> str:
-    return compiler.process(_document, **kw)
-
-
-@compiles(_SharedDocument, "postgresql")
-def _from_answer(_element: _SharedDocument, compiler: SQLCompiler, **kw: Any) -> str:
-    return compiler.process(_locked_document, **kw)
-
-
-_INSERT_GENERATION = Compiled(insert(generations).values(document=_SharedDocument()), GENERATION)
+_INSERT_GENERATION = Compiled(insert(generations).values(document=SharedDocument()), GENERATION)
 # Where a table tells which processes run (`postgres.presence`).
-_INSERT_RUNNING = Compiled(insert(generations).values(document=_SharedDocument()), (*GENERATION, "process_id"))
+_INSERT_RUNNING = Compiled(insert(generations).values(document=SharedDocument()), (*GENERATION, "process_id"))
 _mine = (generations.c.request_id == bindparam("id"), generations.c.owner == bindparam("of"))
 _FINISH = Compiled(update(generations).where(*_mine).values({name: bindparam(name) for name in OUTCOME}))
 _FINISH_SWITCHED = Compiled(

@@ -6,6 +6,7 @@ in a statement of its own: a statement sees what was committed when it began.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select, true
 
@@ -51,9 +52,9 @@ def has_other_writers(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
-def begin(connection: Connection) -> None:
-    """Call it at the beginning of each transaction."""
-    connection.info[_LIMITS_LOCKED] = False
+def begin(info: dict[Any, Any]) -> None:
+    """Call it at the beginning of each transaction, with the connection's `info`."""
+    info[_LIMITS_LOCKED] = False
 
 
 def lock_limits(connection: Connection) -> None:

@@ -82,7 +82,7 @@ _OPEN = (
 )
 _INSERT = insert(limit_reservations)
 _CHARGES = "charged in this transaction"
-_Charges = dict[tuple[str, int], tuple[int, int]]
+Charges = dict[tuple[str, int], tuple[int, int]]
 """Tokens and picodollars by account and day."""
 _ADD_SECOND = Compiled(
     add_to(limit_seconds, ("account", "second"), ("generations",)), ("account", "second", "generations")
@@ -164,7 +164,7 @@ def charge_row(connection: Connection, row: _Reserved, amount: Amount) -> None:
     picousd = to_pico(amount.usd) or 0
     spent = {"id": row.request_id, "of": row.account, "spent": amount.tokens, "money": picousd}
     connection.execute(_SPENT, spent)
-    charges: _Charges = connection.info[_CHARGES]
+    charges: Charges = connection.info[_CHARGES]
     tokens, money = charges.get((row.account, row.day), (0, 0))
     charges[row.account, row.day] = (
         tokens + amount.tokens - (row.spent_tokens or 0),
@@ -172,17 +172,19 @@ def charge_row(connection: Connection, row: _Reserved, amount: Amount) -> None:
     )
 
 
-def begin_charges(connection: Connection) -> None:
-    """Call it at the beginning of each transaction."""
-    connection.info[_CHARGES] = {}
+def begin_charges(info: dict[Any, Any]) -> Charges:
+    """Call it at the beginning of each transaction, with the connection's `info`."""
+    charges: Charges = {}
+    info[_CHARGES] = charges
+    return charges
 
 
-def write_charges(connection: Connection) -> None:
+def write_charges(connection: Connection, charges: Charges) -> None:
     """Add what the transaction charged to the days of its accounts.
 
     At its end, because all callers share some accounts, and sorted: so transactions hardly wait, and cannot deadlock.
     """
-    for (account, day), (tokens, picousd) in sorted(connection.info[_CHARGES].items()):
+    for (account, day), (tokens, picousd) in sorted(charges.items()):
         connection.execute(_ADD_DAY, {"account": account, "day": day, "tokens": tokens, "picousd": picousd})
 
 
@@ -214,7 +216,7 @@ def _statuses(accounts: Sequence[Account], tallies: dict[Account, Tally], now_ms
     return tuple(limit for account in accounts for limit in limits_of(account, tallies[account], now_ms))
 
 
-def _tally(connection: Connection, account: Account, now_ms: int, charged: _Charges) -> Tally:
+def _tally(connection: Connection, account: Account, now_ms: int, charged: Charges) -> Tally:
     """The counts that the account's limits need; the rest stays 0. `charged`: what the transaction will add."""
     tally: dict[str, Any] = {}
     if account.allowance.generations_per_minute is not None:

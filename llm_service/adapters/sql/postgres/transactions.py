@@ -38,9 +38,8 @@ _READ = (
 )
 # A promoted standby has a new timeline, and may use a lost transaction's number again.
 _TIMELINE = "left(pg_walfile_name(pg_current_wal_lsn()), 8)"
-_IDENTITY = (
-    f"SELECT pg_current_xact_id()::text, pg_backend_pid(), {_TIMELINE}, current_setting('transaction_read_only')"
-)
+# Some hosted servers do not tell it.
+_NO_TIMELINE = "''"
 _STATUS = f"SELECT pg_xact_status(%s::xid8), {_TIMELINE}"
 # If the server has not heard of the COMMIT, it will not: its connection is lost.
 _END = """
@@ -57,14 +56,15 @@ class WriteLimits:
     lock_s: float
     statement_s: float
 
-    @property
-    def begin(self) -> str:
+    def begin(self, timeline: str) -> str:
+        """`timeline`: the expression for it."""
         return (
             "BEGIN ISOLATION LEVEL READ COMMITTED; "
             f"SET LOCAL lock_timeout = {max(1, round(self.lock_s * 1000))}; "
             f"SET LOCAL statement_timeout = {round(self.statement_s * 1000)}; "
             f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S}s'; "
-            f"SET LOCAL synchronous_commit = {'on' if self.durable else 'off'}; {_IDENTITY}"
+            f"SET LOCAL synchronous_commit = {'on' if self.durable else 'off'}; "
+            f"SELECT pg_current_xact_id()::text, pg_backend_pid(), {timeline}, current_setting('transaction_read_only')"
         )
 
 
@@ -84,6 +84,7 @@ class Transactions:
         """`connect` opens connections beside the pool, to look a commit up."""
         self._engine = engine
         self._connect = connect
+        self._timeline = _TIMELINE
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """The result of `work` on a snapshot of the data."""
@@ -144,7 +145,14 @@ class Transactions:
         raise AssertionError("unreachable")
 
     def _begin_write(self, connection: Connection, limits: WriteLimits) -> _Identity:
-        xid, process, timeline, read_only = _begin(driver_of(connection), limits.begin, limits.statement_s)
+        driver = driver_of(connection)
+        try:
+            row = _begin(driver, limits.begin(self._timeline), limits.statement_s)
+        except (psycopg.errors.FeatureNotSupported, psycopg.errors.InsufficientPrivilege):
+            self._timeline = _NO_TIMELINE
+            driver.rollback()
+            row = _begin(driver, limits.begin(self._timeline), limits.statement_s)
+        xid, process, timeline, read_only = row
         if read_only == "on":
             raise ReadOnlyServer
         return _Identity(xid, process, timeline)
@@ -182,6 +190,8 @@ class Transactions:
             time.sleep(0.05)
 
     def _status(self, identity: _Identity) -> str:
+        if not identity.timeline:
+            return "unknown"
         with _closing(self._connect()) as driver:
             row = driver.execute(_STATUS, (identity.xid,)).fetchone()
             assert row is not None

@@ -160,7 +160,7 @@ def _engine(path: Path, *, begin: str, query_only: bool = False) -> Engine:
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        # FULL: a paid answer survives a power cut (`GroupWriter` changes it for the rest). secure_delete: deleted text is overwritten.
+        # FULL: a paid answer survives a power cut (`SqliteCommitter` changes it for the rest). secure_delete: deleted text is overwritten.
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
         if query_only:
