@@ -1,3 +1,8 @@
+"""The settings: what each may be, and what is told about those that may not.
+
+Longer than other modules: there are many, and each can be wrong in its own way.
+"""
+
 from dataclasses import fields
 from pathlib import Path
 

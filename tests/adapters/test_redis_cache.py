@@ -252,7 +252,7 @@ def test_an_index_that_was_evicted_is_made_whole(caches: RedisCaches, lost: tupl
     for key in KEYS[20:40]:
         cache.put(key, answer("bob"))
     # Two random entries are looked at each time.
-    for _ in range(40):
+    for _ in range(200):
         cache.put(KEYS[40], answer("bob"))
     stats = cache.stats()
     found = [key for key in KEYS if cache.get(key, counted=False) is not None]
