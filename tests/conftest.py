@@ -12,6 +12,7 @@ from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.app import create_app, services_of
 from llm_service.bootstrap.settings import Settings
 from tests.support.constants import KEY_CANARY, ROOT
+from tests.support.redis_server import RedisServer
 from tests.support.upstream import FAULT_MODELS, Upstream
 from tests.support.upstream_faults import patience_with
 
@@ -58,6 +59,14 @@ def _turn(path: Path) -> tuple[bool, int, int]:
 def _upstream() -> Iterator[Upstream]:
     with Upstream() as upstream:
         yield upstream
+
+
+@pytest.fixture(scope="session", name="redis_server")
+def _redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that works, for tests that take a namespace of their own and harm nobody else's."""
+    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session", name="empty_database")

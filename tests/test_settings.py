@@ -1,3 +1,8 @@
+"""The settings: what each may be, and what is told about those that may not.
+
+Longer than other modules: there are many, and each can be wrong in its own way.
+"""
+
 from dataclasses import fields
 from pathlib import Path
 
@@ -5,6 +10,7 @@ import pytest
 
 from llm_service.adapters.providers.openai_api import OPENAI_URL
 from llm_service.adapters.providers.proxies import Proxy
+from llm_service.bootstrap.redis import namespace_of
 from llm_service.bootstrap.setting_reader import declared
 from llm_service.bootstrap.setting_types import Secret
 from llm_service.bootstrap.settings import LOOPBACK_HOSTS, Settings, SettingsError, is_loopback
@@ -72,7 +78,8 @@ def test_defaults() -> None:
         ("APP_BUDGET_USD_DAY", "0.1234567", "at most 6 decimals"),
         ("APP_ABANDON_GRACE_S", "soon", "number between 0 and 86,400"),
         ("APP_DATA_DIR", "var?mode=ro", "without ?, # and %"),
-        ("REDIS_URL", "redis://localhost", "does not support it; leave it out"),
+        ("REDIS_URL", "localhost:6379", "must begin with redis://"),
+        ("REDIS_URL", "redis://localhost?socket_timeout=9", "has the option 'socket_timeout'"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: str, words: str) -> None:
@@ -95,6 +102,32 @@ def test_a_secret_from_a_file_is_shown_nowhere(tmp_path: Path) -> None:
     assert "canary" not in repr(settings)
     assert settings.secrets() == ["sk-canary-123"]
     assert "not both" in faults({"OPENAI_API_KEY": "x", "OPENAI_API_KEY_FILE": str(path)})[0]
+
+
+def test_the_password_of_redis_is_shown_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "url"
+    path.write_text("redis://user:canary%2Dword@localhost:6379/0\n")
+    settings = Settings.from_env({"REDIS_URL_FILE": str(path)})
+    assert settings.redis_url == Secret("redis://user:canary%2Dword@localhost:6379/0")
+    assert "canary" not in repr(settings)
+    assert settings.secrets() == ["redis://user:canary%2Dword@localhost:6379/0", "canary-word"]
+    assert "canary" not in faults({"REDIS_URL": "redis://user:canary@localhost:x"})[0]
+
+
+def test_services_with_different_databases_share_nothing_in_redis(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+
+    def namespace(path: str) -> str:
+        return namespace_of(Settings.from_env({"DATABASE_URL": f"sqlite:///{tmp_path}/{path}"}))
+
+    assert namespace("a.db") == namespace("link/a.db") != namespace("b.db")
+
+
+def test_several_workers_without_redis_are_told_what_they_do_not_share() -> None:
+    (warning,) = Settings.from_env({"WEB_CONCURRENCY": "2"}).warnings
+    assert warning.startswith("REDIS_URL: is not set: each of the 2 workers has its own cache")
+    assert Settings.from_env({"WEB_CONCURRENCY": "2", "REDIS_URL": "redis://localhost"}).warnings == ()
+    assert Settings.from_env({}).warnings == ()
 
 
 OPENAI = {"OPENAI_API_KEY": "sk-x"}

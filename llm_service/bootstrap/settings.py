@@ -163,7 +163,7 @@ class Settings:
         "oldest. 0 = no cache.")
     cache_max_mb: int = setting(STORAGE, "APP_CACHE_MAX_MB", integer(1, 1_000_000), 256,
         "Memory of the cached answers per process, or of all processes in Redis, in MiB. The least recently used is dropped "
-        "first, in Redis the oldest. An answer that is larger is not cached, in Redis one of more than a sixteenth.")
+        "first, in Redis the oldest. An answer that is larger is not cached, in Redis one of more than a sixteenth, or of 1 MiB.")
     cache_scope: str = setting(STORAGE, "APP_CACHE_SCOPE", choice("owner", "shared"), "owner",
         "`shared`: cached answers serve all callers, who can tell from the response time what others asked.")
     data_dir: Path | None = setting(STORAGE, "APP_DATA_DIR", data_path(), None,

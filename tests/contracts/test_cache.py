@@ -1,31 +1,57 @@
-"""What every cache promises. A second adapter is one more param."""
+"""What every cache promises. Another adapter is one more param."""
 
 import threading
+import time
 import tracemalloc
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
 import pytest
 
 from llm_service.adapters.memory.cache import MemoryCache
 from llm_service.core.generation.ports import Cache
+from llm_service.core.usage.tokens import Usage
 from tests.support.builders import answer
 from tests.support.clocks import HandTimer
+from tests.support.redis_caches import RedisCaches
 
 MakeCache = Callable[..., Cache]
 
 
-@pytest.fixture(name="timer")
-def _timer() -> HandTimer:
-    return HandTimer()
+@dataclass
+class Kind:
+    """`turns`: how often a test may do something thousands of which take seconds."""
+
+    make: MakeCache
+    pass_time: Callable[[float], None]
+    turns: int
 
 
-@pytest.fixture(name="make", params=["memory"])
-def _make(request: pytest.FixtureRequest, timer: HandTimer) -> MakeCache:
-    def memory(max_entries: int = 3, max_bytes: int = 1_000_000) -> Cache:
-        return MemoryCache(ttl_s=10, max_entries=max_entries, max_bytes=max_bytes, timer=timer)
+@pytest.fixture(name="kind", params=["memory", "redis"])
+def _kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
+    if request.param == "memory":
+        timer = HandTimer()
 
-    return {"memory": memory}[request.param]
+        def memory(max_entries: int = 3, max_bytes: int = 1_000_000, ttl_s: float = 10) -> Cache:
+            return MemoryCache(ttl_s=ttl_s, max_entries=max_entries, max_bytes=max_bytes, timer=timer)
+
+        def advance(seconds: float) -> None:
+            timer.now += seconds
+
+        yield Kind(memory, advance, 500)
+        return
+    with RedisCaches(request.getfixturevalue("redis_server").url) as caches:
+
+        def of_redis(max_entries: int = 3, max_bytes: int = 1_000_000, ttl_s: float = 10) -> Cache:
+            return caches.make(ttl_s=ttl_s, max_entries=max_entries, max_bytes=max_bytes, buckets=1, shares=False)
+
+        yield Kind(of_redis, time.sleep, 50)
+
+
+@pytest.fixture(name="make")
+def _make(kind: Kind) -> MakeCache:
+    return kind.make
 
 
 def test_what_was_put_comes_back(make: MakeCache) -> None:
@@ -41,18 +67,46 @@ def test_it_is_well(make: MakeCache) -> None:
     assert make().health_error() is None
 
 
-def test_an_entry_has_a_lifetime(make: MakeCache, timer: HandTimer) -> None:
+def test_all_of_an_answer_comes_back(make: MakeCache) -> None:
+    """Exactly: amounts of money, counts that are unknown, numbers as they were written, and texts of any letters."""
     cache = make()
+    kept = replace(
+        answer("alice, ж"),
+        input='\x00 "\U0001d11e"\u2028',
+        parameters={"a": [1, 1.0, True, None, {"b": ""}], "big": 2**62, "small": 1e-300},
+        usage=Usage(10**15, 0, None, None, 1),
+        cost_usd=Decimal("0.000000000001230"),
+        price_version=None,
+    )
+    cache.put("a", kept)
+    found = cache.get("a")
+    assert found == kept
+    assert found is not None
+    assert str(found.cost_usd) == str(kept.cost_usd)
+    assert repr(found.parameters) == repr(kept.parameters)
+    cache.put("a", replace(kept, cost_usd=None))
+    assert cache.get("a") == replace(kept, cost_usd=None)
+
+
+def test_an_entry_has_a_lifetime(kind: Kind) -> None:
+    cache = kind.make(ttl_s=0.4)
     cache.put("a", answer())
-    timer.now = 9.9
+    kind.pass_time(0.1)
     assert cache.get("a") is not None
-    timer.now = 10.1
+    kind.pass_time(0.31)
     assert cache.get("a") is None
     assert cache.stats().entries == 0
 
 
-def test_the_least_recently_used_goes_first(make: MakeCache) -> None:
+def test_the_oldest_goes_first(make: MakeCache) -> None:
     cache = make()
+    for key in ("a", "b", "c", "d"):
+        cache.put(key, answer())
+    assert [key for key in ("a", "b", "c", "d") if cache.get(key)] == ["b", "c", "d"]
+
+
+def test_in_memory_the_least_recently_used_goes_first() -> None:
+    cache = MemoryCache(ttl_s=10, max_entries=3, max_bytes=1_000_000)
     for key in ("a", "b", "c"):
         cache.put(key, answer())
     cache.get("a")
@@ -82,14 +136,23 @@ def test_all_that_an_entry_keeps_is_counted(make: MakeCache) -> None:
         replace(answer(), parameters={"a": text}),
         replace(answer(), parameters={"a": [{"b": [text]}]}),
         replace(answer(), parameters={text: 1}),
-        replace(answer(), parameters={"a": list(range(1000, 4500))}),
-        replace(answer(), input=text, parameters={"a": text}),
     ):
         cache = make()
         cache.put("a", kept)
-        assert 100_000 < cache.stats().bytes < 135_000, "and the same text once"
+        assert 100_000 < cache.stats().bytes < 135_000
         cache.discard("a")
         assert cache.stats().bytes == 0
+
+
+def test_memory_is_counted_as_the_process_uses_it() -> None:
+    text = "x" * 100_000
+    for kept in (
+        replace(answer(), parameters={"a": list(range(1000, 4500))}),
+        replace(answer(), input=text, parameters={"a": text}),
+    ):
+        cache = MemoryCache(ttl_s=10, max_entries=3, max_bytes=1_000_000)
+        cache.put("a", kept)
+        assert 100_000 < cache.stats().bytes < 135_000, "and the same text once"
 
 
 def test_the_bytes_that_are_counted_are_those_of_the_process() -> None:
@@ -148,18 +211,18 @@ def test_stats(make: MakeCache) -> None:
     assert (stats.entries, stats.max_entries, stats.hits, stats.misses) == (1, 3, 1, 1)
 
 
-def test_many_threads(make: MakeCache) -> None:
-    cache = make(50)
+def test_many_threads(kind: Kind) -> None:
+    cache = kind.make(50)
     failures: list[BaseException] = []
 
     def work(number: int) -> None:
         try:
-            for turn in range(500):
+            for turn in range(kind.turns):
                 key = str((number * 7 + turn) % 80)
                 cache.put(key, answer(owner=key))
                 found = cache.get(key)
                 assert found is None or found.owner == key
-                if turn % 50 == 0:
+                if turn % (kind.turns // 10) == 0:
                     cache.discard_owner(key)
                     cache.stats()
         except BaseException as error:

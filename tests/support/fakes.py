@@ -189,10 +189,28 @@ class DollarPrices:
         return Price("list 1", per_million(Decimal(1_000_000), Decimal(500_000), Decimal(1_000_000)))
 
 
-class RecordingReporter:
-    """A reporter that keeps what it is told."""
+class CountedEpochs:
+    """The epochs of a database, for caches of one process. `fails`: as a database that is down."""
 
     def __init__(self) -> None:
+        self.fails = False
+        self._epochs: dict[str, int] = {}
+
+    def get(self, name: str) -> int:
+        if self.fails:
+            raise errors.StorageUnavailable("The database is down.")
+        return self._epochs.get(name, 0)
+
+    def advance(self, name: str) -> int:
+        self._epochs[name] = self.get(name) + 1
+        return self._epochs[name]
+
+
+class RecordingReporter:
+    """A reporter that keeps what it is told. `redis`: the reason each time that Redis went away, and `back`."""
+
+    def __init__(self) -> None:
+        self.redis: list[str] = []
         self.bugs: list[Exception] = []
         self.early: list[Generation] = []
         self.fallen_back: list[tuple[Generation, errors.ServiceError]] = []
@@ -202,6 +220,12 @@ class RecordingReporter:
 
     def fell_back(self, generation: Generation, error: errors.ServiceError) -> None:
         self.fallen_back.append((generation, error))
+
+    def redis_away(self, reason: str) -> None:
+        self.redis.append(reason)
+
+    def redis_back(self) -> None:
+        self.redis.append("back")
 
     def unexpected_error(self, error: Exception, request_id: str | None = None) -> None:
         self.bugs.append(error)

@@ -32,7 +32,11 @@ class RedisServer:
 
     def client(self) -> "redis.Redis":
         """For the test itself; the caller closes it."""
-        return redis.Redis.from_url(self.url, decode_responses=True)
+        return self.client_of(self.url)
+
+    @staticmethod
+    def client_of(url: str) -> "redis.Redis":
+        return redis.Redis.from_url(url, decode_responses=True)
 
     def start(self) -> "RedisServer":
         program = needed_program("redis-server")

@@ -223,9 +223,9 @@ WORKER_TIMEOUT_S = 6
         ({"HOST": "0.0.0.0"}, 78, ["HOST: 0.0.0.0 is not a loopback address"]),
         ({"APP_ENV": "prod"}, 78, ["OPENAI_API_KEY: is not set"]),
         (
-            {"PORT": "x", "APP_CACHE_SCOPE": "all", "REDIS_URL": "redis://x"},
+            {"PORT": "x", "APP_CACHE_SCOPE": "all", "REDIS_URL": "localhost:6379"},
             78,
-            ["PORT: 'x' must be", "APP_CACHE_SCOPE: 'all' must be", "REDIS_URL: this version"],
+            ["PORT: 'x' must be", "APP_CACHE_SCOPE: 'all' must be", "REDIS_URL: must begin with"],
         ),
         (
             {"OPENAI_API_KEY": "x", "HTTPS_PROXY": "socks5://proxy:1080", "PORT": "x"},

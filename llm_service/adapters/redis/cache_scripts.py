@@ -5,9 +5,9 @@ A bucket of the cache has an index: `order`, a sorted set of its names by the ti
 what it cannot count any more it deletes.
 """
 
-# KEYS: order, sizes. ARGV[1]: what the keys of the values begin with. Redis' own clock counts: those of machines differ.
+# KEYS: order, sizes, epoch. ARGV[1]: what the keys of the values begin with. Redis' own clock counts: those of machines differ.
 _COMMON = """
-local order, sizes, prefix = KEYS[1], KEYS[2], ARGV[1]
+local order, sizes, epoch, prefix = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 local SUM = '*'
 
 local function now_ms()
@@ -78,13 +78,15 @@ local function heal_if_torn(now)
 end
 """
 
-# ARGV: name, value, bytes, lifetime in ms, most bytes, most entries, owner. Returns 1, or 0 if there is no room for it.
+# ARGV: name, value, bytes, lifetime in ms, most bytes, most entries, owner, epoch. Returns 1, or 0 if there is no room for it,
+# or it is older than the last clearing.
 PUT = (
     _COMMON
     + """
 local name, value, bytes, ttl = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local most_bytes, most_entries, owner = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
-if bytes > most_bytes or most_entries < 1 then
+local is_old = tonumber(redis.call('GET', epoch) or 0) > tonumber(ARGV[9])
+if is_old or bytes > most_bytes or most_entries < 1 then
   remove(name)
   return 0
 end
@@ -137,13 +139,14 @@ return removed
 """
 )
 
-# ARGV: lifetime in ms, most. Removes entries that are there now: as many as `most`, and returns how many these were. Entries
-# that others add meanwhile expire later than all that it removes, if ARGV[4] is what it returned first.
-# Returns: how many, and the time until which it removes.
+# ARGV: lifetime in ms, most, time, epoch, lifetime of the epoch in ms. Removes at most as many of the entries that expire until
+# the time; 0 = all that are there now expire by then. Nothing older than the epoch is put any more.
+# Returns how many were in the index, how many were removed, and the time, for the next call.
 REMOVE_SOME = (
     _COMMON
     + """
 local until_ms = tonumber(ARGV[4])
+redis.pcall('SET', epoch, ARGV[5], 'PX', ARGV[6])  -- a full server refuses it, and takes no entries either
 if until_ms == 0 then
   until_ms = now_ms() + tonumber(ARGV[2])
 end

@@ -1,5 +1,6 @@
 """Redis behind one circuit breaker: a request that cannot have it goes on without it, at once."""
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from hashlib import sha1
@@ -10,7 +11,7 @@ from redis import exceptions
 
 from llm_service.core.clock import Clock
 
-from .connections import COMMAND_S, MAX_CONNECTIONS, SLOW_S, Pace, blocking_client, bounded_client
+from .connections import COMMAND_S, SLOW_S, Pace, blocking_client, bounded_client, make_slots
 from .url import parse_redis_url
 
 T = TypeVar("T")
@@ -26,6 +27,8 @@ SLOW_IN_A_ROW = 2
 REPORT_S = 60.0
 # Answers of a server that serves nobody now, or not the one who asks: all others would get them too.
 _USELESS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ReadOnlyError, OSError)
+# redis-py quotes a pipeline's command in its errors, and so what callers wrote.
+_IN_PIPELINE = re.compile(r"^Command # .* of pipeline caused error: ", re.DOTALL)
 _WRITE_REFUSALS = ("OOM", "MISCONF", "NOREPLICAS")
 
 
@@ -58,14 +61,15 @@ class RedisClient:
         self._clock, self._reporter = clock, reporter
         self._client = bounded_client(self._address, Pace(self._slow, self._quick))
         self._blocking: list[redis.Redis] = []
-        self._slots = threading.Semaphore(MAX_CONNECTIONS)
+        self._slots = make_slots()
         self._lock = threading.Lock()
         # None = closed. Read without the lock: a command that comes too late fails by itself.
         self._away: str | None = None
         self._was_away = 0
-        self._pause_s, self._probe_at, self._used_at = FIRST_PAUSE_S, 0.0, 0.0
+        self._pause_s, self._probe_at, self._used_at = FIRST_PAUSE_S, 0.0, float("-inf")
         self._slow_in_a_row, self._slow_at = 0, 0.0
         self._refusal: str | None = None
+        self._told_refusal = False
         self._reported_at = -REPORT_S
         self._closed = False
         # Called by `tick` when Redis is back. What Redis kept may be lost. Their errors are reported.
@@ -128,7 +132,7 @@ class RedisClient:
         """Probe, if it is time. Call it about twice a second, and once before the first request. It never raises."""
         now = self._clock.monotonic()
         due = self._probe_at if self._away is not None else self._used_at + LOOK_S
-        if self._closed or (now < due and self._used_at and self._refusal is None):
+        if self._closed or (now < due and (self._away is not None or self._refusal is None)):
             return
         was_away = self._was_away
         try:
@@ -140,7 +144,7 @@ class RedisClient:
             self._refuse(error)
             self._back()
         else:
-            self._refusal = None
+            self._takes_writes()
             self._back()
 
     def close(self) -> None:
@@ -157,6 +161,7 @@ class RedisClient:
             self._lost(was_away, error)
             raise RedisAway(self._reason(error)) from error
         except exceptions.RedisError as error:
+            error.args = (_IN_PIPELINE.sub("", str(error)),)
             self._refuse(error)
             raise RedisAway(self._reason(error)) from error
         self._used_at = self._clock.monotonic()
@@ -201,13 +206,27 @@ class RedisClient:
                 self._reporter.unexpected_error(error)
 
     def _refuse(self, error: exceptions.RedisError) -> None:
-        """A command was refused. That a server is full is told by `health_error`; all else should not happen."""
+        """A command was refused: because the server is full, or for a reason that should not happen."""
         self._used_at = now = self._clock.monotonic()
-        if isinstance(error, exceptions.OutOfMemoryError) or str(error).startswith(_WRITE_REFUSALS):
-            self._refusal = f"it refuses to write: {self._reason(error)}"
-        if now - self._reported_at >= REPORT_S:
-            self._reported_at = now
+        refuses_writes = isinstance(error, exceptions.OutOfMemoryError) or str(error).startswith(_WRITE_REFUSALS)
+        is_told = refuses_writes and self._refusal is not None
+        if refuses_writes:
+            self._refusal = f"{self._reason(error)} It refuses to write."
+        if is_told or now - self._reported_at < REPORT_S:
+            return
+        self._reported_at = now
+        if refuses_writes:
+            self._told_refusal = True
+            self._reporter.redis_away(self._refusal or "")
+        else:
             self._reporter.unexpected_error(error)
+
+    def _takes_writes(self) -> None:
+        self._refusal = None
+        if self._told_refusal:
+            self._told_refusal = False
+            if self._away is None:
+                self._reporter.redis_back()
 
     def _slow(self) -> None:
         """Many commands at once that wait for the same answer count once."""

@@ -8,6 +8,7 @@ a look whether it is there.
 """
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -46,7 +47,7 @@ class Pace:
 
 
 class BoundedSocket:
-    """A socket whose reads and writes share one deadline, which `begin` sets."""
+    """A socket whose reads and writes share one deadline, which `begin` sets: a command's and its handshake's."""
 
     def __init__(self, sock: Any, pace: Pace) -> None:
         self._sock, self._pace = sock, pace
@@ -54,9 +55,8 @@ class BoundedSocket:
         self._asked = self._waits = False
         self.settimeout(COMMAND_S)
 
-    def begin(self) -> None:
-        now = time.monotonic()
-        self._until, self._slow_at = now + COMMAND_S, now + SLOW_S
+    def begin(self, until: float) -> None:
+        self._until, self._slow_at = until, time.monotonic() + SLOW_S
 
     def settimeout(self, seconds: float | None) -> None:
         """0: reads do not wait. All other times are those of `begin`."""
@@ -86,7 +86,7 @@ class BoundedSocket:
         least_s = LEAST_S if self._asked else 0.0
         self._asked = False
         if now < self._slow_at:
-            with_answer = self._within(read, self._slow_at - now)
+            with_answer = self._within(read, max(min(self._slow_at, self._until) - now, least_s))
             if with_answer:
                 self._pace.quick()
                 return with_answer[0]
@@ -116,14 +116,15 @@ class _Bounded(AbstractConnection):
     """Mixed into redis-py's connections. The pool calls `connect` each time that it hands one out."""
 
     def __init__(self, *arguments: Any, pace: Pace, **options: Any) -> None:
-        self._pace = pace
+        self._pace, self._until = pace, 0.0
         super().__init__(*arguments, **options)
 
     def connect(self) -> None:
+        self._until = time.monotonic() + COMMAND_S
         if not self.is_connected:
             super().connect()  # type: ignore[no-untyped-call]
         sock: Any = self._sock
-        sock.begin()
+        sock.begin(self._until)
 
     def _connect(self) -> BoundedSocket:
         began = time.monotonic()
@@ -132,9 +133,10 @@ class _Bounded(AbstractConnection):
         except TimeoutError:
             if time.monotonic() - began < 2 * COMMAND_S:
                 raise
-            sock = self._connect_once()  # it was this process that took so long
+            self._until = time.monotonic() + COMMAND_S  # it was this process that took so long
+            sock = self._connect_once()
         bounded = BoundedSocket(sock, self._pace)
-        bounded.begin()
+        bounded.begin(self._until)
         return bounded
 
     def _connect_once(self) -> socket.socket:
@@ -188,14 +190,29 @@ def _client(
     return redis.Redis.from_pool(pool)
 
 
+def make_slots() -> AbstractContextManager[object]:
+    """Lets as many in at once as there are connections. The threading module's own is broken by a greenlet that is killed."""
+    if not _under_gevent():
+        return threading.Semaphore(MAX_CONNECTIONS)
+    from gevent.lock import Semaphore
+
+    slots: AbstractContextManager[object] = Semaphore(MAX_CONNECTIONS)
+    return slots
+
+
 def _at_most(seconds: float) -> AbstractContextManager[object]:
     """Ends also what has no timeout of its own, such as looking up a name; without gevent, only what has one."""
+    if not _under_gevent():
+        return nullcontext()
+    from gevent import Timeout
+
+    bound: AbstractContextManager[object] = Timeout(seconds, TimeoutError("timed out"))
+    return bound
+
+
+def _under_gevent() -> bool:
     try:
-        import gevent
         from gevent import monkey
     except ImportError:
-        return nullcontext()
-    if not monkey.is_module_patched("socket"):
-        return nullcontext()
-    bound: AbstractContextManager[object] = gevent.Timeout(seconds, TimeoutError("timed out"))
-    return bound
+        return False
+    return bool(monkey.is_module_patched("socket"))

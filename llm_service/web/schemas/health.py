@@ -32,10 +32,12 @@ class ReadySchema(ma.Schema):
 
 
 class CacheSchema(ma.Schema):
-    backend = fields.String(required=True, metadata=meta("Where answers are cached.", "memory"))
+    backend = fields.String(
+        required=True, metadata=meta("Where answers are cached: `memory` of each process, or `redis`.", "memory")
+    )
     entries = fields.Integer(required=True, metadata=meta("Number of cached answers."))
     max_entries = fields.Integer(required=True, metadata=meta("Maximum number of entries; 0 = no cache.", 10000))
-    bytes = fields.Integer(required=True, metadata=meta("Memory of the cached answers in bytes."))
+    bytes = fields.Integer(required=True, metadata=meta("Size of the cached answers in bytes."))
     max_bytes = fields.Integer(required=True, metadata=meta("Maximum of `bytes`.", 268435456))
     hits = fields.Integer(required=True, metadata=meta("Lookups that found an answer, since this process started."))
     misses = fields.Integer(required=True, metadata=meta("Lookups that found no answer, since this process started."))
