@@ -6,6 +6,7 @@ Whatever is heard here is heard at once or never: nothing looks from time to tim
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -238,3 +239,54 @@ def test_one_who_waits_elsewhere_hears_of_the_end(start: Callable[..., Process])
     while world.store.rows["id-1"].status is Status.RUNNING:
         ending.pause(24 * 3600)
     ending.close()
+    until(lambda: not len(world.registry))
+
+
+def refusals(admin: Any) -> int:
+    return int(admin.info("errorstats").get("errorstat_NOPERM", {"count": 0})["count"])
+
+
+@pytest.mark.slow
+def test_one_that_may_not_listen_is_reported_once_and_tries_again(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path).start()
+    with server.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "default", "resetchannels")
+        listener = Process(server, listens=False)
+        try:
+            listener.wake_ups.start()
+            until(lambda: refusals(admin) >= 2)
+            assert len(listener.reporter.bugs) == 1
+            assert "channel" in str(listener.reporter.bugs[0])
+            admin.execute_command("ACL", "SETUSER", "default", "&*")
+            for callback in listener.client.on_back:
+                callback()  # instead of a pause of seconds
+            until(lambda: len(listener.heard) == 2)
+        finally:
+            listener.close()
+            server.close()
+
+
+@pytest.mark.slow
+def test_sending_never_raises_not_even_while_the_connections_are_closed(redis: RedisServer) -> None:
+    raised: list[BaseException] = []
+    for _ in range(50):
+        process = Process(redis, listens=False)
+        begun = threading.Event()
+
+        def send(process: Process = process, begun: threading.Event = begun) -> None:
+            try:
+                for _ in range(100):
+                    process.wake_ups.send(Topic.CANCEL, "id-1")
+                    begun.set()
+            except BaseException as error:
+                raised.append(error)
+
+        threads = [threading.Thread(target=send) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        begun.wait(60)
+        process.close()
+        for thread in threads:
+            thread.join(60)
+        assert process.reporter.bugs == []
+    assert raised == []

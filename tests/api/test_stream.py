@@ -356,6 +356,9 @@ class Scripted:
             raise event
         return event
 
+    def interrupt(self) -> None:
+        """It never waits."""
+
 
 def test_a_silent_stream_pings_within_ten_seconds() -> None:
     silence = [None] * round(10 / DISCONNECT_CHECK_S)

@@ -1,11 +1,14 @@
 """What one process does is noticed by another at once, through a real Redis.
 
-The two services here are whole, over one database, but nothing in them looks from time to time: their tickers do
+The two services of most tests are whole, over one database, but nothing in them looks from time to time: their tickers do
 something only when it is due. So whatever one notices, it was told of, or it looked because it may have missed something.
 """
 
+import json
 import shutil
+import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,9 +25,11 @@ from llm_service.core.generation.subscriptions import Subscription
 from llm_service.core.services import Services
 from llm_service.core.usage.pricing import ZERO_USD
 from llm_service.core.usage.tokens import Usage
+from tests.support.calls import BODY, get, provider
 from tests.support.clocks import until
 from tests.support.command_line import flask
 from tests.support.constants import ROOT
+from tests.support.processes import free_port, serving
 from tests.support.redis_server import RedisServer
 from tests.support.upstream import Upstream
 from tests.support.world import heard
@@ -219,3 +224,54 @@ def test_what_happened_while_redis_was_away_is_noticed_when_it_is_back(settings:
         first.close()
         second.close()
         redis.close()
+
+
+def test_commands_work_without_the_server(tmp_path: Path) -> None:
+    nobody = f"redis://user:secret-canary@127.0.0.1:{free_port()}/0"
+    made = flask(tmp_path, "keys", "create", "ci", "--scope", "history", REDIS_URL=nobody)
+    assert made.stdout.startswith("llms_"), made.stderr
+    for command in (("keys", "revoke", made.stdout.split("_")[1]), ("cache", "clear")):
+        done = flask(tmp_path, *command, REDIS_URL=nobody)
+        assert (done.returncode, "secret-canary" in done.stderr) == (0, False), done.stderr
+
+
+@contextmanager
+def overheard(redis: RedisServer) -> Iterator[list[dict[str, str]]]:
+    """All messages on the server, in order, as they arrive."""
+    messages = list[dict[str, str]]()
+    with redis.client() as observer, observer.pubsub() as channels:
+        channels.psubscribe(**{"*": lambda message: messages.append(json.loads(message["data"]))})
+        thread = channels.run_in_thread(sleep_time=0.1, daemon=True)
+        until(lambda: observer.pubsub_numpat() == 1)
+        yield messages
+        thread.stop()
+        thread.join(60)
+
+
+@pytest.mark.parametrize("worker", ["", "--worker-class gthread --threads 8"], ids=["greenlets", "threads"])
+def test_real_servers_tell_each_other_and_end_cleanly(
+    worker: str, tmp_path: Path, redis: RedisServer, upstream: Upstream
+) -> None:
+    environ = provider(upstream, MODEL, REDIS_URL=redis.url, GUNICORN_CMD_ARGS=worker, APP_GRACE_S="1")
+    with serving(tmp_path, **environ) as first, serving(tmp_path, **{**environ, "PORT": str(free_port())}) as second:
+        until(lambda: listeners(redis) == 2)
+        with overheard(redis) as messages:
+            data = json.dumps({**BODY, "input": "a text canary", "model": MODEL, "stream": True}).encode()
+            headers = {"Content-Type": "application/json"}
+            request = urllib.request.Request(f"{first.base_url}/api/v1/generate", data, headers)
+            with urllib.request.urlopen(request, timeout=60) as stream:
+                request_id = stream.headers["X-Request-ID"]
+                stream.readline()
+                assert get(second, f"history/{request_id}/cancel", b"")["status"] == "cancelled"
+                assert b"event: error" in stream.read()
+            made = flask(tmp_path, "keys", "create", "ci", "--scope", "history", REDIS_URL=redis.url)
+            assert flask(tmp_path, "keys", "revoke", made.stdout.split("_")[1], REDIS_URL=redis.url).returncode == 0
+            assert flask(tmp_path, "cache", "clear", REDIS_URL=redis.url).returncode == 0
+            until(lambda: any(message["topic"] == "cache" for message in messages))
+        told = [(message["topic"], message["about"]) for message in messages]
+        by_id = [(topic, request_id) for topic in ("watch", "cancel", "ended")]
+        assert told == [*by_id, ("keys", ""), ("keys", ""), ("cache", "")], "and nothing of texts or keys"
+    for server in (first, second):
+        assert server.process.returncode == 0
+        log = server.log.read_text()
+        assert [words for words in ("Traceback", "finalized", "unexpected error") if words in log] == []

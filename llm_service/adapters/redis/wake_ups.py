@@ -68,6 +68,9 @@ class RedisWakeUps:
             self._client.run(lambda client: client.publish(self._channel, message))
         except RedisAway:
             self._unsent.add(topic)
+        except Exception as error:
+            # redis-py fails in its own ways when its connections are closed meanwhile.
+            self._report(error)
 
     def on(self, topic: Topic, handler: Handler) -> None:
         self._handlers.setdefault(topic, []).append(handler)

@@ -9,13 +9,23 @@ from .ports import KeyStore
 class KeyWatch:
     """Of one stream. It looks at `ended` for each token, so that is all it costs. `close` it when the stream is over."""
 
-    __slots__ = ("_forget", "ended", "key_id")
+    __slots__ = ("_forget", "_interrupt", "ended", "key_id")
 
     def __init__(self, key_id: str | None, forget: Callable[["KeyWatch"], None]) -> None:
         """`key_id` None = the caller needed no key."""
         self.key_id = key_id
         self.ended = False
         self._forget = forget
+        self._interrupt: Callable[[], object] | None = None
+
+    def interrupts(self, interrupt: Callable[[], object]) -> None:
+        """What to call when it has ended: a silent stream waits, and does not look. It must be quick."""
+        self._interrupt = interrupt
+
+    def end(self) -> None:
+        self.ended = True
+        if self._interrupt is not None:
+            self._interrupt()
 
     def close(self) -> None:
         self._forget(self)
@@ -46,4 +56,5 @@ class KeyWatches:
             key = self._store.get(key_id)
             if key is None or key.state(now_ms) != "usable":
                 for watch in watches:
-                    watch.ended = watch.ended or watch.key_id == key_id
+                    if watch.key_id == key_id and not watch.ended:
+                        watch.end()

@@ -3,9 +3,13 @@
 import threading
 from collections.abc import Callable
 from typing import Protocol
+from weakref import WeakSet
 
 from ..clock import Clock
 from ..wake_ups import ANY, Topic, WakeUps
+
+# With as many ids, those that nobody waits for any more are forgotten.
+TIDY_AT = 1000
 
 
 class Ending(Protocol):
@@ -84,20 +88,28 @@ class Endings:
         self._wake_ups = wake_ups
         self._clock = clock
         self._lock = threading.Lock()
-        self._waiting: dict[str, set[Announced]] = {}
+        # Weakly: who never waits may also forget to close.
+        self._waiting: dict[str, WeakSet[Announced]] = {}
         wake_ups.on(Topic.ENDED, self._wake)
+
+    @property
+    def held(self) -> int:
+        """How many ids it holds."""
+        return len(self._waiting)
 
     def of(self, request_id: str) -> Announced:
         """Its process hears that somebody waits. It also answers if the generation has ended meanwhile."""
         ending = Announced(self._clock, lambda ending: self._forget(request_id, ending))
         with self._lock:
-            self._waiting.setdefault(request_id, set()).add(ending)
+            if len(self._waiting) >= TIDY_AT:
+                self._waiting = {found: waiting for found, waiting in self._waiting.items() if waiting}
+            self._waiting.setdefault(request_id, WeakSet()).add(ending)
         self._wake_ups.send(Topic.WATCH, request_id)
         return ending
 
     def _forget(self, request_id: str, ending: Announced) -> None:
         with self._lock:
-            waiting = self._waiting.get(request_id, set())
+            waiting = self._waiting.get(request_id, WeakSet())
             waiting.discard(ending)
             if not waiting:
                 self._waiting.pop(request_id, None)
@@ -112,4 +124,4 @@ class Endings:
 
     def _all(self) -> tuple[str, ...]:
         with self._lock:
-            return tuple(self._waiting)
+            return tuple(found for found, waiting in self._waiting.items() if waiting)

@@ -64,6 +64,10 @@ class Subscription(Protocol):
         """The result; None on a timeout. Raises as `next` does."""
         ...
 
+    def interrupt(self) -> None:
+        """From another task: end the wait of `next` soon. It may be ignored where `next` is about to wait."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -117,6 +121,10 @@ class LocalSubscription:
 
     def result(self, wait_s: float) -> GenerationResult | None:
         return self._end() if self._in_flight.wait_finished(wait_s) else None
+
+    def interrupt(self) -> None:
+        if self._alarm is not None:
+            self._alarm.set(0)
 
     def close(self) -> None:
         if self._alarm is not None:
@@ -191,6 +199,9 @@ class ReplaySubscription:
             return self._result
         raise error_of_code(generation.error or generation.status.value, "")
 
+    def interrupt(self) -> None:
+        """It never waits."""
+
     def close(self) -> None:
         """Nothing to close."""
 
@@ -257,6 +268,9 @@ class PolledSubscription:
 
     def result(self, wait_s: float) -> GenerationResult | None:
         return self._over.result(wait_s) if self.poll(wait_s) and self._over else None
+
+    def interrupt(self) -> None:
+        """Ignored."""
 
     def close(self) -> None:
         self._ending.close()

@@ -45,6 +45,7 @@ def subscription_events(
 
     None means that a ping is due. Ends early if the caller has disconnected, and with an error if the key is no longer valid.
     """
+    watch.interrupts(subscription.interrupt)
     silent_s, event = 0.0, first
     while not isinstance(event, GenerationResult):
         if event is not None:

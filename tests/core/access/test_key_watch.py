@@ -51,3 +51,15 @@ def test_a_key_that_is_gone_ends_its_streams() -> None:
     del store.keys[key.key_id]
     keyring.watches.look()
     assert watch.ended
+
+
+def test_a_stream_that_waits_is_interrupted_once() -> None:
+    keyring = Keyring(MemoryKeys(), ManualClock(), os.urandom)
+    _, key = keyring.make("a", frozenset(Scope))
+    watch, ended = keyring.watches.watch(key.key_id), list[bool]()
+    watch.interrupts(lambda: ended.append(watch.ended))
+    keyring.watches.look()
+    keyring.revoke(key.key_id)
+    for _ in range(2):
+        keyring.watches.look()
+    assert ended == [True], "when it looks, it sees why"

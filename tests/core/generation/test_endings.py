@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from llm_service.core.generation.endings import Endings, Unannounced
+from llm_service.core.generation.endings import TIDY_AT, Endings, Unannounced
 from llm_service.core.wake_ups import Topic
 from tests.support.clocks import ManualClock, until
 from tests.support.wake_ups import Wire
@@ -67,3 +67,17 @@ def test_without_wake_ups_the_pause_is_slept_through() -> None:
     assert ending.pause(7.0) == 7.0
     ending.close()
     until(lambda: clock.monotonic() - begun > 6.9)
+
+
+def test_those_who_went_away_without_a_word_are_forgotten() -> None:
+    wire = Wire()
+    process = wire.process()
+    endings = Endings(process, ManualClock())
+    kept = endings.of("kept")
+    for number in range(3 * TIDY_AT):
+        endings.of(f"id-{number}")
+    wire.sent.clear()
+    process.hear(Topic.ENDED)
+    assert wire.sent == [(Topic.WATCH, "kept")]
+    kept.pause(HOURS)
+    assert endings.held <= TIDY_AT

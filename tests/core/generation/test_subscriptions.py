@@ -56,3 +56,19 @@ def test_a_generation_of_another_process_may_be_deleted() -> None:
     world = World(ScriptedProvider())
     with pytest.raises(errors.NotFound):
         PolledSubscription(world.store, world.clock, world.orphans, generation(1)).result(5)
+
+
+def test_a_wait_for_text_can_be_interrupted() -> None:
+    world = World(ScriptedProvider(Delta("a"), threading.Event()))
+    subscription = world.begin()
+    assert subscription.next(30) == Delta("a")
+    heard_of: list[object] = []
+    waiting = threading.Thread(target=lambda: heard_of.append(subscription.next(24 * 3600)), daemon=True)
+    waiting.start()
+
+    def is_interrupted() -> bool:
+        subscription.interrupt()  # once is ignored if it has not begun to wait
+        return heard_of == [None]
+
+    until(is_interrupted)
+    subscription.close()
