@@ -37,9 +37,17 @@ def calls_with(nodes: Cluster, text: str) -> int:
 
 
 def identical_requests_make_one_call(nodes: Cluster, requests: int, model: str) -> None:
-    """Half of them streams, over all workers."""
+    """Half of them streams, over all workers. Who is told to come again because the machine is busy does so."""
     text = new_text("identical")
-    ask = partial(nodes.client.generate, input=text, model=model)
+
+    def ask(*, stream: bool) -> Answer:
+        for _ in range(TRIES):
+            answer = nodes.client.generate(input=text, model=model, stream=stream)
+            if answer.error not in ("storage-busy", "overloaded"):
+                break
+            time.sleep(float(answer.headers["Retry-After"]))
+        return answer
+
     answers = at_once([partial(ask, stream=number % 2 == 0) for number in range(requests)])
     bad = [str(answer) for answer in answers if not answer.is_good or answer.text != f"Answer to: {text}"]
     assert bad == []
