@@ -137,7 +137,7 @@ def main() -> None:
         return
     for place in sys.argv[1:]:
         url = place if place.startswith("postgresql") else f"sqlite:///{Path(place).absolute()}"
-        environ = {"DATABASE_URL": url, "APP_HISTORY_DAYS": "36500"}
+        environ = {"DATABASE_URL": url, "APP_HISTORY_DAYS": "36500", "SECRET_KEY": "only for this benchmark " * 2}
         with OURS.settled(environ=environ) as server:
             rows = int(str(Client(server).get(f"{HISTORY}?limit=1")["next"])[1:])
             pages(server, rows)

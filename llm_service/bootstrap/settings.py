@@ -303,8 +303,8 @@ class Settings:
         values = (getattr(self, attribute) for attribute in declared(Settings))
         kept = [value.value for value in values if isinstance(value, Secret)]
         in_url = parse_redis_url(self.redis_url.value).password if self.redis_url else None
-        of_urls = [*([in_url] if in_url else ()), *self.database_url.secrets()]
-        return [*kept, *(self.proxy.secrets() if self.proxy else ()), *of_urls]
+        of_redis = [in_url] if in_url else []
+        return [*kept, *(self.proxy.secrets() if self.proxy else ()), *of_redis, *self.database_url.secrets()]
 
     @property
     def database_path(self) -> Path:

@@ -159,7 +159,8 @@ def test_restarts_of_an_idle_server_are_not_noticed(tmp_path: Path, server: Post
         for how in (signal.SIGINT, signal.SIGQUIT):
             server.restart(how)
             for number in range(4):
-                assert ask(service, input=f"{how} {number}")[0] == 200
+                status, answer = ask(service, input=f"{how} {number}")
+                assert (status, answer.get("error")) == (200, None)
         assert len(get(service, "history")["items"]) == 9
         assert PASSWORD not in service.log.read_text()
 

@@ -54,7 +54,9 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
         try:
             return super().wait(gen, interval, self.silence_s if timeout is None else timeout)
         except Exception as error:
-            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+            # In a pipeline, a connection is active also after an error.
+            has_answered = isinstance(error, psycopg.Error) and error.sqlstate is not None
+            if has_answered or self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise  # the server's answer
             self.close()
             raise psycopg.OperationalError("the server is silent") from error
