@@ -1,4 +1,7 @@
-"""Shared calls through a real Redis: what they cost, and what happens when a process or Redis itself is gone."""
+"""Shared calls through a real Redis: what they cost, and what happens when a process or Redis itself is gone.
+
+Longer than other modules: all share one server.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -7,6 +10,7 @@ import pytest
 import redis
 
 from llm_service.adapters.redis.call_results import ResultUnknown, WholeResult, dump_result, load_result
+from llm_service.adapters.redis.flight_scripts import Flight, FlightScripts
 from llm_service.core.generation.model import CallResult, Done, Status
 from llm_service.core.generation.ports import SharedCall
 from llm_service.core.usage.tokens import Usage
@@ -185,6 +189,29 @@ def test_a_text_begins_anew_when_another_process_takes_over(machines: Machines, 
     third.flight.tick()
     until(lambda: also.text_after(0) == "new")
     assert also.restarts == before + 1
+
+
+def test_who_joins_while_the_last_member_leaves_misses_nothing(machines: Machines) -> None:
+    """Both follow the call of another process, one after the other, or for a moment together."""
+    here, there = machines.process(), machines.process()
+    again = list[SharedCall]()
+
+    class SlowToLeave(FlightScripts):
+        """Another request arrives before Redis hears that the last one has left."""
+
+        def leave(self, flight: Flight) -> int:
+            again.append(there.flight.join("k", "id-3", "f"))
+            return super().leave(flight)
+
+    there.flight.scripts = SlowToLeave(there.client, there.scripts.process)
+    leads, joins = here.flight.join("k", "id-1", "f"), there.flight.join("k", "id-2", "f")
+    joins.leave("id-2")
+    again[0].mark_shown()
+    leads.append("a")
+    until(lambda: again[0].text_after(0) == "a")
+    there.flight.tick()
+    leads.complete(DONE)
+    assert again[0].wait_completed(WAIT_S) == DONE
 
 
 def test_members_of_dead_processes_are_gone(machines: Machines, server: RedisServer) -> None:

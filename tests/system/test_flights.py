@@ -1,4 +1,7 @@
-"""One upstream call for equal requests, over several processes with a real Redis, whatever dies meanwhile."""
+"""One upstream call for equal requests, over several processes with a real Redis, whatever dies meanwhile.
+
+Longer than other modules: all share two servers, which take long to start.
+"""
 
 import json
 import os

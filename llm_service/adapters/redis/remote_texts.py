@@ -57,7 +57,7 @@ class RedisRemoteTexts:
                 self._followed[request_id] = (text, wanted - 1)
                 return
             del self._followed[request_id]
-            self._reader.unfollow(self._key(request_id))
+            self._reader.unfollow(self._key(request_id), text)
 
     def _key(self, request_id: str) -> str:
         return self._client.key(request_id, "text")

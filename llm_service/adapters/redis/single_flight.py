@@ -305,7 +305,7 @@ class RedisSharedCall(MemorySharedCall):
         follows, self._role, self._elsewhere = self._role is Role.FOLLOWS, Role.ALONE, 0
         self._flights.forget(self)
         if follows:
-            self._flights.reader.unfollow(self._scripts.text_key(self._flight))
+            self._flights.reader.unfollow(self._scripts.text_key(self._flight), self)
         if not self.joined:
             self._flights.close(self)
 
@@ -321,7 +321,7 @@ class RedisSharedCall(MemorySharedCall):
             return False
         self._flight = replace(self._flight, turn=turn)
         if leads:
-            self._flights.reader.unfollow(self._scripts.text_key(self._flight))
+            self._flights.reader.unfollow(self._scripts.text_key(self._flight), self)
             self._role, self._elsewhere = Role.LEADS, 0
             self._is_open = True
             return True

@@ -40,7 +40,7 @@ class StreamReader:
         self._idle.set()
 
     def follow(self, key: str, follower: Follower) -> None:
-        """Until `unfollow`. Each stream has one follower."""
+        """Until `unfollow`. Each stream has one follower: the last one."""
         with self._lock:
             self._followed[key] = (follower, b"0")
             starts, self._reads = not self._reads, True
@@ -52,9 +52,11 @@ class StreamReader:
                 self._stopped()
                 raise
 
-    def unfollow(self, key: str) -> None:
+    def unfollow(self, key: str, follower: Follower) -> None:
         with self._lock:
-            self._followed.pop(key, None)
+            found = self._followed.get(key)
+            if found is not None and found[0] is follower:
+                del self._followed[key]
 
     def close(self) -> None:
         """Nothing is read after it has returned, unless Redis does not answer."""

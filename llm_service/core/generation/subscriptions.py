@@ -326,7 +326,7 @@ class PolledSubscription:
     def _wait(self, seconds: float) -> None:
         """Until there may be more text or an end, and look for the end, unless only text came."""
         self._watched_s += self._ending.pause(min(seconds, POLL_S))
-        rang, self._bell.rang = self._bell.rang, False
+        rang = self._bell.take()
         if self._over is not None or (
             rang and not self._ending.take_end() and self._watched_s - self._looked_s < POLL_S
         ):
@@ -350,12 +350,17 @@ class _Bell:
     """Rings when there is more text. Satisfies `Waker`."""
 
     def __init__(self, ending: Ending) -> None:
-        self.rang = False
+        self._rang = False
         self._ending = ending
 
     def set(self) -> None:
-        self.rang = True
+        self._rang = True
         self._ending.wake()
+
+    def take(self) -> bool:
+        """Whether it rang since it was asked last."""
+        rang, self._rang = self._rang, False
+        return rang
 
 
 def is_over(row: Generation) -> bool:
