@@ -236,6 +236,9 @@ class SqlGenerations:
 
     def running_ids(self) -> Set[str]:
         query = select(generations.c.request_id).where(_UNFINISHED, generations.c.status == Status.RUNNING.value)
+        if self._process_id is not None:
+            # Each process asks often, and all of them together may run very many.
+            query = query.where(generations.c.process_id == self._process_id)
         return self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
     def interrupted_among(self, request_ids: Collection[str]) -> Set[str]:
