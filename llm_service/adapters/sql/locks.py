@@ -23,6 +23,9 @@ _LIMITS = select(func.set_config("lock_timeout", LIMITS_WAIT, true()), func.pg_a
 _ANSWER = Compiled(
     select(answers.c.answer_id).where(answers.c.answer_id == bindparam("id")).with_for_update(key_share=True)
 )
+_SHARED_ANSWER = Compiled(
+    select(answers.c.answer_id).where(answers.c.answer_id == bindparam("id")).with_for_update(read=True)
+)
 _DOOMED_ANSWERS = (
     select(answers.c.answer_id)
     .where(answers.c.answer_id.in_(bindparam("ids", expanding=True)))
@@ -67,10 +70,13 @@ def lock_limits(connection: Connection) -> None:
         connection.info[_LIMITS_LOCKED] = True
 
 
-def lock_answer(connection: Connection, answer_id: str) -> None:
-    """The texts that are about to be completed or indexed."""
+def lock_answer(connection: Connection, answer_id: str, *, shared: bool = False) -> None:
+    """The texts that are about to be completed or indexed. `shared`: nobody else may do that meanwhile.
+
+    Do not lock one for yourself after it was shared: two who did so would wait for each other.
+    """
     if has_other_writers(connection):
-        _ANSWER.execute(connection, {"id": answer_id}).fetchall()
+        (_SHARED_ANSWER if shared else _ANSWER).execute(connection, {"id": answer_id}).fetchall()
 
 
 def lock_doomed_answers(connection: Connection, answer_ids: Iterable[str]) -> None:
