@@ -1,6 +1,6 @@
 """A large history, over the API: pages, filters, searches, an export beside other requests; hits without it.
 
-.venv/bin/python -m bench.history PATH...    databases from bench.fill
+.venv/bin/python -m bench.history PATH...    databases from bench.fill; or URLs, from bench.fill_postgres
 .venv/bin/python -m bench.history hits       hits per second, APP_HISTORY full against off
 """
 
@@ -135,8 +135,9 @@ def main() -> None:
     if sys.argv[1:] == ["hits"]:
         hits_with_and_without()
         return
-    for path in map(Path, sys.argv[1:]):
-        environ = {"DATABASE_URL": f"sqlite:///{path.absolute()}", "APP_HISTORY_DAYS": "36500"}
+    for place in sys.argv[1:]:
+        url = place if place.startswith("postgresql") else f"sqlite:///{Path(place).absolute()}"
+        environ = {"DATABASE_URL": url, "APP_HISTORY_DAYS": "36500", "SECRET_KEY": "only for this benchmark " * 2}
         with OURS.settled(environ=environ) as server:
             rows = int(str(Client(server).get(f"{HISTORY}?limit=1")["next"])[1:])
             pages(server, rows)

@@ -126,13 +126,13 @@ def _open_services(worker: Any) -> "Services":
     """Wait for what keeps it from starting now: a worker that fails to start ends the other workers, too."""
     from llm_service.app import services_of
     from llm_service.bootstrap.errors import NotYet
-    from llm_service.core.errors import StorageBusy
+    from llm_service.core.errors import StorageError
 
     told = ""
     while worker.alive and worker.ppid == os.getppid():
         try:
             return services_of(worker.wsgi)
-        except (NotYet, StorageBusy) as error:
+        except (NotYet, StorageError) as error:
             if told != (told := str(error)):
                 worker.log.warning("waiting: %s", error)
             worker.notify()

@@ -8,10 +8,15 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.adapters.sql.database import Database
+from llm_service.adapters.sql.postgres import database as postgres
+from llm_service.adapters.sql.postgres.database import PostgresDatabase
+from llm_service.adapters.sql.sqlite.database import Database as SqliteDatabase
 from llm_service.app import create_app, services_of
 from llm_service.bootstrap.settings import Settings
 from tests.support.constants import KEY_CANARY, ROOT
+from tests.support.pgbouncer import PgBouncer
+from tests.support.postgres import PostgresServer
 from tests.support.redis_server import RedisServer
 from tests.support.upstream import FAULT_MODELS, Upstream
 from tests.support.upstream_faults import patience_with
@@ -73,18 +78,72 @@ def _redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSer
 def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated file to copy: to migrate one takes a quarter as long as to make an app."""
     path = tmp_path_factory.mktemp("empty") / "test.db"
-    Database(f"sqlite:///{path}").close()
+    SqliteDatabase(f"sqlite:///{path}").close()
     return path
 
 
 @pytest.fixture(name="new_database")
-def _new_database(tmp_path: Path, empty_database: Path) -> Callable[[], Database]:
+def _new_database(tmp_path: Path, empty_database: Path) -> Callable[[], SqliteDatabase]:
     """Opens an empty database in a file of the test's own. Who calls it closes the database."""
 
-    def make() -> Database:
+    def make() -> SqliteDatabase:
         path = tmp_path / "new.db"
         shutil.copyfile(empty_database, path)
-        return Database(f"sqlite:///{path}")
+        return SqliteDatabase(f"sqlite:///{path}")
+
+    return make
+
+
+@pytest.fixture(scope="session", name="postgres_server")
+def _postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """For tests that leave it as it is: it is not restarted, and its settings are not changed."""
+    server = PostgresServer(tmp_path_factory.mktemp("server"), "max_connections = 300")
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session", name="postgres_template")
+def _postgres_template(postgres_server: PostgresServer) -> str:
+    """The name of a migrated database to copy."""
+    url = postgres_server.new_database()
+    postgres.migrate(url)
+    return url.rsplit("/", 1)[1]
+
+
+@pytest.fixture(scope="session", name="new_postgres_url")
+def _new_postgres_url(postgres_server: PostgresServer, postgres_template: str) -> Callable[[], str]:
+    """Makes empty, migrated databases of the test's own."""
+    return lambda: postgres_server.new_database(postgres_template)
+
+
+@pytest.fixture(scope="session", name="new_postgres")
+def _new_postgres(new_postgres_url: Callable[[], str]) -> Callable[[], PostgresDatabase]:
+    """Opens an empty database of the test's own. Who calls it closes the database."""
+    return lambda: PostgresDatabase(new_postgres_url())
+
+
+@pytest.fixture(scope="session", name="pgbouncer")
+def _pgbouncer(postgres_server: PostgresServer) -> Iterator[PgBouncer]:
+    pooler = PgBouncer(postgres_server)
+    yield pooler
+    pooler.close()
+
+
+@pytest.fixture(name="new_pooled")
+def _new_pooled(new_postgres_url: Callable[[], str], pgbouncer: PgBouncer) -> Callable[[], PostgresDatabase]:
+    """As `new_postgres`, through pgbouncer."""
+    return lambda: PostgresDatabase(pgbouncer.through(new_postgres_url()))
+
+
+@pytest.fixture(name="new_database_of")
+def _new_database_of(request: pytest.FixtureRequest) -> Callable[[str], Database]:
+    """Opens an empty database of an engine in `ENGINES`, or `pgbouncer`. Who calls it closes the database."""
+
+    def make(engine: str) -> Database:
+        makers = {"sqlite": "new_database", "postgres": "new_postgres", "pgbouncer": "new_pooled"}
+        return request.getfixturevalue(makers[engine])()  # type: ignore[no-any-return]
 
     return make
 

@@ -64,7 +64,7 @@ def test_defaults() -> None:
         ("OPENAI_BASE_URL", "http://good#@evil", "#"),
         ("OPENAI_BASE_URL", "http://x:99999/v1", "http"),
         ("OPENAI_BASE_URL", "localhost:1234", "http"),
-        ("DATABASE_URL", "postgresql://x/y", "SQLite only"),
+        ("DATABASE_URL", "postgresql://x", "must name the database"),
         ("DATABASE_URL", "sqlite://", "sqlite:///path"),
         ("DATABASE_URL", "mysql://x", "sqlite:///path"),
         ("APP_AUTH", "none", "one of: auto, required"),

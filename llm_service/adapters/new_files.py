@@ -1,6 +1,7 @@
 """Files that the service makes beside its database and in its data folder."""
 
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,3 +23,21 @@ def open_private(path: Path, flags: int, like: Path) -> int:
         with suppress(OSError):
             os.fchown(file, owner.st_uid, owner.st_gid)
     return file
+
+
+def write_once(path: Path, text: str) -> None:
+    """Write a private file, unless there is one: by a link to a complete file, which fails if another process was first.
+
+    Raises `OSError`.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    file = open_private(unfinished, os.O_EXCL | os.O_WRONLY, path.parent)
+    try:
+        with os.fdopen(file, "w", encoding="ascii") as writing:
+            writing.write(text)
+            writing.flush()
+            os.fsync(writing.fileno())
+        with suppress(FileExistsError):
+            os.link(unfinished, path)
+    finally:
+        unfinished.unlink()

@@ -17,6 +17,7 @@ from llm_service.adapters.sql.sqlite.thread_pool import ThreadPool
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.bootstrap.flights import make_flights
 from llm_service.bootstrap.housekeeping import INTERRUPT_MARGIN_S, Housekeeping, skip_if_storage_down
+from llm_service.bootstrap.presence import open_presence
 from llm_service.bootstrap.providers import build_registry
 from llm_service.bootstrap.redis import make_cache, open_redis
 from llm_service.bootstrap.resources import (
@@ -25,7 +26,6 @@ from llm_service.bootstrap.resources import (
     load_prices,
     load_templates,
     open_database,
-    open_presence,
     open_spool,
     signing_secret,
 )
@@ -55,6 +55,8 @@ from llm_service.core.limits.limiter import Limiter
 from llm_service.core.services import Services
 from llm_service.core.usage.reports import UsageReports
 
+# How often a process says that it is alive, where the kernel does not tell.
+BEAT_S = 2.0
 make_id: MakeId = uuid7
 # Before the grace ends: time for the last events and rows.
 LAST_EVENTS_S = 2
@@ -79,13 +81,17 @@ def _services(settings: Settings, opened: ExitStack, make_ticker: type[Ticker]) 
     """Closing `opened` closes what it has opened so far, the last one first."""
     database = open_database(settings)
     opened.callback(database.close)
-    presence = open_presence(settings)
-    opened.callback(presence.close)
+    presence = open_presence(settings, database)
+    opened.callback(skip_if_storage_down(presence.close))
     clock, spawn, reporter = SystemClock(), make_spawn(), LogReporter()
     templates, prices = load_templates(settings, kept=kept_prompts(settings)), load_prices(settings)
     providers, bounds = build_registry(settings, prices, kept=kept_providers(settings)), _generation_settings(settings)
     opened.callback(providers.close)
-    stores, limit_store, spool = history_stores(database, settings.history), SqlLimits(database), open_spool(settings)
+    stores, limit_store, spool = (
+        history_stores(database, settings.history, presence.process_id),
+        SqlLimits(database),
+        open_spool(settings),
+    )
     retention = WholeRetention(SqlRetention(database), spool)
     redis = open_redis(settings, clock, reporter)
     if redis is not None:
@@ -148,7 +154,8 @@ def _services(settings: Settings, opened: ExitStack, make_ticker: type[Ticker]) 
         history_days=settings.history_days,
         wake_ups=wake_ups,
     )
-    housekeeping.start(ticker, alone=presence.alone)
+    ticker.every(BEAT_S, skip_if_storage_down(presence.beat))
+    housekeeping.start(ticker, alone=presence.alone, sweep_s=presence.sweep_s)
     flights.start(ticker, wake_ups)
     wake_ups.start()
     presence.settle()

@@ -16,3 +16,7 @@ class NotYet(StartError):
 
 class DatabaseIsLocked(NotYet):
     """By another process."""
+
+
+class DatabaseIsAway(NotYet):
+    """Its server cannot be reached."""

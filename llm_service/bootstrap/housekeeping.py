@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from llm_service.adapters.providers.registry import ProviderRegistry
 from llm_service.adapters.runtime.background import Ticker
-from llm_service.adapters.sql.sqlite.disk_space import DiskSpace
+from llm_service.adapters.sql.database import Space
 from llm_service.core.access.failed_logins import FailedLoginThrottle
 from llm_service.core.access.keyring import Keyring
 from llm_service.core.access.sessions import Sessions
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 # After a generation's deadline plus this, no process can still run it.
 INTERRUPT_MARGIN_S = 10
 TICK_S = 0.5
-SWEEP_S = 20
 PRUNE_S = 600
 EXPIRE_S = 10
 REPLAY_S = 2
@@ -67,18 +66,21 @@ class Housekeeping:
     keyring: Keyring
     sessions: Sessions
     failed_logins: FailedLoginThrottle
-    space: DiskSpace
+    space: Space
     clock: Clock
     reporter: Reporter
     history_days: int
     wake_ups: WakeUps
 
-    def start(self, ticker: Ticker, *, alone: bool) -> None:
-        """`alone`: no other process runs generations. A database that is locked now holds up the first round at most."""
+    def start(self, ticker: Ticker, *, alone: bool, sweep_s: float) -> None:
+        """`alone`: no other process runs generations. A database that is locked now holds up the first round at most.
+
+        `sweep_s`: how often those of dead processes are looked for.
+        """
         skip_if_storage_down(partial(self._catch_up, alone))()
         tick = ticker.every(TICK_S, self.registry.tick)
         ticker.every(REPLAY_S, self.replay)
-        ticker.every(SWEEP_S, skip_if_storage_down(self.orphans.sweep))
+        ticker.every(sweep_s, skip_if_storage_down(self.orphans.sweep))
         for prune in (self.limits.prune, self.idempotency.prune, self._prune_history):
             ticker.every(PRUNE_S, partial(self._at_now, prune))
         refresh_templates = ticker.every(FILES_S, partial(self._refresh, self.templates.refresh, Topic.TEMPLATES))

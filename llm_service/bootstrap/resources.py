@@ -14,16 +14,16 @@ from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.prompty.folder import PromptFolder
 from llm_service.adapters.providers.prices import ModelPrices, PricesFileError, read_prices
 from llm_service.adapters.runtime.clock import SystemClock
+from llm_service.adapters.sql.database import Database
 from llm_service.adapters.sql.epochs import SqlEpochs
-from llm_service.adapters.sql.errors import DatabaseFault, DatabaseLocked
+from llm_service.adapters.sql.errors import DatabaseAway, DatabaseFault, DatabaseLocked
 from llm_service.adapters.sql.keys import SqlKeys
 from llm_service.adapters.sql.retention import SqlRetention
-from llm_service.adapters.sql.sqlite.database import Database, migrate
-from llm_service.adapters.sql.sqlite.presence import Presence, ProcessesFileFault, check_processes_file
+from llm_service.adapters.sql.sqlite import database as sqlite
 from llm_service.adapters.sql.usage import SqlUsage
-from llm_service.bootstrap.errors import DatabaseIsLocked, NotYet, StartError
+from llm_service.bootstrap.errors import DatabaseIsAway, DatabaseIsLocked, StartError
 from llm_service.bootstrap.retention import WholeRetention
-from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
+from llm_service.bootstrap.settings import EXIT_CONFIG, UNSET_SIGNING_KEY, Settings
 from llm_service.bootstrap.stores import history_stores
 from llm_service.core.access.keyring import Keyring
 from llm_service.core.history.ports import HistoryQueries, Retention
@@ -68,6 +68,9 @@ def signing_secret(settings: Settings) -> bytes:
     """
     if settings.secret_key is not None:
         return settings.secret_key.value.encode()
+    if settings.database_url.is_postgres:
+        # Each node would make one of its own.
+        raise StartError([UNSET_SIGNING_KEY], EXIT_CONFIG)
     try:
         return read_or_make(open_data_folder(settings) / SIGNING_FILE).encode()
     except SecretFileError as error:
@@ -92,20 +95,22 @@ def open_data_folder(settings: Settings) -> Path:
 def open_spool(settings: Settings) -> FileSpool:
     """The spool of this database."""
     open_data_folder(settings)
-    return FileSpool(_spool_path(settings), keeps_texts=settings.history == "full")
+    return FileSpool(spool_path(settings), keeps_texts=settings.history == "full")
 
 
 def check_spool(settings: Settings) -> None:
     """Raises `StartError` if paid answers wait where they were kept before APP_DATA_DIR was set."""
-    path, left = _spool_path(settings), settings.database_path.with_name(f"{settings.database_path.name}.spool")
-    if not _is_beside_database(settings) and left.exists() and left.stat().st_size:
+    if settings.database_url.is_postgres or _is_beside_database(settings):
+        return
+    path, left = spool_path(settings), settings.database_path.with_name(f"{settings.database_path.name}.spool")
+    if left.exists() and left.stat().st_size:
         raise StartError(
             [f"APP_DATA_DIR: {left} contains answers that are not in the history yet. Move it: mv {left} {path}"],
             EXIT_CONFIG,
         )
 
 
-def _spool_path(settings: Settings) -> Path:
+def spool_path(settings: Settings) -> Path:
     return settings.data_folder / f"{_database_name(settings)}.spool"
 
 
@@ -126,6 +131,8 @@ def _kept(settings: Settings, name: str) -> Path:
 
 def _database_name(settings: Settings) -> str:
     """Unique in the data folder: databases of several folders may share it and have the same file name."""
+    if settings.database_url.is_postgres:
+        return f"postgresql-{settings.database_url.digest}"
     path = settings.database_path
     if _is_beside_database(settings):
         return path.name
@@ -133,50 +140,48 @@ def _database_name(settings: Settings) -> str:
 
 
 def _is_beside_database(settings: Settings) -> bool:
+    if settings.database_url.is_postgres:
+        return False
     return settings.data_folder.resolve() == settings.database_path.parent.resolve()
 
 
-def migrate_database(settings: Settings) -> bool:
-    """True if anything was migrated.
+def migrate_database(settings: Settings, *, at_start: bool = False) -> bool:
+    """True if anything was migrated. `at_start`: a PostgreSQL database only if it is empty.
 
     Raises `StartError`.
     """
+    url = settings.database_url
     try:
-        return migrate(settings.database_url)
+        if not url.is_postgres:
+            return sqlite.migrate(url.text)
+        # Its driver is loaded only where it is used.
+        from llm_service.adapters.sql.postgres.database import migrate
+
+        return migrate(url.text, only_empty=at_start)
     except DatabaseFault as error:
         raise _start_error(error) from error
 
 
 def open_database(settings: Settings) -> Database:
     """Raises `StartError`."""
+    url = settings.database_url
     try:
-        return Database(settings.database_url)
+        if not url.is_postgres:
+            return sqlite.Database(url.text)
+        from llm_service.adapters.sql.postgres.database import PostgresDatabase
+
+        return PostgresDatabase(url.text)
     except DatabaseFault as error:
         raise _start_error(error) from error
 
 
-def open_presence(settings: Settings) -> Presence:
-    """Raises `NotYet`: without it, others would end this process's generations."""
-    try:
-        return Presence(settings.database_path)
-    except ProcessesFileFault as error:
-        raise NotYet([f"DATABASE_URL: {error}"], 1) from error
-
-
-def check_presence(settings: Settings) -> None:
-    """Raises `StartError` if `open_presence` would."""
-    try:
-        check_processes_file(settings.database_path)
-    except ProcessesFileFault as error:
-        raise StartError([f"DATABASE_URL: {error}"], 1) from error
-
-
 def _start_error(error: DatabaseFault) -> StartError:
-    return (DatabaseIsLocked if isinstance(error, DatabaseLocked) else StartError)([str(error)], 1)
+    kinds = {DatabaseLocked: DatabaseIsLocked, DatabaseAway: DatabaseIsAway}
+    return kinds.get(type(error), StartError)([str(error)], 1)
 
 
 @contextmanager
-def _opened_database(settings: Settings) -> Iterator[Database]:
+def opened_database(settings: Settings) -> Iterator[Database]:
     database = open_database(settings)
     try:
         yield database
@@ -187,32 +192,32 @@ def _opened_database(settings: Settings) -> Iterator[Database]:
 @contextmanager
 def open_history_queries(settings: Settings) -> Iterator[HistoryQueries | None]:
     """Only lists and exports; None if no history is kept."""
-    with _opened_database(settings) as database:
+    with opened_database(settings) as database:
         yield history_stores(database, settings.history).queries
 
 
 @contextmanager
 def open_retention(settings: Settings) -> Iterator[Retention]:
     """Only deletion."""
-    with _opened_database(settings) as database:
+    with opened_database(settings) as database:
         yield WholeRetention(SqlRetention(database), open_spool(settings))
 
 
 @contextmanager
 def open_keyring(settings: Settings, wake_ups: WakeUps | None = None) -> Iterator[Keyring]:
     """Only the API keys."""
-    with _opened_database(settings) as database:
+    with opened_database(settings) as database:
         yield Keyring(SqlKeys(database), SystemClock(), secrets.token_bytes, wake_ups)
 
 
 @contextmanager
 def open_usage_reports(settings: Settings) -> Iterator[UsageReports]:
     """Only the usage reports."""
-    with _opened_database(settings) as database:
+    with opened_database(settings) as database:
         yield UsageReports(SqlUsage(database))
 
 
 def invalidate_caches(settings: Settings) -> None:
     """Make every process empty its cache within a second."""
-    with _opened_database(settings) as database:
+    with opened_database(settings) as database:
         SqlEpochs(database).advance(CACHE_EPOCH)

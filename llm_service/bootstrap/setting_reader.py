@@ -70,8 +70,9 @@ class Reader:
         """The values by field; the default if a setting is missing or invalid."""
         return {attribute: self._value(item) for attribute, item in self._declared.items()}
 
-    def is_given(self, name: str) -> bool:
-        return bool(self._raw(name))
+    def is_given(self, *names: str) -> bool:
+        """Whether any of them is."""
+        return any(self._raw(name) for name in names)
 
     def fault(self, name: str, message: str) -> None:
         self.faults.append(f"{name}: {message}")

@@ -13,11 +13,11 @@ from typing import Generic, TypeVar
 from llm_service.adapters.providers.addresses import plain_http_url
 from llm_service.adapters.providers.proxies import ProxyUrl
 from llm_service.adapters.redis.url import parse_redis_url
+from llm_service.adapters.sql.database_url import SQLITE, DatabaseUrl
 from llm_service.core.access.caller import MAX_BUDGET_USD
 from llm_service.core.model_chain import NEXT, chain_of, fault_in
 
 T_co = TypeVar("T_co", covariant=True)
-SQLITE = "sqlite:///"
 MIN_SECRET_CHARS = 32
 # Words of secrets in manuals and examples.
 PLACEHOLDERS = (
@@ -168,15 +168,9 @@ def proxy_url() -> SettingType[ProxyUrl]:
     return SettingType(ProxyUrl, "http URL", is_secret=True)
 
 
-def sqlite_url() -> SettingType[str]:
-    def parse(raw: str) -> str:
-        if re.match(r"postgresql(\+psycopg)?://", raw):
-            raise ValueError(f"this version supports SQLite only: {SQLITE}path/to/file.db")
-        if not re.fullmatch(rf"{SQLITE}[^?#]+", raw):
-            raise ValueError(f"must be {SQLITE}path/to/file.db")
-        return raw
-
-    return SettingType(parse, f"`{SQLITE}...`")
+def database_url() -> SettingType[DatabaseUrl]:
+    """Its errors never quote the value: it may contain a password."""
+    return SettingType(DatabaseUrl, f"`{SQLITE}...` or `postgresql://...`", is_secret=True)
 
 
 def data_path() -> SettingType[Path]:

@@ -13,19 +13,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from urllib.parse import unquote
 
 from dotenv import dotenv_values
 
 from llm_service.adapters.providers.openai_api import OPENAI_URL
 from llm_service.adapters.providers.proxies import Proxy, ProxyUrl, parse_proxy, proxy_variable
 from llm_service.adapters.redis.url import parse_redis_url
+from llm_service.adapters.sql.database_url import SQLITE, DatabaseUrl
 from llm_service.bootstrap.setting_reader import Reader, declared, setting
 from llm_service.bootstrap.setting_types import (
-    SQLITE,
     Secret,
     choice,
     data_path,
+    database_url,
     http_url,
     integer,
     model_chains,
@@ -37,7 +37,6 @@ from llm_service.bootstrap.setting_types import (
     seconds_or_never,
     secret,
     signing_secret,
-    sqlite_url,
     text,
     us_dollars,
 )
@@ -46,7 +45,9 @@ from llm_service.core.model_chain import NEXT, chain_of
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
 # EX_CONFIG of sysexits.h: something is wrong with the configuration.
 EXIT_CONFIG = 78
+DATA_FOLDER = Path("var")
 DATABASE_FILE = "llm_service.db"
+UNSET_SIGNING_KEY = "SECRET_KEY: must be set where DATABASE_URL is PostgreSQL, to the same value on all nodes. Make one: openssl rand -hex 32"
 SECTIONS = PROVIDER, LIMITS, SERVER, STORAGE = (
     "The model provider",
     "Limits of all callers together",
@@ -127,9 +128,13 @@ class Settings:
     auth: str = setting(SERVER, "APP_AUTH", choice("auto", "required"), "auto",
         "`auto`: no key is needed while the listening address, the client and the Host are all loopback and no unknown "
         "proxy is in between. `required`: every caller needs a key.")
+    first_key_file: Path | None = setting(SERVER, "APP_FIRST_KEY_FILE", path(), None,
+        "Where no API key exists at the start, one with all scopes (name `admin`) is made from the key in this file. If there "
+        "is no such file, a key is made and written to it (mode 0600).",
+        example="/run/secrets/llm_service_key")
     secret_key: Secret | None = setting(SERVER, "SECRET_KEY", signing_secret(), None,
         "Signs the form tokens of signed-in browsers. A value from an example is refused. If it is not set, one is made "
-        "in `APP_DATA_DIR` (`secret_key`, mode 0600).",
+        "in `APP_DATA_DIR` (`secret_key`, mode 0600). On PostgreSQL it must be set, to the same value on all nodes.",
         shown="made on first start")
     web_concurrency: int = setting(SERVER, "WEB_CONCURRENCY", integer(1, 256), 1,
         "Worker processes. Without `REDIS_URL`, each has its own cache.")
@@ -169,10 +174,10 @@ class Settings:
     data_dir: Path | None = setting(STORAGE, "APP_DATA_DIR", data_path(), None,
         "Folder of the signing secret, of paid answers that the database could not take (`.spool`), of the last good "
         "prompts and providers, and of the database where `DATABASE_URL` is not set. Several databases may share it.",
-        shown="the database's folder", example="var")
-    database_url: str = setting(STORAGE, "DATABASE_URL", sqlite_url(), f"{SQLITE}var/{DATABASE_FILE}",
+        shown="the SQLite file's folder, else `var`", example="var")
+    database_url: DatabaseUrl = setting(STORAGE, "DATABASE_URL", database_url(), DatabaseUrl(f"{SQLITE}{DATA_FOLDER}/{DATABASE_FILE}"),
         f"The SQLite file, on a local disk; created and migrated on start. If only `APP_DATA_DIR` is set, `{DATABASE_FILE}` "
-        "in that folder.")
+        "in that folder. Or a PostgreSQL database with libpq's options, see [PostgreSQL](deployment.md#postgresql).")
     history: str = setting(STORAGE, "APP_HISTORY", choice("full", "metadata", "off"), "full",
         "`metadata`: rows without the texts of prompts and answers. `off`: no rows. Answers, cache and shared calls are the "
         "same in all three. An `Idempotency-Key` needs `full`, because it repeats a stored answer.")
@@ -219,8 +224,8 @@ class Settings:
     def _read(cls, environ: Mapping[str, str], in_file: Mapping[str, str]) -> "Settings":
         reader = Reader(cls, environ, in_file)
         values = reader.values()
-        if values["data_dir"] and not reader.is_given("DATABASE_URL"):
-            values["database_url"] = f"{SQLITE}{values['data_dir'] / DATABASE_FILE}"
+        if values["data_dir"] and not reader.is_given("DATABASE_URL", "DATABASE_URL_FILE"):
+            values["database_url"] = DatabaseUrl(f"{SQLITE}{values['data_dir'] / DATABASE_FILE}")
         if values["providers_file"] is not None:
             ignored = (name for name in ("OPENAI_BASE_URL", "APP_PROVIDER") if reader.is_given(name))
             reader.warnings += [f"{name}: is ignored, because APP_PROVIDERS_FILE is set" for name in ignored]
@@ -298,15 +303,19 @@ class Settings:
         values = (getattr(self, attribute) for attribute in declared(Settings))
         kept = [value.value for value in values if isinstance(value, Secret)]
         in_url = parse_redis_url(self.redis_url.value).password if self.redis_url else None
-        return [*kept, *(self.proxy.secrets() if self.proxy else ()), *([in_url] if in_url else ())]
+        of_redis = [in_url] if in_url else []
+        return [*kept, *(self.proxy.secrets() if self.proxy else ()), *of_redis, *self.database_url.secrets()]
 
     @property
     def database_path(self) -> Path:
-        return Path(unquote(self.database_url.removeprefix(SQLITE))).absolute()
+        """The file of SQLite."""
+        return self.database_url.path
 
     @property
     def data_folder(self) -> Path:
-        return self.data_dir.absolute() if self.data_dir else self.database_path.parent
+        if self.data_dir:
+            return self.data_dir.absolute()
+        return DATA_FOLDER.absolute() if self.database_url.is_postgres else self.database_path.parent
 
     @property
     def needs_key(self) -> str | None:
@@ -318,6 +327,8 @@ class Settings:
     def refusals(self) -> list[str]:
         """Why a server must not start with these settings, one line each. Commands still work."""
         refusals: list[str] = []
+        if self.database_url.is_postgres and self.secret_key is None:
+            refusals.append(UNSET_SIGNING_KEY)
         if self.providers_file is not None:
             return refusals  # its faults are told when it is read
         if self.chosen_provider is None:

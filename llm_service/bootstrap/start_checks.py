@@ -3,10 +3,11 @@
 import time
 from pathlib import Path
 
-from llm_service.bootstrap.errors import DatabaseIsLocked, StartError
+from llm_service.bootstrap.errors import DatabaseIsAway, DatabaseIsLocked, StartError
+from llm_service.bootstrap.first_key import make_first_key
+from llm_service.bootstrap.presence import check_presence
 from llm_service.bootstrap.providers import read_configs
 from llm_service.bootstrap.resources import (
-    check_presence,
     check_spool,
     load_prices,
     load_templates,
@@ -21,6 +22,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 CHECKOUT_FOLDERS = ("templates_html", "static")
 # A start with a migration waits as long for another process that has locked the database, such as a backup.
 LOCK_PATIENCE_S = 60
+# A database server may start at the same time as this one.
+SERVER_PATIENCE_S = 30
 CREATE_A_KEY = "Create one: flask keys create NAME --scope generate,history,usage"
 
 
@@ -44,18 +47,23 @@ def check_start(settings: Settings, needs_key: str | None = None) -> None:
     open_data_folder(settings)
     check_spool(settings)
     signing_secret(settings)
+    make_first_key(settings)
     refuse_to_be_open(settings, needs_key or settings.needs_key)
 
 
 def _migrate_patiently(settings: Settings) -> None:
-    gives_up_at = time.monotonic() + LOCK_PATIENCE_S
+    began = time.monotonic()
     while True:
         try:
-            migrate_database(settings)
+            migrate_database(settings, at_start=True)
         except DatabaseIsLocked:
-            if time.monotonic() > gives_up_at:
+            if time.monotonic() - began > LOCK_PATIENCE_S:
                 raise
             time.sleep(0.1)  # most of the wait is SQLite's own
+        except DatabaseIsAway:
+            if time.monotonic() - began > SERVER_PATIENCE_S:
+                raise
+            time.sleep(0.5)
         else:
             return
 

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from llm_service.adapters.sql.database import Database
 from llm_service.adapters.sql.generations import SqlGenerations
 from llm_service.adapters.sql.idempotency import SqlIdempotency
 from llm_service.adapters.sql.null_history import NullGenerations
 from llm_service.adapters.sql.queries import SqlHistoryQueries
-from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.generation.ports import GenerationStore, IdempotencyStore, RemoteControl
 from llm_service.core.history.ports import HistoryQueries
 
@@ -21,10 +21,10 @@ class HistoryStores:
     idempotency: IdempotencyStore | None
 
 
-def history_stores(database: Database, history: str) -> HistoryStores:
-    """`history` is `full`, `metadata` or `off`."""
+def history_stores(database: Database, history: str, process_id: str | None = None) -> HistoryStores:
+    """`history` is `full`, `metadata` or `off`. `process_id`: as for `SqlGenerations`."""
     if history == "off":
         return HistoryStores(NullGenerations(database), None, None, None)
-    generations = SqlGenerations(database, keeps_texts=history == "full")
+    generations = SqlGenerations(database, keeps_texts=history == "full", process_id=process_id)
     idempotency = SqlIdempotency(database) if history == "full" else None
     return HistoryStores(generations, generations, SqlHistoryQueries(database), idempotency)

@@ -119,7 +119,7 @@ def test_a_file_that_turns_read_only_refuses_generations_and_is_read(make_app: M
     client = app.test_client()
     stored = client.post(GENERATE, json=BODY).get_json()
     database: Any = services_of(app).storage
-    database._writer._connection.exec_driver_sql("PRAGMA query_only=ON")
+    database._writing.exec_driver_sql("PRAGMA query_only=ON")
     response = client.post(GENERATE, json={**BODY, "input": "new"})
     assert (response.status_code, response.get_json()["error"]) == (503, "storage-unavailable")
     assert client.get(f"{HISTORY}/{stored['request_id']}").status_code == 200
@@ -146,6 +146,7 @@ def test_a_newer_schema_is_refused_with_the_command(tmp_path: Path) -> None:
     migrate(f"sqlite:///{path}")
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE schema_compatibility SET since = '9999'")
     connection.close()
     done = flask(tmp_path, "db", "upgrade", DATABASE_URL=f"sqlite:///{path}")
     assert (done.returncode, "newer" in done.stderr, "flask db upgrade" in done.stderr) == (1, True, True)
@@ -177,7 +178,7 @@ def test_a_lock_that_is_held_too_long_is_busy_for_all_and_costs_nothing(
     app = make_app(OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal")
     calls, answers = len(upstream.calls), list[TestResponse]()
     storage: Any = services_of(app).storage
-    driver = storage._writer._connection.connection.driver_connection
+    driver = storage._writing.connection.driver_connection
 
     def post(number: int) -> None:
         answers.append(app.test_client().post(GENERATE, json={**BODY, "input": f"Question {number}"}))
@@ -219,7 +220,7 @@ def test_an_outcome_waits_a_bounded_time_for_a_lock(tmp_path: Path, kept: str, s
     store, spool = Stores(database, kept).generations, FileSpool(tmp_path / "h.spool")
     recorder = OutcomeRecorder(store, spool, SystemClock(), RecordingReporter())
     store.record_started(generation(1))
-    driver: Any = database._writer._connection.connection.driver_connection
+    driver: Any = database._writing.connection.driver_connection
     with locked(tmp_path / "h.db"):
         waits = LockWaits(driver)
         stops_at = time.monotonic() + STOPPING_PATIENCE_S if stops else None

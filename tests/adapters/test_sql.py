@@ -84,15 +84,6 @@ def test_the_connections_are_durable_and_careful(url: str) -> None:
     database.close()
 
 
-def test_a_newer_schema_is_refused(url: str) -> None:
-    migrate(url)
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
-    with pytest.raises(DatabaseFault, match="newer than this program"):
-        Database(url)
-
-
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "notes.db"
     path.write_bytes(b"these are my notes, not a database at all\n" * 50)
@@ -114,7 +105,7 @@ def test_writes_share_commits_and_one_failure_is_nobody_elses(url: str) -> None:
     failed: list[int] = []
     # All of them arrive during the first write, so that they can share.
     first, arrive, commits = threading.Event(), threading.Event(), list[str]()
-    driver: Any = database._writer._connection.connection.driver_connection
+    driver: Any = database._writing.connection.driver_connection
     driver.set_trace_callback(lambda statement: commits.append(statement) if "COMMIT" in statement else None)
 
     def hold(_connection: Connection) -> None:
@@ -180,7 +171,7 @@ def test_a_write_that_waits_too_long_is_busy_and_reads_go_on(url: str) -> None:
 
 
 def driver_of(database: Database) -> Any:
-    return database._writer._connection.connection.driver_connection
+    return database._writing.connection.driver_connection
 
 
 def test_all_who_wait_for_a_lock_are_told_together(url: str) -> None:
@@ -394,7 +385,7 @@ from gevent import monkey; monkey.patch_all()
 import sqlite3, sys, gevent
 from sqlalchemy import text
 from llm_service.adapters.sql.sqlite.database import Database
-from llm_service.adapters.sql.sqlite.group_writer import at_the_end
+from llm_service.adapters.sql.group_writer import at_the_end
 from llm_service.core.errors import StorageBusy
 
 url, when = sys.argv[1:]

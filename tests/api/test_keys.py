@@ -174,7 +174,7 @@ def test_a_key_store_that_fails_lets_nobody_in(make_app: Callable[..., Flask], t
 def test_a_bug_in_authentication_lets_nobody_in(app: Flask) -> None:
     """A row that this program cannot read."""
     text, _ = key_of(app)
-    path = app.config["SETTINGS"].database_url.removeprefix("sqlite:///")
+    path = app.config["SETTINGS"].database_path
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE keys SET scopes = 'root'")
     connection.close()

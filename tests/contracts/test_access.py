@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, Table, select
 
 from llm_service.adapters.memory.cache import MemoryCache
+from llm_service.adapters.sql.database import Database
 from llm_service.adapters.sql.epochs import SqlEpochs
 from llm_service.adapters.sql.failed_logins import SqlFailedLogins
 from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
-from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.adapters.sql.tables import keys, sessions
 from llm_service.core.access.caller import Scope
 from llm_service.core.access.failed_logins import FailedLoginThrottle, network_of
 from llm_service.core.access.keyring import KeyRejection, Keyring, RejectedKey
@@ -20,6 +21,7 @@ from llm_service.core.clock import DAY_MS
 from llm_service.core.errors import NotFound
 from tests.support.builders import answer
 from tests.support.clocks import ManualClock
+from tests.support.constants import ENGINES
 
 HOUR_MS = 3_600_000
 ANSWER = answer()
@@ -36,9 +38,9 @@ class AccessServices:
         self.failed_logins = FailedLoginThrottle(SqlFailedLogins(database), clock)
 
 
-@pytest.fixture(name="database")
-def _database(new_database: Callable[[], Database]) -> Iterator[Database]:
-    database = new_database()
+@pytest.fixture(name="database", params=ENGINES)
+def _database(request: pytest.FixtureRequest, new_database_of: Callable[[str], Database]) -> Iterator[Database]:
+    database = new_database_of(request.param)
     yield database
     database.close()
 
@@ -183,14 +185,19 @@ def test_tokens_are_of_one_session_and_one_secret(database: Database, access: Ac
     assert not found(other, first).has_token(token)
 
 
-def test_the_store_holds_no_reference_and_no_key(tmp_path: Path, database: Database, access: AccessServices) -> None:
+def test_the_store_holds_no_reference_and_no_key(database: Database, access: AccessServices) -> None:
     text, key = access.keyring.make("ci", SCOPES)
     reference = access.sessions.begin(key, None)
-    database.truncate_log()
-    stored = (tmp_path / "new.db").read_bytes()
-    assert key.key_id.encode() in stored
+    stored = database.read(lambda connection: _everything_in(connection, keys, sessions))
+    assert key.key_id in stored
     for secret in (text, text[18:61], reference):
-        assert secret.encode() not in stored
+        assert secret not in stored
+        assert secret.encode().hex() not in stored
+
+
+def _everything_in(connection: Connection, *tables: Table) -> str:
+    rows = [row for table in tables for row in connection.execute(select(table))]
+    return "\n".join(value.hex() if isinstance(value, bytes) else str(value) for row in rows for value in row)
 
 
 def test_five_wrong_keys_in_a_minute_are_borne(database: Database, access: AccessServices) -> None:

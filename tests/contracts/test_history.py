@@ -7,13 +7,12 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.adapters.sql.database import Database
 from llm_service.core.errors import InvalidInput, NotFound
 from llm_service.core.generation.model import (
     AnswerWarning,
@@ -30,16 +29,19 @@ from llm_service.core.history.search import EXCERPTED_CHARS, parse_search
 from llm_service.core.history.service import HistoryService
 from llm_service.core.usage.tokens import NOT_REPORTED, Usage
 from tests.support.builders import completed, generation, messages_of
+from tests.support.constants import POOLED_ENGINES
 from tests.support.hostile import NASTY
 from tests.support.stores import Stores
 
 
-@pytest.fixture(name="store", params=["sqlite", "sqlite that walks"])
-def _store(request: pytest.FixtureRequest, new_database: Callable[[], Database]) -> Iterator[Stores]:
+@pytest.fixture(name="store", params=["sqlite", "sqlite that walks", *POOLED_ENGINES[1:]])
+def _store(request: pytest.FixtureRequest, new_database_of: Callable[[str], Database]) -> Iterator[Stores]:
     """The second goes through its documents in order for every search, as the first does where it finds many."""
     makers = {
-        "sqlite": lambda: Stores(new_database()),
-        "sqlite that walks": lambda: Stores(new_database(), few_documents=0, first_window=3),
+        "sqlite": lambda: Stores(new_database_of("sqlite")),
+        "sqlite that walks": lambda: Stores(new_database_of("sqlite"), few_documents=0, first_window=3),
+        "postgres": lambda: Stores(new_database_of("postgres")),
+        "pgbouncer": lambda: Stores(new_database_of("pgbouncer")),
     }
     store = makers[request.param]()
     yield store
@@ -418,18 +420,16 @@ def test_a_hit_needs_the_answer_that_it_repeats(store: Stores) -> None:
     assert ids(store) == ["id-2"]
 
 
-def test_texts_that_come_to_an_end_twice_can_be_deleted(tmp_path: Path) -> None:
+def test_texts_that_come_to_an_end_twice_can_be_deleted(store: Stores) -> None:
     """Interrupted while all was kept, completed late when texts were kept no more."""
-    full = Stores(Database(f"sqlite:///{tmp_path}/h.db"))
-    full.start(generation(1))
-    full.interrupt("id-1")
-    full.close()
-    bare = Stores(Database(f"sqlite:///{tmp_path}/h.db"), "metadata")
+    store.start(generation(1))
+    store.interrupt("id-1")
+    bare = Stores(store.database, "metadata")
     bare.finish(completed(generation(1)))
     bare.delete("alice", "id-1")
     stored(bare, 2)
     assert bare.prune(1_800_000_000_000) == 1
-    bare.close()
+    bare.presence.close()
 
 
 def test_the_last_who_ends_apart_leaves_nothing_behind(store: Stores) -> None:

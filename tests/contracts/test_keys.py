@@ -8,13 +8,14 @@ from typing import NamedTuple
 import pytest
 
 from llm_service.adapters.memory.cache import EpochStore
+from llm_service.adapters.sql.database import Database
 from llm_service.adapters.sql.epochs import SqlEpochs
 from llm_service.adapters.sql.failed_logins import SqlFailedLogins
 from llm_service.adapters.sql.keys import SqlKeys, SqlSessions
-from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance, Scope
 from llm_service.core.access.keys import Key
 from llm_service.core.access.ports import FailedLoginStore, KeyStore, SessionStore, StoredSession
+from tests.support.constants import POOLED_ENGINES
 
 
 class Stores(NamedTuple):
@@ -24,9 +25,9 @@ class Stores(NamedTuple):
     epochs: EpochStore
 
 
-@pytest.fixture(name="stores", params=["sqlite"])
-def _stores(request: pytest.FixtureRequest, new_database: Callable[[], Database]) -> Iterator[Stores]:
-    database = {"sqlite": new_database}[request.param]()
+@pytest.fixture(name="stores", params=POOLED_ENGINES)
+def _stores(request: pytest.FixtureRequest, new_database_of: Callable[[str], Database]) -> Iterator[Stores]:
+    database = new_database_of(request.param)
     yield Stores(SqlKeys(database), SqlSessions(database), SqlFailedLogins(database), SqlEpochs(database))
     database.close()
 

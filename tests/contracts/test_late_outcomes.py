@@ -4,7 +4,8 @@ Longer than other modules: each way to be late is a case of one rule.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 from sqlalchemy import text
 
 from llm_service.adapters.files.spool import FileSpool
-from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.adapters.sql.database import Database
+from llm_service.adapters.sql.postgres.database import PostgresDatabase
+from llm_service.adapters.sql.sqlite.database import Database as SqliteDatabase
 from llm_service.core.access.caller import Allowance
 from llm_service.core.clock import DAY_MS
 from llm_service.core.errors import NotFound, StorageBusy, StorageUnavailable
@@ -45,10 +48,11 @@ UNKNOWN = UsageSums(requests=1, cancelled=1, unknown_usage=1)
 class Service:
     """The stores of a service, and its spool."""
 
-    def __init__(self, folder: Path, history: str) -> None:
+    def __init__(self, folder: Path, history: str, database: Database) -> None:
+        """`folder`: for the spool."""
         self.folder = folder
         self.keeps_texts = history == "full"
-        self.stores = Stores(Database(f"sqlite:///{folder}/s.db"), history)
+        self.stores = Stores(database, history)
         self.spool = FileSpool(folder / "s.spool", keeps_texts=self.keeps_texts)
         self.reporter = RecordingReporter()
         self.clock = ManualClock()
@@ -81,14 +85,30 @@ class Service:
         (tokens,) = self.stores.limits.statuses([ACCOUNT], NOW_MS)
         return tokens.used, tokens.reserved
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Another program keeps all from writing."""
+        database = self.stores.database
+        if isinstance(database, SqliteDatabase):
+            with locked(database.path):
+                yield
+            return
+        assert isinstance(database, PostgresDatabase)
+        with closing(database._connect()) as other, other.transaction():
+            other.execute("LOCK TABLE generations IN EXCLUSIVE MODE")
+            yield
+
     def texts(self) -> int:
         query = text("SELECT count(*) FROM answers WHERE output IS NOT NULL")
         return int(self.stores.database.read(lambda connection: connection.execute(query).scalar_one()))
 
 
-@pytest.fixture(name="service", params=["full", "metadata"])
-def _service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
-    service = Service(tmp_path, request.param)
+@pytest.fixture(name="service", params=[("sqlite", "full"), ("sqlite", "metadata"), ("postgres", "full")], ids=" ".join)
+def _service(
+    request: pytest.FixtureRequest, tmp_path: Path, new_database_of: Callable[[str], Database]
+) -> Iterator[Service]:
+    engine, history = request.param
+    service = Service(tmp_path, history, new_database_of(engine))
     yield service
     service.stores.close()
 
@@ -183,10 +203,10 @@ def test_a_spool_that_cannot_be_read_is_reported_and_rows_are_given_up(service: 
 
 def test_without_a_history_a_process_that_starts_later_counts_it(tmp_path: Path) -> None:
     """No row says that it ran: the spool is all there is of it."""
-    first = Service(tmp_path, "off")
+    first = Service(tmp_path, "off", SqliteDatabase(f"sqlite:///{tmp_path}/s.db"))
     first.spool_one(usage=USAGE)
     first.stores.close()
-    later = Service(tmp_path, "off")
+    later = Service(tmp_path, "off", SqliteDatabase(f"sqlite:///{tmp_path}/s.db"))
     for _ in range(2):
         later.recorder.replay()
         assert (later.sums(), later.limit()) == (ONCE, (30, 0))
@@ -250,7 +270,7 @@ def test_a_bill_that_comes_while_the_database_is_locked_counts_once(service: Ser
     was, now = stopped()
     service.start()
     service.stores.finish(was)
-    with locked(service.folder / "s.db"):
+    with service.locked():
         service.recorder.amend_billing(was, now)
     assert service.bill() == RESERVED
     assert [type(error) for error in service.reporter.bugs] == [StorageBusy]
@@ -276,7 +296,7 @@ def test_a_bill_whose_outcome_was_damaged_brings_all_of_it(service: Service, ans
 
 def test_one_that_is_given_up_while_the_database_is_locked_is_spooled_and_its_caller_is_told(service: Service) -> None:
     service.start()
-    with locked(service.folder / "s.db"), pytest.raises(StorageUnavailable, match="could not be stored"):
+    with service.locked(), pytest.raises(StorageUnavailable, match="could not be stored"):
         service.recorder.give_up("alice", "id-1")
     service.recorder.replay()
     row = service.stores.get("alice", "id-1")
@@ -285,7 +305,10 @@ def test_one_that_is_given_up_while_the_database_is_locked_is_spooled_and_its_ca
 
 
 def test_without_a_history_a_late_bill_counts_once_though_another_process_stored_the_outcome(tmp_path: Path) -> None:
-    first, second = Service(tmp_path, "off"), Service(tmp_path, "off")
+    first, second = (
+        Service(tmp_path, "off", SqliteDatabase(f"sqlite:///{tmp_path}/s.db")),
+        Service(tmp_path, "off", SqliteDatabase(f"sqlite:///{tmp_path}/s.db")),
+    )
     was, now = stopped()
     first.start()
     first.spool.add(was)
@@ -328,7 +351,10 @@ def test_a_line_from_before_there_were_fallbacks_is_stored(service: Service) -> 
 
 
 def test_without_a_history_what_another_process_stored_does_not_run_here_for_ever(tmp_path: Path) -> None:
-    first, second = Service(tmp_path, "off"), Service(tmp_path, "off")
+    first, second = (
+        Service(tmp_path, "off", SqliteDatabase(f"sqlite:///{tmp_path}/s.db")),
+        Service(tmp_path, "off", SqliteDatabase(f"sqlite:///{tmp_path}/s.db")),
+    )
     for number in (1, 2):
         first.spool_one(number)
     second.replay()

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from llm_service.adapters.sql.database import Database
 from llm_service.adapters.sql.null_history import NullGenerations
-from llm_service.adapters.sql.sqlite.database import Database
 from llm_service.core.access.caller import Allowance
 from llm_service.core.clock import DAY_MS
 from llm_service.core.generation.model import Generation, Status
@@ -17,6 +17,7 @@ from llm_service.core.limits.rules import EVERYONE, Account, Amount, Demand, Res
 from llm_service.core.limits.status import LimitKind, LimitStatus
 from llm_service.core.usage.tokens import Usage
 from tests.support.builders import completed, generation
+from tests.support.constants import POOLED_ENGINES
 from tests.support.stores import Stores
 
 NOON_MS = 20_000 * DAY_MS + DAY_MS // 2
@@ -29,12 +30,18 @@ RATE = Account("key:k2", Allowance(generations_per_minute=3))
 REPORTED = Usage(30, 12)
 
 
-@pytest.fixture(name="stores", params=["sqlite", "sqlite without a history"])
-def _stores(request: pytest.FixtureRequest, new_database: Callable[[], Database]) -> Iterator[Stores]:
-    database = new_database()
-    kept = request.param == "sqlite"
-    yield Stores(database, "full" if kept else "off")
-    database.close()
+@pytest.fixture(name="history", params=["full", "off"])
+def _history(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(name="stores", params=POOLED_ENGINES)
+def _stores(
+    request: pytest.FixtureRequest, history: str, new_database_of: Callable[[str], Database]
+) -> Iterator[Stores]:
+    stores = Stores(new_database_of(request.param), history)
+    yield stores
+    stores.close()
 
 
 def reservation(number: int = 1, demand: Demand = CALL, *accounts: Account, now_ms: int = NOON_MS) -> Reservation:

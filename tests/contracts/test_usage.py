@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.adapters.sql.database import Database
 from llm_service.core.clock import HOUR_MS
 from llm_service.core.generation.model import Generation, Status
 from llm_service.core.generation.tried_models import TriedModel
@@ -15,16 +15,18 @@ from llm_service.core.usage.reports import UsageReports
 from llm_service.core.usage.sums import GroupBy, UsageLine, UsageSums, bucket_of, total_of
 from llm_service.core.usage.tokens import NO_TOKENS, NOT_REPORTED, Usage
 from tests.support.builders import MORNING, USAGE, paid, spared
+from tests.support.constants import POOLED_ENGINES
 from tests.support.stores import Stores
 
 DAY_MS = 24 * HOUR_MS
 
 
-@pytest.fixture(name="stores", params=["sqlite"])
-def _stores(request: pytest.FixtureRequest, new_database: Callable[[], Database]) -> Iterator[Stores]:
-    database = {"sqlite": new_database}[request.param]()
-    yield Stores(database)
-    database.close()
+@pytest.fixture(name="stores", params=POOLED_ENGINES)
+def _stores(request: pytest.FixtureRequest, new_database_of: Callable[[str], Database]) -> Iterator[Stores]:
+    database = new_database_of(request.param)
+    stores = Stores(database)
+    yield stores
+    stores.close()
 
 
 def store(stores: Stores, *outcomes: Generation) -> None:

@@ -1,7 +1,7 @@
 """Fakes of the ports of the core: they keep what they are given and fail when a test says so."""
 
 import threading
-from collections.abc import Callable, Generator, Sequence, Set
+from collections.abc import Callable, Collection, Generator, Sequence, Set
 from dataclasses import replace
 from decimal import Decimal
 from typing import Protocol, TypeVar
@@ -58,6 +58,9 @@ class LivingProcesses:
 
     def runs(self, request_id: str) -> bool:
         return True
+
+    def dead_among(self, request_ids: Collection[str], pause: Callable[[], None]) -> Sequence[str]:
+        return []
 
 
 class ListGenerations:
@@ -144,6 +147,9 @@ class ListGenerations:
 
     def running_ids(self) -> set[str]:
         return {row.request_id for row in self.rows.values() if row.status is Status.RUNNING}
+
+    def interrupted_among(self, request_ids: Collection[str]) -> set[str]:
+        return {request_id for request_id in request_ids if self.rows[request_id].status is Status.INTERRUPTED}
 
     def _write(self, kind: str, generation: Generation) -> None:
         self.rows[generation.request_id] = generation

@@ -5,6 +5,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from itertools import count
@@ -21,23 +22,24 @@ START_S = 30
 
 
 class PostgresServer:
-    """Stopped until `start`. `close` stops it; the folder is the caller's to delete."""
+    """Stopped until `start`. `close` stops it."""
 
     def __init__(self, folder: Path, *settings: str) -> None:
-        """`settings`: more lines of postgresql.conf, such as `max_connections = 10`."""
+        """`folder`: for its data; not used by root. `settings`: more lines of postgresql.conf, such as `max_connections = 10`."""
         self.folder, self.port = folder / "postgres", free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._programs = _programs()
+        self._own_folder: Path | None = None
+        if os.getuid() == 0:
+            # It refuses to run as root, and pytest keeps others out of its folders, whenever any pytest starts.
+            self._own_folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+            self._own_folder.chmod(0o711)
+            self.folder = self._own_folder / "postgres"
         self.folder.mkdir()
-        if os.getuid() == 0:  # it refuses to run as root
-            for parent in (self.folder, *self.folder.parents):
-                if parent == Path("/"):
-                    break
-                if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
+        if os.getuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
         initdb = [str(self._programs / "initdb"), "-D", str(self.folder), "-U", "llm", "-A", "trust", "-E", "UTF8"]
-        subprocess.run([*initdb, "--locale=C.UTF-8", "--no-sync"], check=True, stdout=subprocess.DEVNULL, **self._user)
+        subprocess.run([*initdb, "--locale=C.UTF-8", "--no-sync"], check=True, stdout=subprocess.DEVNULL, **self.user)
         lines = (
             "listen_addresses = '127.0.0.1'",
             "unix_socket_directories = ''",
@@ -55,7 +57,7 @@ class PostgresServer:
     def start(self) -> "PostgresServer":
         with (self.folder / "server.log").open("ab") as log:
             command = [str(self._programs / "postgres"), "-D", str(self.folder)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, **self._user)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, **self.user)
         until = time.monotonic() + START_S
         while time.monotonic() < until:
             assert self._process.poll() is None, (self.folder / "server.log").read_text()
@@ -80,6 +82,8 @@ class PostgresServer:
 
     def close(self) -> None:
         self.stop(signal.SIGQUIT)
+        if self._own_folder is not None:
+            shutil.rmtree(self._own_folder)
 
     def new_database(self, template: str | None = None) -> str:
         """The URL of a new database, empty or a copy of `template`, which must have no connections."""
@@ -101,7 +105,8 @@ class PostgresServer:
         return self._process.pid
 
     @property
-    def _user(self) -> dict[str, Any]:
+    def user(self) -> dict[str, Any]:
+        """As whom programs run that refuse to run as root: arguments of `Popen`."""
         return {"user": "postgres", "group": "postgres", "cwd": "/"} if os.getuid() == 0 else {"cwd": "/"}
 
 

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
+from tempfile import mkdtemp
 
 from llm_service.adapters.files.spool import FileSpool
 from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.runtime.background import make_spawn
 from llm_service.adapters.runtime.clock import SystemClock
+from llm_service.adapters.sql.database import Database
 from llm_service.adapters.sql.generations import SqlGenerations
 from llm_service.adapters.sql.idempotency import SqlIdempotency
 from llm_service.adapters.sql.limits import SqlLimits
 from llm_service.adapters.sql.null_history import NullGenerations
 from llm_service.adapters.sql.queries import SqlHistoryQueries
 from llm_service.adapters.sql.retention import SqlRetention
-from llm_service.adapters.sql.sqlite.database import Database
+from llm_service.adapters.sql.sqlite.database import Database as SqliteDatabase
 from llm_service.adapters.sql.sqlite.presence import Presence
 from llm_service.adapters.sql.usage import SqlUsage
 from llm_service.core.clock import Clock
@@ -44,7 +46,9 @@ class Stores:
         self.limits = SqlLimits(database)
         self.usage = SqlUsage(database)
         self.recorder = OutcomeRecorder(self.generations, FileSpool(Path("never.spool")), SystemClock(), LogReporter())
-        self.presence = Presence(database.path)
+        # Beside it lies the file with the processes.
+        self.processes = database.path if isinstance(database, SqliteDatabase) else Path(mkdtemp()) / "database"
+        self.presence = Presence(self.processes)
         self.get = self.generations.get
         self.record_hit = self.generations.record_hit
         self.record_started = self.generations.record_started

@@ -155,3 +155,11 @@ def test_the_signing_secret_is_made_once_for_all_workers(tmp_path: Path) -> None
     assert process.wait(60) == 78
     assert "SECRET_KEY" in (tmp_path / "server.log").read_text()
     assert [path.name for path in tmp_path.glob(".secret_key*")] == []
+
+
+def test_a_server_starts_closed_with_the_key_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "first_key"
+    with serving(tmp_path, HOST="0.0.0.0", APP_FIRST_KEY_FILE=str(file)) as server:
+        assert ask(server, "/api/v1/generate", body=BODY) == 401
+        assert ask(server, "/api/v1/generate", file.read_text().strip(), body=BODY) == 200
+    assert file.read_text().strip() not in server.log.read_text()

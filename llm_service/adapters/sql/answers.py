@@ -7,8 +7,8 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists,
 
 from llm_service.core.generation.model import Generation
 
+from . import locks, search_index
 from .compiled import Compiled
-from .sqlite import full_text as search
 from .tables import answers, generations, idempotency_keys
 
 DELETED = select(generations.c.request_id, generations.c.owner, generations.c.answer_id, generations.c.cache_key)
@@ -31,7 +31,7 @@ def index(connection: Connection, generation: Generation, document: int | None =
         return
     if document is None:
         document = _POSITION.execute(connection, {"id": generation.request_id}).fetchone()[0]
-    search.write(connection, document, generation.owner, generation.input, generation.output)
+    search_index.of(connection).write(connection, document, generation.owner, generation.input, generation.output)
     for number in _NUMBER:
         number.execute(connection, {"id": generation.answer_id, "number": document})
 
@@ -43,11 +43,12 @@ def index_once(connection: Connection, generation: Generation) -> None:
         index(connection, generation)
 
 
-def are_there(connection: Connection, answer_id: str) -> bool:
-    return (
-        connection.execute(select(answers.c.answer_id).where(answers.c.answer_id == answer_id)).one_or_none()
-        is not None
-    )
+def are_there(connection: Connection, answer_id: str, *, locked: bool = False) -> bool:
+    """`locked`: nobody deletes them before the transaction ends."""
+    query = select(answers.c.answer_id).where(answers.c.answer_id == answer_id)
+    if locked:
+        query = query.with_for_update(read=True, key_share=True)
+    return connection.execute(query).one_or_none() is not None
 
 
 def lack_output(connection: Connection, answer_id: str) -> bool:
@@ -61,7 +62,7 @@ def unindex(connection: Connection, owner: str, answer_id: str) -> int | None:
     if row is None:
         return None
     document, *texts = row
-    search.remove(connection, document, owner, *texts)
+    search_index.of(connection).remove(connection, document, owner, *texts)
     for table in (answers, generations):
         connection.execute(update(table).where(table.c.answer_id == answer_id).values(document=None))
     return int(document)
@@ -69,7 +70,7 @@ def unindex(connection: Connection, owner: str, answer_id: str) -> int | None:
 
 def delete_rows(connection: Connection, doomed: Select[Any]) -> Sequence[Row[Any]]:
     """Delete the rows that `doomed` (of `DELETED`) finds, with their idempotency keys and texts without other rows."""
-    rows = connection.execute(doomed).all()
+    rows = _locked(connection, doomed)
     ids = [row.request_id for row in rows]
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.request_id.in_(ids)))
     connection.execute(delete(generations).where(generations.c.request_id.in_(ids)))
@@ -78,11 +79,26 @@ def delete_rows(connection: Connection, doomed: Select[Any]) -> Sequence[Row[Any
     return rows
 
 
+def _locked(connection: Connection, doomed: Select[Any]) -> Sequence[Row[Any]]:
+    """The rows, whose outcomes nobody changes before the transaction ends. Their texts are locked first."""
+    rows = connection.execute(doomed).all()
+    if not rows or not locks.has_other_writers(connection):
+        return rows
+    locks.lock_doomed_answers(connection, [row.answer_id for row in rows])
+    ids = [row.request_id for row in rows]
+    # Again: a row may be gone, or have texts of its own now.
+    locked: Select[Any] = (
+        DELETED.where(generations.c.request_id.in_(ids)).order_by(generations.c.position).with_for_update()
+    )
+    return connection.execute(locked).all()
+
+
 def delete_unshared(connection: Connection, owner: str, answer_ids: Sequence[str]) -> None:
     """Delete texts that no row refers to, also from the index."""
+    locks.lock_doomed_answers(connection, answer_ids)
     unshared = and_(
         answers.c.answer_id.in_(answer_ids), ~exists().where(generations.c.answer_id == answers.c.answer_id)
     )
     for row in connection.execute(_INDEXED.where(unshared)).all():
-        search.remove(connection, row.document, owner, row.input, row.output)
+        search_index.of(connection).remove(connection, row.document, owner, row.input, row.output)
     connection.execute(delete(answers).where(unshared))

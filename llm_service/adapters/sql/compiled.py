@@ -5,12 +5,22 @@ SQLAlchemy's own way, `Connection.execute`, costs several times what SQLite need
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Executable
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
+
+Row = Mapping[str, Any]
+
+
+class _Form(NamedTuple):
+    """`values` makes what the driver takes of a row with `constants`: a tuple, or the row itself."""
+
+    sql: str
+    constants: Row
+    values: Callable[[Row], Any]
 
 
 class Compiled:
@@ -20,45 +30,50 @@ class Compiled:
         """`columns`: those that an INSERT gets from its rows."""
         self._statement = statement
         self._columns = columns
-        self._sql = ""
+        self._forms: dict[str, _Form] = {}
 
-    def execute(self, connection: Connection, *rows: Mapping[str, Any]) -> Any:
+    def execute(self, connection: Connection, *rows: Row) -> Any:
         """Run it for each row of parameters. Returns the driver's cursor, whose rows are tuples.
 
         Raises what `Connection.execute` raises.
         """
-        if not self._sql:
-            self._compile(connection)
-        values = [self._values({**self._constants, **row}) for row in rows]
+        form = self._forms.get(connection.dialect.name) or self._compile(connection)
+        sql, constants, values_of = form
+        values = [values_of({**constants, **row}) for row in rows]
         cursor = connection.connection.cursor()
         try:
             if len(values) == 1:
-                cursor.execute(self._sql, values[0])
+                cursor.execute(sql, values[0])
             else:
-                cursor.executemany(self._sql, values)
+                cursor.executemany(sql, values)
         except Exception as error:
-            raise self._mapped(connection, error) from error
+            raise _mapped(connection, sql, error) from error
         return cursor
 
-    def _compile(self, connection: Connection) -> None:
+    def _compile(self, connection: Connection) -> _Form:
         assert isinstance(self._statement, ClauseElement)
         columns = None if self._columns is None else list(self._columns)
         compiled = self._statement.compile(dialect=connection.dialect, column_keys=columns)
         assert isinstance(compiled, SQLCompiler)
+        constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
         names = compiled.positiontup
-        assert names is not None
-        self._constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
-        # `itemgetter` returns no tuple for one name.
-        self._values = itemgetter(*names) if len(names) > 1 else _only(names[0])
-        self._sql = str(compiled)
-
-    def _mapped(self, connection: Connection, error: Exception) -> BaseException:
-        assert connection.dialect.dbapi is not None
-        # No parameters: a logged error must not quote a caller's text.
-        return DBAPIError.instance(
-            self._sql, None, error, connection.dialect.dbapi.Error, hide_parameters=True, dialect=connection.dialect
-        )
+        form = _Form(str(compiled), constants, _same if names is None else _positional(names))
+        self._forms[connection.dialect.name] = form
+        return form
 
 
-def _only(name: str) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    return lambda row: (row[name],)
+def _mapped(connection: Connection, sql: str, error: Exception) -> BaseException:
+    assert connection.dialect.dbapi is not None
+    # No parameters: a logged error must not quote a caller's text.
+    return DBAPIError.instance(
+        sql, None, error, connection.dialect.dbapi.Error, hide_parameters=True, dialect=connection.dialect
+    )
+
+
+def _same(row: Row) -> Row:
+    return row
+
+
+def _positional(names: Sequence[str]) -> Callable[[Row], tuple[Any, ...]]:
+    # `itemgetter` returns no tuple for one name.
+    return itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)

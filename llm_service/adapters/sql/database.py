@@ -22,6 +22,11 @@ class Database(Protocol):
     @property
     def space(self) -> Space: ...
 
+    @property
+    def crashes_alone(self) -> bool:
+        """Whether it can lose what was not `durable` while this process goes on."""
+        ...
+
     def write(
         self,
         work: Callable[[Connection], T],

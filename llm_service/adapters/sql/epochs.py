@@ -1,9 +1,12 @@
 """Counters that all processes share, in SQL."""
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select
 
-from .sqlite.database import Database
+from .database import Database
 from .tables import epochs
+from .upsert import add_to
+
+_ADVANCE = add_to(epochs, ("name",), ("value",)).returning(epochs.c.value)
 
 
 class SqlEpochs:
@@ -17,14 +20,8 @@ class SqlEpochs:
         return self._database.read(lambda connection: connection.execute(query).scalar_one_or_none()) or 0
 
     def advance(self, name: str) -> int:
-        here = epochs.c.name == name
-
         def work(connection: Connection) -> int:
-            value = connection.execute(select(epochs.c.value).where(here)).scalar_one_or_none() or 0
-            if value:
-                connection.execute(update(epochs).where(here).values(value=value + 1))
-            else:
-                connection.execute(insert(epochs), {"name": name, "value": 1})
-            return value + 1
+            value: int = connection.execute(_ADVANCE, {"name": name, "value": 1}).scalar_one()
+            return value
 
         return self._database.write(work)

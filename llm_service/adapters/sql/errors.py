@@ -19,6 +19,14 @@ class DatabaseLocked(DatabaseFault):
     """Another process has locked it for longer than SQLite waits. It can be used later."""
 
 
+class DatabaseAway(DatabaseFault):
+    """Its server cannot be reached or takes no work now. It may be used later."""
+
+
+class OldSchema(DatabaseFault):
+    """It must be migrated first, which is the operator's to decide."""
+
+
 @contextmanager
 def mapped() -> Iterator[None]:
     """Raise a `StorageError` for every database error except SQLAlchemy's `IntegrityError`."""

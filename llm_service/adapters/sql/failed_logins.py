@@ -1,9 +1,25 @@
 """Failed logins by address, in SQL."""
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import BigInteger, Connection, and_, bindparam, case, delete
 
-from .sqlite.database import Database
+from .database import Database
 from .tables import failed_logins
+from .upsert import insert
+
+_logins = failed_logins.c
+_INSERT = insert(failed_logins)
+_since_ms = _INSERT.excluded.since_ms
+# A clock that was set back must not keep a window open forever.
+_same_window = and_(
+    _since_ms >= _logins.since_ms, _since_ms - _logins.since_ms < bindparam("window_ms", type_=BigInteger)
+)
+_COUNT = _INSERT.on_conflict_do_update(
+    index_elements=[_logins.address],
+    set_={
+        "since_ms": case((_same_window, _logins.since_ms), else_=_since_ms),
+        "wrong": case((_same_window, _logins.wrong + 1), else_=1),
+    },
+).returning(_logins.since_ms, _logins.wrong)
 
 
 class SqlFailedLogins:
@@ -13,17 +29,10 @@ class SqlFailedLogins:
         self._database = database
 
     def count(self, address: str, now_ms: int, window_ms: int) -> tuple[int, int]:
-        here = failed_logins.c.address == address
+        values = {"address": address, "since_ms": now_ms, "wrong": 1, "window_ms": window_ms}
 
         def work(connection: Connection) -> tuple[int, int]:
-            row = connection.execute(select(failed_logins.c.since_ms, failed_logins.c.wrong).where(here)).one_or_none()
-            if row is None:
-                connection.execute(insert(failed_logins), {"address": address, "since_ms": now_ms, "wrong": 1})
-                return now_ms, 1
-            # A clock that was set back must not keep a window open forever.
-            fresh = not 0 <= now_ms - row.since_ms < window_ms
-            since_ms, wrong = (now_ms, 1) if fresh else (row.since_ms, row.wrong + 1)
-            connection.execute(update(failed_logins).where(here).values(since_ms=since_ms, wrong=wrong))
+            since_ms, wrong = connection.execute(_COUNT, values).one()
             return since_ms, wrong
 
         return self._database.write(work)

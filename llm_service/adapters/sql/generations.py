@@ -1,9 +1,11 @@
 """The write side of the history in SQL: generations, their texts and their outcomes.
 
 The core composes transactions with `SqlUnitOfWork`: a generation's row and its reservation commit together.
+
+Longer than other modules: what one transaction changes is in one place.
 """
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -15,8 +17,11 @@ from llm_service.core.generation.model import Generation, Status
 from llm_service.core.generation.ports import UnitOfWork
 
 from . import answers as texts
+from . import locks
 from .compiled import Compiled
-from .reservations import SqlReservations
+from .database import Database
+from .group_writer import InsertRow
+from .reservations import SqlReservations, lock_reservations
 from .rows import (
     ANSWER,
     GENERATION,
@@ -29,8 +34,7 @@ from .rows import (
     outcome_row,
     switched_row,
 )
-from .sqlite.database import Database
-from .sqlite.group_writer import InsertRow
+from .shared_document import SharedDocument
 from .tables import answers, generations
 from .usage_ledger import count
 
@@ -39,10 +43,9 @@ KeptTexts = Callable[[Generation], Generation]
 """The part of a generation that is stored: all of it, or all except its texts."""
 
 _INSERT_ANSWER = Compiled(insert(answers), ANSWER)
-# A row that shares indexed texts gets their document, so searches find it too.
-_others = generations.alias()
-_document = select(_others.c.document).where(_others.c.answer_id == bindparam("shares")).limit(1).scalar_subquery()
-_INSERT_GENERATION = Compiled(insert(generations).values(document=_document), GENERATION)
+_INSERT_GENERATION = Compiled(insert(generations).values(document=SharedDocument()), GENERATION)
+# Where a table tells which processes run (`postgres.presence`).
+_INSERT_RUNNING = Compiled(insert(generations).values(document=SharedDocument()), (*GENERATION, "process_id"))
 _mine = (generations.c.request_id == bindparam("id"), generations.c.owner == bindparam("of"))
 _FINISH = Compiled(update(generations).where(*_mine).values({name: bindparam(name) for name in OUTCOME}))
 _FINISH_SWITCHED = Compiled(
@@ -53,7 +56,7 @@ _BEGIN_CALL = update(generations).where(*_mine, generations.c.finished_ms.is_(No
 _SET_OUTPUT = Compiled(update(answers).where(answers.c.answer_id == bindparam("id")).values(output=bindparam("output")))
 _OVER = WHOLE.where(*_mine, generations.c.finished_ms.is_not(None))
 _MINE = WHOLE.where(*_mine)
-_IS_OVER = Compiled(select(generations.c.position).where(*_mine, generations.c.finished_ms.is_not(None)))
+_FINISHED_MS = Compiled(select(generations.c.finished_ms).where(*_mine).with_for_update())
 _UNFINISHED = generations.c.finished_ms.is_(None)
 _ORPHANS = WHOLE.where(_UNFINISHED, generations.c.request_id.in_(bindparam("ids", expanding=True)))
 _ANSWERED = (Status.COMPLETED, Status.INCOMPLETE)
@@ -62,22 +65,24 @@ _ANSWERED = (Status.COMPLETED, Status.INCOMPLETE)
 class SqlUnitOfWork:
     """Satisfies `UnitOfWork`, inside a transaction of its connection."""
 
-    def __init__(self, connection: Connection, kept_texts: KeptTexts) -> None:
-        self.generations = SqlGenerationWriter(connection, kept_texts)
+    def __init__(self, connection: Connection, kept_texts: KeptTexts, process_id: str | None = None) -> None:
+        self.generations = SqlGenerationWriter(connection, kept_texts, process_id)
         self.reservations = SqlReservations(connection)
 
 
 class SqlGenerationWriter:
     """Satisfies `GenerationWriter`."""
 
-    def __init__(self, connection: Connection, kept_texts: KeptTexts) -> None:
+    def __init__(self, connection: Connection, kept_texts: KeptTexts, process_id: str | None = None) -> None:
         self._connection = connection
         self._kept_texts = kept_texts
+        self._process_id = process_id
 
     def start(self, generation: Generation) -> None:
         kept = self._kept_texts(generation)
         _INSERT_ANSWER.execute(self._connection, answer_row(kept))
-        _INSERT_GENERATION.execute(self._connection, generation_row(kept))
+        statement, row = _insertion(kept, self._process_id)
+        statement.execute(self._connection, row)
         count(self._connection, generation)
         if kept.status is not Status.RUNNING:
             texts.index(self._connection, kept)
@@ -88,6 +93,7 @@ class SqlGenerationWriter:
     def finish(self, generation: Generation) -> bool:
         kept = self._kept_texts(generation)
         connection, answer_id = self._connection, kept.answer_id
+        locks.lock_answer(connection, answer_id)
         if not self._store_outcome(kept):
             return False
         # Shared texts have the whole answer or none.
@@ -101,6 +107,7 @@ class SqlGenerationWriter:
     def finish_with_own_answer(self, generation: Generation, answer_id: str) -> bool:
         kept = self._kept_texts(generation)
         connection, own = self._connection, replace(kept, answer_id=answer_id)
+        locks.lock_answer(connection, kept.answer_id)
         if not self._store_outcome(kept):
             return False
         _INSERT_ANSWER.execute(connection, answer_row(own))
@@ -110,6 +117,7 @@ class SqlGenerationWriter:
         return True
 
     def amend_billing(self, was: Generation, now: Generation) -> None:
+        locks.lock_generations(self._connection, [now.request_id], with_answers=True)
         row = self._connection.execute(_MINE, {"id": now.request_id, "of": now.owner}).one_or_none()
         if row is not None:
             stored = generation_of(row)
@@ -123,6 +131,8 @@ class SqlGenerationWriter:
 
     def interrupt(self, request_ids: Sequence[str], now_ms: int) -> Sequence[Generation]:
         interrupted = []
+        lock_reservations(self._connection, request_ids)
+        locks.lock_generations(self._connection, request_ids, with_answers=True)
         for row in map(generation_of, self._connection.execute(_ORPHANS, {"ids": request_ids}).all()):
             # The process may have died after it was asked to cancel and before it did.
             status = Status.INTERRUPTED if row.status is Status.RUNNING else row.status
@@ -147,7 +157,8 @@ class SqlGenerationWriter:
         is counted here.
         """
         mine = {"id": generation.request_id, "of": generation.owner}
-        if _IS_OVER.execute(self._connection, mine).fetchone():
+        row = _FINISHED_MS.execute(self._connection, mine).fetchone()
+        if row is not None and row[0] is not None:
             over = generation_of(self._connection.execute(_OVER, mine).one())
             count(self._connection, generation, instead_of=over)
         else:
@@ -158,13 +169,17 @@ class SqlGenerationWriter:
 class SqlGenerations:
     """Satisfies `GenerationStore` and `RemoteControl`."""
 
-    def __init__(self, database: Database, *, keeps_texts: bool = True) -> None:
+    def __init__(self, database: Database, *, keeps_texts: bool = True, process_id: str | None = None) -> None:
+        """`process_id`: this process's in the table of processes, where there is one (`postgres.presence`)."""
         self._database = database
+        self._process_id = process_id
         self._kept_texts: KeptTexts = _whole if keeps_texts else Generation.without_texts
 
     def transaction(self, work: Callable[[UnitOfWork], T], *, short: bool = True, wait_s: float | None = None) -> T:
         return self._database.write(
-            lambda connection: work(SqlUnitOfWork(connection, self._kept_texts)), short=short, wait_s=wait_s
+            lambda connection: work(SqlUnitOfWork(connection, self._kept_texts, self._process_id)),
+            short=short,
+            wait_s=wait_s,
         )
 
     def record_hit(self, generation: Generation, answer_id: str, *, durable: bool) -> bool:
@@ -172,23 +187,25 @@ class SqlGenerations:
             return self._insert_sharing(generation, durable=durable)
 
         def work(connection: Connection) -> bool:
-            if not texts.are_there(connection, answer_id):
+            if not texts.are_there(connection, answer_id, locked=True):
                 return False
-            SqlGenerationWriter(connection, self._kept_texts).start(generation)
+            SqlGenerationWriter(connection, self._kept_texts).start(generation)  # it does not run
             return True
 
         return self._database.write(work, durable=durable, short=True)
 
     def record_started(self, generation: Generation) -> Generation:
+        # Without its row, a paid generation would be taken for one that was deleted.
+        durable = self._database.crashes_alone
         if generation.answer_id != generation.request_id:
-            if self._insert_sharing(generation, durable=False):
+            if self._insert_sharing(generation, durable=durable):
                 return generation
             # The shared texts were deleted in the meantime.
             generation = replace(generation, answer_id=generation.request_id)
         started = generation
         self._database.write(
-            lambda connection: SqlGenerationWriter(connection, self._kept_texts).start(started),
-            durable=False,
+            lambda connection: SqlGenerationWriter(connection, self._kept_texts, self._process_id).start(started),
+            durable=durable,
             short=True,
         )
         return generation
@@ -221,18 +238,31 @@ class SqlGenerations:
         query = select(generations.c.request_id).where(_UNFINISHED, generations.c.status == Status.RUNNING.value)
         return self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
+    def interrupted_among(self, request_ids: Collection[str]) -> Set[str]:
+        query = select(generations.c.request_id).where(
+            generations.c.request_id.in_(request_ids), generations.c.status == Status.INTERRUPTED.value
+        )
+        return self._database.read(lambda connection: set(connection.execute(query).scalars()))
+
     def unfinished_ids(self) -> Set[str]:
         return self._database.read(unfinished_ids)
 
     def _insert_sharing(self, generation: Generation, *, durable: bool) -> bool:
         """Insert a row that shares texts; False: they are gone. Concurrent inserts become one statement."""
-        row: dict[str, Any] = generation_row(self._kept_texts(generation))
+        statement, row = _insertion(self._kept_texts(generation), self._process_id)
         try:
-            insert_row = InsertRow(_INSERT_GENERATION, row, partial(count, generation=generation))
+            insert_row = InsertRow(statement, row, partial(count, generation=generation))
             self._database.write(insert_row, durable=durable, short=True)
         except IntegrityError:
             return False
         return True
+
+
+def _insertion(generation: Generation, process_id: str | None) -> tuple[Compiled, dict[str, Any]]:
+    row = generation_row(generation)
+    if process_id is None:
+        return _INSERT_GENERATION, row
+    return _INSERT_RUNNING, {**row, "process_id": process_id}
 
 
 def _finish(connection: Connection, generation: Generation) -> bool:

@@ -3,12 +3,14 @@
 The answer is the generation's row: nothing is stored twice, and deletion is complete.
 """
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
 from llm_service.core.generation.model import FREES_KEY, IdempotencyKey, KeyHolder
 
-from .sqlite.database import Database
+from . import locks
+from .database import Database
 from .tables import generations, idempotency_keys
+from .upsert import insert
 
 LIFETIME_MS = 24 * 3600 * 1000
 # After this, a key without a generation is free: its process died between the two commits, or a power cut took the second.
@@ -16,6 +18,7 @@ ORPHAN_MS = 60 * 1000
 _FREE_AGAIN = {status.value for status in FREES_KEY}
 
 _keys = idempotency_keys.c
+_INSERT = insert(idempotency_keys).on_conflict_do_nothing().returning(_keys.request_id)
 _HOLDERS = select(_keys.request_id, _keys.fingerprint, _keys.created_ms, generations.c.status).select_from(
     idempotency_keys.outerjoin(generations, generations.c.request_id == _keys.request_id)
 )
@@ -31,16 +34,23 @@ class SqlIdempotency:
         mine = _is(owner, key)
         values = {"owner": owner, "route": key.route, "key": key.key, "fingerprint": key.fingerprint}
 
+        row = {**values, "request_id": request_id, "created_ms": now_ms}
+
         def work(connection: Connection) -> KeyHolder | None:
-            row = connection.execute(_HOLDERS.where(mine)).one_or_none()
-            if row is not None:
-                age_ms = now_ms - row.created_ms
-                orphan = row.status is None and age_ms > ORPHAN_MS
-                if age_ms < LIFETIME_MS and row.status not in _FREE_AGAIN and not orphan:
-                    return KeyHolder(row.request_id, row.fingerprint)
-                connection.execute(delete(idempotency_keys).where(mine))
-            row_values = {**values, "request_id": request_id, "created_ms": now_ms}
-            connection.execute(insert(idempotency_keys), row_values)
+            while True:
+                if connection.execute(_INSERT, row).one_or_none() is not None:
+                    return None
+                if locks.has_other_writers(connection):
+                    connection.execute(select(_keys.request_id).where(mine).with_for_update()).all()
+                held = connection.execute(_HOLDERS.where(mine)).one_or_none()
+                if held is not None:
+                    break
+                # It was released between the two statements.
+            age_ms = now_ms - held.created_ms
+            orphan = held.status is None and age_ms > ORPHAN_MS
+            if age_ms < LIFETIME_MS and held.status not in _FREE_AGAIN and not orphan:
+                return KeyHolder(held.request_id, held.fingerprint)
+            connection.execute(update(idempotency_keys).where(mine).values(row))
             return None
 
         return self._database.write(work, short=True)

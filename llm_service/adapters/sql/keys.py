@@ -3,16 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, or_, select, update
 
 from llm_service.core.access.caller import Allowance, Scope
 from llm_service.core.access.keys import Key
 from llm_service.core.access.ports import StoredSession
 
+from .database import Database
 from .money import from_pico, to_pico
-from .sqlite.database import Database
 from .tables import keys, sessions
+from .upsert import insert
 
+_ADD = insert(keys).on_conflict_do_nothing()
 _DIGEST = select(keys.c.digest).where(keys.c.key_id == bindparam("id"))
 _BY_ID = select(keys).where(keys.c.key_id == bindparam("id"))
 _SESSION = (
@@ -34,7 +36,7 @@ class SqlKeys:
         self._database = database
 
     def add(self, key: Key, digest: bytes) -> None:
-        self._database.write(lambda connection: connection.execute(insert(keys), _values(key, digest)))
+        self._database.write(lambda connection: connection.execute(_ADD, _values(key, digest)))
 
     def digest_of(self, key_id: str) -> bytes | None:
         return self._database.read(
@@ -63,7 +65,8 @@ class SqlKeys:
         return None if row is None else _key(row)
 
     def mark_used(self, last_used_ms: Mapping[str, int]) -> None:
-        rows = [{"id": key_id, "at": at_ms} for key_id, at_ms in last_used_ms.items()]
+        # Sorted: processes that do this at the same time cannot deadlock.
+        rows = [{"id": key_id, "at": at_ms} for key_id, at_ms in sorted(last_used_ms.items())]
         self._database.write(lambda connection: connection.execute(_USED, rows))
 
 

@@ -10,7 +10,7 @@ from llm_service.core.limits.rules import MINUTE_S, SECOND_MS, Account, Demand, 
 from llm_service.core.limits.status import LimitStatuses
 
 from . import reservations
-from .sqlite.database import Database
+from .database import Database
 from .tables import limit_days, limit_reservations, limit_seconds
 
 # A late bill may still correct a settled reservation.

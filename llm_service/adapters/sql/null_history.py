@@ -8,9 +8,9 @@ from sqlalchemy import Connection
 from llm_service.core.generation.model import Generation, Status
 from llm_service.core.generation.ports import UnitOfWork
 
+from .database import Database
 from .generations import SqlGenerationWriter, unfinished_ids
 from .reservations import SqlReservations
-from .sqlite.database import Database
 from .usage_ledger import count
 
 T = TypeVar("T")

@@ -8,8 +8,9 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 from llm_service.core.history.model import Filters
 from llm_service.core.history.search import EXCERPTED_CHARS
 
-from .sqlite import full_text as search
+from . import search_index
 from .tables import answers, generations
+from .windows import in_order
 
 
 def rows(
@@ -22,15 +23,15 @@ def rows(
     after: int | None = None,
     stop: int | None = None,
     *,
-    few_documents: int,
-    first_window: int,
+    few_documents: int | None,
+    first_window: int | None,
 ) -> Sequence[Row[Any]]:
     """Newest first; with `after`, the rows next to it. `stop`: the last position that is looked at."""
     query = query.where(*_conditions(filters))
     if stop is not None:
         query = query.where(generations.c.position >= stop if after is None else generations.c.position <= stop)
     if filters.search is not None:
-        rows = search.matching_rows(
+        rows = search_index.of(connection).matching_rows(
             connection,
             query,
             owner,
@@ -44,7 +45,7 @@ def rows(
         )
     else:
         mine = query.where(generations.c.owner == owner)
-        ordered = search.in_order(mine, generations.c.position, before, after)
+        ordered = in_order(mine, generations.c.position, before, after)
         rows = connection.execute(ordered.limit(limit)).all()
     return rows[::-1] if after is not None else rows
 
@@ -54,7 +55,7 @@ def position_of(
 ) -> int | None:
     """The position of the owner's `nth` row, counted from the newest, or from a position. Reads an index only."""
     mine = select(generations.c.position).where(generations.c.owner == owner)
-    ordered = search.in_order(mine, generations.c.position, before, after)
+    ordered = in_order(mine, generations.c.position, before, after)
     return connection.execute(ordered.limit(1).offset(nth - 1)).scalar_one_or_none()
 
 

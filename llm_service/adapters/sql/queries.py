@@ -13,14 +13,15 @@ from llm_service.core.history.model import EVERYTHING, Filters
 from llm_service.core.history.search import Excerpts, Search
 
 from . import paging
+from .database import Database
 from .rows import SUMMARIES, WHOLE, generation_of, summary_of
-from .sqlite.database import Database
-from .sqlite.full_text import FEW_DOCUMENTS, FIRST_WINDOW
 from .tables import generations
 
 # An export looks up the positions of this many rows together, and reads the rows until their texts have this size.
 EXPORT_BATCH = 200
 EXPORT_CHARS = 1024 * 1024
+# So many rows at a time leave the server. Without this, PostgreSQL's driver would fetch the texts of all.
+EXPORT_FETCHED = 8
 _POSITIONS = select(generations.c.position)
 _TEXTS = ("input", "parameters", "messages", "output")
 
@@ -29,10 +30,10 @@ class SqlHistoryQueries:
     """Satisfies `HistoryQueries`."""
 
     def __init__(
-        self, database: Database, *, few_documents: int = FEW_DOCUMENTS, first_window: int = FIRST_WINDOW
+        self, database: Database, *, few_documents: int | None = None, first_window: int | None = None
     ) -> None:
         """`few_documents`: up to this many matches are looked up individually. More are scanned in order, in windows of
-        positions; the first window is `first_window` wide.
+        positions; the first window is `first_window` wide. None: what suits the database.
         """
         self._database = database
         self._rows = partial(paging.rows, few_documents=few_documents, first_window=first_window)
@@ -100,7 +101,8 @@ def _read_some(connection: Connection, *, owner: str, positions: Sequence[int]) 
     query = WHOLE.where(generations.c.owner == owner, generations.c.position.in_(positions))
     rows: deque[Row[Any]] = deque()
     chars = 0
-    with connection.execute(query.order_by(generations.c.position.desc())) as found:
+    query = query.order_by(generations.c.position.desc()).execution_options(yield_per=EXPORT_FETCHED)
+    with connection.execute(query) as found:
         for row in found:
             rows.append(row)
             chars += sum(len(row._mapping[name] or "") for name in _TEXTS)

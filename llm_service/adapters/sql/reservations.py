@@ -28,13 +28,13 @@ from llm_service.core.limits.rules import (
 from llm_service.core.limits.status import LimitStatus, LimitStatuses
 from llm_service.core.usage.pricing import ZERO_USD
 
+from . import locks
 from .compiled import Compiled
 from .money import from_pico, to_pico
 from .tables import limit_days, limit_reservations, limit_seconds
 from .upsert import add_to
 
 _seconds, _days, _reserved = limit_seconds.c, limit_days.c, limit_reservations.c
-_DAY = select(_days.tokens, _days.picousd).where(_days.account == bindparam("of"), _days.day == bindparam("on"))
 # Clocks may step back and requests may wait, so the next minute counts as well.
 _MINUTE = Compiled(
     select(func.coalesce(func.sum(_seconds.generations), 0), func.min(_seconds.second)).where(
@@ -48,17 +48,42 @@ _UNDER_WAY = select(
     func.coalesce(func.sum(case((_today, _reserved.attempts * _reserved.tokens), else_=0)), 0),
     func.coalesce(func.sum(case((_today, _reserved.attempts * _reserved.picousd), else_=0)), 0),
 ).where(_reserved.account == bindparam("of"), _reserved.spent_tokens.is_(None))
+_its_day = select(func.coalesce(func.max(_days.tokens), 0), func.coalesce(func.max(_days.picousd), 0)).where(
+    _days.account == bindparam("of"), _days.day == bindparam("on")
+)
+# In one statement: what is settled between two would count twice, or not at all.
+_RESERVED_AND_USED = _UNDER_WAY.add_columns(
+    *(_its_day.with_only_columns(column).scalar_subquery() for column in _its_day.selected_columns)
+)
 _OF_REQUEST = Compiled(
-    select(limit_reservations).where(_reserved.request_id == bindparam("id")).order_by(_reserved.account)
+    select(limit_reservations)
+    .where(_reserved.request_id == bindparam("id"))
+    .order_by(_reserved.account)
+    .with_for_update()
 )
 _OPEN_IDS = select(_reserved.request_id).where(_reserved.spent_tokens.is_(None)).distinct()
 _ORPHANED = (
     select(limit_reservations)
     .where(_reserved.spent_tokens.is_(None), _reserved.request_id.in_(bindparam("ids", expanding=True)))
-    .order_by(_reserved.account)
+    .order_by(_reserved.request_id, _reserved.account)
+    .with_for_update()
 )
-_OPEN = select(_reserved.account).where(_reserved.request_id == bindparam("id"), _reserved.spent_tokens.is_(None))
+_OF_REQUESTS = (
+    select(_reserved.account)
+    .where(_reserved.request_id.in_(bindparam("ids", expanding=True)))
+    .order_by(_reserved.request_id, _reserved.account)
+    .with_for_update()
+)
+_OPEN = (
+    select(_reserved.account)
+    .where(_reserved.request_id == bindparam("id"), _reserved.spent_tokens.is_(None))
+    .order_by(_reserved.account)
+    .with_for_update()
+)
 _INSERT = insert(limit_reservations)
+_CHARGES = "charged in this transaction"
+Charges = dict[tuple[str, int], tuple[int, int]]
+"""Tokens and picodollars by account and day."""
 _ADD_SECOND = Compiled(
     add_to(limit_seconds, ("account", "second"), ("generations",)), ("account", "second", "generations")
 )
@@ -96,7 +121,9 @@ class SqlReservations:
         connection, accounts, demand, now_ms = (
             self._connection, reservation.accounts, reservation.demand, reservation.now_ms
         )  # fmt: skip
-        tallies = {account: _tally(connection, account, now_ms) for account in accounts}
+        locks.lock_limits(connection)
+        charged = connection.info[_CHARGES]
+        tallies = {account: _tally(connection, account, now_ms, charged) for account in accounts}
         before = _statuses(accounts, tallies, now_ms)
         refused = refusal(before, demand) or _nothing_to_extend(connection, reservation, before)
         if refused is not None:
@@ -116,7 +143,7 @@ class SqlReservations:
 
 
 def statuses(connection: Connection, accounts: Sequence[Account], now_ms: int) -> LimitStatuses:
-    return _statuses(accounts, {account: _tally(connection, account, now_ms) for account in accounts}, now_ms)
+    return _statuses(accounts, {account: _tally(connection, account, now_ms, {}) for account in accounts}, now_ms)
 
 
 def open_ids(connection: Connection) -> set[str]:
@@ -137,8 +164,34 @@ def charge_row(connection: Connection, row: _Reserved, amount: Amount) -> None:
     picousd = to_pico(amount.usd) or 0
     spent = {"id": row.request_id, "of": row.account, "spent": amount.tokens, "money": picousd}
     connection.execute(_SPENT, spent)
-    more = {"tokens": amount.tokens - (row.spent_tokens or 0), "picousd": picousd - (row.spent_picousd or 0)}
-    connection.execute(_ADD_DAY, {"account": row.account, "day": row.day, **more})
+    charges: Charges = connection.info[_CHARGES]
+    tokens, money = charges.get((row.account, row.day), (0, 0))
+    charges[row.account, row.day] = (
+        tokens + amount.tokens - (row.spent_tokens or 0),
+        money + picousd - (row.spent_picousd or 0),
+    )
+
+
+def begin_charges(info: dict[Any, Any]) -> Charges:
+    """Call it at the beginning of each transaction, with the connection's `info`."""
+    charges: Charges = {}
+    info[_CHARGES] = charges
+    return charges
+
+
+def write_charges(connection: Connection, charges: Charges) -> None:
+    """Add what the transaction charged to the days of its accounts.
+
+    At its end, because all callers share some accounts, and sorted: so transactions hardly wait, and cannot deadlock.
+    """
+    for (account, day), (tokens, picousd) in sorted(charges.items()):
+        connection.execute(_ADD_DAY, {"account": account, "day": day, "tokens": tokens, "picousd": picousd})
+
+
+def lock_reservations(connection: Connection, request_ids: Sequence[str]) -> None:
+    """Before their generations are locked, if the transaction will settle any of them."""
+    if locks.has_other_writers(connection):
+        connection.execute(_OF_REQUESTS, {"ids": request_ids}).all()
 
 
 def _of_request(connection: Connection, request_id: str) -> list[_Reserved]:
@@ -163,20 +216,22 @@ def _statuses(accounts: Sequence[Account], tallies: dict[Account, Tally], now_ms
     return tuple(limit for account in accounts for limit in limits_of(account, tallies[account], now_ms))
 
 
-def _tally(connection: Connection, account: Account, now_ms: int) -> Tally:
-    """The counts that the account's limits need; the rest stays 0."""
+def _tally(connection: Connection, account: Account, now_ms: int, charged: Charges) -> Tally:
+    """The counts that the account's limits need; the rest stays 0. `charged`: what the transaction will add."""
     tally: dict[str, Any] = {}
     if account.allowance.generations_per_minute is not None:
         minute = {"of": account.name, "now_s": now_ms // SECOND_MS}
         generations, first = _MINUTE.execute(connection, minute).fetchone()
-        tally |= {"generations": generations, "frees_ms": None if first is None else second_frees_ms(first)}
+        tally |= {"generations": int(generations), "frees_ms": None if first is None else second_frees_ms(first)}
     if account.counts_calls:
-        at = {"of": account.name, "on": now_ms // DAY_MS, "now": now_ms}
-        calls, tokens, picousd = connection.execute(_UNDER_WAY, at).one()
+        today = now_ms // DAY_MS
+        at = {"of": account.name, "on": today, "now": now_ms}
+        row = connection.execute(_RESERVED_AND_USED if account.has_budget else _UNDER_WAY, at).one()
+        calls, tokens, picousd, *used = map(int, row)
         tally |= {"calls": calls, "reserved": Amount(tokens, _usd(picousd))}
-    if account.has_budget:
-        used = connection.execute(_DAY, {"of": account.name, "on": now_ms // DAY_MS}).one_or_none()
-        tally["used"] = Amount(used.tokens, _usd(used.picousd)) if used else Amount()
+        if used:
+            more = charged.get((account.name, today), (0, 0))
+            tally["used"] = Amount(used[0] + more[0], _usd(used[1] + more[1]))
     return Tally(**tally)
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Row, Select, func, select
 from llm_service.core.generation.model import Status
 
 from . import answers as texts
-from .sqlite.database import Database
-from .sqlite.full_text import merge
+from . import search_index
+from .database import Database
 from .tables import answers, generations
 
 # A batch is so many rows, or fewer whose texts have this size: they are read to remove them from the index.
@@ -46,9 +46,9 @@ class SqlRetention:
     def scrub(self) -> None:
         # Deleted text stays in the index's older parts until they are merged. This merges all, in steps.
         pages = -MERGE_PAGES
-        while self._database.write(partial(merge, pages=pages)):
+        while self._database.write(partial(_merge, pages=pages)):
             pages = MERGE_PAGES
-        self._database.truncate_log()
+        self._database.scrub()
 
     def _delete_in_batches(self, query: Select[Any]) -> int:
         """Each batch is its own transaction, so nobody waits long."""
@@ -56,6 +56,10 @@ class SqlRetention:
         while rows := self._database.write(partial(_delete_some, query=query)):
             deleted += len(rows)
         return deleted
+
+
+def _merge(connection: Connection, *, pages: int) -> bool:
+    return search_index.of(connection).merge(connection, pages)
 
 
 def _delete_some(connection: Connection, *, query: Select[Any]) -> Sequence[Row[Any]]:

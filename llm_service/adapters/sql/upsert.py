@@ -1,7 +1,8 @@
 """Adds to a row, or inserts it, in one statement."""
 
 from sqlalchemy import Table
-from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy.dialects.postgresql import Insert
+from sqlalchemy.dialects.postgresql import insert as insert
 
 
 def add_to(table: Table, key: tuple[str, ...], columns: tuple[str, ...]) -> Insert:

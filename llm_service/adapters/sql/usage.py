@@ -4,18 +4,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Integer, Row, Select, func, literal_column, select
 
 from llm_service.core.usage.pricing import ZERO_USD
 from llm_service.core.usage.sums import COUNTS, GroupBy, UsageLine, UsageSums
 
+from .database import Database
 from .money import from_pico
-from .sqlite.database import Database
 from .tables import usage_hours, usage_latencies
 from .usage_ledger import SUMMED
 
 _hours, _latencies = usage_hours.c, usage_latencies.c
-_DAY = _hours.hour // 24
+# Not a parameter: for PostgreSQL, two of them are not the same expression.
+_DAY = _hours.hour // literal_column("24", Integer)
 _GROUPS: dict[GroupBy, tuple[Any, ...]] = {
     GroupBy.HOUR: (_hours.hour,),
     GroupBy.DAY: (_DAY,),
@@ -44,7 +45,7 @@ class SqlUsage:
         def work(connection: Connection) -> list[UsageLine]:
             buckets: dict[tuple[Any, ...], dict[int, int]] = defaultdict(dict)
             for row in connection.execute(_within(latencies, owner, since_hour, until_hour)):
-                buckets[tuple(row[: len(keys)])][row.bucket] = row.answers
+                buckets[tuple(row[: len(keys)])][row.bucket] = int(row.answers)
             found = connection.execute(_within(sums, owner, since_hour, until_hour)).all()
             return [UsageLine(key := tuple(row[: len(keys)]), _sums(row, buckets[key])) for row in found]
 
@@ -63,8 +64,8 @@ def _within(query: Select[Any], owner: str | None, since_hour: int | None, until
 
 def _sums(row: Row[Any], latencies: dict[int, int]) -> UsageSums:
     return UsageSums(
-        **{name: getattr(row, name) for name in COUNTS},
-        cost_usd=from_pico(row.cost_picousd) or ZERO_USD,
-        saved_usd=from_pico(row.saved_picousd) or ZERO_USD,
+        **{name: int(getattr(row, name)) for name in COUNTS},
+        cost_usd=from_pico(int(row.cost_picousd)) or ZERO_USD,
+        saved_usd=from_pico(int(row.saved_picousd)) or ZERO_USD,
         latencies=latencies,
     )

@@ -14,8 +14,10 @@ from llm_service.core.generation.accounting import parts_of
 from llm_service.core.generation.model import Generation
 from llm_service.core.usage.sums import COUNTS, Signed, UsageSums
 
+from . import locks
 from .compiled import Compiled
 from .money import to_pico
+from .reservations import begin_charges, write_charges
 from .tables import usage_hours, usage_latencies
 from .upsert import add_to
 
@@ -46,10 +48,14 @@ def count(connection: Connection, generation: Generation, instead_of: Generation
 
 @contextmanager
 def summed(connection: Connection) -> Iterator[None]:
-    """Wraps a transaction and adds its counts at the end."""
+    """Wraps a transaction and adds its counts, and what its calls spent, at the end."""
     counted: dict[Key, list[Signed]] = {}
-    connection.info[_COUNTED] = counted
+    info = connection.info  # making it costs a microsecond
+    info[_COUNTED] = counted
+    locks.begin(info)
+    charges = begin_charges(info)
     yield
+    write_charges(connection, charges)
     # Sorted: transactions that change the same rows in the same order cannot deadlock.
     for key in sorted(counted):
         _add(connection, key, UsageSums.of(counted[key]))

@@ -73,6 +73,12 @@ class Keyring:
         self._wake_ups.send(Topic.KEYS)
         return text, key
 
+    def add(self, text: str, owner: str, scopes: frozenset[Scope]) -> None:
+        """Store a valid key that was made elsewhere. One that is stored already stays as it is."""
+        parsed = parse_key(text)
+        assert parsed is not None
+        self._store.add(Key(parsed.key_id, owner, scopes, self._clock.now_ms()), parsed.digest)
+
     def find(self, text: str) -> Key | RejectedKey:
         """The usable key with this text. Raises `StorageError`, and `Overloaded` while many unknown keys are checked."""
         parsed = parse_key(text)

@@ -13,7 +13,9 @@ class KeyStore(Protocol):
     All methods raise `StorageError`.
     """
 
-    def add(self, key: Key, digest: bytes) -> None: ...
+    def add(self, key: Key, digest: bytes) -> None:
+        """A key with this id that is there already stays as it is."""
+        ...
 
     def digest_of(self, key_id: str) -> bytes | None:
         """The SHA-256 of the whole key; None = no such key, which should take the same time to find out."""

@@ -16,8 +16,6 @@ from .registry import InFlightRegistry
 
 # Rows in one transaction: other writes wait for its end.
 BATCH = 100
-# Rows that are asked for before other tasks get their turn.
-ASKED_TOGETHER = 50
 
 
 class Orphans:
@@ -79,14 +77,9 @@ class Orphans:
         return [request_id for request_id in (*rows, *self._limits.open_ids()) if request_id not in self._registry]
 
     def _dead(self, rows: Collection[str]) -> list[str]:
-        """Those of other processes that nobody runs. To ask for one takes the longer, the more of them run."""
-        dead = []
-        for number, request_id in enumerate(rows, 1):
-            if request_id not in self._registry and not self._presence.runs(request_id):
-                dead.append(request_id)
-            if not number % ASKED_TOGETHER:
-                self._clock.sleep(0)
-        return dead
+        """Those of other processes that nobody runs."""
+        others = [request_id for request_id in rows if request_id not in self._registry]
+        return list(self._presence.dead_among(others, lambda: self._clock.sleep(0)))
 
     def _end(self, request_ids: list[str]) -> None:
         """Also reservations whose generation has no row, or an outcome but no bill."""

@@ -3,7 +3,7 @@
 Longer than other modules: most of it is what the ports promise.
 """
 
-from collections.abc import Callable, Generator, Sequence, Set
+from collections.abc import Callable, Collection, Generator, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -434,6 +434,10 @@ class RemoteControl(Protocol):
         """The request_ids of all running generations, of every owner and process."""
         ...
 
+    def interrupted_among(self, request_ids: Collection[str]) -> Set[str]:
+        """Those that another process gave up, because it took theirs for dead."""
+        ...
+
 
 class Presence(Protocol):
     """Tells other processes what this one runs. A process that ends runs nothing any more, however it ends."""
@@ -447,7 +451,14 @@ class Presence(Protocol):
         ...
 
     def runs(self, request_id: str) -> bool:
-        """Whether a process that is alive runs it; also this one."""
+        """Whether a process that is alive runs it; also this one. True if that is not known. Raises `StorageError`."""
+        ...
+
+    def dead_among(self, request_ids: Collection[str], pause: Callable[[], None]) -> Sequence[str]:
+        """Those that no living process runs, as `runs` tells it of each. Calls `pause` where that takes long.
+
+        Raises `StorageError`.
+        """
         ...
 
 

@@ -222,9 +222,14 @@ class InFlightRegistry:
         return gone_for_s >= self._abandon_grace_s
 
     def _cancel_what_was_cancelled_elsewhere(self, remote: RemoteControl) -> None:
-        """Cancel generations whose rows another process cancelled or deleted."""
+        """Cancel generations whose rows another process cancelled or deleted.
+
+        One that was given up continues: this process stood still and looked dead. Its outcome corrects the row.
+        """
         here = dict(self._generations)
         gone = here.keys() - remote.running_ids()
+        if gone:
+            gone -= remote.interrupted_among(gone)
         self._together(partial(self.cancel, here[request_id]) for request_id in gone)
 
     def _end_early(self, generation: InFlightGeneration, status: Status, error: Ended) -> Generation | None:

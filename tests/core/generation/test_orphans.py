@@ -74,7 +74,7 @@ def _watch(new_database: Callable[[], Database]) -> Iterator[Watch]:
         world.clock,
         expire_s=EXPIRE_S,
     )
-    other = Presence(stores.database.path)
+    other = Presence(stores.processes)
     yield Watch(stores, other, world.clock, orphans, world)
     other.close()
     world.registry.interrupt_all()
@@ -167,7 +167,7 @@ def test_who_waits_goes_on_waiting_while_the_database_is_locked(watch: Watch) ->
     found = subscriptions_of(watch).find("alice", "id-1")
     assert found
     watch.other.close()
-    with locked(watch.stores.database.path):
+    with locked(watch.stores.processes):
         assert found.next(1) is None
         late = subscriptions_of(watch).find("alice", "id-2")
         assert late

@@ -82,6 +82,20 @@ def test_a_row_that_another_process_cancelled_ends_the_run_here() -> None:
         subscription.next(30)
 
 
+def test_what_another_process_gave_up_goes_on_here() -> None:
+    """This one stood still for so long that it looked dead. What it has paid for is not thrown away."""
+    goes_on = threading.Event()
+    world = World(ScriptedProvider(Delta("a"), goes_on, Delta("b"), DONE))
+    subscription = world.begin()
+    assert subscription.next(30) == Delta("a")
+    world.store.rows["id-1"] = replace(world.store.rows["id-1"], status=Status.INTERRUPTED, finished_ms=1)
+    world.clock.advance(1.01)
+    world.registry.tick()
+    goes_on.set()
+    assert heard(subscription)[0].endswith("b")
+    until(lambda: world.store.rows["id-1"].status is Status.COMPLETED)
+
+
 def test_a_provider_that_ignores_its_deadline_is_hung_up_on() -> None:
     world = World(ScriptedProvider(Delta("a"), threading.Event()), deadline_s=0.05)
     subscription = world.begin()

@@ -49,7 +49,7 @@ for row in rows:
     registry.add(InFlightGeneration(row, call, Stopwatch(clock), Traits(detached=True), uses))
 commits, opened = [], []
 sys.addaudithook(lambda event, of: opened.append(1) if event == "open" and str(of[0]) == str(spool) else None)
-driver = database._writer._connection.connection.driver_connection
+driver = database._writer._committer._connection.connection.driver_connection
 if behind_a_lock:
     with locked(folder / "h.db"):
         waits = LockWaits(driver)

@@ -16,11 +16,12 @@ from llm_service.core.errors import StorageBusy
 
 from ...new_files import open_private
 from ..errors import DatabaseFault, DatabaseLocked, is_busy, mapped, sqlite_code
+from ..group_writer import BUSY_TIMEOUT_S, GroupWriter
 from ..schema import REVISIONS, check_schema
 from ..usage_ledger import summed
 from .disk_space import DiskSpace
 from .file_system import owners, refuse_network
-from .group_writer import BUSY_TIMEOUT_S, GroupWriter
+from .group_writer import SqliteCommitter
 from .readers import Readers
 
 T = TypeVar("T")
@@ -31,6 +32,8 @@ SIGN_IN_THREADS = 2
 
 class Database:
     """Opened once per process, after the fork. `close` when the process ends."""
+
+    crashes_alone = False
 
     def __init__(self, url: str) -> None:
         """Create or migrate the file if needed. If not, no lock is needed that another process may hold.
@@ -43,7 +46,8 @@ class Database:
             self.space = DiskSpace(self.path.parent)
             reading = _engine(self.path, begin="BEGIN", query_only=True)
             self._readers, self._sign_in_readers = Readers(reading, READ_THREADS), Readers(reading, SIGN_IN_THREADS)
-            self._writer = GroupWriter(_engine(self.path, begin="BEGIN IMMEDIATE").connect(), summed)
+            self._writing = _engine(self.path, begin="BEGIN IMMEDIATE").connect()
+            self._writer = GroupWriter(SqliteCommitter(self._writing, summed))
             self._readers.open()
         except (SQLAlchemyError, OSError) as error:
             raise _fault(self.path, error) from error
@@ -82,7 +86,7 @@ class Database:
         self.space.look()
         self.space.require()
 
-    def truncate_log(self) -> None:
+    def scrub(self) -> None:
         """Move the write-ahead log into the file and empty it. Deleted text is then in neither.
 
         Raises `StorageBusy` if the log stays in use.
@@ -156,7 +160,7 @@ def _engine(path: Path, *, begin: str, query_only: bool = False) -> Engine:
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        # FULL: a paid answer survives a power cut (`GroupWriter` changes it for the rest). secure_delete: deleted text is overwritten.
+        # FULL: a paid answer survives a power cut (`SqliteCommitter` changes it for the rest). secure_delete: deleted text is overwritten.
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
         if query_only:

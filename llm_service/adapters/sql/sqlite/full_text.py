@@ -8,7 +8,7 @@ document contains its owner as a word, so a search skips other owners' texts.
 Cache hits and joined calls share a document and have their own positions, mostly shortly after it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -31,17 +31,17 @@ from sqlalchemy import (
 from llm_service.core.history.search import Search, Term, words_of
 
 from ..compiled import Compiled
+from ..group_writer import at_the_end
 from ..tables import answers, generations
-from .group_writer import at_the_end
+from ..windows import in_order, windows
 
-CREATE_INDEX = (
+_CREATE = text(
     "CREATE VIRTUAL TABLE search_index USING fts5("
     "owner, input, output, content='', columnsize=0, prefix='3', tokenize='ascii')"
 )
 # Up to this many documents are looked up individually. More are scanned in order; the first window has this width.
 FEW_DOCUMENTS = 5000
 FIRST_WINDOW = 4000
-WINDOW_GROWTH = 4
 
 _index = table("search_index", column("rowid"), column("search_index"))
 _WRITE = Compiled(
@@ -56,6 +56,11 @@ _document = generations.c.document
 # The + keeps SQLite from using an index on the column. With one, it would scan the whole history for a rare word.
 _fetched_owner: ColumnClause[Any] = literal_column("+generations.owner", String)
 _fetched_position: ColumnClause[int] = literal_column("+generations.position", Integer)
+
+
+def create(connection: Connection) -> None:
+    """Create the empty index."""
+    connection.execute(_CREATE)
 
 
 def write(connection: Connection, document: int, owner: str, input: str, output: str | None) -> None:
@@ -83,24 +88,19 @@ def matching_rows(
     search: Search,
     limit: int,
     *,
-    few_documents: int,
-    first_window: int,
+    few_documents: int | None,
+    first_window: int | None,
     before: int | None,
     after: int | None,
     stop: int | None = None,
 ) -> Sequence[Row[Any]]:
-    """The rows of `query` whose texts match: the newest before a position, or the oldest after one, in that order.
-
-    `query` selects from generations, including the position, and has all conditions except the owner. No windows are read
-    beyond `stop`.
-    """
-    found = _documents(owner, search)
-    few = connection.execute(select(func.count()).select_from(found.limit(few_documents + 1).subquery())).scalar_one()
-    if few <= few_documents:
+    found, few = _documents(owner, search), FEW_DOCUMENTS if few_documents is None else few_documents
+    count = connection.execute(select(func.count()).select_from(found.limit(few + 1).subquery())).scalar_one()
+    if count <= few:
         all_rows = _rows_of(query.where(_fetched_owner == owner), found)
         return connection.execute(in_order(all_rows, _fetched_position, before, after).limit(limit)).all()
     rows: list[Row[Any]] = []
-    for low, high in _windows(connection, first_window, before, after, stop):
+    for low, high in windows(connection, first_window or FIRST_WINDOW, before, after, stop):
         within = _rows_within(
             connection, query, owner, search, limit - len(rows), low, high, newest_first=after is None
         )
@@ -108,26 +108,6 @@ def matching_rows(
         if len(rows) == limit:
             break
     return rows
-
-
-def _windows(
-    connection: Connection, size: int, before: int | None, after: int | None, stop: int | None
-) -> Iterator[tuple[int, int]]:
-    """Ranges of positions (ends excluded), each larger than the one before.
-
-    A page fills after a small part of the history, even if another condition excludes most matches.
-    """
-    end = connection.execute(select(func.max(_position))).scalar_one() or 0
-    if after is not None:
-        low, end = after, end if stop is None else min(end, stop)
-        while low < end:
-            yield low, low + size + 1
-            low, size = low + size, size * WINDOW_GROWTH
-    else:
-        high = end + 1 if before is None else before
-        while high > max(1, stop or 1):
-            yield high - size - 1, high
-            high, size = high - size, size * WINDOW_GROWTH
 
 
 def _rows_within(
@@ -158,13 +138,6 @@ def _rows_within(
 
 def _directed(query: Select[Any], place: ColumnElement[int], newest_first: bool) -> Select[Any]:
     return query.order_by(place.desc() if newest_first else place)
-
-
-def in_order(query: Select[Any], place: ColumnElement[int], before: int | None, after: int | None) -> Select[Any]:
-    """Oldest first after a position, else newest first, before one if it is given."""
-    if after is not None:
-        return query.where(place > after).order_by(place)
-    return (query if before is None else query.where(place < before)).order_by(place.desc())
 
 
 def _rows_of(query: Select[Any], found: Select[Any]) -> Select[Any]:

@@ -10,6 +10,7 @@ import os
 import platform
 import struct
 import threading
+from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from .file_system import owners
 
 # `struct flock` of Linux: type, whence, start, length, pid.
 _LOCK = struct.Struct("hhqqi4x")
+# Before other tasks get their turn.
+ASKED_TOGETHER = 50
 # Nobody's generation.
 _CHECKED = "check"
 
@@ -33,6 +36,11 @@ class Presence:
 
     Each process holds a shared lock until it ends.
     """
+
+    # Of no use here: the kernel knows which processes are alive.
+    process_id = None
+    # Who waits for a generation asks for itself.
+    sweep_s = 20.0
 
     def __init__(self, database: Path) -> None:
         """`alone`: no other process of the service runs, and none gets past `settle` before this one.
@@ -48,6 +56,9 @@ class Presence:
             self.alone = True
         except BlockingIOError:
             self.alone = False
+
+    def beat(self) -> None:
+        """The kernel needs no sign of life."""
 
     def settle(self) -> None:
         """Let others start. It waits for one that is alone and has not settled."""
@@ -79,6 +90,16 @@ class Presence:
             found = fcntl.fcntl(self._file, fcntl.F_OFD_GETLK, _lock(fcntl.F_WRLCK, request_id))
         kind: int = _LOCK.unpack(found)[0]
         return kind != fcntl.F_UNLCK
+
+    def dead_among(self, request_ids: Collection[str], pause: Callable[[], None]) -> Sequence[str]:
+        """To ask the kernel for one takes the longer, the more of them run."""
+        dead = []
+        for number, request_id in enumerate(request_ids, 1):
+            if not self.runs(request_id):
+                dead.append(request_id)
+            if not number % ASKED_TOGETHER:
+                pause()
+        return dead
 
     def close(self) -> None:
         with self._using:

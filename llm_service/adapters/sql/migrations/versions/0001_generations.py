@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from llm_service.adapters.sql.column_types import Position, short_text
+
 revision = "0001"
 down_revision = None
 
@@ -10,7 +12,7 @@ down_revision = None
 def upgrade() -> None:
     op.create_table(
         "answers",
-        sa.Column("answer_id", sa.String(36), nullable=False),
+        sa.Column("answer_id", short_text(36), nullable=False),
         sa.Column("input", sa.Text, nullable=False),
         sa.Column("parameters", sa.Text, nullable=False),
         sa.Column("system_prompt", sa.Text, nullable=False),
@@ -18,21 +20,20 @@ def upgrade() -> None:
         sa.Column("output", sa.Text),
         sa.PrimaryKeyConstraint("answer_id", name="pk_answers"),
     )
-    position = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     op.create_table(
         "generations",
-        sa.Column("position", position, nullable=False),
-        sa.Column("request_id", sa.String(36), nullable=False),
-        sa.Column("owner", sa.String(100), nullable=False),
-        sa.Column("answer_id", sa.String(36), nullable=False),
-        sa.Column("template_id", sa.String(64), nullable=False),
-        sa.Column("template_revision", sa.String(12), nullable=False),
-        sa.Column("model", sa.String(200), nullable=False),
-        sa.Column("provider", sa.String(20), nullable=False),
-        sa.Column("status", sa.String(12), nullable=False),
+        sa.Column("position", Position, nullable=False),
+        sa.Column("request_id", short_text(36), nullable=False),
+        sa.Column("owner", short_text(100), nullable=False),
+        sa.Column("answer_id", short_text(36), nullable=False),
+        sa.Column("template_id", short_text(64), nullable=False),
+        sa.Column("template_revision", short_text(12), nullable=False),
+        sa.Column("model", short_text(200), nullable=False),
+        sa.Column("provider", short_text(20), nullable=False),
+        sa.Column("status", short_text(12), nullable=False),
         sa.Column("cached", sa.Boolean, nullable=False),
-        sa.Column("snippet", sa.String(200), nullable=False),
-        sa.Column("cache_key", sa.String(64), nullable=False),
+        sa.Column("snippet", short_text(200), nullable=False),
+        sa.Column("cache_key", short_text(64), nullable=False),
         sa.Column("input_tokens", sa.BigInteger),
         sa.Column("output_tokens", sa.BigInteger),
         sa.Column("total_tokens", sa.BigInteger),
@@ -40,11 +41,11 @@ def upgrade() -> None:
         sa.Column("reasoning_tokens", sa.BigInteger),
         sa.Column("cost_picousd", sa.BigInteger),
         sa.Column("saved_picousd", sa.BigInteger),
-        sa.Column("price_version", sa.String(40)),
-        sa.Column("error", sa.String(40)),
-        sa.Column("incomplete_reason", sa.String(40)),
+        sa.Column("price_version", short_text(40)),
+        sa.Column("error", short_text(40)),
+        sa.Column("incomplete_reason", short_text(40)),
         sa.Column("attempts", sa.Integer, nullable=False),
-        sa.Column("upstream_request_id", sa.String(200)),
+        sa.Column("upstream_request_id", short_text(200)),
         sa.Column("latency_ms", sa.BigInteger),
         sa.Column("created_ms", sa.BigInteger, nullable=False),
         sa.Column("finished_ms", sa.BigInteger),
@@ -56,4 +57,6 @@ def upgrade() -> None:
     op.create_index("ix_generations_answer_id", "generations", ["answer_id"])
     op.create_index("ix_generations_owner_position", "generations", ["owner", "position"])
     running = sa.text("status = 'running'")
-    op.create_index("ix_generations_running", "generations", ["created_ms"], sqlite_where=running)
+    op.create_index(
+        "ix_generations_running", "generations", ["created_ms"], sqlite_where=running, postgresql_where=running
+    )

@@ -5,6 +5,8 @@ import math
 import sqlalchemy as sa
 from alembic import op
 
+from llm_service.adapters.sql.column_types import Position, short_text
+
 revision = "0004"
 down_revision = "0003"
 
@@ -23,22 +25,21 @@ def upgrade() -> None:
     # Until now only `attempts` distinguished hits and joined calls.
     billed = ", ".join(f"billed_{name} = CASE WHEN attempts > 0 THEN {name} ELSE 0 END" for name in BILLED)
     op.execute(f"UPDATE generations SET {billed} WHERE finished_ms IS NOT NULL")  # noqa: S608
-    position = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     hours = op.create_table(
         "usage_hours",
-        sa.Column("usage_id", position, nullable=False),
-        sa.Column("owner", sa.String(100), nullable=False),
+        sa.Column("usage_id", Position, nullable=False),
+        sa.Column("owner", short_text(100), nullable=False),
         sa.Column("hour", sa.Integer, nullable=False),
-        sa.Column("template_id", sa.String(64), nullable=False),
-        sa.Column("template_revision", sa.String(12), nullable=False),
-        sa.Column("model", sa.String(200), nullable=False),
+        sa.Column("template_id", short_text(64), nullable=False),
+        sa.Column("template_revision", short_text(12), nullable=False),
+        sa.Column("model", short_text(200), nullable=False),
         *(sa.Column(name, sa.BigInteger, nullable=False) for name in SUMMED),
         sa.PrimaryKeyConstraint("usage_id", name="pk_usage_hours"),
         sa.UniqueConstraint(*KEY, name="uq_usage_hours_key"),
     )
     latencies = op.create_table(
         "usage_latencies",
-        sa.Column("usage_id", position, nullable=False),
+        sa.Column("usage_id", Position, nullable=False),
         sa.Column("bucket", sa.Integer, nullable=False),
         sa.Column("answers", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("usage_id", "bucket", name="pk_usage_latencies"),

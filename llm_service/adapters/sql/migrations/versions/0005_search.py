@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from llm_service.adapters.sql.sqlite import full_text as search
+from llm_service.adapters.sql import search_index
 
 revision = "0005"
 down_revision = "0004"
@@ -12,7 +12,7 @@ down_revision = "0004"
 def upgrade() -> None:
     for table in ("answers", "generations"):
         op.add_column(table, sa.Column("document", sa.BigInteger))
-    op.execute(search.CREATE_INDEX)
+    search_index.of(op.get_bind()).create(op.get_bind())
     _index_what_is_there(op.get_bind())
     op.create_index("ix_answers_document_answer_id", "answers", ["document", "answer_id"], unique=True)
     op.drop_index("ix_generations_owner_position", "generations")
@@ -21,16 +21,18 @@ def upgrade() -> None:
     op.create_index("ix_generations_created_ms", "generations", ["created_ms"])
     op.drop_index("ix_generations_running", "generations")
     unfinished = sa.text("finished_ms IS NULL")
-    op.create_index("ix_generations_unfinished", "generations", ["created_ms"], sqlite_where=unfinished)
+    op.create_index(
+        "ix_generations_unfinished", "generations", ["created_ms"], sqlite_where=unfinished, postgresql_where=unfinished
+    )
 
 
 def _index_what_is_there(connection: sa.Connection) -> None:
     """Running generations are indexed when they end, or when the sweep marks them as interrupted."""
     over = connection.execute(
         sa.text(
-            "SELECT min(g.position) AS document, g.owner, a.answer_id, a.input, a.output FROM answers a "
+            "SELECT min(g.position) AS document, min(g.owner) AS owner, a.answer_id, a.input, a.output FROM answers a "
             "JOIN generations g ON g.answer_id = a.answer_id GROUP BY a.answer_id "
-            "HAVING sum(g.status = 'running') = 0"
+            "HAVING sum(CASE WHEN g.status = 'running' THEN 1 ELSE 0 END) = 0"
         )
     )
     number = {
@@ -38,6 +40,6 @@ def _index_what_is_there(connection: sa.Connection) -> None:
         for table in ("answers", "generations")
     }
     for row in over.yield_per(500):
-        search.write(connection, row.document, row.owner, row.input, row.output)
+        search_index.of(connection).write(connection, row.document, row.owner, row.input, row.output)
         for statement in number.values():
             connection.execute(statement, {"document": row.document, "answer_id": row.answer_id})

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from llm_service.adapters.sql.column_types import short_text
+
 revision = "0006"
 down_revision = "0005"
 
@@ -10,10 +12,10 @@ down_revision = "0005"
 def upgrade() -> None:
     op.create_table(
         "keys",
-        sa.Column("key_id", sa.String(12), nullable=False),
-        sa.Column("owner", sa.String(64), nullable=False),
+        sa.Column("key_id", short_text(12), nullable=False),
+        sa.Column("owner", short_text(64), nullable=False),
         sa.Column("digest", sa.LargeBinary(32), nullable=False),
-        sa.Column("scopes", sa.String(100), nullable=False),
+        sa.Column("scopes", short_text(100), nullable=False),
         sa.Column("models", sa.Text),
         sa.Column("generations_per_minute", sa.Integer),
         sa.Column("concurrent", sa.Integer),
@@ -27,8 +29,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "sessions",
-        sa.Column("session_id", sa.String(64), nullable=False),
-        sa.Column("key_id", sa.String(12), nullable=False),
+        sa.Column("session_id", short_text(64), nullable=False),
+        sa.Column("key_id", short_text(12), nullable=False),
         sa.Column("created_ms", sa.BigInteger, nullable=False),
         sa.Column("seen_ms", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("session_id", name="pk_sessions"),
@@ -37,7 +39,7 @@ def upgrade() -> None:
     op.create_index("ix_sessions_key_id", "sessions", ["key_id"])
     op.create_table(
         "attempts",
-        sa.Column("address", sa.String(64), nullable=False),
+        sa.Column("address", short_text(64), nullable=False),
         sa.Column("since_ms", sa.BigInteger, nullable=False),
         sa.Column("wrong", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("address", name="pk_attempts"),
@@ -45,7 +47,7 @@ def upgrade() -> None:
     op.create_index("ix_attempts_since_ms", "attempts", ["since_ms"])
     op.create_table(
         "marks",
-        sa.Column("name", sa.String(40), nullable=False),
+        sa.Column("name", short_text(40), nullable=False),
         sa.Column("value", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_marks"),
     )

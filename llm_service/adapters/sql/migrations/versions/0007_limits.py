@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from llm_service.adapters.sql.column_types import short_text
+
 revision = "0007"
 down_revision = "0006"
 
@@ -10,14 +12,14 @@ down_revision = "0006"
 def upgrade() -> None:
     op.create_table(
         "limit_seconds",
-        sa.Column("account", sa.String(110), nullable=False),
+        sa.Column("account", short_text(110), nullable=False),
         sa.Column("second", sa.BigInteger, nullable=False),
         sa.Column("generations", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("account", "second", name="pk_limit_seconds"),
     )
     op.create_table(
         "limit_days",
-        sa.Column("account", sa.String(110), nullable=False),
+        sa.Column("account", short_text(110), nullable=False),
         sa.Column("day", sa.Integer, nullable=False),
         sa.Column("tokens", sa.BigInteger, nullable=False),
         sa.Column("picousd", sa.BigInteger, nullable=False),
@@ -25,8 +27,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "limit_holds",
-        sa.Column("request_id", sa.String(36), nullable=False),
-        sa.Column("account", sa.String(110), nullable=False),
+        sa.Column("request_id", short_text(36), nullable=False),
+        sa.Column("account", short_text(110), nullable=False),
         sa.Column("day", sa.Integer, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("tokens", sa.BigInteger, nullable=False),
@@ -38,4 +40,6 @@ def upgrade() -> None:
     )
     under_way = sa.text("spent_tokens IS NULL")
     op.create_index("ix_limit_holds_expires_ms", "limit_holds", ["expires_ms"])
-    op.create_index("ix_limit_holds_open", "limit_holds", ["account"], sqlite_where=under_way)
+    op.create_index(
+        "ix_limit_holds_open", "limit_holds", ["account"], sqlite_where=under_way, postgresql_where=under_way
+    )

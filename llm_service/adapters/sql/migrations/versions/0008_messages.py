@@ -19,7 +19,8 @@ UPDATE answers SET messages = CASE
 
 def upgrade() -> None:
     op.add_column("answers", sa.Column("messages", sa.Text, nullable=False, server_default="[]"))
-    op.execute(_CONVERT)
+    if op.get_bind().dialect.name == "sqlite":  # a PostgreSQL is empty: no earlier program used one
+        op.execute(_CONVERT)
     op.drop_column("answers", "system_prompt")
     op.drop_column("answers", "user_prompt")
     op.drop_index("ix_attempts_since_ms", "attempts")
@@ -30,6 +31,11 @@ def upgrade() -> None:
     op.drop_index("ix_limit_holds_open", "limit_holds")
     op.rename_table("limit_holds", "limit_reservations")
     op.create_index("ix_limit_reservations_expires_ms", "limit_reservations", ["expires_ms"])
+    under_way = sa.text("spent_tokens IS NULL")
     op.create_index(
-        "ix_limit_reservations_open", "limit_reservations", ["account"], sqlite_where=sa.text("spent_tokens IS NULL")
+        "ix_limit_reservations_open",
+        "limit_reservations",
+        ["account"],
+        sqlite_where=under_way,
+        postgresql_where=under_way,
     )
