@@ -51,5 +51,8 @@ def make_cache(
 
 def namespace_of(settings: Settings) -> str:
     """The same in all processes of a database, and different for two databases: services may share a Redis server."""
-    place = f"sqlite {platform.node()} {settings.database_path.resolve()}"
+    if settings.database_url.is_postgres:
+        place = f"postgresql {settings.database_url.digest}"
+    else:
+        place = f"sqlite {platform.node()} {settings.database_path.resolve()}"
     return sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -4,11 +4,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 from llm_service.adapters.sql.postgres.database import PostgresDatabase
+from llm_service.adapters.sql.postgres.search_documents import documents
+from llm_service.adapters.sql.tables import metadata
 from tests.support.builders import completed, generation
 from tests.support.clocks import until
 from tests.support.stores import Stores
@@ -66,3 +71,12 @@ def test_a_deletion_that_waits_for_a_row_holds_up_no_answer(new_postgres_url: Ca
     thread.join()
     assert deleted == [5]
     store.close()
+
+
+def test_migrations_lead_to_the_tables(new_postgres: Callable[[], PostgresDatabase]) -> None:
+    database = new_postgres()
+    every: Any = [metadata, documents.metadata]
+    difference = database.read(lambda connection: compare_metadata(MigrationContext.configure(connection), every))
+    database.close()
+    # Migrations leave the comments of columns out.
+    assert [change for change in difference if change[0][0] != "modify_comment"] == []
