@@ -5,7 +5,7 @@ The answer is the generation's row: nothing is stored twice, and deletion is com
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, select, update
 
 from llm_service.core.generation.model import FREES_KEY, IdempotencyKey, KeyHolder
 
@@ -20,7 +20,7 @@ _FREE_AGAIN = {status.value for status in FREES_KEY}
 
 _keys = idempotency_keys.c
 _INSERT = insert(idempotency_keys).on_conflict_do_nothing().returning(_keys.request_id)
-_HOLDERS = select(_keys.request_id, _keys.fingerprint, _keys.created_ms, generations.c.status).select_from(
+_HOLDERS: Select[Any] = select(_keys.request_id, _keys.fingerprint, _keys.created_ms, generations.c.status).select_from(
     idempotency_keys.outerjoin(generations, generations.c.request_id == _keys.request_id)
 )
 

@@ -20,8 +20,8 @@ _LIMITS_LOCKED = "the limits are locked in this transaction"
 # A group waits longer for it than for other locks: whoever has it needs it for a moment only, and most of the group needs it.
 LIMITS_WAIT = "1s"
 _timeout = func.current_setting("lock_timeout")
-_timeout = case((_timeout == f"{round(BUSY_STEP_S * 1000)}ms", LIMITS_WAIT), else_=_timeout)
-_LIMITS = select(func.set_config("lock_timeout", _timeout, true()), func.pg_advisory_xact_lock(LIMITS_LOCK))
+_longer = case((_timeout == f"{round(BUSY_STEP_S * 1000)}ms", LIMITS_WAIT), else_=_timeout)
+_LIMITS = select(func.set_config("lock_timeout", _longer, true()), func.pg_advisory_xact_lock(LIMITS_LOCK))
 # Weaker than for a deletion: the foreign keys of rows that are inserted meanwhile may refer to it.
 _ANSWER = Compiled(
     select(answers.c.answer_id).where(answers.c.answer_id == bindparam("id")).with_for_update(key_share=True)
