@@ -25,6 +25,7 @@ from tests.support.upstream_faults import patience_with
 LONGEST = (
     "system/test_document.py",
     "system/test_server.py",
+    "system/test_nodes.py",
     "system/test_bad_connections.py",
     "adapters/test_faults.py",
     "system/test_limits.py",
