@@ -9,10 +9,13 @@ import random
 import sqlite3
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import Connection, text
 
 from llm_service.adapters.runtime.clock import uuid7
 from llm_service.adapters.sql.sqlite import full_text as search
@@ -20,6 +23,7 @@ from llm_service.adapters.sql.sqlite.database import Database, migrate
 from llm_service.adapters.sql.tables import usage_hours, usage_latencies
 from llm_service.core.generation.model import snippet_of
 from llm_service.core.history.search import words_of
+from llm_service.core.usage.sums import bucket_of
 
 OWNERS = (("local", 80), ("ci", 20))
 TEMPLATES = (("basic_chat_v1", 50), ("summarize_v1", 30), ("translate_v1", 15), ("review_v2", 4), ("old_v1", 1))
@@ -121,10 +125,24 @@ def fill(path: Path, count: int) -> None:
 
 
 def sum_usage(url: str) -> None:
-    """As the migration that adds the sums to an existing history."""
+    """The sums of all rows, with the SQL of the migration that adds them. Since then they are by provider, too."""
     migration = importlib.import_module("llm_service.adapters.sql.migrations.versions.0004_usage")
+    now = ", ".join((*migration.KEY, "provider"))
+    sums, latencies = (
+        query.replace("template_revision, model", "template_revision, model, provider")
+        for query in (migration._SUMS, migration._LATENCIES)
+    )
     database = Database(url)
-    database.write(lambda connection: migration.sum_what_is_there(connection, usage_hours, usage_latencies))
+
+    def work(connection: Connection) -> None:
+        connection.execute(text(f"INSERT INTO {usage_hours.name} ({now}, {', '.join(migration.SUMMED)}) {sums}"))
+        counted: Counter[tuple[int, int]] = Counter()
+        for usage_id, latency_ms, count in connection.execute(text(latencies)):
+            counted[usage_id, bucket_of(latency_ms)] += count
+        rows = [{"usage_id": usage_id, "bucket": bucket, "answers": n} for (usage_id, bucket), n in counted.items()]
+        connection.execute(usage_latencies.insert(), rows)
+
+    database.write(work)
     database.close()
 
 

@@ -30,6 +30,7 @@ LONGEST = (
     "system/test_cluster_faults.py",
     "system/test_document.py",
     "system/test_server.py",
+    "system/test_nodes.py",
     "system/test_bad_connections.py",
     "adapters/test_faults.py",
     "system/test_limits.py",

@@ -9,6 +9,7 @@ import pytest
 from llm_service.adapters.sql.database_url import DatabaseUrl
 from llm_service.adapters.sql.errors import DatabaseFault
 from llm_service.adapters.sql.postgres.database import PostgresDatabase
+from llm_service.bootstrap.redis import namespace_of
 from llm_service.bootstrap.resources import open_spool
 from llm_service.bootstrap.settings import Settings, SettingsError
 from llm_service.core.generation.model import Generation, Status
@@ -98,6 +99,13 @@ def test_a_spool_belongs_to_its_database(tmp_path: Path) -> None:
         open_spool(each).replay(replayed.append, lambda *_: None)
         found.append([outcome.status for outcome in replayed])
     assert found == [[Status.COMPLETED], [], []]
+
+
+def test_a_redis_server_may_be_shared_with_other_databases() -> None:
+    urls = (URL, "postgresql://bob@db.example:5432/llm", "postgresql://db.example/other", "sqlite:///x.db")
+    mine, same, *others = (namespace_of(Settings.from_env({"DATABASE_URL": url})) for url in urls)
+    assert mine == same
+    assert mine not in others
 
 
 def test_who_reads_the_settings_does_not_load_the_driver(tmp_path: Path) -> None:

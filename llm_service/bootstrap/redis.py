@@ -52,6 +52,7 @@ def make_cache(
 def namespace_of(settings: Settings) -> str:
     """The same in all processes of a database, and different for two databases: services may share a Redis server."""
     if settings.database_url.is_postgres:
-        return settings.database_url.digest
-    place = f"sqlite {platform.node()} {settings.database_path.resolve()}"
+        place = f"postgresql {settings.database_url.digest}"
+    else:
+        place = f"sqlite {platform.node()} {settings.database_path.resolve()}"
     return sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -95,14 +95,14 @@ def open_data_folder(settings: Settings) -> Path:
 def open_spool(settings: Settings) -> FileSpool:
     """The spool of this database."""
     open_data_folder(settings)
-    return FileSpool(_spool_path(settings), keeps_texts=settings.history == "full")
+    return FileSpool(spool_path(settings), keeps_texts=settings.history == "full")
 
 
 def check_spool(settings: Settings) -> None:
     """Raises `StartError` if paid answers wait where they were kept before APP_DATA_DIR was set."""
     if settings.database_url.is_postgres or _is_beside_database(settings):
         return
-    path, left = _spool_path(settings), settings.database_path.with_name(f"{settings.database_path.name}.spool")
+    path, left = spool_path(settings), settings.database_path.with_name(f"{settings.database_path.name}.spool")
     if left.exists() and left.stat().st_size:
         raise StartError(
             [f"APP_DATA_DIR: {left} contains answers that are not in the history yet. Move it: mv {left} {path}"],
@@ -110,7 +110,7 @@ def check_spool(settings: Settings) -> None:
         )
 
 
-def _spool_path(settings: Settings) -> Path:
+def spool_path(settings: Settings) -> Path:
     return settings.data_folder / f"{_database_name(settings)}.spool"
 
 

@@ -33,8 +33,8 @@ SLOW_S = 0.05
 LEAST_S = 0.02
 # In a process that is busy: a burst of requests makes it connect often, and it looks late at what has connected.
 CONNECT_TRIES = 3
-# More commands wait for each other. Each takes a fraction of a millisecond.
-MAX_CONNECTIONS = 32
+# More commands wait for each other. Each takes a fraction of a millisecond, and a burst must not begin with dozens of connects.
+MAX_CONNECTIONS = 8
 # Background readers (`XREAD BLOCK`, pub/sub) may wait half as long for Redis.
 BLOCKING_S = 10.0
 BLOCKING_CONNECT_S = 1.0

@@ -54,7 +54,7 @@ class TextRelay:
         self._clock = clock
         self._spawn = spawn
         self._lock = threading.Lock()
-        self._wanted_until: dict[str, float] = {}
+        self._wanted_until: dict[tuple[str, int], float] = {}
 
     def want(self, key: str, source: Source, turn: int = 0, *, ends: bool = False) -> None:
         """Write the text to the stream until it is over, or was not wanted for a while. Returns at once.
@@ -62,20 +62,20 @@ class TextRelay:
         `turn`: texts with a greater one are newer. `ends`: the stream says when the text is over.
         """
         with self._lock:
-            starts = key not in self._wanted_until
-            self._wanted_until[key] = self._clock.monotonic() + WANTED_S
+            starts = (key, turn) not in self._wanted_until
+            self._wanted_until[key, turn] = self._clock.monotonic() + WANTED_S
         if starts:
             try:
                 self._spawn(lambda: self._run(_Writer(self._client, key, source, turn), ends))
             except BaseException:
-                self._wanted_until.pop(key, None)
+                self._wanted_until.pop((key, turn), None)
                 raise
 
     def _run(self, writer: "_Writer", ends: bool) -> None:
         waker = threading.Event()
         writer.source.watch(waker)
         try:
-            while self._clock.monotonic() < self._wanted_until[writer.key]:
+            while self._clock.monotonic() < self._wanted_until[writer.key, writer.turn]:
                 # First this: no text is added after it is over.
                 over = writer.source.is_over
                 try:
@@ -90,7 +90,7 @@ class TextRelay:
                 waker.clear()
         finally:
             writer.source.unwatch(waker)
-            self._wanted_until.pop(writer.key, None)
+            self._wanted_until.pop((writer.key, writer.turn), None)
 
 
 class _Writer:
@@ -98,7 +98,7 @@ class _Writer:
         self.key = key
         self.source = source
         self._client = client
-        self._turn = turn
+        self.turn = turn
         self._restarts = source.restarts
         self._position = 0
         self._began = False
@@ -122,7 +122,7 @@ class _Writer:
             self._add({"end": 1})
 
     def _entry(self, text: str) -> dict[str, Any]:
-        return {"epoch": f"{self._turn}.{self._restarts}", "at": self._position, "text": text}
+        return {"epoch": f"{self.turn}.{self._restarts}", "at": self._position, "text": text}
 
     def _add(self, fields: dict[Any, Any]) -> bool:
         """False: the stream that it began is gone."""

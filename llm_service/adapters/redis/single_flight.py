@@ -173,7 +173,8 @@ class RedisSharedCall(MemorySharedCall):
             leads, self._role = self._role is Role.LEADS, Role.ALONE
         if leads:
             self._flights.forget(self)
-            with suppress(RedisAway):  # others make the call themselves
+            # Without its end, also one that has no form as JSON, others make the call themselves.
+            with suppress(RedisAway, ValueError, OverflowError):
                 self._scripts.complete(self._flight, dump_result(WholeResult(result, text)))
 
     def close(self) -> None:

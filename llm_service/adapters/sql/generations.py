@@ -93,12 +93,14 @@ class SqlGenerationWriter:
     def finish(self, generation: Generation) -> bool:
         kept = self._kept_texts(generation)
         connection, answer_id = self._connection, kept.answer_id
-        locks.lock_answer(connection, answer_id)
+        owns = answer_id == kept.request_id
+        # Hundreds that share a call end together, in several processes: only one has to write the texts.
+        writes = owns or (kept.status in _ANSWERED and texts.lack_output(connection, answer_id))
+        locks.lock_answer(connection, answer_id, shared=not writes)
         if not self._store_outcome(kept):
             return False
         # Shared texts have the whole answer or none.
-        owns = answer_id == kept.request_id
-        if owns or (kept.status in _ANSWERED and texts.lack_output(connection, answer_id)):
+        if owns or (writes and texts.lack_output(connection, answer_id)):
             document = texts.unindex(connection, kept.owner, answer_id)
             _SET_OUTPUT.execute(connection, {"id": answer_id, "output": kept.output})
             texts.index(connection, kept, document)

@@ -4,6 +4,7 @@ They keep no state of a session, so a pooler may give each transaction to anothe
 it says in the statement that begins it. psycopg waits cooperatively under gevent.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -64,6 +65,8 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
 
 def connector(url: str) -> Callable[[], BoundedConnection]:
     options = {**_DEFAULTS, **options_of(url)}
+    # It warns of each pipeline that ends with an error, which its caller gets anyway.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
 
     def connect() -> BoundedConnection:
         # Named prepared statements belong to one server process, which a pooler may change.

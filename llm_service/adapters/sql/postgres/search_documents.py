@@ -48,7 +48,9 @@ documents = Table(
     Column("vector", TSVECTOR, nullable=False, comment="distinct words, owner and bucket"),
 )
 # Without a list of pending entries, which every search would have to read, and an unlucky answer to merge.
-Index("ix_search_documents_vector", documents.c.vector, postgresql_using="gin", postgresql_with={"fastupdate": "off"})
+vector_index = Index(
+    "ix_search_documents_vector", documents.c.vector, postgresql_using="gin", postgresql_with={"fastupdate": "off"}
+)
 
 
 @dataclass(frozen=True, slots=True)
