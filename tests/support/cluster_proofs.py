@@ -1,4 +1,7 @@
-"""What must hold on several nodes, whatever dies: each function tries it, in the size that a test asks for."""
+"""What must hold on several nodes, whatever dies: each function tries it, in the size that a test asks for.
+
+Longer than other modules: the short tests and the soak share all of it.
+"""
 
 import os
 import random
