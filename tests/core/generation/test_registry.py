@@ -62,6 +62,7 @@ def test_going_down() -> None:
     world.registry.shut_down(world.clock.monotonic() + 0.2)
     assert world.registry.closing
     late = world.begin(replace(ASKED, input="late"), detached=True)
+    assert late.next(30) == Delta("a")
     world.registry.tick()
     assert len(world.registry) == 2, "they have their grace"
     world.registry.drain()
@@ -69,8 +70,7 @@ def test_going_down() -> None:
         world.begin(replace(ASKED, input="too late"))
     for each in (subscription, late):
         with pytest.raises(errors.ShuttingDown):
-            while each.next(30):
-                pass
+            each.next(30)
     row = world.store.rows["id-1"]
     assert (row.status, row.error, row.output) == (Status.INTERRUPTED, "shutting-down", "a")
 
