@@ -1,4 +1,7 @@
-"""What must hold on several nodes, whatever dies: each function tries it, in the size that a test asks for."""
+"""What must hold on several nodes, whatever dies: each function tries it, in the size that a test asks for.
+
+Longer than other modules: the short tests and the soak share all of it.
+"""
 
 import os
 import random
@@ -16,7 +19,7 @@ from uuid import uuid4
 
 from tests.support.clocks import until
 from tests.support.cluster import REST_S, Cluster, Node
-from tests.support.cluster_client import Answer, Client, at_once
+from tests.support.cluster_client import WAIT_S, Answer, Client, at_once
 from tests.support.command_line import flask
 from tests.support.upstream import asked_of
 
@@ -130,6 +133,8 @@ def nothing_answered_is_lost(nodes: Cluster, generations: int, *models: str, mea
                 good[key] = answer
                 return
             failed.append(answer)
+            if answer.error == "idempotency-conflict":
+                key = uuid4().hex  # its process died before the request began: nobody may use this key for a minute
             time.sleep(0.3)
 
     def caller() -> Answer:
@@ -147,6 +152,10 @@ def nothing_answered_is_lost(nodes: Cluster, generations: int, *models: str, mea
     finally:
         progress.over.set()
         trouble.join()
+    slowest = max((answer.took_s, answer.request_id) for answer in good.values())
+    print(
+        f"no answers: {Counter((answer.status, answer.error[:40]) for answer in failed)}; slowest good one: {slowest}"
+    )
     assert len(good) == generations, [str(answer) for answer in failed[-5:]]
     undocumented = [str(answer) for answer in failed if not is_documented(answer)]
     assert undocumented == []
@@ -169,10 +178,10 @@ def nothing_answered_is_lost(nodes: Cluster, generations: int, *models: str, mea
 def is_documented(answer: Answer) -> bool:
     """503 with a time to wait, a connection that was cut, or a stream that ends with such an error."""
     if answer.status == 0:
-        return True
+        return answer.took_s < WAIT_S  # or it would hang
     if answer.status == 200:  # a stream that had begun
         return answer.error in DOCUMENTED
-    # A key whose request died before it began is free after some seconds.
+    # A key whose request died before it began is free after a minute.
     known = answer.status == 503 and answer.error in DOCUMENTED
     return (known or answer.error == "idempotency-conflict") and answer.headers.get("Retry-After") is not None
 
