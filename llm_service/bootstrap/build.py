@@ -4,7 +4,6 @@ import secrets
 from contextlib import ExitStack
 from typing import Any
 
-from llm_service.adapters.memory.single_flight import MemorySingleFlight
 from llm_service.adapters.observability.logs import LogReporter
 from llm_service.adapters.runtime.background import Ticker, make_spawn
 from llm_service.adapters.runtime.clock import SystemClock, uuid7
@@ -16,6 +15,7 @@ from llm_service.adapters.sql.limits import SqlLimits
 from llm_service.adapters.sql.retention import SqlRetention
 from llm_service.adapters.sql.sqlite.thread_pool import ThreadPool
 from llm_service.adapters.sql.usage import SqlUsage
+from llm_service.bootstrap.flights import make_flights
 from llm_service.bootstrap.housekeeping import INTERRUPT_MARGIN_S, Housekeeping, skip_if_storage_down
 from llm_service.bootstrap.presence import open_presence
 from llm_service.bootstrap.providers import build_registry
@@ -107,11 +107,13 @@ def _services(settings: Settings, opened: ExitStack, make_ticker: type[Ticker]) 
     expire_s = settings.deadline_s + INTERRUPT_MARGIN_S
     orphans = Orphans(stores.generations, limit_store, recorder, registry, presence, clock, expire_s=expire_s)
     endings = Endings(wake_ups, clock) if redis else None
-    subscriptions = Subscriptions(registry, stores.generations, orphans, clock, endings)
+    flights = make_flights(redis, wake_ups, registry, clock, spawn)
+    opened.callback(flights.close)
+    subscriptions = Subscriptions(registry, stores.generations, orphans, clock, endings, flights.texts)
     limiter = Limiter(limit_store, prices, clock, everyone=bounds.everyone, expire_s=expire_s)
     generation = GenerationService(
         preparer=preparer,
-        single_flight=MemorySingleFlight(),
+        single_flight=flights.calls,
         store=stores.generations,
         idempotency=stores.idempotency,
         upstream=UpstreamCaller(registry, clock, spawn, reporter),
@@ -154,6 +156,7 @@ def _services(settings: Settings, opened: ExitStack, make_ticker: type[Ticker]) 
     )
     ticker.every(BEAT_S, skip_if_storage_down(presence.beat))
     housekeeping.start(ticker, alone=presence.alone, sweep_s=presence.sweep_s)
+    flights.start(ticker, wake_ups)
     wake_ups.start()
     presence.settle()
 

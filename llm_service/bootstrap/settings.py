@@ -185,8 +185,8 @@ class Settings:
         "Days to keep generations; then they are deleted with their texts, and from the cache.")
 
     redis_url: Secret | None = setting(STORAGE, "REDIS_URL", redis_url(), None,
-        "The Redis or Valkey server through which processes and machines share the cache, see [redis.md](redis.md). While it is "
-        "away, each process has a cache of its own.",
+        "The Redis or Valkey server through which processes and machines share the cache and calls in progress, see "
+        "[redis.md](redis.md). While it is away, each process has its own.",
         example="redis://127.0.0.1:6379/0")
     # fmt: on
 

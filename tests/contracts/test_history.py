@@ -293,6 +293,21 @@ def test_positions_are_never_given_again(store: Stores) -> None:
     assert later > position
 
 
+def test_a_row_that_joined_a_call_and_then_makes_it_has_an_attempt(store: Stores) -> None:
+    """If its process dies, too, what it reserved is charged. A row that is over does not change."""
+    store.start(generation(1))
+    store.generations.record_started(joined := replace(generation(1), request_id="id-2"))
+    over = stored(store, 3)
+    for each in (joined, over):
+        store.generations.transaction(lambda unit, each=each: unit.generations.begin_call(each))  # type: ignore[misc]
+    assert store.get("alice", "id-2") == replace(joined, attempts=1)
+    assert store.get("alice", "id-3") == over
+    store.interrupt("id-2")
+    row = store.get("alice", "id-2")
+    assert row is not None
+    assert (row.status, row.attempts) == (Status.INTERRUPTED, 1)
+
+
 def test_only_unfinished_rows_that_are_named_are_interrupted(store: Stores) -> None:
     store.start(generation(1))
     stored(store, 2)

@@ -94,6 +94,9 @@ class ListGenerations:
     def start(self, generation: Generation) -> None:
         self._write("start", generation)
 
+    def begin_call(self, generation: Generation) -> None:
+        self._write("begin call", replace(generation, attempts=1))
+
     def finish(self, generation: Generation) -> bool:
         if self.breaks is not None:
             raise self.breaks

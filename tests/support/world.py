@@ -145,9 +145,10 @@ class World:
             bounds,
             self.clock,
         )
+        self.single_flight = MemorySingleFlight()
         self.service = GenerationService(
             preparer=self.preparer,
-            single_flight=MemorySingleFlight(),
+            single_flight=self.single_flight,
             store=self.store,
             idempotency=None,
             upstream=UpstreamCaller(self.registry, self.clock, spawn or make_spawn(), self.reporter),

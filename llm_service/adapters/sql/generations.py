@@ -52,6 +52,7 @@ _FINISH_SWITCHED = Compiled(
     update(generations).where(*_mine).values({name: bindparam(name) for name in (*OUTCOME, *SWITCHED)})
 )
 _MOVE = update(generations).where(*_mine).values(answer_id=bindparam("to"), document=None)
+_BEGIN_CALL = update(generations).where(*_mine, generations.c.finished_ms.is_(None)).values(attempts=1)
 _SET_OUTPUT = Compiled(update(answers).where(answers.c.answer_id == bindparam("id")).values(output=bindparam("output")))
 _OVER = WHOLE.where(*_mine, generations.c.finished_ms.is_not(None))
 _MINE = WHOLE.where(*_mine)
@@ -86,15 +87,20 @@ class SqlGenerationWriter:
         if kept.status is not Status.RUNNING:
             texts.index(self._connection, kept)
 
+    def begin_call(self, generation: Generation) -> None:
+        self._connection.execute(_BEGIN_CALL, {"id": generation.request_id, "of": generation.owner})
+
     def finish(self, generation: Generation) -> bool:
         kept = self._kept_texts(generation)
         connection, answer_id = self._connection, kept.answer_id
-        locks.lock_answer(connection, answer_id)
+        owns = answer_id == kept.request_id
+        # Hundreds that share a call end together, in several processes: only one has to write the texts.
+        writes = owns or (kept.status in _ANSWERED and texts.lack_output(connection, answer_id))
+        locks.lock_answer(connection, answer_id, shared=not writes)
         if not self._store_outcome(kept):
             return False
         # Shared texts have the whole answer or none.
-        owns = answer_id == kept.request_id
-        if owns or (kept.status in _ANSWERED and texts.lack_output(connection, answer_id)):
+        if owns or (writes and texts.lack_output(connection, answer_id)):
             document = texts.unindex(connection, kept.owner, answer_id)
             _SET_OUTPUT.execute(connection, {"id": answer_id, "output": kept.output})
             texts.index(connection, kept, document)
@@ -232,6 +238,9 @@ class SqlGenerations:
 
     def running_ids(self) -> Set[str]:
         query = select(generations.c.request_id).where(_UNFINISHED, generations.c.status == Status.RUNNING.value)
+        if self._process_id is not None:
+            # Each process asks often, and all of them together may run very many.
+            query = query.where(generations.c.process_id == self._process_id)
         return self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
     def interrupted_among(self, request_ids: Collection[str]) -> Set[str]:

@@ -16,7 +16,15 @@ class Ending(Protocol):
     """Of one generation, for one who waits. Its creator closes it."""
 
     def pause(self, seconds: float) -> float:
-        """Wait, but not longer than until it may have ended. Returns the seconds waited."""
+        """Wait, but not longer than until it may have ended, or `wake`. Returns the seconds waited."""
+        ...
+
+    def take_end(self) -> bool:
+        """Whether it may have ended since it was asked last."""
+        ...
+
+    def wake(self) -> None:
+        """End the pause, if it can be woken."""
         ...
 
     def close(self) -> None: ...
@@ -32,6 +40,12 @@ class Unannounced:
         self._clock.sleep(seconds)
         return seconds
 
+    def take_end(self) -> bool:
+        return True
+
+    def wake(self) -> None:
+        """It cannot be woken."""
+
     def close(self) -> None:
         """Nothing to close."""
 
@@ -40,15 +54,28 @@ class Announced:
     """Its process tells when it ends."""
 
     def __init__(self, clock: Clock, forget: Callable[["Announced"], None]) -> None:
-        self.ended = threading.Event()
+        self._woken = threading.Event()
+        self._may_have_ended = False
         self._clock = clock
         self._forget = forget
 
     def pause(self, seconds: float) -> float:
         begun = self._clock.monotonic()
-        if self._clock.wait(self.ended, seconds):
-            self.ended.clear()
+        if self._clock.wait(self._woken, seconds):
+            self._woken.clear()
         return self._clock.monotonic() - begun
+
+    def end(self) -> None:
+        """It may have ended."""
+        self._may_have_ended = True
+        self._woken.set()
+
+    def take_end(self) -> bool:
+        ended, self._may_have_ended = self._may_have_ended, False
+        return ended
+
+    def wake(self) -> None:
+        self._woken.set()
 
     def close(self) -> None:
         self._forget(self)
@@ -90,7 +117,7 @@ class Endings:
     def _wake(self, request_id: str) -> None:
         for found in self._all() if request_id == ANY else (request_id,):
             for ending in tuple(self._waiting.get(found, ())):
-                ending.ended.set()
+                ending.end()
             if request_id == ANY:
                 # Its process may have missed this, too.
                 self._wake_ups.send(Topic.WATCH, found)

@@ -142,8 +142,31 @@ class InFlightGeneration:
         """None until it is finished."""
         return self._result
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is over, or about to be."""
+        return self._state is not State.RUNNING
+
     def wait_finished(self, timeout_s: float) -> bool:
         return self._uses.clock.wait(self._finished, timeout_s)
+
+    @property
+    def restarts(self) -> int:
+        return self.call.restarts
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no more text comes."""
+        return self.has_ended
+
+    def watch(self, waker: Waker) -> None:
+        """Set the waker on every change of its text, and at its end, until `unwatch`. Who watches is a subscriber."""
+        self.subscribers.add(waker)
+        self.call.watch(waker)
+
+    def unwatch(self, waker: Waker) -> None:
+        self.call.unwatch(waker)
+        self.subscribers.remove(waker, self._uses.clock.monotonic())
 
     def text_after(self, position: int) -> str:
         return self.call.text_after(position) if self._text_kept is None else self._text_kept[position:]
@@ -156,6 +179,16 @@ class InFlightGeneration:
             return None
         tried = tuple(model.without_bill() for model in now.fallbacks)
         return AnsweredBy(now.model, now.provider, now.cache_key, tried)
+
+    def take_over(self) -> bool:
+        """From now on it makes the call that it joined. Nothing of it is paid yet. False: it has ended."""
+        with self._lock:
+            if self.has_ended:
+                return False
+            now = self.generation
+            self.billing = AttemptBilling(now.model, now.provider, self._uses.prices, joined=False, begun=False)
+            self.collapsed = False
+            return True
 
     def ask_next(self, error: ServiceError, candidate: PreparedCall, *, asked: bool) -> None:
         """The model that its call asked failed with `error`, and `candidate` is next. `asked` False: it had no slot."""
@@ -274,9 +307,10 @@ class InFlightGeneration:
     def _leave_call(self) -> None:
         """Keep the text so far, and leave the call to those who share it."""
         self._text_kept = self.call.text_after(0)
-        if self.collapsed or self.call.members > 1:
+        shared = self.call.leave(self.request_id)
+        # One that took its call over has the texts of the generation that began it.
+        if self.collapsed or shared or self.generation.answer_id != self.request_id:
             self._left_call, self._own_answer_id = True, self._uses.make_id()
-        self.call.leave(self.request_id)
         self._uses.registry.stop_unless_shared(self.call)
 
     def _ended(self, outcome: Outcome) -> Generation:

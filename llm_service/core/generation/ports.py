@@ -163,21 +163,29 @@ class SharedCall(Protocol):
     """One upstream call, its text so far, and the generations that share it.
 
     The leading generation writes (`append`, `restart`, `complete`), all read. Positions are code points of the text.
-    All values are plain, because members may be in several processes.
+    All values are plain, because members may be in several processes. If the leader's process dies, another member may
+    lead the call: it makes it again.
     """
 
     @property
     def call_id(self) -> str:
-        """The request_id of the leading generation."""
+        """The request_id of the generation that began the call. It stays when another one leads."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """The leading generation's, as given to `join`."""
+        """That of the generation that began the call, as given to `join`."""
         ...
 
     @property
-    def members(self) -> int: ...
+    def members(self) -> int:
+        """How many share it, as far as this process knows. 0: nobody does, and nobody can join any more."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """Whether nobody leads it: the leader's process died, cannot be reached, or gave it up."""
+        ...
 
     @property
     def restarts(self) -> int:
@@ -204,7 +212,21 @@ class SharedCall(Protocol):
     def mark_shown(self) -> None: ...
 
     def wait_completed(self, timeout_s: float) -> CallResult | None:
-        """None on a timeout."""
+        """None on a timeout, and when it was lost: it may have been taken over since."""
+        ...
+
+    def take_over(self, member: str) -> bool:
+        """Lead a lost call. True: `member` leads it now, its text is discarded, and it must `complete` or `give_up`.
+
+        False: another one leads it, or it has ended: wait on.
+        """
+        ...
+
+    def give_up(self) -> None:
+        """The leader cannot make the call, or not go on with it: another member may take it over.
+
+        What it writes afterwards is only for the members of its own process.
+        """
         ...
 
     def watch(self, waker: Waker) -> None:
@@ -217,8 +239,11 @@ class SharedCall(Protocol):
         """Nobody can join any more."""
         ...
 
-    def leave(self, member: str) -> None:
-        """When the last member leaves, nobody can join any more, and the leader's process ends the call."""
+    def leave(self, member: str) -> bool:
+        """When the last member leaves, nobody can join any more, and the leader's process ends the call.
+
+        Returns whether others share it still.
+        """
         ...
 
 
@@ -230,6 +255,37 @@ class SingleFlight(Protocol):
 
         `member` is a request_id; `fingerprint` distinguishes generations with equal messages but different inputs.
         """
+        ...
+
+
+class RemoteText(Protocol):
+    """The text so far of a generation of another process, as far as it is known here. Positions are as in `SharedCall`.
+
+    It is for showing only: the row has the outcome.
+    """
+
+    @property
+    def restarts(self) -> int: ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether its process said that no more text comes: its row has an outcome, or will soon."""
+        ...
+
+    def text_after(self, position: int) -> str: ...
+
+    def watch(self, waker: Waker) -> None:
+        """As `SharedCall.watch`; also set when it ends."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class RemoteTexts(Protocol):
+    """The texts of generations of other processes, while they grow."""
+
+    def follow(self, request_id: str) -> RemoteText:
+        """Its text from the start. Nothing comes if no process that can be reached runs it. The caller closes it."""
         ...
 
 
@@ -276,6 +332,10 @@ class GenerationWriter(Protocol):
 
     def start(self, generation: Generation) -> None:
         """Store a `running` generation with its texts."""
+        ...
+
+    def begin_call(self, generation: Generation) -> None:
+        """A running generation that joined a call makes it itself now: store that it has an attempt."""
         ...
 
     def finish(self, generation: Generation) -> bool:
@@ -371,7 +431,7 @@ class RemoteControl(Protocol):
         ...
 
     def running_ids(self) -> Set[str]:
-        """The request_ids of all running generations, of every owner and process."""
+        """The request_ids of all running generations of this process, of every owner. Those of others may be among them."""
         ...
 
     def interrupted_among(self, request_ids: Collection[str]) -> Set[str]:

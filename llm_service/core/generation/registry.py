@@ -83,6 +83,11 @@ class InFlightRegistry:
         return self._interrupt_at is not None
 
     @property
+    def closed(self) -> bool:
+        """Whether a new generation would be interrupted at once."""
+        return self._interrupt_at is not None and self._clock.monotonic() >= self._interrupt_at
+
+    @property
     def stops_at(self) -> float | None:
         """If the process stops: until when an outcome that ends now may wait for the store (monotonic)."""
         if self._stops_at is None and self.closing:
@@ -138,6 +143,10 @@ class InFlightRegistry:
         found = self._generations.get(request_id)
         return found if found is not None and found.generation.owner == owner else None
 
+    def find(self, request_id: str) -> InFlightGeneration | None:
+        """Of any owner."""
+        return self._generations.get(request_id)
+
     def of_owner(self, owner: str) -> list[InFlightGeneration]:
         return [found for found in tuple(self._generations.values()) if found.generation.owner == owner]
 
@@ -150,7 +159,11 @@ class InFlightRegistry:
         return self._end_early(generation, Status.CANCELLED, error)
 
     def shut_down(self, interrupt_at: float) -> None:
-        """Accept no new generations, and interrupt the running ones at `interrupt_at` (monotonic)."""
+        """Interrupt the running generations at `interrupt_at` (monotonic), and accept no new ones from then on.
+
+        Until then they may still come, on connections that were open before: a proxy keeps some, and does not send the
+        request again where this service refuses it.
+        """
         self._interrupt_at = interrupt_at
 
     def drain(self) -> None:
@@ -160,7 +173,8 @@ class InFlightRegistry:
         """
         if self._interrupt_at is None:
             self._interrupt_at = self._clock.monotonic()
-        while self._generations and self._clock.monotonic() < self._interrupt_at:
+        # A call without a generation here goes on for those of other processes.
+        while (self._generations or self._calls) and self._clock.monotonic() < self._interrupt_at:
             self._clock.sleep(0.05)
         self.interrupt_all()
         until = self._clock.monotonic() + STORING_S
@@ -168,12 +182,17 @@ class InFlightRegistry:
             self._clock.sleep(0.05)
 
     def interrupt_all(self) -> None:
-        """Their outcomes have one time together to be stored, and then are spooled."""
+        """Their outcomes have one time together to be stored, and then are spooled. Who shares their calls in other
+        processes takes these over.
+        """
         if self._stops_at is None:
             self._stops_at = self._clock.monotonic() + STOPPING_PATIENCE_S
         error = ShuttingDown("The service was stopped before the answer was complete.", retry_after_s=5)
         outcome = Outcome(Status.INTERRUPTED, error=error, early=True)
         self._together(partial(generation.finish, outcome) for generation in tuple(self._generations.values()))
+        for call, context in tuple(self._calls.values()):
+            call.give_up()
+            context.stop()
 
     def tick(self) -> None:
         """End generations that are abandoned, overdue, or cancelled in another process."""
@@ -217,9 +236,12 @@ class InFlightRegistry:
         One that was given up continues: this process stood still and looked dead. Its outcome corrects the row.
         """
         here = dict(self._generations)
-        gone = here.keys() - remote.running_ids()
-        if gone:
-            gone -= remote.interrupted_among(gone)
+        try:
+            gone = here.keys() - remote.running_ids()
+            if gone:
+                gone -= remote.interrupted_among(gone)
+        except StorageError:
+            return  # asked again in a second; readiness tells of it
         self._together(partial(self.cancel, here[request_id]) for request_id in gone)
 
     def _end_early(self, generation: InFlightGeneration, status: Status, error: Ended) -> Generation | None:

@@ -149,7 +149,7 @@ class GenerationService:
         stopwatch = Stopwatch(self._clock)
         prepared = self._preparer.prepare(request, caller)
         stopwatch.lap("render")
-        if self._registry.closing:
+        if self._registry.closed:
             raise ShuttingDown("The service is stopping and accepts no new requests.", retry_after_s=5)
         start = _Start(prepared, request_id, stopwatch, detached or key is not None, shown)
         if key is None:
@@ -246,12 +246,26 @@ class GenerationService:
         return ReplaySubscription(GenerationResult(generation, start.stopwatch.laps_ms, limits=limits))
 
     def _lead(self, start: _Start, call: SharedCall, limits: LimitStatuses) -> Subscription:
+        running = self._generation(start, status=Status.RUNNING, attempts=1)
+
+        def store(reservation: Reservation | None) -> LimitStatuses:
+            return self._announced(start.request_id, lambda: self._store_running(running, reservation)) or limits
+
+        in_flight = self._in_flight(start, running, call)
+        upstream, limits = self._reserve(start, store, self._deadline)
+        start.stopwatch.lap("store")
+        subscription = LocalSubscription(in_flight, self._clock, limits=limits)
+        self._upstream.lead(in_flight, upstream)
+        return subscription
+
+    def _reserve(
+        self, start: _Start, store: Callable[[Reservation | None], T], deadline: Callable[[], float]
+    ) -> tuple[UpstreamCall, T]:
+        """The call to make, and what `store` returns, which reserves what the call needs."""
         prepared, candidates, slot = start.prepared, start.prepared.candidates, HeldSlot()
         self._space.require()  # before anything is paid
         first = slot.take_first_free([each.provider.bulkhead for each in candidates])
         try:
-            running = self._generation(start, status=Status.RUNNING, attempts=1)
-            in_flight = self._in_flight(start, running, call)
             models = [
                 AskedModel(
                     each.model, each.provider.name, partial(most_tokens, each.call, each.candidate.context_tokens)
@@ -259,17 +273,40 @@ class GenerationService:
                 for each in candidates
             ]
             reservation = self._limiter.for_call(prepared.caller, start.request_id, models)
-            stored = self._announced(start.request_id, lambda: self._store_running(running, reservation))
-            limits = stored or limits
+            stored = store(reservation)
         except BaseException:
             slot.release()
             raise
-        start.stopwatch.lap("store")
-        subscription = LocalSubscription(in_flight, self._clock, limits=limits)
         may_retry = partial(self._limiter.reserve_retry, reservation)
         look_up = self._find_cached if prepared.request.cache_mode is CacheMode.DEFAULT else _find_nothing
-        self._upstream.lead(in_flight, UpstreamCall(candidates, slot, self._deadline(), first, may_retry, look_up))
-        return subscription
+        return UpstreamCall(candidates, slot, deadline(), first, may_retry, look_up), stored
+
+    def _take_over(self, start: _Start, in_flight: InFlightGeneration, deadline: float) -> UpstreamCall:
+        """The call that a generation makes whose leader was lost: it pays, and its own limits apply.
+
+        Raises `ServiceError`; then nothing is reserved.
+        """
+        if not in_flight.take_over():
+            raise _ended()
+        upstream, _ = self._reserve(start, partial(self._begin_call, in_flight.generation), lambda: deadline)
+        in_flight.billing.begin(1)
+        if in_flight.has_ended:
+            # Its outcome was stored before it owed anything.
+            upstream.slot.release()
+            self._store.transaction(lambda unit: unit.reservations.release(start.request_id))
+            raise _ended()
+        return upstream
+
+    def _begin_call(self, generation: Generation, reservation: Reservation | None) -> None:
+        def work(unit: UnitOfWork) -> ReservationResult | None:
+            result = unit.reservations.reserve(reservation) if reservation else None
+            if result is None or result.refused is None:
+                unit.generations.begin_call(generation)
+            return result
+
+        result = self._store.transaction(work)
+        if reservation is not None and result is not None:
+            self._limiter.check(result, reservation)
 
     def _find_cached(self, key: str) -> CachedAnswer | None:
         """The stored answer of a fallback."""
@@ -311,7 +348,8 @@ class GenerationService:
         self._cache.count_coalesced()
         start.stopwatch.lap("store")
         subscription = LocalSubscription(in_flight, self._clock, limits=limits)
-        self._upstream.follow(in_flight, self._deadline())
+        deadline = self._deadline()
+        self._upstream.follow(in_flight, deadline, partial(self._take_over, start, in_flight, deadline))
         return subscription
 
     def _announced(self, request_id: str, store: Callable[[], T]) -> T:
@@ -370,6 +408,10 @@ def _fingerprint(prepared: PreparedRequest) -> str:
     asked = [prepared.caller.owner, prepared.request.input, dict(prepared.request.parameters)]
     typed = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(typed.encode()).hexdigest()
+
+
+def _ended() -> Cancelled:
+    return Cancelled("The generation ended before it could take its call over.")
 
 
 def _find_nothing(_key: str) -> None:

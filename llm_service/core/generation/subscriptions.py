@@ -17,11 +17,14 @@ from .endings import Ending, Endings, Unannounced
 from .in_flight import GenerationResult, InFlightGeneration
 from .model import Delta, Generation, Status
 from .orphans import Orphans
-from .ports import GenerationStore
+from .ports import GenerationStore, RemoteText, RemoteTexts
 from .registry import InFlightRegistry
+from .shown_text import ShownText
 
 POLL_S = 1.0
 LEAST_PAUSE_S = 0.001
+# When a generation of another process has ended: how long the rest of its text may be on its way.
+REST_S = 1.0
 
 
 class Subscription(Protocol):
@@ -87,11 +90,14 @@ class LocalSubscription:
         self._in_flight = in_flight
         self._call = in_flight.call
         self._clock = clock
-        self._restarts = self._call.restarts
+        self._shown = ShownText(in_flight, min(after, len(self._call.text_after(0))) if after else 0)
         self._waker = threading.Event()
         self._alarm: Alarm | None = None
-        self.position = min(after, len(self._call.text_after(0))) if after else 0
         in_flight.subscribers.add(self._waker)
+
+    @property
+    def position(self) -> int:
+        return self._shown.position
 
     @property
     def generation(self) -> Generation:
@@ -135,21 +141,13 @@ class LocalSubscription:
 
     def _look(self) -> Delta | GenerationResult | None:
         # The result first: no text is added after it.
-        finished = self._in_flight.result is not None
-        text = self._unread()
-        if text:
-            self.position += len(text)
+        result = self._in_flight.result
+        finished = result is not None
+        if text := self._shown.more(over=finished, failed=isinstance(result, ServiceError)):
             if finished:
                 self._waker.set()  # for the result, which is next
             return Delta(text)
         return self._end() if finished else None
-
-    def _unread(self) -> str:
-        if self._call.restarts != self._restarts:
-            self._restarts = self._call.restarts
-            if self.position:
-                raise UpstreamTruncated("The answer was cut off and restarted for other callers.")
-        return self._in_flight.text_after(self.position)
 
     def _end(self) -> GenerationResult:
         result = self._in_flight.result
@@ -184,6 +182,10 @@ class ReplaySubscription:
     def replayed(self) -> bool:
         return self._result.replayed
 
+    def skip_text(self) -> None:
+        """The subscriber has it from elsewhere."""
+        self._text = self._text[: self.position]
+
     def next(self, wait_s: float) -> Delta | GenerationResult | None:
         text = self._text[self.position :]
         if text:
@@ -205,7 +207,8 @@ class ReplaySubscription:
 
 
 class PolledSubscription:
-    """To a generation of another process, through its row: the whole text comes at its end.
+    """To a generation of another process, through its row, which has the outcome. Its text is shown while it grows, if that
+    process passes it on; else it comes whole at its end.
 
     If its process dies, it ends as `interrupted` at the next check.
     """
@@ -224,24 +227,44 @@ class PolledSubscription:
         *,
         replayed: bool = False,
         ending: Ending | None = None,
+        texts: RemoteTexts | None = None,
     ) -> None:
-        """`ending` None = nobody tells when it ends."""
+        """`ending` None = nobody tells when it ends. `texts` None = no process passes texts on."""
         self.replayed = replayed
         self._ending = ending or Unannounced(clock)
+        self._texts = texts
         self._store = store
         self._clock = clock
         self._orphans = orphans
         self._watched_s = 0.0
+        self._looked_s = 0.0
         self._after = after
         self._over: ReplaySubscription | None = None
+        self._text: RemoteText | None = None
+        self._shown: ShownText | None = None
+        self._bell = _Bell(self._ending)
+        self._gives_up_at = 0.0
         self.generation = generation
 
     @property
     def position(self) -> int:
+        if self._shown is not None:
+            return self._shown.position
         return self._over.position if self._over else self._after
 
     def next(self, wait_s: float) -> Delta | GenerationResult | None:
-        return self._over.next(wait_s) if self.poll(wait_s) and self._over else None
+        if self._text is None and self._over is None:
+            self._follow()
+        until = self._clock.monotonic() + wait_s
+        while True:
+            if text := self._grown():
+                return Delta(text)
+            if self._over is not None and not self._rest_may_come():
+                return self._end().next(wait_s)
+            left_s = until - self._clock.monotonic()
+            if left_s < LEAST_PAUSE_S:
+                return None
+            self._wait(left_s)
 
     def result(self, wait_s: float) -> GenerationResult | None:
         return self._over.result(wait_s) if self.poll(wait_s) and self._over else None
@@ -251,6 +274,8 @@ class PolledSubscription:
 
     def close(self) -> None:
         self._ending.close()
+        if self._text is not None:
+            self._text.close()
 
     def poll(self, wait_s: float) -> bool:
         """Whether it ends within `wait_s`; checks about once a second, and when its process says so.
@@ -260,19 +285,82 @@ class PolledSubscription:
         until = self._clock.monotonic() + wait_s
         # Not by the sum of the pauses: a look may wait for a lock.
         while self._over is None and (left_s := until - self._clock.monotonic()) >= LEAST_PAUSE_S:
-            self._watched_s += self._ending.pause(min(left_s, POLL_S))
-            row = self._row()
-            if not is_over(row) and self._orphans.end_if_orphan(row.request_id, self._watched_s):
-                row = self._row()
-            if is_over(row):
-                self._over = ReplaySubscription(GenerationResult(row, {}, replayed=self.replayed), self._after)
+            self._wait(left_s)
         return self._over is not None
+
+    def _follow(self) -> None:
+        if self._texts is not None:
+            self._text = self._texts.follow(self.generation.request_id)
+            self._shown = ShownText(self._text, self._after)
+            self._text.watch(self._bell)
+
+    def _grown(self) -> str:
+        if self._shown is None or self._text is None:
+            return ""
+        return self._shown.more(over=self._text.ended)
+
+    def _rest_may_come(self) -> bool:
+        """Whether some of the text was shown, and its rest is on its way."""
+        text = self._text
+        if text is None or text.ended or not text.text_after(0):
+            return False
+        return self._clock.monotonic() < self._gives_up_at
+
+    def _end(self) -> "ReplaySubscription":
+        """After what was shown: the rest of the text, if there is one, and the result."""
+        assert self._over is not None
+        if self._shown is None:
+            return self._over
+        shown, self._shown = self._shown, None
+        row, had = self._over.generation, shown.text
+        if self._text is not None and self._text.ended and had:
+            # Not from the row: that may have only a part of it, or keep no texts.
+            self._over = ReplaySubscription(GenerationResult(row, {}, replayed=self.replayed), shown.position)
+            self._over.skip_text()
+        elif had and row.output is not None and not row.output.startswith(had):
+            raise UpstreamTruncated("The answer was cut off and restarted for other callers.")
+        else:
+            self._over = ReplaySubscription(GenerationResult(row, {}, replayed=self.replayed), shown.position)
+        return self._over
+
+    def _wait(self, seconds: float) -> None:
+        """Until there may be more text or an end, and look for the end, unless only text came."""
+        self._watched_s += self._ending.pause(min(seconds, POLL_S))
+        rang = self._bell.take()
+        if self._over is not None or (
+            rang and not self._ending.take_end() and self._watched_s - self._looked_s < POLL_S
+        ):
+            return
+        self._looked_s = self._watched_s
+        row = self._row()
+        if not is_over(row) and self._orphans.end_if_orphan(row.request_id, self._watched_s):
+            row = self._row()
+        if is_over(row):
+            self._over = ReplaySubscription(GenerationResult(row, {}, replayed=self.replayed), self._after)
+            self._gives_up_at = self._clock.monotonic() + REST_S
 
     def _row(self) -> Generation:
         row = self._store.get(self.generation.owner, self.generation.request_id)
         if row is None:
             raise NotFound("The generation was deleted.")
         return row
+
+
+class _Bell:
+    """Rings when there is more text. Satisfies `Waker`."""
+
+    def __init__(self, ending: Ending) -> None:
+        self._rang = False
+        self._ending = ending
+
+    def set(self) -> None:
+        self._rang = True
+        self._ending.wake()
+
+    def take(self) -> bool:
+        """Whether it rang since it was asked last."""
+        rang, self._rang = self._rang, False
+        return rang
 
 
 def is_over(row: Generation) -> bool:
@@ -291,9 +379,11 @@ class Subscriptions:
         orphans: Orphans,
         clock: Clock,
         endings: Endings | None = None,
+        texts: RemoteTexts | None = None,
     ) -> None:
-        """`endings` None = other processes do not tell when a generation ends."""
+        """`endings` None = other processes do not tell when a generation ends. `texts` None = nor do they pass on its text."""
         self._endings = endings
+        self._texts = texts
         self._registry = registry
         self._store = store
         self._orphans = orphans
@@ -316,4 +406,6 @@ class Subscriptions:
     def polled(self, row: Generation, after: int = 0, *, replayed: bool = False) -> PolledSubscription:
         """To a generation of another process."""
         ending = self._endings.of(row.request_id) if self._endings else None
-        return PolledSubscription(self._store, self._clock, self._orphans, row, after, replayed=replayed, ending=ending)
+        return PolledSubscription(
+            self._store, self._clock, self._orphans, row, after, replayed=replayed, ending=ending, texts=self._texts
+        )

@@ -1,11 +1,12 @@
 """Upstream calls in the background: makes them for the leading generation, and follows them for those that join.
 
 A call runs in its own task, independent of subscribers. The generation that began it leads: its task calls the provider
-and writes the shared call's text. Each generation that joins has a task that waits for the result. Each task finishes
-its generation, which stores the outcome before any caller gets it.
+and writes the shared call's text. Each generation that joins has a task that waits for the result. If the leader is lost,
+because its process died, the task of one that joined makes the call again. Each task finishes its generation, which stores
+the outcome before any caller gets it.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 
 from ..clock import Clock
@@ -16,6 +17,9 @@ from .in_flight import InFlightGeneration
 from .model import AttemptStarted, CallResult, Delta, Done, Retrying
 from .ports import Reporter, SharedCall, Spawn
 from .registry import OVERDUE_S, STORING_S, InFlightRegistry
+
+MakeCall = Callable[[], UpstreamCall]
+"""Reserves what an upstream call needs, and returns it. Raises `ServiceError`; then nothing is reserved."""
 
 
 class UpstreamCaller:
@@ -39,11 +43,11 @@ class UpstreamCaller:
             self._end(generation, call, self._failed(error, generation, context, may_be_billed=False))
             self._registry.billed(shared)
 
-    def follow(self, generation: InFlightGeneration, deadline: float) -> None:
-        """Wait in the background for a call that another generation leads."""
+    def follow(self, generation: InFlightGeneration, deadline: float, take_over: MakeCall) -> None:
+        """Wait in the background for a call that another generation leads; if that is lost, perhaps make it."""
         self._registry.add(generation)
         try:
-            self._spawn(lambda: self._follow(generation, deadline))
+            self._spawn(lambda: self._follow(generation, deadline, take_over))
         except Exception as error:
             self._reporter.unexpected_error(error, generation.request_id)
             self._end_following(generation, CallResult(failure=Failure.of(error)))
@@ -73,9 +77,38 @@ class UpstreamCaller:
             generation.call.complete(result)
             generation.call.leave(generation.request_id)
 
-    def _follow(self, generation: InFlightGeneration, deadline: float) -> None:
-        result = generation.call.wait_completed(deadline + 2 * OVERDUE_S - self._clock.monotonic())
-        self._end_following(generation, result or CallResult(failure=Failure.of(_late())))
+    def _follow(self, generation: InFlightGeneration, deadline: float, make_call: MakeCall) -> None:
+        shared, late_at = generation.call, deadline + 2 * OVERDUE_S
+        while not generation.has_ended:
+            result = shared.wait_completed(late_at - self._clock.monotonic())
+            if result is None and self._clock.monotonic() >= late_at:
+                result = CallResult(failure=Failure.of(_late()))
+            if result is not None:
+                self._end_following(generation, result)
+                return
+            # It was lost. Another one may have taken it over since.
+            if not generation.has_ended and shared.take_over(generation.request_id):
+                self._take_over(generation, deadline, make_call)
+                return
+        shared.leave(generation.request_id)
+
+    def _take_over(self, generation: InFlightGeneration, deadline: float, make_call: MakeCall) -> None:
+        """Make the call of a leader that was lost. If a limit refuses it, that is this generation's error only."""
+        shared = generation.call
+        reserved: list[UpstreamCall] = []
+        context = CallContext(deadline, self._clock, lambda: not shared.shown, lambda: reserved[0].may_retry())
+        self._registry.add_call(shared, context)
+        try:
+            reserved.append(make_call())
+        except Exception as error:
+            if not isinstance(error, ServiceError):
+                self._reporter.unexpected_error(error, generation.request_id)
+            self._registry.remove_call(shared)
+            self._registry.billed(shared)
+            shared.give_up()
+            self._end_following(generation, CallResult(failure=Failure.of(error)))
+        else:
+            self._lead(generation, reserved[0], context)
 
     def _end_following(self, generation: InFlightGeneration, result: CallResult) -> None:
         try:
