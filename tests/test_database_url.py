@@ -10,11 +10,12 @@ from llm_service.adapters.sql.database_url import DatabaseUrl
 from llm_service.adapters.sql.errors import DatabaseFault
 from llm_service.adapters.sql.postgres.database import PostgresDatabase
 from llm_service.bootstrap.redis import namespace_of
-from llm_service.bootstrap.resources import open_spool
+from llm_service.bootstrap.resources import check_spool, open_spool, spool_path
 from llm_service.bootstrap.settings import Settings, SettingsError
 from llm_service.core.generation.model import Generation, Status
 from tests.support.builders import completed, generation
 from tests.support.constants import ROOT
+from tests.support.logs import logged
 from tests.support.processes import environment
 
 URL = "postgresql://ann:canary%40pw@db.example/llm"
@@ -103,6 +104,22 @@ def test_a_spool_belongs_to_its_database(tmp_path: Path) -> None:
         open_spool(each).replay(replayed.append, lambda *_: None)
         found.append([outcome.status for outcome in replayed])
     assert found == [[Status.COMPLETED], [], []]
+
+
+def test_answers_that_wait_for_a_server_under_its_old_address_are_told_of(tmp_path: Path) -> None:
+    old, new = (
+        Settings.from_env({"DATABASE_URL": f"postgresql://{host}/llm", "APP_DATA_DIR": str(tmp_path)})
+        for host in ("db1", "db2")
+    )
+    for settings in (old, new):
+        open_spool(settings).add(completed(generation(1)))
+    with logged("WARNING") as lines:
+        check_spool(new)
+        (line,) = lines
+        assert f"cat {spool_path(old)} >> {spool_path(new)} && rm" in line
+        spool_path(old).write_text("")
+        check_spool(new)
+        assert len(lines) == 1
 
 
 def test_a_redis_server_may_be_shared_with_other_databases() -> None:
