@@ -70,6 +70,7 @@ def serving(folder: Path, **environ: str) -> Iterator[Server]:
     server = Server(f"http://127.0.0.1:{port}", gunicorn(folder, **environ), folder / "server.log")
     try:
         wait_until_ready(server)
+        _wait_until_all_serve(server, int(environ.get("WEB_CONCURRENCY", "1")))
         yield server
     finally:
         stop(server.process)
@@ -87,6 +88,23 @@ def wait_until_ready(server: Server) -> None:
             pass
         time.sleep(0.05)
     raise AssertionError("not ready: " + server.log.read_text())
+
+
+def _wait_until_all_serve(server: Server, count: int) -> None:
+    """The first worker that is ready says that the service is. Others may still be opening what a test takes away."""
+    until = time.monotonic() + START_S
+    while len(server.workers()) < count and time.monotonic() < until:
+        time.sleep(0.05)
+    workers = server.workers()
+    for worker in workers if count > 1 else ():
+        others = [pid for pid in workers if pid != worker]
+        for pid in others:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_until_ready(server)
+        finally:
+            for pid in others:
+                os.kill(pid, signal.SIGCONT)
 
 
 def stop(process: subprocess.Popen[bytes]) -> int:
