@@ -463,7 +463,7 @@ def test_what_is_no_redis_is_away(answer: bytes, greets: bool) -> None:
         assert len(reporter.redis) == 1
         again, _ = _client(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
         with suppress(RedisAway):
-            again.script("return 1", int)(["a"])
+            again.script("return 1", int)(["a"], [])
         again.close()
         client.close()
     assert reporter.bugs == []

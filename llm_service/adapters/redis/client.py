@@ -191,7 +191,9 @@ class RedisClient:
         began = self._clock.monotonic()
         asked = secrets.token_bytes(8)
         with self._client.pipeline(transaction=False) as pipeline:
-            _, answered = pipeline.set(self.key("probe"), 1, px=1000).echo(asked).execute()
+            pipeline.set(self.key("probe"), 1, px=1000)
+            pipeline.echo(asked)
+            _, answered = pipeline.execute()
         if answered != asked:
             raise exceptions.InvalidResponse("it does not answer what it is asked")
         if self._slow_at > began:
