@@ -40,7 +40,7 @@ fuzz: $(VENV)/.dev ## For ten minutes: data of all kinds against the document, a
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} FUZZ_SECONDS=$${FUZZ_SECONDS:-480} FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} \
 	MIXED_REQUESTS=$${MIXED_REQUESTS:-10000} $(BIN)/python -m pytest tests/system/test_document.py tests/system/test_mixed.py
 
-soak: $(VENV)/.dev ## For three minutes (SOAK_SECONDS): strangers, hang-ups, slow callers; memory and connections stay flat
+soak: $(VENV)/.dev ## Half an hour, with longer loads by SOAK_SECONDS: all kinds of callers, two nodes that lose processes; nothing grows or is lost
 	$(BIN)/python -m pytest -m soak -s tests/soak
 
 docs: $(VENV)/.runtime ## Write .env.example and the tables of docs/ from the code
@@ -57,6 +57,9 @@ bench: $(VENV)/.dev ## Measure everything beside two other services (ARGS="--qui
 
 bench-cost: $(VENV)/.dev ## In a minute: the CPU of a hit, a miss and a token, against bench/bounds.toml
 	@$(BIN)/python -m bench.cost $(ARGS)
+
+bench-nodes: $(VENV)/.dev ## Measure what PostgreSQL, Redis and nginx cost (ARGS="--quick")
+	@$(BIN)/python -m bench.nodes $(ARGS)
 
 lock: $(VENV)/.dev ## Resolve the ranges of setup.cfg into the lock files, with hashes
 	$(BIN)/uv pip compile -q --generate-hashes --no-header setup.cfg -o requirements.lock
@@ -77,4 +80,4 @@ $(VENV)/.dev: requirements-dev.lock | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help run test test-quick test-real check fuzz soak docs audit bench bench-cost lock clean
+.PHONY: help run test test-quick test-real check fuzz soak docs audit bench bench-cost bench-nodes lock clean

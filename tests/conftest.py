@@ -21,10 +21,16 @@ from tests.support.redis_server import RedisServer
 from tests.support.upstream import FAULT_MODELS, Upstream
 from tests.support.upstream_faults import patience_with
 
+# What it asserts is shown as that of tests.
+pytest.register_assert_rewrite("tests.support.cluster_proofs")
+
 # Where the longest tests are: a run ends no earlier than the last of them, so that they begin first.
 LONGEST = (
+    "system/test_cluster.py",
+    "system/test_cluster_faults.py",
     "system/test_document.py",
     "system/test_server.py",
+    "system/test_nodes.py",
     "system/test_bad_connections.py",
     "adapters/test_faults.py",
     "system/test_limits.py",

@@ -149,6 +149,14 @@ def test_one_failure_is_nobody_elses(database: PostgresDatabase) -> None:
     assert count(database) == 3
 
 
+def test_an_error_among_rows_that_are_sent_together_is_the_servers_answer(database: PostgresDatabase) -> None:
+    """psycopg sends them in a pipeline, which is active until its end."""
+    rows = [{"name": name} for name in ("a", "a", *map(str, range(200)))]
+    with pytest.raises(IntegrityError):
+        database.write(lambda connection: connection.execute(INSERT, rows), short=True)
+    assert count(database) == 0
+
+
 def test_what_comes_at_the_end_is_in_the_same_transaction(database: PostgresDatabase) -> None:
     def work(connection: Connection) -> None:
         at_the_end(connection, lambda last: last.execute(INSERT, {"name": "late"}))

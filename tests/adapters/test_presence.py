@@ -180,3 +180,11 @@ def test_rows_name_the_process_that_runs_them(nodes: Nodes) -> None:
     query = select(generations.c.process_id).order_by(generations.c.position)
     named = nodes.database.read(lambda connection: list(connection.execute(query).scalars()))
     assert named == ["first", "second", "second"]
+
+
+def test_a_process_asks_only_for_its_own_running_rows(nodes: Nodes) -> None:
+    mine = nodes.first.begin(1)
+    theirs = nodes.second.begin(2)
+    assert (nodes.first.generations.running_ids(), nodes.second.generations.running_ids()) == ({mine}, {theirs})
+    nodes.second.generations.request_cancel("alice", mine)
+    assert nodes.first.generations.running_ids() == set()

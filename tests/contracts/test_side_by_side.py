@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from llm_service.adapters.sql.tables import answers, generations, limit_days
 from llm_service.bootstrap.resources import open_database
 from llm_service.bootstrap.settings import Settings
+from llm_service.core.clock import DAY_MS
 from llm_service.core.generation.accounting import sums_of
 from llm_service.core.history.model import Filters
 from llm_service.core.history.search import parse_search
@@ -24,12 +25,14 @@ from tests.support.side_by_side import (
     DOLLARS,
     EVERY_TOKEN,
     KEYS,
+    NOON_MS,
     SLOTS,
     THREADS,
     TOKENS,
     Crew,
     answered,
     call,
+    key_of,
     numbered,
 )  # fmt: skip
 from tests.support.stores import Stores
@@ -99,9 +102,13 @@ def test_slots_are_never_exceeded_and_all_have_their_turn(shared: Shared) -> Non
 
 
 def test_an_idempotency_key_has_one_holder(shared: Shared) -> None:
+    """Also one that is free again: every second one was claimed more than a day ago."""
+    for index in range(0, KEYS, 2):
+        shared.stores.idempotency.claim("alice", key_of(index), "of yesterday", NOON_MS - DAY_MS - 1)
     claims = shared.run("idempotency")
     for holders in zip(*claims, strict=True):
         assert len(set(holders)) == 1
+        assert "of yesterday" not in holders
     assert len(claims) == CALLERS
     assert len(claims[0]) == KEYS
 

@@ -12,17 +12,22 @@ from tests.support.constants import ROOT
 from tests.support.processes import free_port, needed_program, stop
 
 CONFIGURATION = ROOT / "deploy/nginx.conf"
+# The line of a second node, as an operator would use it.
+SECOND = "# server 10.0.0.12:8000"
 
 
 @contextmanager
-def nginx_before(folder: Path, behind: int, changes: Mapping[str, str] | None = None) -> Iterator[int]:
-    """nginx before the service on port `behind`; its own port. `changes`: more texts to replace."""
+def nginx_before(
+    folder: Path, behind: int, changes: Mapping[str, str] | None = None, second: int | None = None
+) -> Iterator[int]:
+    """nginx before the service on port `behind`, and on `second`; its own port. `changes`: more texts to replace."""
     program = needed_program("nginx", "/usr/sbin/nginx")
     port, text = free_port(), CONFIGURATION.read_text()
     temporary = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     places = {
         "127.0.0.1:8080": f"127.0.0.1:{port}",
         "127.0.0.1:8000": f"127.0.0.1:{behind}",
+        **({SECOND: f"server 127.0.0.1:{second}"} if second else {}),
         "/srv/llm-api-service/static/": f"{ROOT}/static/",
         "/run/nginx.pid": f"{folder}/nginx.pid",
         "/var/log/nginx/": f"{folder}/",

@@ -92,12 +92,15 @@ def slots(stores: Stores, number: int) -> int:
     return most
 
 
+def key_of(index: int) -> IdempotencyKey:
+    return IdempotencyKey("/generate", f"key {index}", "f" * 64)
+
+
 def idempotency(stores: Stores, number: int) -> list[str]:
     """The holder of each key."""
     holders = []
     for index in range(KEYS):
-        key = IdempotencyKey("/generate", f"key {index}", "f" * 64)
-        holder = stores.idempotency.claim("alice", key, f"id-{number}", NOON_MS)
+        holder = stores.idempotency.claim("alice", key_of(index), f"id-{number}", NOON_MS)
         holders.append(f"id-{number}" if holder is None else holder.request_id)
     return holders
 

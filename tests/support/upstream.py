@@ -76,7 +76,7 @@ class Hangup(Exception):
 class Upstream:
     """The server in a thread of its own; `with Upstream() as upstream: upstream.base_url`.
 
-    `calls` has each request's body and headers in order, `connections` how many were accepted, `open_connections` how many
+    `calls` has each request's body, headers and the port that it came from, in order, `connections` how many were accepted, `open_connections` how many
     are open now, `ledger` the usage that it reported, one entry for each answer or failure that had any. `replays` are
     answers for models of a test's own. While `may_end` is not set, answers at a pace do not end. While `counts` is set, each
     of these begins with the number of the call, so that no two are equal.
@@ -140,7 +140,7 @@ class Upstream:
         self.open_connections += 1
         try:
             while (request := await _read_request(reader)) is not None:
-                self.calls.append(request)
+                self.calls.append({**request, "peer": writer.get_extra_info("peername")[1]})
                 await self._answer(request, reader, writer)
         except Hangup as hangup:
             if hangup.reset:

@@ -7,6 +7,7 @@ import fcntl
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -17,6 +18,7 @@ import urllib.parse
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -127,6 +129,36 @@ def test_a_stopped_server_finishes_what_runs(tmp_path: Path, upstream: Upstream)
         thread.join()
     assert got[0][0] == 200
     assert got[0][1]["status"] == "completed"
+
+
+def test_a_stopping_server_answers_who_has_connected(tmp_path: Path) -> None:
+    """What a proxy has sent it does not send again. Twenty connections wait to be accepted when the workers are stopped."""
+    body = json.dumps({"template_id": "basic_chat_v1", "input": "Hello"})
+    headers = {"Content-Type": "application/json"}
+    with serving(tmp_path, WEB_CONCURRENCY="2") as server, ExitStack() as stack:
+        host = server.base_url.removeprefix("http://")
+        *waiting, kept = (stack.enter_context(closing(http.client.HTTPConnection(host, timeout=30))) for _ in range(21))
+        kept.request("GET", "/api/v1/health")
+        kept.getresponse().read()
+        workers = server.workers()
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        for connection in (*waiting, kept):
+            connection.request("POST", "/api/v1/generate", body, headers)
+        time.sleep(1.1)  # a worker looks each second whether it should stop, and then closes the port
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: all(_waits_for(pid, signal.SIGTERM) for pid in workers))
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+        answers = [stack.enter_context(connection.getresponse()) for connection in (*waiting, kept)]
+        assert [(answer.status, answer.headers["Connection"]) for answer in answers] == [(200, "close")] * 21
+        assert stop(server.process) == 0
+
+
+def _waits_for(pid: int, number: signal.Signals) -> bool:
+    """Whether a stopped process will get the signal when it goes on."""
+    (pending,) = re.findall(r"^ShdPnd:\t(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(pending, 16) >> (number - 1) & 1)
 
 
 def test_what_runs_longer_than_the_grace_is_told_and_kept(tmp_path: Path, upstream: Upstream) -> None:

@@ -1,8 +1,11 @@
-"""gunicorn's gevent worker, with connections that end when their caller neither reads nor writes.
+"""gunicorn's gevent worker, with connections that end when their caller neither reads nor writes, and a stop without loss.
 
 gunicorn waits forever for a caller that reads nothing, with the whole response in memory. A socket's timeout does not
 help: gevent counts it for all the data of one `sendall`, so a slow caller would lose a large response that it is reading,
 and from the start for each `recv`, so a caller that sends a byte at a time keeps its connection for days.
+
+gunicorn also closes its port while connections wait to be accepted, up to a second after it was told to stop. The system
+resets them if no other process listens there, and a proxy does not repeat a POST that it has sent.
 """
 
 import errno
@@ -10,10 +13,14 @@ import fcntl
 import struct
 import termios
 import time
+from dataclasses import dataclass
+from functools import partial
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 import structlog
+from gevent.pool import Pool
+from gevent.server import StreamServer
 from gevent.socket import socket, wait
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -26,9 +33,37 @@ _RESET = struct.pack("ii", 1, 0)
 class Worker(GeventWorker):
     """The worker class of `deploy/gunicorn.conf.py`."""
 
+    def server_class(self, listener: Any, *, spawn: Pool, **more: Any) -> "Listener":
+        """gunicorn calls this for each address that it listens on."""
+        tls = {"ssl_context": more["ssl_context"]} if self.cfg.is_ssl else {}
+        handle = partial(self.handle, Address(listener.getsockname()))
+        server = Listener(listener, handle=handle, spawn=spawn, **tls)
+        if self.cfg.workers > 1:
+            server.max_accept = 1  # the others get their share
+        return server
+
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         connection = CallerSocket(client.family, client.type, client.proto, fileno=client.detach())
         super().handle(listener, connection, addr)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a socket listens. gunicorn asks for it at each connection, also after it has closed the socket."""
+
+    name: Any
+
+    def getsockname(self) -> Any:
+        return self.name
+
+
+class Listener(StreamServer):
+    """Accepts what has connected before it closes."""
+
+    def close(self) -> None:
+        while not self.closed and not self.full() and (accepted := self.do_read()):
+            self.do_handle(*accepted)
+        super().close()
 
 
 class CallerSocket(socket):

@@ -24,4 +24,4 @@ class SqlEpochs:
             value: int = connection.execute(_ADVANCE, {"name": name, "value": 1}).scalar_one()
             return value
 
-        return self._database.write(work)
+        return self._database.write(work, short=True)

@@ -35,7 +35,7 @@ class SqlFailedLogins:
             since_ms, wrong = connection.execute(_COUNT, values).one()
             return since_ms, wrong
 
-        return self._database.write(work)
+        return self._database.write(work, short=True)
 
     def remove_older(self, since_ms: int) -> None:
         removing = delete(failed_logins).where(failed_logins.c.since_ms < since_ms)

@@ -93,12 +93,14 @@ class SqlGenerationWriter:
     def finish(self, generation: Generation) -> bool:
         kept = self._kept_texts(generation)
         connection, answer_id = self._connection, kept.answer_id
-        locks.lock_answer(connection, answer_id)
+        owns = answer_id == kept.request_id
+        # Hundreds that share a call end together, in several processes: only one has to write the texts.
+        writes = owns or (kept.status in _ANSWERED and texts.lack_output(connection, answer_id))
+        locks.lock_answer(connection, answer_id, shared=not writes)
         if not self._store_outcome(kept):
             return False
         # Shared texts have the whole answer or none.
-        owns = answer_id == kept.request_id
-        if owns or (kept.status in _ANSWERED and texts.lack_output(connection, answer_id)):
+        if owns or (writes and texts.lack_output(connection, answer_id)):
             document = texts.unindex(connection, kept.owner, answer_id)
             _SET_OUTPUT.execute(connection, {"id": answer_id, "output": kept.output})
             texts.index(connection, kept, document)
@@ -236,6 +238,9 @@ class SqlGenerations:
 
     def running_ids(self) -> Set[str]:
         query = select(generations.c.request_id).where(_UNFINISHED, generations.c.status == Status.RUNNING.value)
+        if self._process_id is not None:
+            # Each process asks often, and all of them together may run very many.
+            query = query.where(generations.c.process_id == self._process_id)
         return self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
     def interrupted_among(self, request_ids: Collection[str]) -> Set[str]:

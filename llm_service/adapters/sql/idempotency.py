@@ -3,11 +3,12 @@
 The answer is the generation's row: nothing is stored twice, and deletion is complete.
 """
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, select, update
 
 from llm_service.core.generation.model import FREES_KEY, IdempotencyKey, KeyHolder
 
-from . import locks
 from .database import Database
 from .tables import generations, idempotency_keys
 from .upsert import insert
@@ -19,7 +20,7 @@ _FREE_AGAIN = {status.value for status in FREES_KEY}
 
 _keys = idempotency_keys.c
 _INSERT = insert(idempotency_keys).on_conflict_do_nothing().returning(_keys.request_id)
-_HOLDERS = select(_keys.request_id, _keys.fingerprint, _keys.created_ms, generations.c.status).select_from(
+_HOLDERS: Select[Any] = select(_keys.request_id, _keys.fingerprint, _keys.created_ms, generations.c.status).select_from(
     idempotency_keys.outerjoin(generations, generations.c.request_id == _keys.request_id)
 )
 
@@ -32,25 +33,20 @@ class SqlIdempotency:
 
     def claim(self, owner: str, key: IdempotencyKey, request_id: str, now_ms: int) -> KeyHolder | None:
         mine = _is(owner, key)
-        values = {"owner": owner, "route": key.route, "key": key.key, "fingerprint": key.fingerprint}
-
-        row = {**values, "request_id": request_id, "created_ms": now_ms}
+        row: dict[str, Any] = {"owner": owner, "route": key.route, "key": key.key, "fingerprint": key.fingerprint}
+        row |= {"request_id": request_id, "created_ms": now_ms}
 
         def work(connection: Connection) -> KeyHolder | None:
-            while True:
-                if connection.execute(_INSERT, row).one_or_none() is not None:
-                    return None
-                if locks.has_other_writers(connection):
-                    connection.execute(select(_keys.request_id).where(mine).with_for_update()).all()
+            while connection.execute(_INSERT, row).one_or_none() is None:
                 held = connection.execute(_HOLDERS.where(mine)).one_or_none()
-                if held is not None:
+                if held is None:
+                    continue  # it was released meanwhile
+                if not _is_free(held, now_ms):
+                    return KeyHolder(held.request_id, held.fingerprint)
+                # Of several who find it free, one takes it over, and the others find that one.
+                taking = update(idempotency_keys).where(mine, _keys.request_id == held.request_id).values(row)
+                if connection.execute(taking).rowcount:
                     break
-                # It was released between the two statements.
-            age_ms = now_ms - held.created_ms
-            orphan = held.status is None and age_ms > ORPHAN_MS
-            if age_ms < LIFETIME_MS and held.status not in _FREE_AGAIN and not orphan:
-                return KeyHolder(held.request_id, held.fingerprint)
-            connection.execute(update(idempotency_keys).where(mine).values(row))
             return None
 
         return self._database.write(work, short=True)
@@ -63,6 +59,13 @@ class SqlIdempotency:
     def prune(self, now_ms: int) -> int:
         old = delete(idempotency_keys).where(_keys.created_ms < now_ms - LIFETIME_MS)
         return self._database.write(lambda connection: connection.execute(old).rowcount)
+
+
+def _is_free(held: Row[Any], now_ms: int) -> bool:
+    """Whether another request may take the key from its holder."""
+    age_ms = now_ms - held.created_ms
+    is_orphan = held.status is None and age_ms > ORPHAN_MS
+    return age_ms >= LIFETIME_MS or held.status in _FREE_AGAIN or is_orphan
 
 
 def _is(owner: str, key: IdempotencyKey) -> ColumnElement[bool]:

@@ -8,20 +8,26 @@ in a statement of its own: a statement sees what was committed when it began.
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, true
+from sqlalchemy import Connection, bindparam, case, func, select, true
 
 from .compiled import Compiled
+from .group_writer import BUSY_STEP_S
 from .tables import answers, generations
 
 # Chosen at random; nobody else may use it in this database.
 LIMITS_LOCK = 7_349_105_862_411
 _LIMITS_LOCKED = "the limits are locked in this transaction"
-# Whoever has it needs it for a moment only, and a group of callers mostly needs it together.
+# A group waits longer for it than for other locks: whoever has it needs it for a moment only, and most of the group needs it.
 LIMITS_WAIT = "1s"
-_LIMITS = select(func.set_config("lock_timeout", LIMITS_WAIT, true()), func.pg_advisory_xact_lock(LIMITS_LOCK))
+_timeout = func.current_setting("lock_timeout")
+_longer = case((_timeout == f"{round(BUSY_STEP_S * 1000)}ms", LIMITS_WAIT), else_=_timeout)
+_LIMITS = select(func.set_config("lock_timeout", _longer, true()), func.pg_advisory_xact_lock(LIMITS_LOCK))
 # Weaker than for a deletion: the foreign keys of rows that are inserted meanwhile may refer to it.
 _ANSWER = Compiled(
     select(answers.c.answer_id).where(answers.c.answer_id == bindparam("id")).with_for_update(key_share=True)
+)
+_SHARED_ANSWER = Compiled(
+    select(answers.c.answer_id).where(answers.c.answer_id == bindparam("id")).with_for_update(read=True)
 )
 _DOOMED_ANSWERS = (
     select(answers.c.answer_id)
@@ -67,10 +73,13 @@ def lock_limits(connection: Connection) -> None:
         connection.info[_LIMITS_LOCKED] = True
 
 
-def lock_answer(connection: Connection, answer_id: str) -> None:
-    """The texts that are about to be completed or indexed."""
+def lock_answer(connection: Connection, answer_id: str, *, shared: bool = False) -> None:
+    """The texts that are about to be completed or indexed. `shared`: nobody else may do that meanwhile.
+
+    Do not lock one for yourself after it was shared: two who did so would wait for each other.
+    """
     if has_other_writers(connection):
-        _ANSWER.execute(connection, {"id": answer_id}).fetchall()
+        (_SHARED_ANSWER if shared else _ANSWER).execute(connection, {"id": answer_id}).fetchall()
 
 
 def lock_doomed_answers(connection: Connection, answer_ids: Iterable[str]) -> None:

@@ -10,8 +10,8 @@ from ..errors import NotFound
 from ..wake_ups import ANY, NoWakeUps, Topic, WakeUps
 from .caller import UNLIMITED, Allowance, Scope
 from .key_watch import KeyWatches
-from .keys import ID_CHARS, Key, RandomBytes, digest_of, make_key, parse_key
-from .lookups import LookupLimit
+from .keys import ID_CHARS, Key, ParsedKey, RandomBytes, digest_of, make_key, parse_key
+from .lookups import LookupLimit, SharedLookups
 from .ports import KeyStore
 
 # How long a valid key is trusted without another look at the store: a revocation takes at most that long to work
@@ -53,6 +53,7 @@ class Keyring:
         self._clock = clock
         self._random_bytes = random_bytes
         self._trusted: dict[bytes, tuple[Key, float]] = {}
+        self._shared = SharedLookups[Key | RejectedKey]()
         self._used: dict[str, int] = {}
         self._lookups = LookupLimit()
         self.watches = KeyWatches(store, clock)
@@ -85,17 +86,13 @@ class Keyring:
         if parsed is None:
             return RejectedKey(KeyRejection.MALFORMED)
         # The same all the time: what is read now must not be trusted after `forget_trusted`.
-        trusted = self._trusted
+        trusted, shared = self._trusted, self._shared
         key, until = trusted.get(parsed.digest, (None, 0.0))
-        if key is None or until <= self._clock.monotonic():
-            stored = self._stored_digest(parsed.key_id, is_known=key is not None)
-            same = hmac.compare_digest(parsed.digest, _DUMMY_DIGEST if stored is None else stored)
-            # The rest is read only after the secret matched: the time it takes would reveal that the id exists.
-            key = self._store.get(parsed.key_id) if same else None
-            if key is None:
-                return RejectedKey(KeyRejection.UNKNOWN if stored is None else KeyRejection.WRONG, parsed.key_id)
-            self._trust(trusted, parsed.digest, key)
-        return self.check(key)
+        if key is not None and until > self._clock.monotonic():
+            return self.check(key)
+        is_known = key is not None
+        found = shared.get(parsed.digest, lambda: self._look_up(parsed, trusted, is_known=is_known))
+        return found if isinstance(found, RejectedKey) else self.check(found)
 
     def check(self, key: Key) -> Key | RejectedKey:
         """Reject a revoked or expired key, and note the use of any other."""
@@ -135,7 +132,19 @@ class Keyring:
 
     def forget_trusted(self, about: str = ANY) -> None:
         """Look at the store again for every key."""
-        self._trusted = {}
+        self._trusted, self._shared = {}, SharedLookups()
+
+    def _look_up(
+        self, parsed: ParsedKey, trusted: dict[bytes, tuple[Key, float]], *, is_known: bool
+    ) -> Key | RejectedKey:
+        stored = self._stored_digest(parsed.key_id, is_known=is_known)
+        same = hmac.compare_digest(parsed.digest, _DUMMY_DIGEST if stored is None else stored)
+        # The rest is read only after the secret matched: the time it takes would reveal that the id exists.
+        key = self._store.get(parsed.key_id) if same else None
+        if key is None:
+            return RejectedKey(KeyRejection.UNKNOWN if stored is None else KeyRejection.WRONG, parsed.key_id)
+        self._trust(trusted, parsed.digest, key)
+        return key
 
     def _stored_digest(self, key_id: str, *, is_known: bool) -> bytes | None:
         if is_known:

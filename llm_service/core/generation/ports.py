@@ -431,7 +431,7 @@ class RemoteControl(Protocol):
         ...
 
     def running_ids(self) -> Set[str]:
-        """The request_ids of all running generations, of every owner and process."""
+        """The request_ids of all running generations of this process, of every owner. Those of others may be among them."""
         ...
 
     def interrupted_among(self, request_ids: Collection[str]) -> Set[str]:

@@ -83,6 +83,11 @@ class InFlightRegistry:
         return self._interrupt_at is not None
 
     @property
+    def closed(self) -> bool:
+        """Whether a new generation would be interrupted at once."""
+        return self._interrupt_at is not None and self._clock.monotonic() >= self._interrupt_at
+
+    @property
     def stops_at(self) -> float | None:
         """If the process stops: until when an outcome that ends now may wait for the store (monotonic)."""
         if self._stops_at is None and self.closing:
@@ -154,7 +159,11 @@ class InFlightRegistry:
         return self._end_early(generation, Status.CANCELLED, error)
 
     def shut_down(self, interrupt_at: float) -> None:
-        """Accept no new generations, and interrupt the running ones at `interrupt_at` (monotonic)."""
+        """Interrupt the running generations at `interrupt_at` (monotonic), and accept no new ones from then on.
+
+        Until then they may still come, on connections that were open before: a proxy keeps some, and does not send the
+        request again where this service refuses it.
+        """
         self._interrupt_at = interrupt_at
 
     def drain(self) -> None:
@@ -227,9 +236,12 @@ class InFlightRegistry:
         One that was given up continues: this process stood still and looked dead. Its outcome corrects the row.
         """
         here = dict(self._generations)
-        gone = here.keys() - remote.running_ids()
-        if gone:
-            gone -= remote.interrupted_among(gone)
+        try:
+            gone = here.keys() - remote.running_ids()
+            if gone:
+                gone -= remote.interrupted_among(gone)
+        except StorageError:
+            return  # asked again in a second; readiness tells of it
         self._together(partial(self.cancel, here[request_id]) for request_id in gone)
 
     def _end_early(self, generation: InFlightGeneration, status: Status, error: Ended) -> Generation | None:

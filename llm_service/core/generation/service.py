@@ -149,7 +149,7 @@ class GenerationService:
         stopwatch = Stopwatch(self._clock)
         prepared = self._preparer.prepare(request, caller)
         stopwatch.lap("render")
-        if self._registry.closing:
+        if self._registry.closed:
             raise ShuttingDown("The service is stopping and accepts no new requests.", retry_after_s=5)
         start = _Start(prepared, request_id, stopwatch, detached or key is not None, shown)
         if key is None:

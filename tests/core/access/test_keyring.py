@@ -1,6 +1,7 @@
 """Which keys open the service, how long a good one is trusted, and that nothing is written for a request."""
 
 import os
+import threading
 
 import pytest
 
@@ -12,7 +13,7 @@ from llm_service.core.clock import MINUTE_MS
 from llm_service.core.errors import NotFound, Overloaded
 from llm_service.core.wake_ups import Topic
 from tests.support.access import MemoryKeys
-from tests.support.clocks import ManualClock
+from tests.support.clocks import ManualClock, until
 from tests.support.wake_ups import Wire
 
 SCOPES = frozenset({Scope.GENERATE})
@@ -63,6 +64,31 @@ def test_a_good_key_is_looked_up_once_while_it_is_trusted(
     clock.ms += round(TRUSTED_S * 1000)
     keyring.find(text)
     assert store.reads == 2
+
+
+def test_who_comes_at_the_same_time_with_one_key_shares_its_lookup(clock: ManualClock) -> None:
+    class Waiting(MemoryKeys):
+        """A lookup lasts until the test says so."""
+
+        def digest_of(self, key_id: str) -> bytes | None:
+            found = super().digest_of(key_id)
+            asked.wait(10)
+            return found
+
+    store, found = Waiting(), list[Key | RejectedKey]()
+    keyring = Keyring(store, clock, os.urandom)
+    text, key = keyring.make("ci", SCOPES)
+    asked = threading.Barrier(2)  # the lookup and the test
+    first = threading.Thread(target=lambda: found.append(keyring.find(text)))
+    first.start()
+    until(lambda: store.reads)
+    others = [threading.Thread(target=lambda: found.append(keyring.find(text))) for _ in range(5)]
+    for thread in others:
+        thread.start()
+    asked.wait(10)
+    for thread in (first, *others):
+        thread.join(10)
+    assert (found, store.reads) == ([key] * 6, 1)
 
 
 def test_a_revocation_in_another_process_is_felt_when_the_trust_ends(
@@ -122,8 +148,11 @@ def test_a_second_revocation_changes_nothing(keyring: Keyring, clock: ManualCloc
 
 
 def test_of_unknown_keys_few_are_looked_up_at_once_and_known_ones_always(clock: ManualClock) -> None:
-    unknown, _ = Keyring(MemoryKeys(), clock, os.urandom).make("other", SCOPES)
+    others = Keyring(MemoryKeys(), clock, os.urandom)
     outcomes: list[str] = []
+
+    def unknown() -> str:
+        return others.make("other", SCOPES)[0]
 
     class Slow(MemoryKeys):
         """Each lookup is in progress while the next one begins."""
@@ -132,7 +161,7 @@ def test_of_unknown_keys_few_are_looked_up_at_once_and_known_ones_always(clock: 
             if key_id not in self.keys and len(outcomes) < 2 * MAX_LOOKUPS:
                 outcomes.append("looked up")
                 try:
-                    keyring.find(unknown)
+                    keyring.find(unknown())
                 except Overloaded:
                     outcomes.append("refused")
                     assert keyring.find(text) == key, "it is looked up again, and never refused"
@@ -142,10 +171,10 @@ def test_of_unknown_keys_few_are_looked_up_at_once_and_known_ones_always(clock: 
     text, key = keyring.make("ci", SCOPES)
     assert keyring.find(text) == key
     clock.ms += round(TRUSTED_S * 1000)
-    assert isinstance(keyring.find(unknown), RejectedKey)
+    assert isinstance(keyring.find(unknown()), RejectedKey)
     assert outcomes == ["looked up"] * MAX_LOOKUPS + ["refused"]
     outcomes *= 2
-    assert isinstance(keyring.find(unknown), RejectedKey), "all are free again"
+    assert isinstance(keyring.find(unknown()), RejectedKey), "all are free again"
 
 
 def test_other_processes_hear_of_changes_and_forget_what_they_trusted(store: MemoryKeys, clock: ManualClock) -> None:

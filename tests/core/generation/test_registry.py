@@ -60,13 +60,17 @@ def test_going_down() -> None:
     subscription = world.begin(detached=True)
     assert subscription.next(30) == Delta("a")
     world.registry.shut_down(world.clock.monotonic() + 0.2)
-    with pytest.raises(errors.ShuttingDown):
-        world.begin(replace(ASKED, input="another"))
+    assert world.registry.closing
+    late = world.begin(replace(ASKED, input="late"), detached=True)
+    assert late.next(30) == Delta("a")
     world.registry.tick()
-    assert len(world.registry) == 1, "it has its grace"
+    assert len(world.registry) == 2, "they have their grace"
     world.registry.drain()
     with pytest.raises(errors.ShuttingDown):
-        subscription.next(30)
+        world.begin(replace(ASKED, input="too late"))
+    for each in (subscription, late):
+        with pytest.raises(errors.ShuttingDown):
+            each.next(30)
     row = world.store.rows["id-1"]
     assert (row.status, row.error, row.output) == (Status.INTERRUPTED, "shutting-down", "a")
 

@@ -4,6 +4,7 @@ They keep no state of a session, so a pooler may give each transaction to anothe
 it says in the statement that begins it. psycopg waits cooperatively under gevent.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -54,7 +55,9 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
         try:
             return super().wait(gen, interval, self.silence_s if timeout is None else timeout)
         except Exception as error:
-            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+            # In a pipeline, a connection is active also after an error.
+            has_answered = isinstance(error, psycopg.Error) and error.sqlstate is not None
+            if has_answered or self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise  # the server's answer
             self.close()
             raise psycopg.OperationalError("the server is silent") from error
@@ -62,6 +65,8 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
 
 def connector(url: str) -> Callable[[], BoundedConnection]:
     options = {**_DEFAULTS, **options_of(url)}
+    # It warns of each pipeline that ends with an error, which its caller gets anyway.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
 
     def connect() -> BoundedConnection:
         # Named prepared statements belong to one server process, which a pooler may change.

@@ -8,6 +8,7 @@ from typing import TypeVar
 import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from llm_service.core.errors import StorageFull
 
@@ -105,8 +106,10 @@ class PostgresDatabase:
             try:
                 return self._requests.write(work, limits)
             except (SQLAlchemyError, psycopg.Error) as error:
-                # Of two who wait for each other, the server ends one.
-                if not is_locked(error) or time.monotonic() >= due:
+                # Of two who wait for each other, the server ends one. Who came from a group to wait for a lock has the time
+                # to wait for a connection, too: others of the group have them, and the same lock before them.
+                is_in_the_way = is_locked(error) or (short and isinstance(error, PoolTimeout))
+                if not is_in_the_way or time.monotonic() >= due:
                     raise
 
 
