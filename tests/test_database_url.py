@@ -10,11 +10,12 @@ from llm_service.adapters.sql.database_url import DatabaseUrl
 from llm_service.adapters.sql.errors import DatabaseFault
 from llm_service.adapters.sql.postgres.database import PostgresDatabase
 from llm_service.bootstrap.redis import namespace_of
-from llm_service.bootstrap.resources import open_spool
+from llm_service.bootstrap.resources import check_spool, open_spool, spool_path
 from llm_service.bootstrap.settings import Settings, SettingsError
 from llm_service.core.generation.model import Generation, Status
 from tests.support.builders import completed, generation
 from tests.support.constants import ROOT
+from tests.support.logs import logged
 from tests.support.processes import environment
 
 URL = "postgresql://ann:canary%40pw@db.example/llm"
@@ -80,6 +81,10 @@ def test_errors_do_not_quote_it(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as raised:
         Settings.from_env({"DATABASE_URL": "postgres://ann:canary@host/llm"})
     assert "canary" not in str(raised.value)
+    for password in ("pw@canary", "canary/1", "1/canary"):
+        with pytest.raises(SettingsError, match="%XX") as refused:
+            Settings.from_env({"DATABASE_URL": f"postgresql://ann:{password}@host/llm"})
+        assert "canary" not in str(refused.value)
     with pytest.raises(DatabaseFault, match="libpq") as fault:
         PostgresDatabase("postgresql://ann:canary%zz@host/llm?nonsense=1")
     assert "canary" not in f"{fault.value!r} {fault.value.__cause__!r}"
@@ -101,6 +106,22 @@ def test_a_spool_belongs_to_its_database(tmp_path: Path) -> None:
     assert found == [[Status.COMPLETED], [], []]
 
 
+def test_answers_that_wait_for_a_server_under_its_old_address_are_told_of(tmp_path: Path) -> None:
+    old, new = (
+        Settings.from_env({"DATABASE_URL": f"postgresql://{host}/llm", "APP_DATA_DIR": str(tmp_path)})
+        for host in ("db1", "db2")
+    )
+    for settings in (old, new):
+        open_spool(settings).add(completed(generation(1)))
+    with logged("WARNING") as lines:
+        check_spool(new)
+        (line,) = lines
+        assert f"cat {spool_path(old)} >> {spool_path(new)} && rm" in line
+        spool_path(old).write_text("")
+        check_spool(new)
+        assert len(lines) == 1
+
+
 def test_a_redis_server_may_be_shared_with_other_databases() -> None:
     urls = (URL, "postgresql://bob@db.example:5432/llm", "postgresql://db.example/other", "sqlite:///x.db")
     mine, same, *others = (namespace_of(Settings.from_env({"DATABASE_URL": url})) for url in urls)
@@ -116,3 +137,9 @@ def test_who_reads_the_settings_does_not_load_the_driver(tmp_path: Path) -> None
         cwd=ROOT, env=environment(tmp_path, DATABASE_URL=URL), capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == "[]"
+
+
+def test_a_service_on_sqlite_does_not_load_the_driver() -> None:
+    code = "import sys, llm_service.app; print('psycopg' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -9,7 +9,7 @@ from llm_service.adapters.sql.database import Database
 from llm_service.adapters.sql.database_url import DatabaseUrl
 from llm_service.adapters.sql.sqlite.presence import Presence, ProcessesFileFault
 from llm_service.bootstrap.errors import StartError
-from llm_service.bootstrap.resources import migrate_database, opened_database, spool_path
+from llm_service.bootstrap.resources import opened_database, spool_path
 from llm_service.bootstrap.settings import Settings
 
 
@@ -35,7 +35,7 @@ def open_copy(settings: Settings, source: str, target: str) -> Iterator[Database
     if not to_settings.database_url.is_postgres:
         raise StartError(["TO: must be on PostgreSQL: postgresql://user@host/name"], 2)
     _check_source(from_settings)
-    migrate_database(to_settings)
+    # Opening the target makes the tables of an empty database. One with an older schema is not empty, and stays as it is.
     with opened_database(from_settings) as reading, opened_database(to_settings) as writing:
         yield DatabaseCopy(reading, writing)
 

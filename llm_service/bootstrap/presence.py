@@ -3,7 +3,7 @@
 import os
 import secrets
 import socket
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from llm_service import __version__
 from llm_service.adapters.sql.database import Database
@@ -21,6 +21,9 @@ from llm_service.bootstrap.resources import opened_database, signing_secret
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings
 from llm_service.core.errors import StorageError
 from llm_service.core.generation.ports import Presence
+
+if TYPE_CHECKING:
+    from llm_service.adapters.sql.postgres.database import PostgresDatabase
 
 
 class ProcessPresence(Presence, Protocol):
@@ -54,7 +57,7 @@ def open_presence(settings: Settings, database: Database) -> ProcessPresence:
         if not settings.database_url.is_postgres:
             return SqlitePresence(settings.database_path)
         process = Process(secrets.token_hex(16), _node(), os.getpid(), _digest(settings), __version__)
-        return PostgresPresence(database, process)
+        return PostgresPresence(cast("PostgresDatabase", database), process)
     except ProcessesFileFault as error:
         raise NotYet([f"DATABASE_URL: {error}"], 1) from error
     except StorageError as error:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
+import structlog
+
 from llm_service.adapters.files.secret import SecretFileError, read_or_make
 from llm_service.adapters.files.spool import FileSpool
 from llm_service.adapters.memory.cache import CACHE_EPOCH
@@ -99,8 +101,20 @@ def open_spool(settings: Settings) -> FileSpool:
 
 
 def check_spool(settings: Settings) -> None:
-    """Raises `StartError` if paid answers wait where they were kept before APP_DATA_DIR was set."""
-    if settings.database_url.is_postgres or _is_beside_database(settings):
+    """Raises `StartError` if paid answers wait where they were kept before APP_DATA_DIR was set.
+
+    On PostgreSQL, only warns of those for another address: they may be another service's.
+    """
+    if settings.database_url.is_postgres:
+        path = spool_path(settings)
+        for other in sorted(path.parent.glob("postgresql-*.spool")):
+            if other != path and other.stat().st_size:
+                structlog.get_logger("llm_service").warning(
+                    f"APP_DATA_DIR: {other} contains answers for a database with another address. If it is this one "
+                    f"(its server moved), stop the service and run: cat {other} >> {path} && rm {other}"
+                )
+        return
+    if _is_beside_database(settings):
         return
     path, left = spool_path(settings), settings.database_path.with_name(f"{settings.database_path.name}.spool")
     if left.exists() and left.stat().st_size:

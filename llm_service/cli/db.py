@@ -5,7 +5,6 @@ import sys
 import click
 from flask.cli import AppGroup
 
-from llm_service.bootstrap.copying import open_copy
 from llm_service.bootstrap.resources import migrate_database
 
 from .context import current_settings
@@ -33,6 +32,9 @@ def copy_db(source: str, target: str) -> None:
     Both are URLs as in DATABASE_URL. Stop the service first. It is one transaction: if it fails, TO stays empty. FROM does
     not change. A password is best given in ~/.pgpass.
     """
+    # Not above: it loads PostgreSQL's driver, which a service on SQLite must not pay for.
+    from llm_service.bootstrap.copying import open_copy
+
     with cli_errors(), open_copy(current_settings(), source, target) as copy:
         bar = click.progressbar(length=copy.rows, label="Copying", file=sys.stderr, update_min_steps=SHOWN_ROWS)
         with bar:

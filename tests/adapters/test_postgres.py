@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError
 from llm_service.adapters.sql.errors import DatabaseAway, DatabaseFault, OldSchema
 from llm_service.adapters.sql.group_writer import at_the_end
 from llm_service.adapters.sql.postgres.connections import FIRST_ANSWER_S, driver_of
-from llm_service.adapters.sql.postgres.database import PostgresDatabase, migrate
+from llm_service.adapters.sql.postgres.database import POOL_SIZE, PostgresDatabase, migrate
 from llm_service.adapters.sql.schema import REVISIONS
 from llm_service.core.errors import StorageBusy, StorageError, StorageFull, StorageUnavailable
 from tests.support.clocks import until
@@ -261,6 +261,33 @@ def test_a_connection_lost_in_the_middle_is_tried_again(
     database.write(work, short=short)
     assert len(set(runs)) == 2
     assert count(database) == 2
+
+
+def test_what_was_in_use_when_another_connection_was_lost_does_not_stay_open(
+    server: PostgresServer, database: PostgresDatabase
+) -> None:
+    """Its pool was given up then. Else each loss would leave more of them."""
+    held, done, lost = threading.Semaphore(0), threading.Event(), list[int]()
+
+    def hold(_connection: Connection) -> bool:
+        held.release()
+        return done.wait(10)
+
+    def lose(connection: Connection) -> None:
+        if not lost:
+            lost.append(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+            server.run(f"SELECT pg_terminate_backend({lost[0]}, 5000)")
+        connection.execute(INSERT, {"name": "a"})
+
+    with ThreadPoolExecutor(POOL_SIZE) as others:
+        readers = [others.submit(database.read, hold) for _ in range(POOL_SIZE - 1)]
+        assert all(held.acquire(timeout=10) for _ in readers)
+        database.write(lose)
+        done.set()
+        assert all(reader.result(10) for reader in readers)
+    name = database.read(lambda connection: connection.execute(text("SELECT current_database()")).scalar_one())
+    open_now = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'"
+    until(lambda: server.run(open_now) == [(1,)])
 
 
 def test_a_silent_server_is_given_up(database: PostgresDatabase) -> None:
@@ -573,7 +600,10 @@ def test_one_of_many_who_start_at_once_migrates(server: PostgresServer) -> None:
 
 @pytest.mark.slow
 def test_who_waits_for_a_migration_is_not_in_a_hurry(server: PostgresServer) -> None:
+    """Whatever the operator has set for requests."""
     url = server.new_database()
+    for limit in ("statement_timeout", "lock_timeout"):
+        server.run(f"ALTER DATABASE {url.rsplit('/', 1)[1]} SET {limit} = '1s'")
     with psycopg.connect(url) as other, ThreadPoolExecutor(1) as waiting:
         other.execute("SELECT pg_advisory_xact_lock(7516192768)")
         migrated = waiting.submit(migrate, url)
@@ -603,6 +633,14 @@ def test_a_database_with_another_encoding_is_refused(server: PostgresServer) -> 
     server.run("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     with pytest.raises(DatabaseFault, match="UTF8"):
         PostgresDatabase(server.url("latin"))
+
+
+def test_who_may_not_create_tables_is_told_what_to_do_in_a_line(server: PostgresServer) -> None:
+    url = server.new_database()
+    server.run("CREATE ROLE stranger LOGIN")
+    with pytest.raises(DatabaseFault, match=r"permission denied for schema public\. .* OWNER TO") as raised:
+        PostgresDatabase(url.replace("llm@", "stranger@"))
+    assert "CREATE TABLE" not in str(raised.value)
 
 
 @pytest.mark.parametrize("make", [lambda port: free_port(), lambda port: port])

@@ -1,12 +1,15 @@
 """Who is alive, on PostgreSQL: told by a table, with the database's clock. Dates are moved in the table, never waited for."""
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from llm_service.adapters.sql.generations import SqlGenerations
-from llm_service.adapters.sql.postgres.database import PostgresDatabase
+from llm_service.adapters.sql.postgres.database import POOL_SIZE, PostgresDatabase
 from llm_service.adapters.sql.postgres.presence import (
     DEAD_S,
     GAP_S,
@@ -127,6 +130,35 @@ def test_who_was_not_seen_itself_does_not_judge_others(nodes: Nodes) -> None:
     assert nodes.dead() == [its]
 
 
+def test_nobody_is_dead_because_the_clock_of_the_database_was_set(nodes: Nodes) -> None:
+    its = nodes.second.begin(1)
+    nodes.steady()
+    for name in ("first", "second"):
+        nodes.see_last(name, 3600)
+    assert nodes.dead() == [], "nor was it seen itself, by that clock"
+    nodes.first.presence.beat()
+    assert nodes.dead() == [], "the other one has had no time yet"
+    nodes.steady()
+    assert nodes.dead() == [its]
+
+
+def test_a_beat_waits_behind_no_answers_and_no_searches(nodes: Nodes) -> None:
+    """A process that is slow with these is alive."""
+    done, busy = threading.Event(), threading.Barrier(POOL_SIZE + 2)
+
+    def hold(_connection: Connection) -> None:
+        busy.wait(10)
+        done.wait(10)
+
+    works = [partial(nodes.database.write, hold, short=True), *[partial(nodes.database.read, hold)] * POOL_SIZE]
+    with ThreadPoolExecutor(len(works)) as others:
+        held = [others.submit(work) for work in works]
+        busy.wait(10)
+        nodes.first.presence.beat()
+        assert not any(work.done() for work in held)
+        done.set()
+
+
 def test_a_row_that_names_no_process_is_left_to_the_deadline(nodes: Nodes) -> None:
     """Of a program of the version before, or of SQLite."""
     nodes.stores.start(generation(1))
@@ -141,6 +173,7 @@ def test_a_process_that_was_forgotten_is_alive_again_with_its_next_beat(nodes: N
     nodes.database.write(lambda connection: connection.execute(delete(processes)))
     nodes.second.presence.beat()
     assert nodes.names() == {"second"}
+    nodes.first.presence.beat()
     assert nodes.dead() == []
 
 

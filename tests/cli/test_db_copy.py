@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from llm_service.adapters.runtime.clock import SystemClock
 from llm_service.adapters.sql.copying import copied_tables
@@ -15,6 +15,7 @@ from llm_service.adapters.sql.database import Database
 from llm_service.adapters.sql.keys import SqlKeys
 from llm_service.adapters.sql.postgres.database import PostgresDatabase
 from llm_service.adapters.sql.sqlite.database import Database as SqliteDatabase
+from llm_service.adapters.sql.tables import answers
 from llm_service.core.access.caller import Scope
 from llm_service.core.access.keyring import Keyring
 from llm_service.core.generation.model import IdempotencyKey
@@ -44,6 +45,10 @@ def fill(store: Stores) -> str:
         store.start(other)
         store.finish(completed(other))
     store.start(generation(4000))
+    joined = generation(4001, answer_id=generation(4000).request_id)
+    store.record_started(joined)
+    store.finish(completed(joined))
+    store.delete("alice", joined.request_id)
     key = IdempotencyKey("route", "key", "f" * 64)
     store.idempotency.claim("alice", key, generation(1).request_id, SystemClock().now_ms())
     return Keyring(SqlKeys(store.database), SystemClock(), secrets.token_bytes).make("alice", frozenset(Scope))[0]
@@ -87,8 +92,11 @@ def test_everything_is_copied(tmp_path: Path, source: tuple[str, str], postgres_
             found = [store.queries.newest("alice", 200, filters=filters) for store in (before, after)]
             assert found[0] == found[1], query
         assert [row for _, row in after.queries.newest("bob", 9, filters=Filters(search=parse_search("bob")))]
-        # It goes on where the old one ended.
-        last = after.queries.newest("alice", 1)[0][0]
+        # It goes on where the old one ended, also if the newest row was deleted and its texts were not.
+        last = after.database.read(
+            lambda connection: connection.execute(select(func.max(answers.c.document))).scalar_one()
+        )
+        assert last > after.queries.newest("alice", 1)[0][0]
         after.start(generation(5000))
         assert after.queries.newest("alice", 1)[0][0] > last
         keyring = Keyring(SqlKeys(after.database), SystemClock(), secrets.token_bytes)
@@ -115,7 +123,7 @@ def test_a_text_that_postgresql_cannot_store_is_changed(
 
 
 def test_nothing_is_copied_into_a_database_with_rows(
-    tmp_path: Path, source: tuple[str, str], new_postgres_url: Callable[[], str]
+    tmp_path: Path, source: tuple[str, str], new_postgres_url: Callable[[], str], postgres_server: PostgresServer
 ) -> None:
     target = new_postgres_url()
     store = Stores(PostgresDatabase(target))
@@ -126,6 +134,10 @@ def test_nothing_is_copied_into_a_database_with_rows(
         assert (done.returncode, done.stdout) == (1, "")
         assert "TO: the database must be empty. The table " in done.stderr
         assert rows_of(store.database) == before
+        name = target.rsplit("/", 1)[1]
+        postgres_server.run("UPDATE alembic_version SET version_num = '0009'", name)
+        assert flask(tmp_path, "db", "copy", source[0], target).returncode == 1
+        assert postgres_server.run("SELECT version_num FROM alembic_version", name) == [("0009",)], "not migrated"
     finally:
         store.close()
 
@@ -141,6 +153,8 @@ def test_a_copy_that_fails_leaves_nothing(
     assert "Traceback" not in done.stderr
     assert postgres_server.run("SELECT count(*) FROM generations", name) == [(0,)]
     postgres_server.run("ALTER TABLE usage_hours DROP CONSTRAINT none", name)
+    limits = "current_setting('statement_timeout') || current_setting('idle_in_transaction_session_timeout')"
+    postgres_server.run(f"ALTER TABLE answers ADD CONSTRAINT unhurried CHECK ({limits} = '00')", name)
     assert flask(tmp_path, "db", "copy", source[0], target).returncode == 0
 
 

@@ -163,6 +163,15 @@ def test_a_cursor_whose_rows_are_gone_leads_back(store: Stores) -> None:
     assert (list(gone.items), gone.next, gone.prev) == ([], None, None)
 
 
+def test_an_id_or_a_filter_with_nul_finds_nothing(store: Stores) -> None:
+    """Addresses may have one, and PostgreSQL cannot store it."""
+    stored(store, 1)
+    assert store.get("alice", "id-\0") is None
+    assert store.owner_of("id-\0") is None
+    assert store.delete("alice", "id-\0") is None
+    assert store.queries.newest("alice", 10, filters=Filters(model="\0")) == []
+
+
 @pytest.mark.parametrize("search", [None, "needle", "-needle output"])
 def test_a_page_with_filters_looks_at_so_many_rows_and_leads_on(store: Stores, search: str | None) -> None:
     """Rows of another owner count for nothing: who has few rows among many gets them at once."""

@@ -21,7 +21,7 @@ from llm_service.core.access.caller import Allowance
 from llm_service.core.clock import DAY_MS
 from llm_service.core.errors import NotFound, StorageBusy, StorageUnavailable
 from llm_service.core.generation.model import AnswerWarning, Generation, Status
-from llm_service.core.generation.outcomes import OutcomeRecorder
+from llm_service.core.generation.outcomes import Kept, OutcomeRecorder
 from llm_service.core.generation.tried_models import TriedModel
 from llm_service.core.limits.rules import Account, Amount, Demand, Reservation
 from llm_service.core.usage.sums import GroupBy, UsageSums, total_of
@@ -148,6 +148,19 @@ def test_one_that_left_its_call_counts_as_well(service: Service) -> None:
     service.stores.delete("alice", "id-1")
     service.recorder.replay()
     assert (service.sums(), service.limit(), service.texts()) == (ONCE, (30, 0), 0)
+
+
+def test_one_that_left_its_call_may_be_stored_again_when_its_commit_is_in_doubt(service: Service) -> None:
+    service.start()
+    joined = generation(2, created_ms=NOW_MS, answer_id="id-1")
+    service.stores.record_started(joined)
+    early = replace(joined, status=Status.CANCELLED, output="a", finished_ms=NOW_MS + 1)
+    for _ in range(2):
+        assert service.recorder.finish_with_own_answer(early, "apart") is Kept.STORED
+    row = service.stores.get("alice", "id-2")
+    assert row is not None
+    assert (row.answer_id, row.status, row.output) == ("apart", Status.CANCELLED, "a" if service.keeps_texts else None)
+    assert service.sums().cancelled == 1
 
 
 def test_what_was_stored_before_the_database_went_away_again_is_not_counted_again(service: Service) -> None:

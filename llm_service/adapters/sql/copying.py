@@ -8,12 +8,12 @@ from sqlalchemy import Connection, Table, func, select, text
 
 from .database import Database
 from .postgres import full_text
-from .postgres.connections import driver_of
+from .postgres.connections import UNHURRIED_S, driver_of
 from .tables import answers, failed_logins, generations, metadata, processes, schema_compatibility
 
 # Rows that are read together. A row may have several MiB of text.
 READ_TOGETHER = 100
-# Rows that one statement writes. Its time is limited.
+# Rows that one statement writes.
 WRITTEN_TOGETHER = 1000
 # What belongs to the processes that run now or to the schema, or is forgotten within minutes.
 LEFT_OUT = (processes, failed_logins, schema_compatibility)
@@ -45,6 +45,8 @@ def copy_database(source: Database, target: Database, progress: Progress) -> Map
 
 
 def _copy(reading: Connection, writing: Connection, progress: Progress) -> Mapping[str, int]:
+    for connection in (reading, writing):
+        _take_time(connection)
     for table in copied_tables():
         if writing.execute(select(1).select_from(table).limit(1)).first() is not None:
             raise NotEmpty(f"The table {table.name} has rows.")
@@ -56,6 +58,13 @@ def _copy(reading: Connection, writing: Connection, progress: Progress) -> Mappi
     for table in copied_tables():
         _continue_sequence(writing, table)
     return copied
+
+
+def _take_time(connection: Connection) -> None:
+    """One side waits while the other works, for as long as that takes: a slow disk, the index."""
+    if connection.dialect.name == "postgresql":
+        driver_of(connection).silence_s = UNHURRIED_S
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
 
 
 def _copy_table(reading: Connection, writing: Connection, table: Table, progress: Progress) -> int:
@@ -73,7 +82,7 @@ def _write_some(writing: Connection, statement: str, rows: Iterator[Any]) -> int
     written, cursor = 0, driver_of(writing).cursor()
     with cursor.copy(statement.encode()) as copy:
         for row in rows:
-            copy.write_row([_storable(value) for value in row])
+            copy.write_row(row)
             written += 1
     return written
 
@@ -90,17 +99,15 @@ def _batched(connection: Connection, query: Any) -> Iterator[Any]:
     return iter(connection.execution_options(yield_per=READ_TOGETHER).execute(query))
 
 
-def _storable(value: Any) -> Any:
-    """PostgreSQL has no NUL in texts. Only rows of early versions may have one."""
-    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
-
-
 def _continue_sequence(writing: Connection, table: Table) -> None:
     """New rows get positions behind the copied ones."""
     column = table.autoincrement_column
     if column is None:
         return
-    last = writing.execute(select(func.max(column))).scalar_one()
-    if last is not None:
+    last = writing.execute(select(func.max(column))).scalar_one() or 0
+    if table is generations:
+        # A document keeps the position of a row that may be deleted by now.
+        last = max(last, writing.execute(select(func.max(answers.c.document))).scalar_one() or 0)
+    if last:
         setting = text("SELECT setval(pg_get_serial_sequence(:table, :column), :last)")
         writing.execute(setting, {"table": table.name, "column": column.name, "last": last})

@@ -26,8 +26,11 @@ class DatabaseUrl:
 
     def __post_init__(self) -> None:
         if self.is_postgres:
-            if not _PostgresParts(self.text).name or not self.text.isprintable():
+            parts = _PostgresParts(self.text)
+            if not parts.name or not self.text.isprintable():
                 raise ValueError("must name the database: postgresql://user@host/name")
+            if parts.is_ambiguous:
+                raise ValueError("must have special characters of the password as %XX: @ as %40, / as %2F")
         elif not re.fullmatch(rf"{SQLITE}[^?#]+", self.text):
             raise ValueError(f"must be {SQLITE}path/to/file.db or postgresql://user@host/name")
 
@@ -64,6 +67,8 @@ class _PostgresParts:
         who, _, hosts = authority.rpartition("@")
         options = _options(query)
         self.name = unquote(options.get("dbname", name))
+        # libpq would take a part of the password for the host or the port, and quote it in errors.
+        self.is_ambiguous = base.count("@") > 1 or "@" in name
         listed = (options.get("hostaddr") or options.get("host") or "").split(",")
         ports = options.get("port", "").split(",")
         if any(listed):

@@ -17,7 +17,7 @@ from llm_service.core.generation.model import Generation, Status
 from llm_service.core.generation.ports import UnitOfWork
 
 from . import answers as texts
-from . import locks
+from . import locks, upsert
 from .compiled import Compiled
 from .database import Database
 from .group_writer import InsertRow
@@ -43,6 +43,7 @@ KeptTexts = Callable[[Generation], Generation]
 """The part of a generation that is stored: all of it, or all except its texts."""
 
 _INSERT_ANSWER = Compiled(insert(answers), ANSWER)
+_INSERT_OWN_ANSWER = Compiled(upsert.insert(answers).on_conflict_do_nothing(), ANSWER)
 _INSERT_GENERATION = Compiled(insert(generations).values(document=SharedDocument()), GENERATION)
 # Where a table tells which processes run (`postgres.presence`).
 _INSERT_RUNNING = Compiled(insert(generations).values(document=SharedDocument()), (*GENERATION, "process_id"))
@@ -112,7 +113,8 @@ class SqlGenerationWriter:
         locks.lock_answer(connection, kept.answer_id)
         if not self._store_outcome(kept):
             return False
-        _INSERT_ANSWER.execute(connection, answer_row(own))
+        if not _INSERT_OWN_ANSWER.execute(connection, answer_row(own)).rowcount:
+            return True  # its commit was in doubt, and it is stored again
         connection.execute(_MOVE, {"id": kept.request_id, "of": kept.owner, "to": answer_id})
         texts.index(connection, own)
         texts.delete_unshared(connection, kept.owner, [kept.answer_id])

@@ -1,10 +1,9 @@
 """Deletes generations in SQL, in batches, with the texts that no other row shares."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from llm_service.core.generation.model import Status
 
@@ -53,8 +52,9 @@ class SqlRetention:
     def _delete_in_batches(self, query: Select[Any]) -> int:
         """Each batch is its own transaction, so nobody waits long."""
         deleted = 0
-        while rows := self._database.write(partial(_delete_some, query=query)):
-            deleted += len(rows)
+        # A batch may be found and be deleted by another process meanwhile: only one that finds nothing is the last.
+        while (done := self._database.write(partial(_delete_some, query=query))) is not None:
+            deleted += done
         return deleted
 
 
@@ -62,7 +62,8 @@ def _merge(connection: Connection, *, pages: int) -> bool:
     return search_index.of(connection).merge(connection, pages)
 
 
-def _delete_some(connection: Connection, *, query: Select[Any]) -> Sequence[Row[Any]]:
+def _delete_some(connection: Connection, *, query: Select[Any]) -> int | None:
+    """How many rows of a batch were deleted; None: there are none left."""
     chars = func.length(answers.c.input) + func.coalesce(func.length(answers.c.output), 0)
     sized = query.join(answers, answers.c.answer_id == generations.c.answer_id).add_columns(chars.label("chars"))
     ids: list[str] = []
@@ -72,4 +73,6 @@ def _delete_some(connection: Connection, *, query: Select[Any]) -> Sequence[Row[
         if ids and total > DELETE_CHARS:
             break
         ids.append(row.request_id)
-    return texts.delete_rows(connection, texts.DELETED.where(generations.c.request_id.in_(ids))) if ids else ()
+    if not ids:
+        return None
+    return len(texts.delete_rows(connection, texts.DELETED.where(generations.c.request_id.in_(ids))))

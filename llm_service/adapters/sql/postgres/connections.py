@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.abc import PQGen
+from psycopg.abc import Buffer, PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
+from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Connection, Engine, create_engine
 
 from ..database_url import POSTGRES
@@ -22,6 +23,8 @@ T = TypeVar("T")
 POOL_WAIT_S = 1
 # Nothing that a connection does first, such as to begin a transaction, takes longer.
 FIRST_ANSWER_S = 5.0
+# What an operator or the night starts: an index of a large table, cleaning up, or the wait for who does that already.
+UNHURRIED_S = 24 * 3600.0
 # The operator's own options in the URL win.
 _DEFAULTS: Mapping[str, Any] = {
     "application_name": "llm_service",
@@ -63,6 +66,17 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
             raise psycopg.OperationalError("the server is silent") from error
 
 
+class StorableText(StrDumperUnknown):
+    """psycopg refuses a text with NUL, which PostgreSQL cannot store. SQLite takes it: an id with NUL is that of no row."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(storable(obj))
+
+
+def storable(text: str) -> str:
+    return text.replace("\0", "\ufffd") if "\0" in text else text
+
+
 def connector(url: str) -> Callable[[], BoundedConnection]:
     options = {**_DEFAULTS, **options_of(url)}
     # It warns of each pipeline that ends with an error, which its caller gets anyway.
@@ -70,7 +84,9 @@ def connector(url: str) -> Callable[[], BoundedConnection]:
 
     def connect() -> BoundedConnection:
         # Named prepared statements belong to one server process, which a pooler may change.
-        return BoundedConnection.connect(autocommit=True, prepare_threshold=None, **options)
+        connection = BoundedConnection.connect(autocommit=True, prepare_threshold=None, **options)
+        connection.adapters.register_dumper(str, StorableText)
+        return connection
 
     return connect
 

@@ -1,4 +1,4 @@
-"""The PostgreSQL database: a pool for requests, a connection for the group writer, and two for sign-in."""
+"""The PostgreSQL database: a pool for requests, a connection for the group writer, and two for sign-in and for beats."""
 
 import time
 from collections.abc import Callable
@@ -13,24 +13,27 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from llm_service.core.errors import StorageFull
 
 from ..errors import DatabaseAway, DatabaseFault
-from ..group_writer import BUSY_TIMEOUT_S, GroupWriter
+from ..group_writer import BUSY_STEP_S, BUSY_TIMEOUT_S, GroupWriter
 from ..schema import check_schema
 from . import connections
-from .connections import driver_of, run_script
+from .connections import UNHURRIED_S, driver_of, run_script
 from .errors import is_locked, is_of_server, mapped, reason
 from .space import ServerSpace
 from .transactions import Transactions, WriteLimits
-from .writer import PostgresCommitter
+from .writer import STATEMENT_S, PostgresCommitter
 
 T = TypeVar("T")
 POOL_SIZE = 8
 SIGN_IN_POOL_SIZE = 2
 LONG_STATEMENT_S = 60
-# What an operator or the night starts: an index of a large table, cleaning up, or the wait for who does that already.
-UNHURRIED_S = 24 * 3600.0
 MIN_VERSION = 130000
 # Any number that no other program of the same database uses for an advisory lock.
 _MIGRATION_LOCK = 7_516_192_768
+# Limits that the operator has set for the role or the database are for requests.
+_BEGIN_MIGRATION = (
+    "BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; "
+    f"SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"
+)
 # Dead rows keep their texts until their pages are cleaned.
 _SCRUB = "VACUUM answers, generations, search_documents"
 
@@ -72,6 +75,14 @@ class PostgresDatabase:
         except StorageFull:
             self.space.was_full()
             raise
+
+    def write_apart(self, work: Callable[[Connection], T]) -> T:
+        """For a row that nobody else locks, and that may be lost if the server crashes. It waits behind no answer and no search.
+
+        Raises `StorageError`.
+        """
+        with mapped():
+            return self._sign_in.write(work, WriteLimits(durable=False, lock_s=BUSY_STEP_S, statement_s=STATEMENT_S))
 
     def read(self, work: Callable[[Connection], T], *, sign_in: bool = False) -> T:
         with mapped():
@@ -125,7 +136,7 @@ def migrate(url: str, *, only_empty: bool = False) -> bool:
             transaction = connection.begin()
             driver = driver_of(connection)
             driver.silence_s = UNHURRIED_S
-            run_script(driver, f"BEGIN; SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+            run_script(driver, _BEGIN_MIGRATION)
             changed = check_schema(connection, only_empty=only_empty)
             transaction.commit()
             return changed

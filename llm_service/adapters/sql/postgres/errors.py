@@ -34,6 +34,13 @@ _NO_CONNECTION_LEFT = (
 )
 _FULL = "53100"
 _READ_ONLY = "25006"
+_MAY_NOT_CREATE = frozenset(
+    {
+        "42501",  # insufficient_privilege
+        "3F000",  # invalid_schema_name: none in the search_path
+    }
+)
+_MAKE_IT_THEIRS = ". The user of DATABASE_URL must own the database, or its tables: ALTER DATABASE name OWNER TO user"
 
 
 class ReadOnlyServer(Exception):
@@ -97,8 +104,11 @@ def is_full(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """What libpq or the server says, in one line. Neither quotes a password."""
-    return " ".join(str(_original(error)).split())
+    """What libpq or the server says, in one line without the statement. Neither quotes a password."""
+    original = _original(error)
+    said = original.diag.message_primary if isinstance(original, psycopg.Error) else None
+    what = " ".join((said or str(original)).split())
+    return what + (_MAKE_IT_THEIRS if sqlstate(error) in _MAY_NOT_CREATE else "")
 
 
 def _original(error: BaseException) -> BaseException:

@@ -26,6 +26,7 @@ from llm_service.core.history.search import Search, words_of
 from ..compiled import Compiled
 from ..tables import answers, generations
 from ..windows import in_order, windows
+from .connections import UNHURRIED_S, driver_of
 from .search_documents import (
     BUCKET_BITS,
     LEXEME_CHARS,
@@ -82,6 +83,7 @@ def built_at_the_end(connection: Connection) -> Iterator[None]:
     vector_index.drop(connection)
     yield
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = 0; SET LOCAL maintenance_work_mem = '{BUILD_MEMORY}'")
+    driver_of(connection).silence_s = UNHURRIED_S
     vector_index.create(connection)
 
 

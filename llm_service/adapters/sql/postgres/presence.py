@@ -2,7 +2,8 @@
 
 Each process says every two seconds that it is alive, by the database's clock: nobody's own clock counts, because those of
 machines differ. A process that has not been seen for eight seconds is dead, or stopped for so long that others must go on
-without it. Only who has been seen in all that time itself may judge: while the database is away, nobody is seen.
+without it. Only who has been seen in all that time itself may judge: while the database is away, nobody is seen. When the
+database's clock jumps ahead, nobody seems to have been seen; who judges sees that by its own row.
 """
 
 import hmac
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, delete, func, literal_column, or_, select
 
@@ -18,10 +20,15 @@ from ..database import Database
 from ..tables import generations, processes
 from ..upsert import insert
 
+if TYPE_CHECKING:
+    from .database import PostgresDatabase  # who only chooses the database does not load the driver
+
 BEAT_S = 2.0
 # Beats that are further apart leave a gap, in which this process may have been the one that was away.
 GAP_S = 5.0
 DEAD_S = 8.0
+# Between two beats, the database's clock may gain so much on this process's: a beat may be slow, or the event loop.
+JUMP_S = 2.0
 # Rows of dead processes are of no use: a generation whose process has none is an orphan too.
 KEPT_S = 3600
 # Chosen at random; nobody else may use it in this database.
@@ -32,6 +39,7 @@ _NOW_MS: ColumnElement[int] = literal_column("CAST(extract(epoch FROM clock_time
 _p = processes.c
 _INSERT = insert(processes).values(started_ms=_NOW_MS, seen_ms=_NOW_MS)
 _BEAT = _INSERT.on_conflict_do_update(index_elements=[_p.process_id], set_={"seen_ms": _INSERT.excluded.seen_ms})
+_UNSEEN_MS = select(_NOW_MS - _p.seen_ms).where(_p.process_id == bindparam("me"))
 _IS_LATE = _p.seen_ms < _NOW_MS - round(DEAD_S * 1000)
 _FORGET = delete(processes).where(_p.seen_ms < _NOW_MS - KEPT_S * 1000)
 _LEAVE = delete(processes).where(_p.process_id == bindparam("me"))
@@ -41,6 +49,12 @@ _STRANGERS = (
     .order_by(_p.node)
     .limit(1)
 )
+_own = processes.alias()
+_IS_SEEN_ITSELF = (
+    select(_own.c.process_id)
+    .where(_own.c.process_id == bindparam("me"), _own.c.seen_ms >= _NOW_MS - round(GAP_S * 1000))
+    .exists()
+)
 # Also what this process ran and has given up.
 _ABANDONED = (
     select(generations.c.request_id)
@@ -48,6 +62,7 @@ _ABANDONED = (
     .where(
         generations.c.finished_ms.is_(None),
         generations.c.process_id.is_not(None),
+        _IS_SEEN_ITSELF,
         or_(_p.process_id.is_(None), _IS_LATE, generations.c.process_id == bindparam("me")),
     )
 )
@@ -79,7 +94,9 @@ class PostgresPresence:
     alone = False
     sweep_s = BEAT_S
 
-    def __init__(self, database: Database, process: Process, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, database: "PostgresDatabase", process: Process, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         """Raises `OtherSecret` or `StorageError`."""
         self._database = database
         self._process = process
@@ -101,10 +118,11 @@ class PostgresPresence:
         """Raises `StorageError`. A gap since the beat before delays this process's judgement of others."""
         if self._closed:
             return
-        self._database.write(lambda connection: connection.execute(_BEAT, self._row()), durable=False, short=True)
+        unseen_ms = self._database.write_apart(self._beat)
         now = self._monotonic()
         with self._lock:
-            if now - self._seen_at > GAP_S:
+            passed_s = now - self._seen_at
+            if passed_s > GAP_S or unseen_ms is None or unseen_ms / 1000 - passed_s > JUMP_S:
                 self._steady_since = now
             self._seen_at = now
 
@@ -140,6 +158,12 @@ class PostgresPresence:
     def _may_judge(self) -> bool:
         now = self._monotonic()
         return now - self._seen_at <= GAP_S and now - self._steady_since >= DEAD_S
+
+    def _beat(self, connection: Connection) -> int | None:
+        """How long it was not seen before, by the database's clock; None: others have forgotten it."""
+        unseen_ms: int | None = connection.execute(_UNSEEN_MS, {"me": self.process_id}).scalar_one_or_none()
+        connection.execute(_BEAT, self._row())
+        return unseen_ms
 
     def _enter(self, connection: Connection) -> None:
         # One after the other: of two nodes with different secrets that start together, the second one is refused.

@@ -134,14 +134,15 @@ class Transactions:
                     if is_lost or is_killed:
                         # In the middle of a statement: what the server still sends belongs to nobody.
                         connection.invalidate()
-                    if is_lost and self._engine.pool is pool:
+                    if is_lost and not is_killed and self._engine.pool is pool:
                         self._engine.dispose()  # the others are as old
                     is_final = is_killed or isinstance(error, Unknown) or not left or time.monotonic() > until
                     if not is_lost or is_final:
                         raise
                 finally:
-                    if driver.closed and not connection.invalidated:
-                        connection.invalidate()  # lost in a commit that was stored
+                    # Lost in a commit that was stored, or of a pool that was given up: nobody would close it for a while.
+                    if (driver.closed or self._engine.pool is not pool) and not connection.invalidated:
+                        connection.invalidate()
         raise AssertionError("unreachable")
 
     def _begin_write(self, connection: Connection, limits: WriteLimits) -> _Identity:
