@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -437,3 +438,41 @@ def test_nobody_gets_the_answer_of_another(redis_server: RedisServer, make_serve
     assert counts["mismatches"] == "0", output
     assert int(counts["right"]) >= int(answers), output
     assert int(counts[how]) > 0, output
+
+
+ANSWERS = {
+    "an HTTP server": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "an SSH server": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "always OK": b"+OK\r\n",
+    "always a number": b":1\r\n",
+    "no number": b":abc\r\n",
+    "nested": b"*1\r\n" * 5000 + b":1\r\n",
+}
+HELLO = b"%2\r\n+server\r\n+redis\r\n+proto\r\n:3\r\n"
+
+
+@pytest.mark.parametrize("greets", [False, True])
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=list(ANSWERS))
+def test_what_is_no_redis_is_away(answer: bytes, greets: bool) -> None:
+    """`greets`: the handshake is right. Neither the start nor a request fails."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_answer_always, args=(server, answer, greets), daemon=True).start()
+        client, reporter = _client(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
+        client.tick()
+        assert not client.available
+        assert len(reporter.redis) == 1
+        again, _ = _client(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
+        with suppress(RedisAway):
+            again.script("return 1", int)(["a"], [])
+        again.close()
+        client.close()
+    assert reporter.bugs == []
+
+
+def _answer_always(server: socket.socket, answer: bytes, greets: bool) -> None:
+    with suppress(OSError):
+        while True:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                while asked := connection.recv(65536):
+                    connection.sendall(HELLO if greets and b"HELLO" in asked else 2 * answer)

@@ -389,3 +389,28 @@ def test_a_result_of_another_kind_or_version_is_unknown() -> None:
     ):
         with pytest.raises(ResultUnknown):
             load_result(wrong)
+
+
+def test_a_call_that_ends_while_it_is_renewed_leaves_nothing(machines: Machines, server: RedisServer) -> None:
+    """Its renewal reaches Redis after its end. Who asks then would wait for a call that is over."""
+    first, second = machines.process(), machines.process()
+    call = first.flight.join("key", "a", "f")
+    renewal = call.renewal()
+    call.complete(DONE)
+    (reply,) = first.scripts.renew([renewal])
+    call.renewed(renewal, reply)
+    assert keys(server) == []
+    assert second.flight.join("key", "b", "f").call_id == "b"
+
+
+def test_who_joined_a_call_that_ended_while_it_was_renewed_does_not_wait(machines: Machines) -> None:
+    first, second = machines.process(), machines.process()
+    call = first.flight.join("key", "a", "f")
+    renewal = call.renewal()
+    call.complete(DONE)
+    (reply,) = first.scripts.renew([renewal])
+    follower = second.flight.join("key", "b", "f")
+    assert follower.call_id == "a"
+    call.renewed(renewal, reply)
+    until(lambda: follower.lost)
+    assert follower.take_over("b")

@@ -78,7 +78,8 @@ class Upstream:
 
     `calls` has each request's body, headers and the port that it came from, in order, `connections` how many were accepted, `open_connections` how many
     are open now, `ledger` the usage that it reported, one entry for each answer or failure that had any. `replays` are
-    answers for models of a test's own. While `may_end` is not set, answers at a pace do not end.
+    answers for models of a test's own. While `may_end` is not set, answers at a pace do not end. While `counts` is set, each
+    of these begins with the number of the call, so that no two are equal.
     """
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
@@ -92,6 +93,7 @@ class Upstream:
         self.replays: dict[str, Replay] = {}
         self.may_end = threading.Event()
         self.may_end.set()
+        self.counts = False
         self.connections = 0
         self.open_connections = 0
 
@@ -159,7 +161,8 @@ class Upstream:
         if (replay := self.replays.get(model) or replay_of(model)) is not None:
             await _send_replay(replay, reader, writer)
             return
-        script = _Script(request, writer, self.ledger, self.may_end, again=again)
+        number = len(self.calls) if self.counts else None
+        script = _Script(request, writer, self.ledger, self.may_end, again=again, number=number)
         answering = asyncio.ensure_future(script.run())
         leaving = asyncio.ensure_future(reader.left.wait())
         try:
@@ -257,8 +260,10 @@ class _Script:
         may_end: threading.Event,
         *,
         again: bool = False,
+        number: int | None = None,
     ) -> None:
         self._again = again
+        self._number = number
         self._may_end = may_end
         self._dialect: Dialect = DIALECTS.get(request["path"], ResponsesDialect)()
         self._ledger = ledger
@@ -288,6 +293,8 @@ class _Script:
             self._words = ["word "] * int(count)
             await self._stream(self._events(pause_s=1 / float(pace)))
         elif model.startswith("echo-"):
+            if self._number is not None:
+                self._words = [f"{self._number} ", *self._words]
             await self._stream(self._events(pause_s=1 / float(model.removeprefix("echo-"))))
         elif model.startswith("fault-"):
             await getattr(self, "_" + model.removeprefix("fault-").replace("-", "_"), self._by_status)()

@@ -214,7 +214,10 @@ def test_when_the_leader_is_killed_another_makes_the_call_and_all_are_answered(
     wait_until_ready(service.first)
     until(lambda: {status for status, *_ in service.rows(text)} == {"interrupted", "completed"})
     assert sum(attempts for _, attempts, _ in service.rows(text)) == service.calls(text)
-    assert {output for _, _, output in service.rows(text)} == {followers[0].text}
+    assert {(status, output) for status, _, output in service.rows(text)} == {
+        ("interrupted", None),
+        ("completed", followers[0].text),
+    }
 
 
 def test_when_followers_are_killed_the_leader_goes_on(service: Service, hold: Callable[[], None]) -> None:
@@ -345,6 +348,31 @@ def test_when_redis_goes_away_all_are_answered(service: Service, hold: Callable[
         assert len(answers) == 1
         assert service.calls(text) <= 1 + 2, "one more for each process that followed"
     assert get(service.first, "ready")
+
+
+@pytest.mark.parametrize("how", ["kill", "freeze"])
+def test_when_a_call_is_made_twice_each_row_has_the_answer_that_its_caller_got(
+    service: Service, hold: Callable[[], None], upstream: Upstream, how: str
+) -> None:
+    """Models rarely give the same answer twice."""
+    text = sentence(f"twice {how}")
+    upstream.counts = True
+    try:
+        callers = begun(service, text, service.first, 2) + begun(service, text, service.second, 6)
+        assert service.shares(text)
+        with away(service, how):
+            until(lambda: service.calls(text) > 1)
+            time.sleep(1.0)  # the other process finds out as well
+            hold()
+            answers = {caller.body["request_id"]: caller.answer for caller in callers if caller.answer}
+    finally:
+        upstream.counts = False
+    assert len(answers) == 8
+    assert len(set(answers.values())) > 1
+    rows = {request_id: get(service.second, f"history/{request_id}")["output"] for request_id in answers}
+    assert rows == answers
+    later = Caller(service.first, text).end().body
+    assert get(service.second, f"history/{later['request_id']}")["output"] == later["output"]
 
 
 class Resumed:

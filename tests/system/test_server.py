@@ -48,8 +48,13 @@ def test_it_answers_through_the_sdk_and_logs_no_secret(tmp_path: Path, upstream:
 
 
 def test_workers_of_threads_become_ready_and_answer(tmp_path: Path, upstream: Upstream) -> None:
-    with serving(tmp_path, **provider(upstream, GUNICORN_CMD_ARGS="--worker-class gthread --threads 4")) as server:
+    """Also what takes longer than the looks whether the caller has left."""
+    with serving(
+        tmp_path, **provider(upstream, "slow-2.5", GUNICORN_CMD_ARGS="--worker-class gthread --threads 4")
+    ) as server:
         assert ask(server, input="threads")[0] == 200
+        assert ask(server, input="threads", model="slow-2.5")[0] == 200
+        assert [name for name, _ in stream(server, "slow-2.5")][-1] == "done"
 
 
 def test_a_killed_server_has_lost_nothing_that_was_answered(tmp_path: Path, upstream: Upstream) -> None:

@@ -36,9 +36,8 @@ class Buckets:
         self._client, self._ttl_ms = client, ttl_ms
         self._buckets = [_Bucket(client, number) for number in range(count)]
         self._limits = max_bytes // count, max_entries // count
-        self._put, self._remove, self._remove_some, self._remove_unknown = (
-            client.script(source) for source in (PUT, REMOVE, REMOVE_SOME, REMOVE_UNKNOWN)
-        )
+        self._put, self._remove = client.script(PUT), client.script(REMOVE)
+        self._remove_some, self._remove_unknown = client.script(REMOVE_SOME, _three), client.script(REMOVE_UNKNOWN, int)
 
     def get(self, key: str) -> Any:
         """Bytes; None = there is none."""
@@ -114,7 +113,12 @@ class Buckets:
         with client.pipeline(transaction=False) as pipeline:
             for bucket in self._buckets:
                 pipeline.eval(COUNT, len(bucket.index), *bucket.index, bucket.prefix)
-            return list(pipeline.execute())
+            return [(int(entries), int(size)) for entries, size in pipeline.execute()]
+
+
+def _three(answer: Any) -> tuple[int, int, int]:
+    found, removed, until_ms = answer
+    return int(found), int(removed), int(until_ms)
 
 
 def _digest(owner: str) -> str:

@@ -1,6 +1,7 @@
 """Redis behind one circuit breaker: a request that cannot have it goes on without it, at once."""
 
 import re
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 from hashlib import sha1
@@ -26,7 +27,13 @@ SLOW_IN_A_ROW = 2
 # Errors of a command are logged at most this often.
 REPORT_S = 60.0
 # Answers of a server that serves nobody now, or not the one who asks: all others would get them too.
-_USELESS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ReadOnlyError, OSError)
+_USELESS = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.ReadOnlyError,
+    exceptions.InvalidResponse,
+    OSError,
+)
 # redis-py quotes a pipeline's command in its errors, and so what callers wrote.
 _IN_PIPELINE = re.compile(r"^Command # .* of pipeline caused error: ", re.DOTALL)
 _WRITE_REFUSALS = ("OOM", "MISCONF", "NOREPLICAS")
@@ -95,16 +102,19 @@ class RedisClient:
                 raise RedisAway("too many commands wait for it")
             return self._run(command, was_away)
 
-    def script(self, source: str) -> Script:
-        """A Lua script, to be called with its keys and arguments. It is sent once; then its digest is enough."""
+    def script(self, source: str, read: Callable[[Any], Any] = lambda answer: answer) -> Script:
+        """A Lua script, to be called with its keys and arguments. It is sent once; then its digest is enough.
+
+        `read`: the value of an answer. Whatever it raises means that this is no Redis.
+        """
         digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
 
         def call(keys: Sequence[str], arguments: Sequence[Value] = ()) -> Any:
             def command(client: redis.Redis) -> Any:
                 try:
-                    return client.evalsha(digest, len(keys), *keys, *arguments)
+                    return read(client.evalsha(digest, len(keys), *keys, *arguments))
                 except exceptions.NoScriptError:
-                    return client.eval(source, len(keys), *keys, *arguments)
+                    return read(client.eval(source, len(keys), *keys, *arguments))
 
             return self.run(command)
 
@@ -143,6 +153,9 @@ class RedisClient:
         except exceptions.RedisError as error:
             self._refuse(error)
             self._back()
+        except Exception as error:
+            self._lost(was_away, _not_redis(error))
+            self._put_off()
         else:
             self._takes_writes()
             self._back()
@@ -164,13 +177,25 @@ class RedisClient:
             error.args = (_IN_PIPELINE.sub("", str(error)),)
             self._refuse(error)
             raise RedisAway(self._reason(error)) from error
+        except UnicodeEncodeError as error:
+            raise RedisAway("half a surrogate pair cannot be sent to it") from error
+        except Exception as error:
+            # redis-py trips over answers that no Redis gives, each time in another way.
+            self._lost(was_away, _not_redis(error))
+            raise RedisAway(self._reason(error)) from error
         self._used_at = self._clock.monotonic()
         return value
 
     def _probe(self) -> None:
         """A write: a server that only reads is of no use."""
         began = self._clock.monotonic()
-        self._client.set(self.key("probe"), 1, px=1000)
+        asked = secrets.token_bytes(8)
+        with self._client.pipeline(transaction=False) as pipeline:
+            pipeline.set(self.key("probe"), 1, px=1000)
+            pipeline.echo(asked)
+            _, answered = pipeline.execute()
+        if answered != asked:
+            raise exceptions.InvalidResponse("it does not answer what it is asked")
         if self._slow_at > began:
             raise exceptions.TimeoutError(f"answers take longer than {SLOW_S * 1000:.0f} ms")
         self._used_at = self._clock.monotonic()
@@ -250,3 +275,7 @@ class RedisClient:
             if secret and len(secret) > 3:
                 text = text.replace(secret, "***")
         return f"Redis at {self._address}: {text[:200] or type(error).__name__}"
+
+
+def _not_redis(error: Exception) -> exceptions.InvalidResponse:
+    return exceptions.InvalidResponse(f"it does not answer as Redis does ({type(error).__name__})")

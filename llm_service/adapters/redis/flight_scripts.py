@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from .client import RedisClient, Script, Value
+from .client import RedisClient, Value
 
 T = TypeVar("T")
 # A leader that did not renew its lease for this long is lost.
@@ -191,11 +191,11 @@ class FlightScripts:
     def __init__(self, client: RedisClient, process: str) -> None:
         self.process = process
         self._client = client
-        self._join = client.script(_NOW + _JOIN)
-        self._take_over = client.script(_NOW + _TAKE_OVER)
+        self._join = client.script(_NOW + _JOIN, _joined)
+        self._take_over = client.script(_NOW + _TAKE_OVER, _taken)
         self._give_up = client.script(_NOW + _OTHERS + _GIVE_UP)
         self._complete = client.script(_NOW + _OTHERS + _COMPLETE)
-        self._leave = client.script(_NOW + _OTHERS + _LEAVE)
+        self._leave = client.script(_NOW + _OTHERS + _LEAVE, int)
         self._close = client.script(_CLOSE)
         self._renew, self._stay = _Source(_NOW + _OTHERS + _RENEW), _Source(_NOW + _STAY)
 
@@ -205,13 +205,11 @@ class FlightScripts:
     def join(self, flight: Flight) -> tuple[Flight, bool] | None:
         """The call in progress, and whether its leader is lost. None: this flight began, and this process leads it."""
         keys = [self._client.key(flight.key), self._client.key(flight.key, "call", "")]
-        found = _checked(
-            self._join, keys, [flight.call_id, flight.fingerprint, self.process, LEASE_MS, ALIVE_MS, KEEP_MS]
-        )
+        found = self._join(keys, [flight.call_id, flight.fingerprint, self.process, LEASE_MS, ALIVE_MS, KEEP_MS])
         if not found:
             return None
         call_id, fingerprint, turn, lost = found
-        return Flight(flight.key, call_id.decode(), fingerprint.decode(), turn), bool(lost)
+        return Flight(flight.key, call_id, fingerprint, turn), lost
 
     def renew(self, renewals: Sequence[Renewal]) -> Iterator[Renewed | None]:
         """What became of each; None: Redis refused to renew it."""
@@ -227,8 +225,8 @@ class FlightScripts:
         arguments: list[Value] = [
             flight.call_id, flight.fingerprint, self.process, flight.turn, LEASE_MS, KEEP_MS
         ]  # fmt: skip
-        turn, leads = _checked(self._take_over, keys, arguments)
-        return turn, leads
+        taken: tuple[int, int] = self._take_over(keys, arguments)
+        return taken
 
     def give_up(self, flight: Flight, *, here: bool) -> None:
         """`here`: this process has members that may take it over."""
@@ -242,7 +240,8 @@ class FlightScripts:
 
     def leave(self, flight: Flight) -> int:
         """How many other processes have members."""
-        return int(self._leave([self._current(flight), self._state(flight)], [flight.call_id, self.process]))
+        others: int = self._leave([self._current(flight), self._state(flight)], [flight.call_id, self.process])
+        return others
 
     def close(self, flight: Flight) -> None:
         self._close([self._current(flight)], [flight.call_id])
@@ -285,9 +284,16 @@ class _Call:
     arguments: list[Any]
 
 
-def _checked(script: Script, keys: Sequence[str], arguments: Sequence[Value]) -> list[Any]:
-    found = script(keys, arguments)
-    return found if isinstance(found, list) else []
+def _joined(answer: Any) -> tuple[str, str, int, bool] | None:
+    if not answer:
+        return None
+    call_id, fingerprint, turn, lost = answer
+    return call_id.decode(), fingerprint.decode(), int(turn), bool(lost)
+
+
+def _taken(answer: Any) -> tuple[int, int]:
+    turn, leads = answer
+    return int(turn), int(leads)
 
 
 def _run_together(client: RedisClient, calls: Sequence[_Call]) -> list[Any]:
@@ -312,7 +318,7 @@ def _pipeline(client: redis.Redis, calls: Iterable[_Call]) -> list[Any]:
 
 
 def _renewed(renewal: Renewal, reply: Any) -> Renewed | None:
-    if not isinstance(reply, list) or len(reply) != 2:
+    if not isinstance(reply, list) or [type(part) for part in reply] != [int, int]:
         return None
     number, flag = reply
     if renewal.leads:

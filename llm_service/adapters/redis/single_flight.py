@@ -16,13 +16,14 @@ from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
 from hashlib import sha256
+from itertools import islice
 
 from llm_service.adapters.memory.single_flight import MemorySharedCall
 from llm_service.core.generation.model import CallResult
 
 from .call_results import ResultUnknown, WholeResult, dump_result, load_result
 from .client import RedisAway
-from .flight_scripts import Flight, FlightScripts, Renewal, Renewed
+from .flight_scripts import TOGETHER, Flight, FlightScripts, Renewal, Renewed
 from .relay import Growing, RelayedText, TextRelay
 from .streams import Fields, StreamReader
 
@@ -76,10 +77,14 @@ class RedisSingleFlight:
         """Renew the leases and the memberships of this process."""
         with self.lock:
             calls = list(self._known.values())
+        waiting = iter(calls)
         try:
-            renewals = [call.renewal() for call in calls]
-            for call, renewal, reply in zip(calls, renewals, self.scripts.renew(renewals), strict=True):
-                call.renewed(renewal, reply)
+            while batch := list(islice(waiting, TOGETHER)):
+                # Not earlier: with many calls, some end until it is their turn.
+                batch = [call for call in batch if not call.is_over]
+                renewals = [call.renewal() for call in batch]
+                for call, renewal, reply in zip(batch, renewals, self.scripts.renew(renewals), strict=True):
+                    call.renewed(renewal, reply)
         except RedisAway:
             for call in calls:
                 call.redis_is_away()
@@ -131,6 +136,7 @@ class RedisSharedCall(MemorySharedCall):
         self._elsewhere = 0
         self._is_open = True
         self._refused = 0
+        self._told_end = self._renewed_late = False
 
     @property
     def members(self) -> int:
@@ -176,6 +182,10 @@ class RedisSharedCall(MemorySharedCall):
             # Without its end, also one that has no form as JSON, others make the call themselves.
             with suppress(RedisAway, ValueError, OverflowError):
                 self._scripts.complete(self._flight, dump_result(WholeResult(result, text)))
+            with self._lock:
+                self._told_end = True
+                if self._renewed_late:
+                    self._take_back()
 
     def close(self) -> None:
         super().close()
@@ -234,6 +244,11 @@ class RedisSharedCall(MemorySharedCall):
         with self._lock:
             if asked.flight != self._flight:
                 return
+            if asked.leads and self.is_over:
+                self._renewed_late = True
+                if self._told_end:
+                    self._take_back()
+                return
             self._refused = 0 if reply else self._refused + 1
             if reply is None:
                 if self._refused >= REFUSALS:
@@ -263,6 +278,11 @@ class RedisSharedCall(MemorySharedCall):
             with self._lock:
                 if self._role is Role.FOLLOWS:
                     self._text.hear(fields)
+
+    def _take_back(self) -> None:
+        """A renewal may have reached Redis after the end, which then took the call for one that it had lost."""
+        with suppress(RedisAway):
+            self._scripts.give_up(self._flight, here=False)
 
     def _lead_on(self, asked: Renewal, reply: Renewed) -> None:
         if reply.deposed:

@@ -68,11 +68,8 @@ class StreamReader:
             if self._connection is None:
                 self._connection = self._client.blocking()
             while self._goes_on():
-                try:
-                    self._read(self._connection)
-                except (redis.RedisError, OSError):
-                    # Whoever needs Redis itself finds out that it is away.
-                    self._closed.wait(PAUSE_S)
+                for key, entries in self._read(self._connection):
+                    self._hear(key.decode(), entries)
             self._idle.set()
         except BaseException as error:
             self._stopped()
@@ -89,15 +86,18 @@ class StreamReader:
             self._reads = bool(self._followed) and not self._closed.is_set()
             return self._reads
 
-    def _read(self, connection: redis.Redis) -> None:
+    def _read(self, connection: redis.Redis) -> Any:
         with self._lock:
             streams: dict[Any, Any] = {key: last for key, (_, last) in self._followed.items()}
-        if not self._client.available:
-            self._closed.wait(PAUSE_S)
-            return
-        found: Any = connection.xread(streams, block=BLOCK_MS, count=100) if streams else ()
-        for key, entries in found:
-            self._hear(key.decode(), entries)
+        if self._client.available:
+            try:
+                return connection.xread(streams, block=BLOCK_MS, count=100) if streams else ()
+            except Exception:
+                # Whoever needs Redis itself finds out that it is away, or none at all. For that redis-py has many errors.
+                if self._closed.is_set():
+                    raise
+        self._closed.wait(PAUSE_S)
+        return ()
 
     def _hear(self, key: str, entries: Sequence[tuple[bytes, Fields]]) -> None:
         for entry_id, fields in entries:

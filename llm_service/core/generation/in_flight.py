@@ -125,6 +125,9 @@ class InFlightGeneration:
         # Its text when it left its call, which may continue for others, or restart.
         self._text_kept: str | None = None
         self._left_call = False
+        # Its call was lost, and one that shares it made it again.
+        self.made_again = False
+        # If it is another one than its row has, its texts move there at its end.
         self._own_answer_id = running.answer_id
         # The answer of a fallback that was in the cache.
         self._found: CachedAnswer | None = None
@@ -188,6 +191,7 @@ class InFlightGeneration:
             now = self.generation
             self.billing = AttemptBilling(now.model, now.provider, self._uses.prices, joined=False, begun=False)
             self.collapsed = False
+            self.made_again = True
             return True
 
     def ask_next(self, error: ServiceError, candidate: PreparedCall, *, asked: bool) -> None:
@@ -244,6 +248,8 @@ class InFlightGeneration:
     def result_of(self, result: CallResult) -> Outcome:
         """The outcome for this generation of the end of its call. Whatever fails here, it has one."""
         try:
+            if result.made_again:
+                self._share_no_texts()
             if self.collapsed and (by := result.answered_by) is not None:
                 self.generation = replace(
                     self.generation, model=by.model, provider=by.provider, cache_key=by.cache_key, fallbacks=by.tried
@@ -263,6 +269,8 @@ class InFlightGeneration:
         done = outcome.done
         if self.collapsed or not self.traits.cacheable or not outcome.is_cacheable or done is None or self._found:
             return False
+        if self.made_again and self._left_call:
+            return False  # no row has the answer's texts under the id that its own had
         bill = self._bill_of(done)
         return self._uses.cache.put(self.generation.cache_key, _cached_answer(self.generation, done, bill))
 
@@ -313,6 +321,12 @@ class InFlightGeneration:
             self._left_call, self._own_answer_id = True, self._uses.make_id()
         self._uses.registry.stop_unless_shared(self.call)
 
+    def _share_no_texts(self) -> None:
+        """Who led its call before may still answer those of its own process, and differently, under the same id."""
+        self.made_again = True
+        if not self._left_call:
+            self._own_answer_id = self.request_id
+
     def _ended(self, outcome: Outcome) -> Generation:
         """Its generation with the outcome."""
         done, whole = outcome.done, whole_bill(self.generation.fallbacks, self.billing)
@@ -344,21 +358,26 @@ class InFlightGeneration:
     def _record(self, generation: Generation, outcome: Outcome) -> GenerationResult | ServiceError:
         if outcome.error is not None:
             self._uses.reporter.ended(generation)
-        self._outcome = replace(generation, answer_id=self._own_answer_id) if self._left_call else generation
+        moves = self._own_answer_id != generation.answer_id
+        self._outcome = replace(generation, answer_id=self._own_answer_id) if moves else generation
         self._kept = self._keep(self._outcome)
         if self._kept is Kept.SPOOLED:
             raise only_spooled()
         if outcome.error is not None:
             return outcome.error
+        if moves:
+            self.generation = replace(self.generation, answer_id=self._own_answer_id)
         stored_in_cache = self._kept is Kept.STORED and self.offer_to_cache(outcome)
         self._stopwatch.lap("store")
-        return GenerationResult(generation, self._stopwatch.laps_ms, stored_in_cache, self.collapsed)
+        return GenerationResult(self._outcome, self._stopwatch.laps_ms, stored_in_cache, self.collapsed)
 
     def _keep(self, outcome: Generation) -> Kept:
         recorder, stops_at = self._uses.recorder, self._uses.registry.stops_at
-        if self._left_call:
+        if outcome.answer_id != self.generation.answer_id:
             shared = replace(outcome, answer_id=self.generation.answer_id)
-            return recorder.finish_with_own_answer(shared, outcome.answer_id, stops_at=stops_at)
+            return recorder.finish_with_own_answer(
+                shared, outcome.answer_id, ends_call=not self._left_call, stops_at=stops_at
+            )
         return recorder.finish(outcome, stops_at=stops_at)
 
 

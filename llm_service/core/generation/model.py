@@ -126,12 +126,14 @@ ProviderEvent = Delta | Retrying | AttemptStarted | Billed | Done
 class CallResult:
     """How a shared call ended: with `done` or with `failure`. Plain values, because all who share it get them.
 
-    `answered_by` None: with the model that was asked first.
+    `answered_by` None: with the model that was asked first. `made_again`: by one that took a lost call over. If who led it
+    lives, it may have another answer.
     """
 
     done: Done | None = None
     failure: Failure | None = None
     answered_by: AnsweredBy | None = None
+    made_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,13 +114,21 @@ class OutcomeRecorder:
         """
         return self._keep(lambda unit: _finish(unit, generation), generation, stops_at)
 
-    def finish_with_own_answer(self, generation: Generation, answer_id: str, *, stops_at: float | None = None) -> Kept:
+    def finish_with_own_answer(
+        self, generation: Generation, answer_id: str, *, ends_call: bool = False, stops_at: float | None = None
+    ) -> Kept:
         """As `GenerationWriter.finish_with_own_answer`; raises as `finish` does.
 
-        Its call continues for others: the reservation is kept until `amend_billing`.
+        `ends_call` False: it continues for others, and its reservation is kept until `amend_billing`.
         """
         own = replace(generation, answer_id=answer_id)
-        return self._keep(lambda unit: unit.generations.finish_with_own_answer(generation, answer_id), own, stops_at)
+
+        def work(unit: UnitOfWork) -> bool:
+            if ends_call:
+                settle(unit, own)
+            return unit.generations.finish_with_own_answer(generation, answer_id)
+
+        return self._keep(work, own, stops_at)
 
     def amend_billing(
         self, was: Generation, now: Generation, *, spooled: bool = False, stops_at: float | None = None

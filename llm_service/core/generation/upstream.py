@@ -118,7 +118,8 @@ class UpstreamCaller:
 
     def _make(self, generation: InFlightGeneration, call: UpstreamCall, context: CallContext) -> CallResult:
         try:
-            return CallResult(_relay(generation, call, context), answered_by=generation.answered_by)
+            done = _relay(generation, call, context)
+            return CallResult(done, answered_by=generation.answered_by, made_again=generation.made_again)
         except Exception as error:
             return self._failed(error, generation, context, may_be_billed=getattr(error, "may_be_billed", True))
 
@@ -127,7 +128,7 @@ class UpstreamCaller:
     ) -> CallResult:
         generation.billing.end(may_be_billed=may_be_billed)
         failure = self._failure(error, generation, context)
-        return CallResult(failure=failure, answered_by=generation.answered_by)
+        return CallResult(failure=failure, answered_by=generation.answered_by, made_again=generation.made_again)
 
     def _failure(self, error: Exception, generation: InFlightGeneration, context: CallContext) -> Failure:
         """A stopped call fails like any other, but the reason is ours."""

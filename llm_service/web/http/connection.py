@@ -63,10 +63,16 @@ def _socket(request: Request) -> Any:
 def _closed(connection: Any) -> bool:
     # Under gevent, the native socket below, which never blocks.
     native = getattr(connection, "_sock", connection)
+    # With a timeout, Python waits for data before it asks the kernel, whatever the flags say.
+    if timeout_s := native.gettimeout():
+        native.settimeout(0)
     try:
         peeked: bytes = native.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return False
     except OSError:
         return True
+    finally:
+        if timeout_s:
+            native.settimeout(timeout_s)
     return not peeked

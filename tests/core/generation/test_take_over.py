@@ -9,6 +9,7 @@ from llm_service.core import errors
 from llm_service.core.access.caller import LOCAL, Allowance
 from llm_service.core.generation.model import Delta, Status
 from llm_service.core.generation.ports import SharedCall
+from llm_service.core.generation.service import _fingerprint
 from llm_service.core.generation.subscriptions import Subscription
 from llm_service.core.limits.errors import RateLimited
 from llm_service.core.usage.tokens import NO_TOKENS, Usage
@@ -122,6 +123,23 @@ def test_what_it_reserved_is_settled() -> None:
         heard(subscription)
     assert len(limits.reserved) == 1
     assert [amount.tokens for amount in limits.settled.values()] == [3]
+
+
+def test_its_texts_are_not_those_of_the_leader_who_may_live() -> None:
+    """Their values are the leader's, whose row has the texts of its own answer."""
+    world = World(ScriptedProvider(*WORD), counted=(limits := DictLimits()), everyone=Allowance(tokens_per_day=10**9))
+    prepared = world.preparer.prepare(ASKED, LOCAL)
+    call = world.single_flight.join(prepared.flight_key, "id-0", _fingerprint(prepared))
+    subscriptions = begun(world, 3)
+    assert {subscription.generation.answer_id for subscription in subscriptions} == {"id-0"}
+    lost(call)
+    for subscription in subscriptions:
+        row = heard(subscription)[1].generation
+        assert row.answer_id == row.request_id == world.store.rows[row.request_id].answer_id
+    assert len(limits.settled) == 1
+    cached = world.cache.get(prepared.cache_key)
+    assert cached is not None
+    assert world.store.rows[cached.answer_id].attempts
 
 
 def test_a_failure_of_its_call_is_everyones() -> None:
