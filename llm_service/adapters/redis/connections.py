@@ -31,8 +31,9 @@ COMMAND_S = 0.1
 SLOW_S = 0.05
 # What a command waits at least, if this process was busy since it began.
 LEAST_S = 0.02
-# In a process that is busy: a burst of requests makes it connect often, and it looks late at what has connected.
-CONNECT_TRIES = 3
+# In a process that is busy: a burst of requests makes it connect often, and it looks late at what has connected. Each try may
+# add as much to a request, so there are no more.
+CONNECT_TRIES = 2
 # More commands wait for each other. Each takes a fraction of a millisecond, and a burst must not begin with dozens of connects.
 MAX_CONNECTIONS = 8
 # Background readers (`XREAD BLOCK`, pub/sub) may wait half as long for Redis.
@@ -136,7 +137,7 @@ class _Bounded(AbstractConnection):
                 break
             except TimeoutError:
                 late = time.monotonic() - began > 1.25 * COMMAND_S
-                busy = time.process_time() - cpu_s > COMMAND_S / 4
+                busy = time.process_time() - cpu_s > COMMAND_S / 2
                 if not tries_left or not (late or busy):
                     raise
                 self._until = time.monotonic() + COMMAND_S  # it was this process that took so long
