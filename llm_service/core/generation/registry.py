@@ -13,7 +13,7 @@ from ..wake_ups import ANY, NoWakeUps, Topic, WakeUps
 from .call_context import CallContext
 from .in_flight import InFlightGeneration
 from .model import Generation, Status
-from .outcomes import Outcome
+from .outcomes import PATIENCE_S, Outcome
 from .ports import Presence, RemoteControl, Reporter, SharedCall, Spawn
 
 # A call that is still there this long after its deadline hangs in a read.
@@ -89,9 +89,10 @@ class InFlightRegistry:
 
     @property
     def stops_at(self) -> float | None:
-        """If the process stops: until when an outcome that ends now may wait for the store (monotonic)."""
-        if self._stops_at is None and self.closing:
-            return self._clock.monotonic() + STOPPING_PATIENCE_S
+        """If the process stops soon: until when an outcome that ends now may wait for the store (monotonic)."""
+        if self._stops_at is None and self._interrupt_at is not None:
+            now = self._clock.monotonic()
+            return now + STOPPING_PATIENCE_S if self._interrupt_at - now < PATIENCE_S else None
         return self._stops_at
 
     @property
