@@ -279,6 +279,7 @@ def test_an_outcome_that_left_its_call_is_charged_also_if_its_process_is_gone(se
     assert service.stores.limits.open_ids() == set()
 
 
+@pytest.mark.slow
 def test_a_bill_that_comes_while_the_database_is_locked_counts_once(service: Service) -> None:
     was, now = stopped()
     service.start()
@@ -307,6 +308,7 @@ def test_a_bill_whose_outcome_was_damaged_brings_all_of_it(service: Service, ans
     assert service.texts() == int(service.keeps_texts)
 
 
+@pytest.mark.slow
 def test_one_that_is_given_up_while_the_database_is_locked_is_spooled_and_its_caller_is_told(service: Service) -> None:
     service.start()
     with service.locked(), pytest.raises(StorageUnavailable, match="could not be stored"):
