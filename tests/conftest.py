@@ -17,7 +17,7 @@ from llm_service.bootstrap.settings import Settings
 from tests.support.constants import KEY_CANARY, ROOT
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import PostgresServer
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, running_redis
 from tests.support.upstream import FAULT_MODELS, Upstream
 from tests.support.upstream_faults import patience_with
 
@@ -75,9 +75,8 @@ def _upstream() -> Iterator[Upstream]:
 @pytest.fixture(scope="session", name="redis_server")
 def _redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A Redis that works, for tests that take a namespace of their own and harm nobody else's."""
-    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
-    yield server
-    server.close()
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session", name="empty_database")

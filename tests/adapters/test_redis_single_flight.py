@@ -17,7 +17,7 @@ from llm_service.core.usage.tokens import Usage
 from llm_service.core.wake_ups import Topic
 from tests.support.clocks import until
 from tests.support.flights import Machines, Process
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, running_redis
 
 WAIT_S = 30.0
 DONE = CallResult(Done(Status.COMPLETED, "ab", Usage(1, 2, 3), "m1"))
@@ -25,11 +25,8 @@ DONE = CallResult(Done(Status.COMPLETED, "ab", Usage(1, 2, 3), "m1"))
 
 @pytest.fixture(name="server", scope="module")
 def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    try:
-        yield server.start()
-    finally:
-        server.close()
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture(name="machines")
@@ -44,11 +41,8 @@ def _machines(server: RedisServer) -> Iterator[Machines]:
 @pytest.fixture(name="own_server")
 def _own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A server that a test may end."""
-    server = RedisServer(tmp_path_factory.mktemp("own"))
-    try:
-        yield server.start()
-    finally:
-        server.close()
+    with running_redis(tmp_path_factory.mktemp("own")) as server:
+        yield server
 
 
 def joined(machines: Machines) -> tuple[Process, SharedCall, Process, SharedCall]:

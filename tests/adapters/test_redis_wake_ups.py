@@ -19,7 +19,7 @@ from llm_service.core.generation.model import Delta, Status
 from llm_service.core.wake_ups import ANY, Topic
 from tests.support.clocks import until
 from tests.support.fakes import RecordingReporter, ScriptedProvider
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, running_redis
 from tests.support.world import DONE, World
 
 Heard = list[tuple[Topic, str]]
@@ -61,11 +61,8 @@ class Process:
 
 @pytest.fixture(name="redis", scope="module")
 def _redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    try:
-        yield server.start()
-    finally:
-        server.close()
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture(name="start")

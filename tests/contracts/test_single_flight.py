@@ -15,7 +15,7 @@ from llm_service.core.generation.tried_models import AnsweredBy, TriedModel
 from llm_service.core.usage.tokens import Usage
 from tests.support.clocks import until
 from tests.support.flights import Machines
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, running_redis
 
 WAIT_S = 30.0
 DONE = CallResult(Done(Status.COMPLETED, "ab", Usage(1, 2, 3), "m1"))
@@ -30,11 +30,8 @@ class Flights:
 
 @pytest.fixture(name="server", scope="module")
 def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    try:
-        yield server.start()
-    finally:
-        server.close()
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture(name="flights", params=["memory", "redis, one process", "redis, two processes"])

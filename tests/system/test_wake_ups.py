@@ -30,7 +30,7 @@ from tests.support.clocks import until
 from tests.support.command_line import flask
 from tests.support.constants import ROOT
 from tests.support.processes import free_port, serving
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, running_redis
 from tests.support.upstream import Upstream
 from tests.support.world import heard
 
@@ -116,11 +116,8 @@ class Node:
 
 @pytest.fixture(name="redis", scope="module")
 def _redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    try:
-        yield server.start()
-    finally:
-        server.close()
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture(name="settings")

@@ -136,7 +136,7 @@ class MemorySharedCall:
         self.wake()
 
     def _lose(self) -> None:
-        """Nobody leads it: whoever waits for its end may take it over."""
+        """Nobody leads it: a member that waits for its end may take it over."""
         if self._result is None:
             self.lost = True
             self._ended.set()

@@ -17,7 +17,7 @@ from .tables import answers, generations
 # Chosen at random; nobody else may use it in this database.
 LIMITS_LOCK = 7_349_105_862_411
 _LIMITS_LOCKED = "the limits are locked in this transaction"
-# A group waits longer for it than for other locks: whoever has it needs it for a moment only, and most of the group needs it.
+# A group waits longer for it than for other locks: its holder needs it for a moment only, and most of the group needs it.
 LIMITS_WAIT = "1s"
 _timeout = func.current_setting("lock_timeout")
 _longer = case((_timeout == f"{round(BUSY_STEP_S * 1000)}ms", LIMITS_WAIT), else_=_timeout)
