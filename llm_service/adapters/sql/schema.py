@@ -9,7 +9,7 @@ from .errors import DatabaseFault, OldSchema
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Oldest first; the last is this program's. With this list, a start without migrations need not load Alembic.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
 
 
 def check_schema(connection: Connection, *, only_empty: bool = False) -> bool:

@@ -85,6 +85,8 @@ generations = Table(
     Column("document", BigInteger, comment="that of its answer: the position of the row whose end completed the texts"),
     Column("fallbacks", Text, comment="JSON list of the models that were tried before; NULL = none"),
     Column("process_id", Text, comment="that runs it, of `processes`; NULL where the kernel knows (SQLite)"),
+    Column("options", Text, comment="JSON object of the model's options that the caller set; NULL = none"),
+    Column("starred_ms", BigInteger, comment="when its owner starred it; NULL = no star"),
     sqlite_autoincrement=True,  # positions are never reused, so cursors stay valid
 )
 # Lists scan it by position; filters read its columns without touching the rows.
@@ -96,6 +98,31 @@ listed = Index(
     ),
 )
 Index("ix_generations_created_ms", generations.c.created_ms)
+# Few generations have a star. A list of them must not scan the table.
+starred = Index(
+    "ix_generations_starred",
+    generations.c.owner,
+    generations.c.position,
+    sqlite_where=generations.c.starred_ms.is_not(None),
+    postgresql_where=generations.c.starred_ms.is_not(None),
+)
+generation_tags = Table(
+    "generation_tags",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("tag", Text, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False, comment="of the generation that has it"),
+    Index(None, "position"),
+)
+# Files change, and what the history refers to must stay readable.
+template_revisions = Table(
+    "template_revisions",
+    metadata,
+    Column("template_id", Text, primary_key=True),
+    Column("revision", Text, primary_key=True),
+    Column("source", Text, nullable=False, comment="the text of the prompt file"),
+    Column("first_used_ms", BigInteger, nullable=False, comment="Unix time, UTC"),
+)
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
