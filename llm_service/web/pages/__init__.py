@@ -25,14 +25,14 @@ from ..context import provider_of, services
 from ..http.query import reject_repeated_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
-from . import generate, history, login, numbers, problems, status, templates, usage
+from . import generate, history, login, numbers, problems, revisions, status, templates, usage
 from .forms import field_id, field_label, widget
 from .invisible_characters import invisible_characters, titled
 from .labels import LIMIT_LABELS, STATUS_LABELS, limit_amount
 from .markdown import to_html, too_long
 
 BLUEPRINTS = (
-    generate.pages, history.pages, templates.pages, usage.pages, problems.pages, status.pages, login.pages
+    generate.pages, history.pages, templates.pages, revisions.pages, usage.pages, problems.pages, status.pages, login.pages
 )  # fmt: skip
 # Longer texts are formatted in a thread: a switch costs as much as formatting a few words.
 MAX_CHARS_ON_LOOP = 500
