@@ -101,7 +101,7 @@ def test_bad_advanced_json_is_marked_at_its_field(client: FlaskClient, typed: st
 
 
 def test_the_payload_is_a_request_that_works(client: FlaskClient) -> None:
-    body = json.loads(text_of(post(client, "/generate/payload").text, "payload-text"))
+    body = json.loads(text_of(post(client, "/generate/payload").text, "payload-json"))
     assert body == {"template_id": "basic_chat_v1", "input": "Hello there", "parameters": {"tone": "simple"}}
     assert client.post("/api/v1/generate", json=body).status_code == 200
 

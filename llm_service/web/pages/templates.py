@@ -1,12 +1,11 @@
 """The pages of the templates: the list, and one template with its inputs, call, tests and source."""
 
-import json
-
-from flask import Blueprint, render_template, request
+from flask import Blueprint, render_template
 
 from llm_service.core.errors import UnknownTemplate
 
 from ..context import services
+from .code_samples import example_samples
 
 pages = Blueprint("templates_page", __name__, url_prefix="/templates")
 
@@ -31,6 +30,5 @@ def show(template_id: str) -> str:
         bare=templates.bare_name(template),
         faults=[fault for fault in has.template_registry.faults if fault.template_id == template.template_id],
         model=has.models.shown_for(template),
-        example=json.dumps(template.example(), ensure_ascii=False, indent=2),
-        address=request.host_url.rstrip("/"),
+        samples=example_samples(template),
     )
