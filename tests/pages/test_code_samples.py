@@ -10,10 +10,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from llm_service.web.pages.code_samples import MAX_SAMPLE_CHARS, ApiRequest, code_samples
-from tests.pages.test_generate_page import text_of
 from tests.support.constants import TEST_PROMPTS
 from tests.support.keys import make_key, signed_in
-from tests.support.requests import post
+from tests.support.requests import post, text_of
 
 URL = "http://127.0.0.1:8000/api/v1/generate"
 VALUES: dict[str, Any] = {

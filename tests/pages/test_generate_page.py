@@ -12,13 +12,7 @@ from flask.testing import FlaskClient
 
 from tests.support.constants import OWN_PAGE
 from tests.support.hostile import HOSTILE
-from tests.support.requests import post
-
-
-def text_of(page: str, element_id: str) -> str:
-    found = re.search(rf'id="{element_id}"[^>]*>(.*?)</', page, re.DOTALL)
-    assert found, element_id
-    return html.unescape(found[1])
+from tests.support.requests import post, text_of
 
 
 def test_the_form_is_drawn_from_the_template(client: FlaskClient) -> None:
