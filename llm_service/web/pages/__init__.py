@@ -54,6 +54,7 @@ def register(app: Flask) -> None:
     app.jinja_env.globals.update(asset=asset, may=may, csrf_token=csrf_token, csrf_field=csrf_field)
     app.jinja_env.filters.update(
         age_ms=age_ms,
+        as_json_text=as_json_text,
         columns_of=columns_of,
         field_id=field_id,
         field_label=field_label,
@@ -118,6 +119,11 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def pretty_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def as_json_text(value: Any) -> str:
+    """A default as people would type it: a text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def number(value: int | None) -> str:
