@@ -26,6 +26,7 @@ from ..http.query import reject_repeated_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
 from . import generate, history, login, numbers, problems, status, templates, usage
+from .code_samples import form_samples
 from .forms import field_id, field_label, widget
 from .invisible_characters import invisible_characters, titled
 from .labels import LIMIT_LABELS, STATUS_LABELS, limit_amount
@@ -55,6 +56,7 @@ def register(app: Flask) -> None:
     app.jinja_env.filters.update(
         age_ms=age_ms,
         as_json_text=as_json_text,
+        code_samples=form_samples,
         columns_of=columns_of,
         field_id=field_id,
         field_label=field_label,

@@ -1,6 +1,5 @@
 """The pages of the templates: the list, and one template with its inputs, example, call, tests and source."""
 
-import json
 from collections.abc import Mapping
 
 from flask import Blueprint, render_template, request
@@ -13,6 +12,7 @@ from llm_service.core.templates.model import Template
 
 from ..context import caller, services
 from ..http.query import query_args
+from .code_samples import example_samples
 from .forms import form_of
 
 pages = Blueprint("templates_page", __name__, url_prefix="/templates")
@@ -56,8 +56,7 @@ def show(template_id: str) -> str:
         last_used=_last_used().get(template.template_id),
         form=form_of(template, **example),
         prompts=[(role, text) for role in (Role.SYSTEM, Role.USER) if (text := text_of(messages, role))],
-        example=json.dumps(example, ensure_ascii=False, indent=2),
-        address=request.host_url.rstrip("/"),
+        samples=example_samples(template),
     )
 
 
