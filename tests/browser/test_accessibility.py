@@ -229,7 +229,7 @@ def test_panels_over_the_page(
 
 def test_the_notice_without_a_model(browser: Browser, tmp_path: Path, check_accessibility: Check) -> None:
     with serving(tmp_path) as server:
-        context = browser.new_context(base_url=server.base_url, **PHONE)
+        context = browser.new_context(base_url=server.base_url, viewport=PHONE["viewport"])
         page = context.new_page()
         page.goto("/")
         check_accessibility(page)
