@@ -83,12 +83,18 @@ def register(app: Flask) -> None:
         widget=widget,
     )
     app.jinja_env.filters.update(
+        change=numbers.change,
         compact=numbers.compact,
+        error_rate=usage.error_rate_of,
+        errors=usage.errors_of,
         exact_usd=numbers.exact_usd,
+        hit_rate=usage.hit_rate_of,
         latency=numbers.milliseconds,
         money_of=usage.money_of,
         percent=numbers.percent,
+        saved_tokens=usage.saved_tokens,
         usd=numbers.usd,
+        usd_per_request=usage.usd_per_request,
     )
     app.context_processor(_layout_context)
 
