@@ -19,17 +19,25 @@ document.addEventListener("click", async (event) => {
 });
 
 // One open panel at a time, and Escape closes it.
+const OPEN_PANELS = "details:is(.status, .confirm, .menu)[open]";
 document.addEventListener("click", (event) => {
-  for (const open of document.querySelectorAll("details.status[open], details.confirm[open]")) {
+  for (const open of document.querySelectorAll(OPEN_PANELS)) {
     if (!open.contains(event.target)) open.open = false;
   }
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
-  for (const open of document.querySelectorAll("details.status[open], details.confirm[open]")) {
+  for (const open of document.querySelectorAll(OPEN_PANELS)) {
     open.open = false;
     open.querySelector("summary").focus();
   }
+});
+
+// The colours change at once; the form sends the choice to the server, which keeps it in a cookie.
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("[data-themes]")) return;
+  document.documentElement.dataset.theme = event.submitter.value;
+  for (const button of event.target.elements) button.setAttribute("aria-pressed", String(button === event.submitter));
 });
 
 function localTimes() {

@@ -28,15 +28,16 @@ from ..http.compression import compress
 from ..http.query import reject_repeated_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
-from . import generate, history, login, numbers, problems, revisions, status, templates, usage
+from . import generate, history, login, numbers, preferences, problems, revisions, status, templates, usage
 from .code_samples import form_samples
 from .forms import field_id, field_label, widget
 from .invisible_characters import invisible_characters, titled
-from .labels import LIMIT_LABELS, STATUS_LABELS, limit_amount
+from .labels import LIMIT_LABELS, STATUS_LABELS, THEME_LABELS, limit_amount
 from .markdown import to_html, too_long
 
 BLUEPRINTS = (
-    generate.pages, history.pages, templates.pages, revisions.pages, usage.pages, problems.pages, status.pages, login.pages
+    generate.pages, history.pages, templates.pages, revisions.pages, usage.pages, problems.pages, status.pages, login.pages,
+    preferences.pages,
 )  # fmt: skip
 for _pages in BLUEPRINTS:
     _pages.after_request(compress)
@@ -78,6 +79,7 @@ def register(app: Flask) -> None:
         pretty_json=pretty_json,
         seconds=seconds,
         status_label=STATUS_LABELS.get,
+        theme_label=THEME_LABELS.get,
         titled=titled,
         too_long=too_long,
         widget=widget,
@@ -189,7 +191,12 @@ def _providers(has: Services) -> dict[str, Any]:
 
 def _layout_context() -> dict[str, Any]:
     """The data of the frame around every page; without a caller only the service's name."""
-    frame: dict[str, Any] = {"service_name": current_app.config["SERVICE_NAME"], "frame": None}
+    frame: dict[str, Any] = {
+        "service_name": current_app.config["SERVICE_NAME"],
+        "frame": None,
+        "themes": preferences.THEMES,
+        **{name: preferences.preference(name) for name in preferences.CHOICES},
+    }
     caller: Caller | None = g.get("caller")
     if caller is not None:
         has = services()

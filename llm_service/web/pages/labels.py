@@ -24,6 +24,8 @@ LIMIT_LABELS = {
     LimitKind.USD: "Cost per day",
 }
 
+THEME_LABELS = {"system": "As the system", "light": "Light", "dark": "Dark"}
+
 # By the name of a range of `periods`.
 RANGE_LABELS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
 
