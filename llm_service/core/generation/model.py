@@ -40,13 +40,17 @@ class CacheMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """A caller's request. `model` None = the template's model, or the default."""
+    """A caller's request. `model` None = the template's model, or the default.
+
+    `options`: those that replace the template's, which must allow that.
+    """
 
     template_id: str
     input: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     model: str | None = None
     cache_mode: CacheMode = CacheMode.DEFAULT
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +209,8 @@ class Generation(GenerationSummary, HasMessages):
     SHA-256 of all that was sent. `structured`: the template declares JSON
     outputs, and a complete answer was checked. `billed` is what the provider bills for this request, including failed
     attempts; None in it = unknown. `price_version` names the price list. `unreported`: the number of attempts that may
-    be billed without having reported their tokens; None = unknown: the row is older, or its process died.
+    be billed without having reported their tokens; None = unknown: the row is older, or its process died. `options`: those
+    that the caller set.
     """
 
     owner: str
@@ -226,6 +231,7 @@ class Generation(GenerationSummary, HasMessages):
     finished_ms: int | None = None
     fallbacks: tuple[TriedModel, ...] = ()
     warnings: tuple[AnswerWarning, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def has_texts(self) -> bool:

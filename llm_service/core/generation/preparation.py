@@ -8,6 +8,7 @@ from ..access.caller import UNLIMITED, Allowance, Caller
 from ..clock import Clock
 from ..limits.rules import BUDGET_OUTPUT_TOKENS, accounts_of
 from ..templates.model import Template
+from ..templates.options import check_options
 from ..templates.registry import TemplateRegistry
 from .cache_key import cache_key, key_parts
 from .model import CacheMode, GenerateRequest, ProviderCall
@@ -111,7 +112,10 @@ class RequestPreparer:
         # The text of the parameters: as values, 1 and True and 1.0 are equal.
         parameters = repr(request.parameters)
         models = self._models.current.revision
-        made_of = (template.template_id, template.revision, request.input, parameters, request.model, caller, models)
+        options = repr(request.options) if request.options else ""
+        made_of = (
+            template.template_id, template.revision, request.input, parameters, request.model, caller, models, options
+        )  # fmt: skip
         found = self.recent.get(made_of)
         if found is None:
             found = self._make_calls(request, caller, template)
@@ -120,8 +124,9 @@ class RequestPreparer:
 
     def _make_calls(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[PreparedCall, ...]:
         """What would be sent to each of the models, and its cache key."""
+        given = check_options(template.overridable, request.options) if request.options else {}
         messages = template.render(request.input, request.parameters)
-        options, scope = self._options(template, caller), self._scope(caller)
+        options, scope = self._options(template, given, caller), self._scope(caller)
         calls = []
         for model in self._models.current.of(caller).choose(request.model, template):
             candidate = self._providers.resolve(model)
@@ -138,8 +143,8 @@ class RequestPreparer:
     def _scope(self, caller: Caller) -> str:
         return "*" if self._settings.share_cache else caller.owner
 
-    def _options(self, template: Template, caller: Caller) -> Mapping[str, Any]:
-        options = dict(template.options)
+    def _options(self, template: Template, given: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+        options = {**template.options, **given}
         if bound := self._settings.max_output_tokens or self._budget_bound(caller):
             options.setdefault("max_output_tokens", bound)
         return options
