@@ -42,6 +42,7 @@ class CacheMode(StrEnum):
 class GenerateRequest:
     """A caller's request. `model` None = the template's model, or the default.
 
+    `revision`: one that was used before; None = the current one.
     `options`: those that replace the template's, which must allow that.
     """
 
@@ -50,6 +51,7 @@ class GenerateRequest:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     model: str | None = None
     cache_mode: CacheMode = CacheMode.DEFAULT
+    revision: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
