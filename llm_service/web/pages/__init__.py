@@ -30,7 +30,7 @@ from ..http.problems import PROBLEMS
 from ..http.query import reject_repeated_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
-from . import generate, history, login, numbers, problems, status, templates, usage
+from . import generate, history, login, numbers, problems, revisions, status, templates, usage
 from .code_samples import form_samples
 from .forms import field_id, field_label, widget
 from .invisible_characters import invisible_characters, titled
@@ -38,7 +38,7 @@ from .labels import LIMIT_LABELS, STATUS_LABELS, incomplete_label, limit_amount,
 from .markdown import to_html, too_long
 
 BLUEPRINTS = (
-    generate.pages, history.pages, templates.pages, usage.pages, problems.pages, status.pages, login.pages
+    generate.pages, history.pages, templates.pages, revisions.pages, usage.pages, problems.pages, status.pages, login.pages
 )  # fmt: skip
 for _pages in BLUEPRINTS:
     _pages.after_request(compress)
@@ -89,12 +89,18 @@ def register(app: Flask) -> None:
         widget=widget,
     )
     app.jinja_env.filters.update(
+        change=numbers.change,
         compact=numbers.compact,
+        error_rate=usage.error_rate_of,
+        errors=usage.errors_of,
         exact_usd=numbers.exact_usd,
+        hit_rate=usage.hit_rate_of,
         latency=numbers.milliseconds,
         money_of=usage.money_of,
         percent=numbers.percent,
+        saved_tokens=usage.saved_tokens,
         usd=numbers.usd,
+        usd_per_request=usage.usd_per_request,
     )
     app.context_processor(_layout_context)
 
