@@ -15,6 +15,7 @@ from llm_service.web.pages.highlight import (
     MAX_CODE_CHARS,
     MAX_LINE_CHARS,
     Highlighter,
+    is_code,
     language_of,
 )
 from tests.support.effort import turns
@@ -104,3 +105,22 @@ def test_the_start_does_not_import_pygments() -> None:
     # structlog imports rich, a package of the tests that imports pygments, where it is there.
     code = f"import sys; sys.modules['rich'] = None; import {highlight.__name__}; sys.exit('pygments' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT name FROM users WHERE id = 1", True),
+        ("with late as (select 1) select * from late", True),
+        ("create table users (id integer)", True),
+        ("def f():\n    return 1\n", True),
+        ("function f() {\n  return 1;\n}", True),
+        ("", False),
+        ("Select a date; from there on, go to the office.", False),
+        ("Update the terms and set a date", False),
+        ("With love,\nAnna", False),
+        ("A sentence.\nFrom here on, another one.\n- a point;\n", False),
+    ],
+)
+def test_values_that_look_like_code(text: str, expected: bool) -> None:
+    assert is_code(text) is expected

@@ -34,6 +34,7 @@ from ..security.access_control import CSRF_FIELD
 from . import generate, history, login, numbers, preferences, problems, revisions, status, templates, usage
 from .code_samples import form_samples
 from .forms import field_id, field_label, widget
+from .highlight import is_code
 from .invisible_characters import invisible_characters, titled
 from .labels import LIMIT_LABELS, STATUS_LABELS, THEME_LABELS, incomplete_label, limit_amount, state_label
 from .markdown import to_html, too_long
@@ -73,6 +74,7 @@ def register(app: Flask) -> None:
         limit_amount=limit_amount,
         limit_label=LIMIT_LABELS.get,
         invisible_characters=invisible_characters,
+        is_code=is_code,
         markdown=_formatted,
         marked=lambda text, search: marked(search, text),
         moment=moment,

@@ -4,6 +4,7 @@ Pygments works with regular expressions that some texts make slow. What bounds i
 one of these, no expression takes a millisecond), and CPU time for all code of an answer; what is left then stays plain.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -37,6 +38,15 @@ CLASSES = {
 }  # fmt: skip
 
 
+# How a statement of SQL begins and goes on, and lines that end as those of most languages do.
+_SQL = re.compile(
+    r"\s*(?:select\s.*\sfrom|with\s+\w+\s+as|insert\s+into|update\s.*\sset|delete\s+from|(?:create|alter|drop)\s+\w+)\s",
+    re.I | re.S,
+)
+_CODE_LINES = re.compile(r"(?:[{};]|\):|=>)[ \t]*$|^[ \t]+return\b|^(?:import|from|#include|#!) ?\S", re.M)
+MIN_CODE_LINES = 2
+
+
 class Highlighter:
     """For the code blocks of one answer, which share the time."""
 
@@ -64,6 +74,14 @@ class Highlighter:
             end = start + len(text)
             yield _class_of(kind), text
         yield "", code[end:]
+
+
+def is_code(text: str) -> bool:
+    """Whether a value of a JSON answer looks like code, so that its columns should align."""
+    start = text[:MAX_LINE_CHARS]
+    # A sentence begins with one capital letter.
+    is_sql = not start.strip()[:6].istitle() and _SQL.match(start) is not None
+    return is_sql or len(_CODE_LINES.findall(start)) >= MIN_CODE_LINES
 
 
 def language_of(info: str) -> str | None:
