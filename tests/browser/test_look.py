@@ -100,3 +100,36 @@ def test_moving_less(open_page: OpenPage) -> None:
     page = open_page("/", reduced_motion="reduce")
     moving = page.evaluate("document.getAnimations().filter((it) => it.playState === 'running').length")
     assert moving == 0
+
+
+SENT = """() => performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
+  .reduce((sum, entry) => sum + entry.transferSize, 0)"""
+# All shifts since the page began to load, whoever caused them.
+SHIFTS = """() => new Promise((resolve) => new PerformanceObserver((list) =>
+  resolve(list.getEntries().reduce((sum, entry) => sum + entry.value, 0))).observe({ type: "layout-shift", buffered: true })
+  || setTimeout(() => resolve(0), 300))"""
+MAX_FIRST_BYTES, MAX_REPEATED_BYTES, MAX_SHIFT = 60_000, 15_000, 0.01
+
+
+@pytest.mark.parametrize("path", ["/", "/history", "/usage", "/templates", "/templates/basic_chat_v1"])
+def test_pages_are_light_and_stand_still(open_page: OpenPage, path: str) -> None:
+    """`open_page` fails for requests to other servers."""
+    page = open_page(path)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate(SENT) <= MAX_FIRST_BYTES
+    assert page.evaluate(SHIFTS) < MAX_SHIFT
+    page.goto(path)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate(SENT) <= MAX_REPEATED_BYTES
+    assert page.evaluate(SHIFTS) < MAX_SHIFT
+
+
+def test_the_code_of_an_answer_is_copied_exactly(open_page: OpenPage, server: Server) -> None:
+    page = open_page("/")
+    generate(page, "x\n\n```python\ndef double(x):\n    return x * 2  # <b>\n```\n")
+    button = page.locator(".code-block [data-copy-code]")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.base_url)
+    button.click()
+    expect(button).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == "def double(x):\n    return x * 2  # <b>\n"
+    expect(button).to_have_text("Copy")
