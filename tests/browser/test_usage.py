@@ -1,5 +1,6 @@
 """The usage page in a real browser: drawn charts, their numbers as tables, no script needed."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -30,13 +31,17 @@ def test_usage_at_a_glance(open_page: OpenPage, options: dict[str, object]) -> N
     expect(page.locator("[role=img]").first).to_be_visible()
     requests = page.get_by_role("img", name="Requests")
     assert height_of(requests) == 144
-    last = requests.locator("rect.tone-main").last
+    last = requests.locator("path.tone-main")
     assert height_of(last) > 0
     assert last.evaluate("bar => getComputedStyle(bar).fill") != "rgb(0, 0, 0)"
 
     chart = page.locator(".chart", has=requests)
     expect(chart.locator("table")).to_be_hidden()
     chart.locator("summary").click()
-    expect(chart.locator("tbody tr")).to_have_count(24)
+    expect(chart.locator("tbody tr")).not_to_have_count(0)
+    expect(page.locator(".breakdown").last).to_contain_text("normal")
+    page.get_by_role("button", name="Show").click()
+    expect(page).to_have_url(re.compile(r"\?since=....-..-..&until=....-..-..$"))
+    expect(page.locator(".ranges [aria-current]")).to_have_count(0)
     expect(page.locator(".breakdown").last).to_contain_text("normal")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing hangs out at the side"

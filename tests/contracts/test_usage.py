@@ -129,6 +129,20 @@ def test_a_time_begins_with_its_first_hour_and_ends_before_its_last(stores: Stor
     assert keys(stores.usage.lines("alice", GroupBy.HOUR, first + 3, None)) == {(first + 3,): 1}
 
 
+def test_the_last_hour_of_each_template(stores: Stores) -> None:
+    first = MORNING // HOUR_MS
+    store(
+        stores,
+        paid(1),
+        paid(2, created_ms=MORNING + 2 * HOUR_MS, template_revision="ba9876543210"),
+        paid(3, created_ms=MORNING + HOUR_MS, template_id="summarize_v1"),
+        paid(4, created_ms=MORNING + 5 * HOUR_MS, owner="bob"),
+    )
+    assert stores.usage.last_hours("alice", 0) == {"basic_chat_v1": first + 2, "summarize_v1": first + 1}
+    assert stores.usage.last_hours("alice", first + 2) == {"basic_chat_v1": first + 2}
+    assert stores.usage.last_hours(None, 0)["basic_chat_v1"] == first + 5
+
+
 @pytest.mark.parametrize("group_by", [GroupBy.DAY, GroupBy.MODEL])
 @pytest.mark.parametrize("inside_ms", [0, 1, HOUR_MS // 2, HOUR_MS - 1])
 def test_neighbouring_periods_count_nothing_twice(stores: Stores, group_by: GroupBy, inside_ms: int) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
-from llm_service.web.pages.charts import Bar, Series, full_axis, line_chart, stacked_bars
-from llm_service.web.pages.numbers import compact, exact_usd, milliseconds, percent, usd
+from llm_service.web.pages.charts import Label, Series, Shape, Slot, full_axis, line_chart, stacked_bars
+from llm_service.web.pages.numbers import change, compact, exact_usd, milliseconds, percent, usd
 
 TIMES = ["Mon", "Tue", "Wed"]
 
@@ -21,14 +21,13 @@ def test_an_axis_of_counts_has_whole_numbers(most: float, end: float) -> None:
 
 def test_bars_are_stacked_and_fill_the_axis() -> None:
     chart = stacked_bars("Things", TIMES, [Series("a", "main", [1, 0, 4]), Series("b", "saved", [1, 0, 6])], compact)
-    assert [slot.bars for slot in chart.slots] == [
-        [Bar("main", 1, 90, 8, 10), Bar("saved", 1, 80, 8, 10)],
-        [],
-        [Bar("main", 21, 60, 8, 40), Bar("saved", 21, 0, 8, 60)],
+    assert chart.bars == [
+        Shape("main", "M1 100V90h8V100zM21 100V60h8V100z"),
+        Shape("saved", "M1 90V80h8V90zM21 60V0h8V60z"),
     ]
-    assert (chart.width, chart.y_labels, chart.x_labels) == (30, ["10", "5", "0"], TIMES)
-    assert [slot.title for slot in chart.slots] == ["Mon: a 1, b 1", "Tue: a 0, b 0", "Wed: a 4, b 6"]
-    assert chart.rows[2] == ("Wed", ["4", "6"])
+    assert (chart.width, chart.y_labels) == (30, ["10", "5", "0"])
+    assert chart.slots == [Slot(0, "Mon: a 1, b 1"), Slot(20, "Wed: a 4, b 6")], "nothing happened on Tuesday"
+    assert chart.rows == [("Mon", ["1", "1"]), ("Wed", ["4", "6"])]
     assert chart.summary == (
         "Things, Mon to Wed: a peaks at 4 (Wed), b peaks at 6 (Wed). The table below lists all values."
     )
@@ -37,8 +36,18 @@ def test_bars_are_stacked_and_fill_the_axis() -> None:
 def test_a_line_has_a_gap_for_unknown_values() -> None:
     chart = line_chart("Rate", [*TIMES, "Thu"], [Series("x", "main", [0.5, 1.0, None, 0.0])], percent, top=1.0)
     assert [line.path for line in chart.lines] == ["M5 50.0h0L15 0.0M35 100.0h0"]
-    assert chart.rows[2] == ("Wed", ["–"])
+    assert chart.rows == [("Mon", ["50%"]), ("Tue", ["100%"]), ("Thu", ["0%"])], "0 is a value, too"
     assert chart.y_labels == ["100%", "50%", "0%"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "labelled"),
+    [(1, [0]), (7, [0, 1, 2, 3, 4, 5, 6]), (24, [3, 7, 11, 15, 19, 23]), (30, [4, 9, 14, 19, 24, 29])],
+)
+def test_few_steps_have_a_label_and_the_last_one_has(steps: int, labelled: list[int]) -> None:
+    chart = line_chart("Rate", [str(step) for step in range(steps)], [Series("x", "main", [1] * steps)], percent)
+    assert [label.text for label in chart.x_labels] == [str(step) for step in labelled]
+    assert chart.x_labels[-1] == Label(round(100 * (steps - 0.5) / steps, 2), str(steps - 1))
 
 
 def test_no_values_draw_nothing() -> None:
@@ -67,3 +76,17 @@ def test_other_numbers() -> None:
         "–", "0 ms", "84 ms", "999 ms", "1 s", "1.2 s",
     ]  # fmt: skip
     assert exact_usd(None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "shown"),
+    [(None, 1, ""), (1, None, ""), (1, 0, ""), (0, 4, "−100%"), (4, 4, "±0%"), (1003, 1000, "±0%"), (997, 1000, "±0%"),
+     (112, 100, "+12%"), (92, 100, "−8%"), (110, 100, "+10%"), (99, 10, "+890%"), (140, 10, "×14"), (12_345, 1, "×12.3k")],
+)  # fmt: skip
+def test_a_change_since_the_period_before(now: float | None, before: float | None, shown: str) -> None:
+    assert change(now, before) == shown
+
+
+@pytest.mark.parametrize(("share", "shown"), [(None, "–"), (0, "0%"), (0.004, "0.4%"), (0.05, "5%"), (0.256, "26%")])
+def test_shares(share: float | None, shown: str) -> None:
+    assert percent(share) == shown

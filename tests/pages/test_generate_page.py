@@ -12,13 +12,7 @@ from flask.testing import FlaskClient
 
 from tests.support.constants import OWN_PAGE
 from tests.support.hostile import HOSTILE
-from tests.support.requests import post
-
-
-def text_of(page: str, element_id: str) -> str:
-    found = re.search(rf'id="{element_id}"[^>]*>(.*?)</', page, re.DOTALL)
-    assert found, element_id
-    return html.unescape(found[1])
+from tests.support.requests import post, text_of
 
 
 def test_the_form_is_drawn_from_the_template(client: FlaskClient) -> None:
@@ -101,7 +95,7 @@ def test_bad_advanced_json_is_marked_at_its_field(client: FlaskClient, typed: st
 
 
 def test_the_payload_is_a_request_that_works(client: FlaskClient) -> None:
-    body = json.loads(text_of(post(client, "/generate/payload").text, "payload-text"))
+    body = json.loads(text_of(post(client, "/generate/payload").text, "payload-json"))
     assert body == {"template_id": "basic_chat_v1", "input": "Hello there", "parameters": {"tone": "simple"}}
     assert client.post("/api/v1/generate", json=body).status_code == 200
 

@@ -1,5 +1,6 @@
 """The pages of the templates: inputs, outputs, and errors in the files."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from llm_service.app import services_of
+from llm_service.web.pages.templates import hours_ago
 from tests.support.constants import ROOT, TEST_PROMPTS
+from tests.support.requests import post
 
 SUMMARIZE = (ROOT / "prompts" / "summarize_v1.prompty").read_text()
 
@@ -20,6 +23,49 @@ def test_the_page_of_a_template(make_app: Any) -> None:
         "no labels are refused", "always means the latest version, currently this one", 'href="/?template=ticket_v1&amp;example=1"',
     ):  # fmt: skip
         assert words in page, words
+
+
+def shown(page: str) -> list[str]:
+    return re.findall(r'<li class="card">.*?href="/templates/([a-z0-9_]+)"', page, re.DOTALL)
+
+
+def test_the_list_is_filtered_by_words(client: FlaskClient) -> None:
+    everything = client.get("/templates").text
+    assert len(shown(everything)) > 10
+    assert 'id="none" role="status" hidden' in everything
+    assert shown(client.get("/templates?q=++MAIN+points").text) == ["summarize_v1"], "words of a description"
+    assert shown(client.get("/templates?q=sql_from").text) == ["sql_from_schema_v1"]
+    nothing = client.get("/templates?q=<b>nowhere").text
+    assert shown(nothing) == []
+    assert 'value="&lt;b&gt;nowhere"' in nothing
+    assert 'id="none" role="status">' in nothing
+
+
+def test_cards_say_what_answers_are_and_when_they_were_used(client: FlaskClient) -> None:
+    post(client, input="Hello")
+    page = client.get("/templates").text
+    card = page.split('href="/templates/basic_chat_v1"')[1].split("</li>")[0]
+    assert "Used within the hour" in card
+    assert "JSON" not in card
+    assert page.count(" ago") == 0
+    assert page.count("Used within the hour") == 1
+    assert "JSON" in page.split('href="/templates/classify_v1"')[1].split("</li>")[0]
+    assert "Used within the hour" in client.get("/templates/basic_chat").text
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [(0, "within the hour"), (1, "1 hour ago"), (23, "23 hours ago"), (24, "1 day ago"), (72, "3 days ago")],
+)
+def test_when_a_template_was_used(hours: int, words: str) -> None:
+    assert hours_ago(hours) == words
+
+
+def test_defaults_are_shown_as_people_type_them(make_app: Any) -> None:
+    page = make_app(APP_PROMPTS_DIR=str(TEST_PROMPTS)).test_client().get("/templates/ticket").text
+    assert "Default: <code>true</code>" in page
+    assert "True" not in page
+    assert "System prompt of the example" in page
 
 
 def test_an_unknown_template_is_404(client: FlaskClient) -> None:

@@ -1,5 +1,8 @@
 """Requests that many tests make: the body, the form, and the addresses."""
 
+import html
+import re
+
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -34,5 +37,13 @@ def addresses(app: Flask) -> list[str]:
         "error": "not-found",
         "filename": "css/app.css",
         "format": "json",
+        "revision": "0" * 12,
     }
     return [rule.build({name: values[name] for name in rule.arguments})[1] for rule in app.url_map.iter_rules()]  # type: ignore[index]
+
+
+def text_of(page: str, element_id: str) -> str:
+    """The text of a page's element."""
+    found = re.search(rf'id="{element_id}"[^>]*>(.*?)</', page, re.DOTALL)
+    assert found, element_id
+    return html.unescape(found[1])

@@ -1,7 +1,7 @@
 """Reads the usage sums. `usage_ledger` writes them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Integer, Row, Select, func, literal_column, select
@@ -50,6 +50,11 @@ class SqlUsage:
             return [UsageLine(key := tuple(row[: len(keys)]), _sums(row, buckets[key])) for row in found]
 
         return self._database.read(work)
+
+    def last_hours(self, owner: str | None, since_hour: int) -> Mapping[str, int]:
+        last = select(_hours.template_id, func.max(_hours.hour)).group_by(_hours.template_id)
+        query = _within(last, owner, since_hour, None)
+        return self._database.read(lambda connection: {row[0]: int(row[1]) for row in connection.execute(query)})
 
 
 def _within(query: Select[Any], owner: str | None, since_hour: int | None, until_hour: int | None) -> Select[Any]:

@@ -40,13 +40,17 @@ class CacheMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """A caller's request. `model` None = the template's model, or the default."""
+    """A caller's request. `model` None = the template's model, or the default.
+
+    `revision`: one that was used before; None = the current one.
+    """
 
     template_id: str
     input: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     model: str | None = None
     cache_mode: CacheMode = CacheMode.DEFAULT
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

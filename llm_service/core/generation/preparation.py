@@ -9,6 +9,7 @@ from ..clock import Clock
 from ..limits.rules import BUDGET_OUTPUT_TOKENS, accounts_of
 from ..templates.model import Template
 from ..templates.registry import TemplateRegistry
+from ..templates.revisions import RevisionService
 from .cache_key import cache_key, key_parts
 from .model import CacheMode, GenerateRequest, ProviderCall
 from .models import ModelSource
@@ -90,11 +91,13 @@ class RequestPreparer:
         providers: ProviderResolver,
         settings: GenerationSettings,
         clock: Clock,
+        revisions: RevisionService,
     ) -> None:
         self._templates = templates
         self._models = models
         self._providers = providers
         self._settings = settings
+        self._revisions = revisions
         self.recent = Recent[tuple[PreparedCall, ...]](clock)
 
     def prepare(self, request: GenerateRequest, caller: Caller, *, remember: bool = True) -> PreparedRequest:
@@ -103,6 +106,9 @@ class RequestPreparer:
         Raises an `InputError` that names the invalid fields.
         """
         template = self._templates.current.get(request.template_id)
+        if request.revision is not None and request.revision != template.revision:
+            old = self._revisions.template(template.template_id, request.revision)
+            return PreparedRequest(request, caller, old, self._make_calls(request, caller, old, template))
         remember = remember and request.cache_mode is CacheMode.DEFAULT
         calls = (self._recent_calls if remember else self._make_calls)(request, caller, template)
         return PreparedRequest(request, caller, template, calls)
@@ -118,12 +124,20 @@ class RequestPreparer:
             self.recent.put(made_of, found, len(request.input) + len(parameters) + _chars(found[0].call))
         return found
 
-    def _make_calls(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[PreparedCall, ...]:
-        """What would be sent to each of the models, and its cache key."""
+    def _make_calls(
+        self, request: GenerateRequest, caller: Caller, template: Template, current: Template | None = None
+    ) -> tuple[PreparedCall, ...]:
+        """What would be sent to each of the models, and its cache key.
+
+        `current`: the template as it is now, if `template` is an old revision. It says which models are allowed.
+        """
         messages = template.render(request.input, request.parameters)
         options, scope = self._options(template, caller), self._scope(caller)
+        models, asked = self._models.current.of(caller), request.model
+        if current is not None and asked is None:
+            asked = models.default_for(template)
         calls = []
-        for model in self._models.current.of(caller).choose(request.model, template):
+        for model in models.choose(asked, current or template):
             candidate = self._providers.resolve(model)
             call = ProviderCall(candidate.sent_as, messages, options, template.output_format)
             key = cache_key(call, provider=candidate.provider.identity, scope=scope)

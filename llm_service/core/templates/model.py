@@ -100,6 +100,22 @@ class Template:
         return {**body, "parameters": parameters} if parameters else body
 
 
+@dataclass(frozen=True, slots=True)
+class UsedRevision:
+    """A revision that generations were made with. `first_used_ms` is Unix time."""
+
+    template_id: str
+    revision: str
+    first_used_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRevision(UsedRevision):
+    """With `source`, the text of the file."""
+
+    source: str
+
+
 class TemplateSet:
     """The templates of one folder, checked together. Immutable."""
 

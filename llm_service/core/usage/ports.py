@@ -1,6 +1,6 @@
 """Prices of models and storage of usage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from .pricing import Price
@@ -25,4 +25,8 @@ class UsageStore(Protocol):
 
         `owner` None = all owners. Raises `StorageError`.
         """
+        ...
+
+    def last_hours(self, owner: str | None, since_hour: int) -> Mapping[str, int]:
+        """The last hour from `since_hour` on in which each template was used, by its id. Raises `StorageError`."""
         ...

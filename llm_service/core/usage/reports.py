@@ -1,6 +1,6 @@
 """Usage reports: sums by hour, day, template, revision, model, provider or owner, within a period."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..clock import HOUR_MS
@@ -52,6 +52,10 @@ class UsageReports:
         return UsageReport(
             group_by, since_hour, until_hour, _ordered(group_by, lines), total_of(line.sums for line in lines)
         )
+
+    def last_hours(self, owner: str | None, since_hour: int) -> Mapping[str, int]:
+        """As `UsageStore.last_hours`."""
+        return self._store.last_hours(owner, since_hour)
 
 
 def _ordered(group_by: GroupBy, lines: Iterable[UsageLine]) -> list[UsageLine]:

@@ -6,6 +6,7 @@ returns the same file for later swaps.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -16,24 +17,29 @@ from flask import Flask, current_app, g, url_for
 from markupsafe import Markup
 
 from llm_service.core.access.caller import Caller, Scope
+from llm_service.core.access.sessions import MASK_BYTES
 from llm_service.core.history.search import marked
 from llm_service.core.services import Services
 from llm_service.core.templates.inputs import path_of
 from llm_service.core.templates.properties import plain_number
 
 from ..context import provider_of, services
+from ..http.compression import compress
 from ..http.query import reject_repeated_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
-from . import generate, history, login, numbers, problems, status, templates, usage
+from . import generate, history, login, numbers, problems, revisions, status, templates, usage
+from .code_samples import form_samples
 from .forms import field_id, field_label, widget
 from .invisible_characters import invisible_characters, titled
 from .labels import LIMIT_LABELS, STATUS_LABELS, limit_amount
 from .markdown import to_html, too_long
 
 BLUEPRINTS = (
-    generate.pages, history.pages, templates.pages, usage.pages, problems.pages, status.pages, login.pages
+    generate.pages, history.pages, templates.pages, revisions.pages, usage.pages, problems.pages, status.pages, login.pages
 )  # fmt: skip
+for _pages in BLUEPRINTS:
+    _pages.after_request(compress)
 # Longer texts are formatted in a thread: a switch costs as much as formatting a few words.
 MAX_CHARS_ON_LOOP = 500
 NAVIGATION = (
@@ -54,6 +60,8 @@ def register(app: Flask) -> None:
     app.jinja_env.globals.update(asset=asset, may=may, csrf_token=csrf_token, csrf_field=csrf_field)
     app.jinja_env.filters.update(
         age_ms=age_ms,
+        as_json_text=as_json_text,
+        code_samples=form_samples,
         columns_of=columns_of,
         field_id=field_id,
         field_label=field_label,
@@ -75,12 +83,18 @@ def register(app: Flask) -> None:
         widget=widget,
     )
     app.jinja_env.filters.update(
+        change=numbers.change,
         compact=numbers.compact,
+        error_rate=usage.error_rate_of,
+        errors=usage.errors_of,
         exact_usd=numbers.exact_usd,
+        hit_rate=usage.hit_rate_of,
         latency=numbers.milliseconds,
         money_of=usage.money_of,
         percent=numbers.percent,
+        saved_tokens=usage.saved_tokens,
         usd=numbers.usd,
+        usd_per_request=usage.usd_per_request,
     )
     app.context_processor(_layout_context)
 
@@ -120,6 +134,11 @@ def pretty_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
+def as_json_text(value: Any) -> str:
+    """A default as people would type it: a text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def number(value: int | None) -> str:
     """`1,234`; a dash if unknown, never 0."""
     return "–" if value is None else f"{value:,}"
@@ -139,9 +158,13 @@ def may(scope: str) -> bool:
 
 
 def csrf_token() -> str:
-    """The CSRF token of the session; empty if nobody is signed in."""
+    """The CSRF token of the session, masked once for each response; empty if nobody is signed in."""
     sign_in = g.get("sign_in")
-    return sign_in.token if sign_in is not None else ""
+    if sign_in is None:
+        return ""
+    if "csrf_token" not in g:
+        g.csrf_token = sign_in.masked_token(os.urandom(MASK_BYTES))
+    return str(g.csrf_token)
 
 
 def csrf_field() -> Markup:

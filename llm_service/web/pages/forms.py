@@ -59,13 +59,17 @@ class Form:
             cache_mode=CacheMode.NO_CACHE if self.fresh else CacheMode.DEFAULT,
         )
 
-    def payload(self) -> str:
-        """The body of the same API request, as JSON text; without the advanced JSON while that is not valid."""
+    def body(self) -> dict[str, Any]:
+        """The body of the same API request; without the advanced JSON while that is not valid."""
         parameters = self._fields()
         with suppress(InvalidInput):
             parameters |= self._advanced()
-        body = {"template_id": self.template.template_id, "input": self.input, "parameters": parameters}
-        return json.dumps({**body, **({"model": self.model} if self.model else {})}, ensure_ascii=False, indent=2)
+        return {
+            "template_id": self.template.template_id,
+            "input": self.input,
+            **({"parameters": parameters} if parameters else {}),
+            **({"model": self.model} if self.model else {}),
+        }
 
     def with_error(self, error: ServiceError) -> "Form":
         """The same form with a message at each wrong field."""

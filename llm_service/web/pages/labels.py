@@ -1,4 +1,4 @@
-"""The labels of statuses and limits on the pages."""
+"""The labels of statuses, limits and time ranges on the pages."""
 
 from decimal import Decimal
 
@@ -23,6 +23,9 @@ LIMIT_LABELS = {
     LimitKind.TOKENS: "Tokens per day",
     LimitKind.USD: "Cost per day",
 }
+
+# By the name of a range of `periods`.
+RANGE_LABELS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
 
 
 def limit_amount(limit: LimitStatus, name: str) -> str:

@@ -28,7 +28,20 @@ def compact(number: float) -> str:
 
 
 def percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.0f}%"
+    """`25%`, and small shares with a decimal: `0.4%`."""
+    if share is None:
+        return "–"
+    return f"{100 * share:.1f}".removesuffix(".0") + "%" if 0 < share < 0.1 else f"{100 * share:.0f}%"
+
+
+def change(now: float | Decimal | None, before: float | Decimal | None) -> str:
+    """`+12%`, `−8%`, `×14`; empty if there is nothing to compare with."""
+    if now is None or not before:
+        return ""
+    ratio = float(now) / float(before)
+    if ratio >= 10:
+        return f"×{compact(round(ratio))}"
+    return f"{ratio - 1:+.0%}".replace("-", "−").replace("+0%", "±0%").replace("−0%", "±0%")
 
 
 def milliseconds(duration_ms: float | None) -> str:

@@ -1,20 +1,40 @@
-"""The pages of the templates: the list, and one template with its inputs, call, tests and source."""
+"""The pages of the templates: the list, and one template with its inputs, example, call, tests and source."""
 
-import json
+from collections.abc import Mapping
 
 from flask import Blueprint, render_template, request
 
+from llm_service.core.access.caller import Scope
+from llm_service.core.clock import DAY_MS, HOUR_MS
 from llm_service.core.errors import UnknownTemplate
+from llm_service.core.messages import Role, text_of
+from llm_service.core.templates.model import Template
 
-from ..context import services
+from ..context import caller, services
+from ..http.query import query_args
+from .code_samples import example_samples
+from .forms import form_of
 
 pages = Blueprint("templates_page", __name__, url_prefix="/templates")
+# The usage before is not looked at: the list must stay cheap.
+RECENT_DAYS = 90
 
 
 @pages.route("")
+@query_args("q")
 def index() -> str:
+    """`?q=`: words that a template's id, name or description contains. The page has all of them, for a script."""
     has = services()
-    return render_template("templates/index.html", templates=list(has.templates), faults=has.template_registry.faults)
+    search = request.args.get("q", "").strip()
+    templates = list(has.templates)
+    return render_template(
+        "templates/index.html",
+        templates=templates,
+        search=search,
+        shown={template.template_id for template in templates if _matches(template, search)},
+        last_used=_last_used(),
+        faults=has.template_registry.faults,
+    )
 
 
 @pages.route("/<template_id>")
@@ -25,12 +45,38 @@ def show(template_id: str) -> str:
         template = templates.get(template_id)
     except UnknownTemplate:
         raise UnknownTemplate(template_id, in_path=True) from None
+    example = template.example()
+    messages = template.render(example["input"], example.get("parameters", {}))
     return render_template(
         "templates/show.html",
         template=template,
         bare=templates.bare_name(template),
         faults=[fault for fault in has.template_registry.faults if fault.template_id == template.template_id],
         model=has.models.shown_for(template),
-        example=json.dumps(template.example(), ensure_ascii=False, indent=2),
-        address=request.host_url.rstrip("/"),
+        last_used=_last_used().get(template.template_id),
+        form=form_of(template, **example),
+        prompts=[(role, text) for role in (Role.SYSTEM, Role.USER) if (text := text_of(messages, role))],
+        samples=example_samples(template),
     )
+
+
+def _matches(template: Template, search: str) -> bool:
+    text = f"{template.template_id} {template.name} {template.description}".casefold()
+    return all(word in text for word in search.casefold().split())
+
+
+def _last_used() -> Mapping[str, str]:
+    """When the caller last used each template, as words; those of `RECENT_DAYS`."""
+    if not caller().may(Scope.USAGE):
+        return {}
+    now_ms = services().clock.now_ms()
+    hours = services().usage.last_hours(caller().owner, (now_ms - RECENT_DAYS * DAY_MS) // HOUR_MS)
+    return {template_id: hours_ago(now_ms // HOUR_MS - hour) for template_id, hour in hours.items()}
+
+
+def hours_ago(hours: int) -> str:
+    """Uses are known to the hour."""
+    if hours < 1:
+        return "within the hour"
+    count, unit = (hours, "hour") if hours < 24 else (hours // 24, "day")
+    return f"{count} {unit}{'s' if count > 1 else ''} ago"

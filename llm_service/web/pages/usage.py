@@ -1,75 +1,59 @@
-"""The usage page: requests, tokens, cost and savings as charts."""
+"""The usage page: requests, tokens, cost and savings as numbers and charts, with the change since the period before."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, Response, render_template, request
 
-from llm_service.core.clock import HOUR_MS
-from llm_service.core.errors import FieldError, InvalidInput
+from llm_service.core.errors import InvalidInput
 from llm_service.core.usage.sums import GroupBy, UsageLine, UsageSums, total_of
 
 from ..context import caller, owner, services
 from ..http.query import query_args
 from .charts import Chart, Series, line_chart, stacked_bars
+from .labels import RANGE_LABELS
 from .numbers import compact, milliseconds, percent, usd
+from .periods import DEFAULT, Period, period_of, read_period
 
 pages = Blueprint("usage_page", __name__, url_prefix="/usage")
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A time range that ends now, in steps of `step_h` hours."""
-
-    name: str
-    label: str
-    group_by: GroupBy
-    steps: int
-
-    @property
-    def step_h(self) -> int:
-        return 1 if self.group_by is GroupBy.HOUR else 24
-
-
-RANGES = (
-    Range("24h", "24 hours", GroupBy.HOUR, 24),
-    Range("7d", "7 days", GroupBy.DAY, 7),
-    Range("30d", "30 days", GroupBy.DAY, 30),
-    Range("90d", "90 days", GroupBy.DAY, 90),
-)
-DEFAULT = RANGES[2]
-
-
 @pages.route("")
-@query_args("range")
-def index() -> str:
-    """`?range=` is the name of one of the ranges."""
-    chosen = _range(request.args.get("range", DEFAULT.name))
-    now_step = services().clock.now_ms() // (HOUR_MS * chosen.step_h)
-    steps = range(now_step - chosen.steps + 1, now_step + 1)
-    since_hour, until_hour = steps.start * chosen.step_h, steps.stop * chosen.step_h
-
-    def sums_by(group_by: GroupBy) -> Sequence[UsageLine]:
-        return services().usage.between(owner(), group_by, since_hour, until_hour).lines
-
-    providers = sums_by(GroupBy.PROVIDER)
-    by_time = {int(line.key[0]): line.sums for line in sums_by(chosen.group_by)}
-    return render_template(
+@query_args("range", "since", "until")
+def index() -> Response:
+    """`?range=` is the name of one of the ranges; `?since=&until=` are days, both included."""
+    now_ms, error = services().clock.now_ms(), None
+    try:
+        period = read_period(request.args, now_ms)
+    except InvalidInput as refused:
+        period, error = period_of(DEFAULT, now_ms), refused
+    by_step: dict[int, list[UsageSums]] = defaultdict(list)
+    for line in _lines(period, period.group_by):
+        by_step[period.step_of(int(line.key[0]))].append(line.sums)
+    sums = [total_of(by_step[step]) if step in by_step else None for step in range(period.steps)]
+    providers = _lines(period, GroupBy.PROVIDER)
+    page = render_template(
         "usage/index.html",
-        ranges=RANGES,
-        chosen=chosen,
-        total=total_of(by_time.values()),
-        charts=charts_of([_time(chosen, step) for step in steps], [by_time.get(step) for step in steps]),
+        ranges=RANGE_LABELS,
+        period=period,
+        error=error,
+        total=total_of(step for step in sums if step),
+        before=total_of(line.sums for line in _lines(period.before, GroupBy.OWNER)),
+        charts=charts_of([period.label(step) for step in range(period.steps)], sums),
         breakdowns=[
-            ("Template", _costliest_first(sums_by(GroupBy.TEMPLATE))),
-            ("Model", _costliest_first(sums_by(GroupBy.MODEL))),
+            ("Template", _costliest_first(_lines(period, GroupBy.TEMPLATE))),
+            ("Model", _costliest_first(_lines(period, GroupBy.MODEL))),
             # With a single provider, it would repeat the totals.
             *([("Provider", _costliest_first(providers))] if len(providers) > 1 else []),
         ],
         limits=services().limiter.statuses(caller()),
     )
+    return Response(page, 422 if error else 200)
+
+
+def _lines(period: Period, group_by: GroupBy) -> Sequence[UsageLine]:
+    return services().usage.between(owner(), group_by, period.since_hour, period.until_hour).lines
 
 
 def charts_of(times: Sequence[str], sums: Sequence[UsageSums | None]) -> list[Chart]:
@@ -93,9 +77,9 @@ def charts_of(times: Sequence[str], sums: Sequence[UsageSums | None]) -> list[Ch
     tokens = [
         counted("input", "main", lambda step: step.input_tokens),
         counted("output", "second", lambda step: step.output_tokens),
-        counted("saved", "saved", lambda step: step.saved_input_tokens + step.saved_output_tokens),
+        counted("saved", "saved", saved_tokens),
     ]
-    hit_rate = [measured("cache", "saved", lambda step: step.hits / step.requests)]
+    hit_rate = [measured("cache", "saved", hit_rate_of)]
     latency = [
         measured("p50", "main", lambda step: step.latency_ms(0.5)),
         measured("p95", "second", lambda step: step.latency_ms(0.95)),
@@ -116,6 +100,29 @@ def charts_of(times: Sequence[str], sums: Sequence[UsageSums | None]) -> list[Ch
     ]
 
 
+def saved_tokens(sums: UsageSums) -> int:
+    return sums.saved_input_tokens + sums.saved_output_tokens
+
+
+def hit_rate_of(sums: UsageSums) -> float | None:
+    return sums.hits / sums.requests if sums.requests else None
+
+
+def errors_of(sums: UsageSums) -> int:
+    """People stop generations themselves, so that is none."""
+    return sums.failed + sums.interrupted
+
+
+def error_rate_of(sums: UsageSums) -> float | None:
+    return errors_of(sums) / sums.requests if sums.requests else None
+
+
+def usd_per_request(sums: UsageSums) -> str:
+    """Cached ones count too. A dash if a cost is unknown."""
+    known = sums.requests and not sums.unknown_price and not sums.unknown_usage
+    return usd(sums.cost_usd / sums.requests) if known else "–"
+
+
 def money_of(sums: UsageSums, name: str) -> str:
     """`cost_usd` or `saved_usd`; a dash if no price is known, because 0 would be wrong."""
     amount: Decimal = getattr(sums, name)
@@ -124,17 +131,3 @@ def money_of(sums: UsageSums, name: str) -> str:
 
 def _costliest_first(found: Sequence[UsageLine]) -> list[UsageLine]:
     return sorted(found, key=lambda line: (-line.sums.cost_usd, -line.sums.requests, line.key))
-
-
-def _range(name: str) -> Range:
-    """Raises `InvalidInput`."""
-    for known in RANGES:
-        if known.name == name:
-            return known
-    names = ", ".join(known.name for known in RANGES)
-    raise InvalidInput.of([FieldError("range", f"must be one of: {names}")])
-
-
-def _time(chosen: Range, step: int) -> str:
-    moment = datetime.fromtimestamp(0, UTC) + timedelta(hours=step * chosen.step_h)
-    return f"{moment:%H:%M}" if chosen.group_by is GroupBy.HOUR else f"{moment:%b} {moment.day}"

@@ -35,6 +35,8 @@ ROUTE_PERMISSIONS: Mapping[str, Scope | Access] = {
     "templates.show": Access.ANY_KEY,
     "templates_page.index": Access.ANY_KEY,
     "templates_page.show": Access.ANY_KEY,
+    "revisions_page.show": Access.ANY_KEY,
+    "revisions_page.diff": Access.ANY_KEY,
     "generate.generate_help": Scope.GENERATE,
     "generate.generate": Scope.GENERATE,
     "templates.generate": Scope.GENERATE,

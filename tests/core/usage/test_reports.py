@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -23,6 +23,9 @@ class Lines:
     ) -> Sequence[UsageLine]:
         self.asked.append((owner, group_by, since_hour, until_hour))
         return self.found
+
+    def last_hours(self, owner: str | None, since_hour: int) -> Mapping[str, int]:
+        return {}
 
 
 @pytest.mark.parametrize(
