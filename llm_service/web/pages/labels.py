@@ -17,6 +17,23 @@ STATUS_LABELS = {
     Status.INTERRUPTED: "interrupted",
 }
 
+# The filters of the history, and the values of those that are yes or no.
+FILTER_LABELS = {
+    "q": "Search",
+    "template_id": "Template",
+    "model": "Model",
+    "status": "Status",
+    "cached": "Cache",
+    "starred": "Star",
+    "tag": "Tag",
+    "since": "From",
+    "until": "To",
+}
+FLAG_LABELS = {
+    "cached": {"true": "cached", "false": "not cached"},
+    "starred": {"true": "starred", "false": "not starred"},
+}
+
 LIMIT_LABELS = {
     LimitKind.GENERATIONS: "Generations per minute",
     LimitKind.CALLS: "Concurrent model calls",
