@@ -15,13 +15,15 @@ from llm_service.core.errors import NotFound
 from llm_service.core.generation.model import Generation
 
 from .schemas.base import rfc3339
+from .schemas.generation import output_json
 from .schemas.history import EXPORT_FORMATS, history_item_json
 
+_OUTPUT_TYPES = {"txt": "text/plain", "json": "application/json"}
 CHUNK_CHARS = 32 * 1024
 MAX_CHUNK_CHARS = 256 * 1024
 CSV_COLUMNS = (
     "request_id", "created_at", "finished_at", "template_id", "template_revision", "model", "provider", "status",
-    "incomplete_reason", "error", "cached", "attempts", "input", "parameters", "output", "system_prompt", "user_prompt",
+    "incomplete_reason", "error", "cached", "attempts", "input", "parameters", "options", "output", "system_prompt", "user_prompt",
     "input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "reasoning_tokens",
     "billed_input_tokens", "billed_cached_input_tokens", "billed_output_tokens", "billed_reasoning_tokens",
     "cost_usd", "saved_usd", "price_version", "latency_ms", "cache_key", "warnings", "fallbacks",
@@ -34,15 +36,20 @@ _BOM = "\ufeff"
 _FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def output_file(generation: Generation) -> Response:
-    """The output as plain text.
+def output_name(generation: Generation) -> str:
+    """The name of the page's download: `output.json` for a valid JSON answer, else `output.txt`."""
+    return "output.txt" if output_json(generation) is None else "output.json"
+
+
+def output_file(generation: Generation, format: str = "txt") -> Response:
+    """The output as plain text or as JSON, unchanged.
 
     Raises `NotFound` if there is none.
     """
-    if generation.output is None:
-        raise NotFound("This generation has no output.")
-    response = Response(generation.output, mimetype="text/plain")
-    return _attach(response, f"generation-{generation.request_id}.txt")
+    if generation.output is None or (format == "json" and output_json(generation) is None):
+        raise NotFound("This generation has no output." if format == "txt" else "This generation has no JSON output.")
+    response = Response(generation.output, mimetype=_OUTPUT_TYPES[format])
+    return _attach(response, f"generation-{generation.request_id}.{format}")
 
 
 def export_file(

@@ -44,6 +44,7 @@ ROUTE_PERMISSIONS: Mapping[str, Scope | Access] = {
     "generate_page.show": Scope.GENERATE,
     "generate_page.submit": Scope.GENERATE,
     "generate_page.answer": Scope.GENERATE,
+    "generate_page.again": Scope.GENERATE,
     "generate_page.fields": Scope.GENERATE,
     "generate_page.preview": Scope.GENERATE,
     "generate_page.payload": Scope.GENERATE,
