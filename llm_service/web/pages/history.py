@@ -32,6 +32,8 @@ from .history_list import (
 )
 
 pages = Blueprint("history_page", __name__, url_prefix="/history")
+# How many of their own tags people see while they type some.
+TAGS_NAMED = 12
 _FORMAT = f"<any({', '.join(EXPORT_FORMATS)}):format>"
 
 
@@ -77,6 +79,7 @@ def show(request_id: str) -> str:
         can_reuse=_exists(generation.template_id),
         previous=previous,
         following=following,
+        used_tags=[tag for tag, _ in services().history.used_tags(owner())[:TAGS_NAMED]],
         here=address(f"/history/{request_id}", given),
         **row_context(given),
     )
