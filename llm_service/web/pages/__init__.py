@@ -31,12 +31,12 @@ from ..http.problems import PROBLEMS
 from ..http.query import reject_repeated_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
-from . import generate, history, login, numbers, preferences, problems, revisions, status, templates, usage
+from . import generate, history, login, numbers, preferences, problems, revisions, status, templates, times, usage
 from .code_samples import form_samples
 from .forms import field_id, field_label, widget
 from .highlight import is_code
 from .invisible_characters import invisible_characters, titled
-from .labels import LIMIT_LABELS, STATUS_LABELS, THEME_LABELS, incomplete_label, limit_amount, state_label
+from .labels import LIMIT_LABELS, STATUS_LABELS, incomplete_label, limit_amount, state_label
 from .markdown import to_html, too_long
 from .submissions import submission_field
 
@@ -67,6 +67,7 @@ def register(app: Flask) -> None:
     app.jinja_env.globals.update(csrf_token=csrf_token, csrf_field=csrf_field, submission_field=submission_field)
     app.jinja_env.filters.update(
         age_ms=age_ms,
+        ago=_ago,
         as_json_text=as_json_text,
         code_samples=form_samples,
         columns_of=columns_of,
@@ -91,7 +92,6 @@ def register(app: Flask) -> None:
         seconds=seconds,
         state_label=state_label,
         status_label=STATUS_LABELS.get,
-        theme_label=THEME_LABELS.get,
         titled=titled,
         too_long=too_long,
         widget=widget,
@@ -132,6 +132,10 @@ def moment(milliseconds: int) -> str:
 def age_ms(milliseconds: int) -> int:
     """The age by the server's clock, because the reader's clock may be wrong."""
     return max(0, services().clock.now_ms() - milliseconds)
+
+
+def _ago(milliseconds: int) -> str:
+    return times.ago(milliseconds, services().clock.now_ms())
 
 
 def _formatted(text: str) -> Markup | None:
@@ -211,7 +215,7 @@ def _layout_context() -> dict[str, Any]:
     frame: dict[str, Any] = {
         "service_name": current_app.config["SERVICE_NAME"],
         "frame": None,
-        "themes": preferences.THEMES,
+        "themes": preferences.THEME_LABELS,
         **{name: preferences.preference(name) for name in preferences.CHOICES},
     }
     caller: Caller | None = g.get("caller")

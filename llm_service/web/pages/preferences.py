@@ -9,12 +9,12 @@ from llm_service.core.clock import HOUR_MS
 from llm_service.core.errors import FieldError, InvalidInput
 
 from ..security.access_control import local_address
+from .labels import THEME_LABELS
 
 pages = Blueprint("preferences_page", __name__)
 
-THEMES = ("system", "light", "dark")
 # The values of each cookie; its first one is what holds without it.
-CHOICES = {"theme": THEMES, "notice": ("shown", "hidden")}
+CHOICES = {"theme": tuple(THEME_LABELS), "notice": ("shown", "hidden")}
 MAX_AGE_S = 365 * 24 * HOUR_MS // 1000
 MAX_FORM_BYTES = 8 * 1024
 
