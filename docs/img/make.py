@@ -21,6 +21,7 @@ FOLDER = Path(__file__).parent
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
 QUESTION = "Why does a retry need an idempotent request? Show it in Python."
 MODEL, OTHER_MODEL = "gpt-4o-mini", "gpt-4.1-mini"
+PRICES = {MODEL: {"input": "0.15", "output": "0.6"}, OTHER_MODEL: {"input": "0.4", "output": "1.6"}}
 # By words of the prompt.
 ANSWERS = {
     "idempotent": """A request is **idempotent** if sending it twice has the same effect as sending it once. When a reply is lost, the client cannot know whether the server did the work, so it may only ask again if a second time does no harm.
@@ -171,6 +172,9 @@ def main() -> None:
             "OPENAI_MODEL": MODEL,
             "APP_MODELS": f"{MODEL},{OTHER_MODEL}",
         }
+        prices = Path(folder) / "prices.json"
+        prices.write_text(json.dumps(PRICES))
+        environ["APP_PRICES_FILE"] = str(prices)
         browser = playwright.chromium.launch(executable_path=needed_program("chromium"), args=ARGS)
         with serving(Path(folder), **environ) as server:
             compared = fill(browser.new_page(base_url=server.base_url))
