@@ -23,11 +23,15 @@ CHUNK_CHARS = 32 * 1024
 MAX_CHUNK_CHARS = 256 * 1024
 CSV_COLUMNS = (
     "request_id", "created_at", "finished_at", "template_id", "template_revision", "model", "provider", "status",
-    "incomplete_reason", "error", "cached", "attempts", "input", "parameters", "output", "system_prompt", "user_prompt",
+    "incomplete_reason", "error", "cached", "attempts", "input", "parameters", "options", "output", "system_prompt", "user_prompt",
     "input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "reasoning_tokens",
     "billed_input_tokens", "billed_cached_input_tokens", "billed_output_tokens", "billed_reasoning_tokens",
     "cost_usd", "saved_usd", "price_version", "latency_ms", "cache_key", "warnings", "fallbacks",
+    "starred", "tags", "over_excel_limit",
 )  # fmt: skip
+# Excel cuts longer cells, and says nothing.
+EXCEL_CELL_CHARS = 32_767
+_BOM = "\ufeff"
 # What a spreadsheet takes for the start of a formula, including full-width characters.
 _FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
@@ -48,14 +52,21 @@ def output_file(generation: Generation, format: str = "txt") -> Response:
     return _attach(response, f"generation-{generation.request_id}.{format}")
 
 
-def export_file(generations: Iterator[Generation], clock: Clock, format: str = "json") -> Response:
+def export_file(
+    generations: Iterator[Generation], clock: Clock, format: str = "json", *, bom: bool = False
+) -> Response:
     """`format` is one of `EXPORT_FORMATS`. The file is streamed while the rows are read.
+
+    `bom`: a CSV begins with a byte order mark, without which Excel takes UTF-8 for the encoding of its country.
 
     Raises `StorageError` if the first row cannot be read.
     """
     first = next(generations, None)
     rows = generations if first is None else chain([first], generations)
-    response = Response(chunked(export_pieces(rows, clock, format)), mimetype=EXPORT_FORMATS[format])
+    pieces = export_pieces(rows, clock, format)
+    if bom and format == "csv":
+        pieces = chain([_BOM], pieces)
+    response = Response(chunked(pieces), mimetype=EXPORT_FORMATS[format])
     return _attach(response, f"history.{format}")
 
 
@@ -103,7 +114,10 @@ def _jsonl_export(generations: Iterable[Generation], _clock: Clock) -> Iterator[
 
 
 def _csv_export(generations: Iterable[Generation], _clock: Clock) -> Iterator[str]:
-    """RFC 4180 with a header line. Text that a spreadsheet would run as a formula is prefixed with a '."""
+    """RFC 4180 with a header line. Text that a spreadsheet would run as a formula is prefixed with a '.
+
+    Text is never cut. `over_excel_limit` names the columns that Excel would cut.
+    """
     yield _csv_line(CSV_COLUMNS)
     for generation in generations:
         yield _csv_line(_cells(history_item_json(generation)))
@@ -118,8 +132,11 @@ def _csv_line(cells: Sequence[str]) -> str:
 
 def _cells(entry: dict[str, Any]) -> list[str]:
     values = entry | {f"billed_{name}": tokens for name, tokens in entry["billed"].items()}
-    values["warnings"] = entry["warnings"] or None
-    return [_cell(values[name]) for name in CSV_COLUMNS]
+    values |= {"warnings": entry["warnings"] or None, "tags": entry["tags"] or None, "over_excel_limit": None}
+    cells = [_cell(values[name]) for name in CSV_COLUMNS]
+    too_long = [name for name, cell in zip(CSV_COLUMNS, cells, strict=True) if len(cell) > EXCEL_CELL_CHARS]
+    cells[-1] = " ".join(too_long)
+    return cells
 
 
 def _cell(value: Any) -> str:

@@ -58,6 +58,7 @@ ROUTE_PERMISSIONS: Mapping[str, Scope | Access] = {
     "history.export": Scope.HISTORY,
     "history.show": Scope.HISTORY,
     "history.delete": Scope.HISTORY,
+    "history.mark": Scope.HISTORY,
     "history.output": Scope.HISTORY,
     "history.events": Scope.HISTORY,
     "history_page.index": Scope.HISTORY,
