@@ -1,147 +1,117 @@
 // The Generate page: the workbench around the form. running.js shows the text of a running generation.
 const element = (id) => document.getElementById(id);
-const [form, answer, bar, generateButton, stopButton, jumpButton] =
-  ["generate-form", "answer", "bar", "generate-button", "stop-button", "jump-button"].map(element);
+const form = element("generate-form");
+const answer = element("answer");
 const pane = answer.parentElement;
+const stopButton = element("stop-button");
 const running = () => answer.querySelector("[data-running]");
-
-// Events of other elements (preview, template) bubble through the form: react to its own only.
-const own = (event) => event.target === form || event.detail?.ctx?.sourceElement === form;
-document.addEventListener("htmx:before:request", (event) => {
-  if (!own(event)) return;
-  asked = inputs();
-  answer.classList.add("stale");
-});
-document.addEventListener("htmx:finally:request", (event) => {
-  if (!own(event)) return;
-  answer.classList.remove("stale");
-  refreshFolds(); // the preview may be a cache hit now
-});
+const wide = matchMedia("(min-width: 861px) and (min-height: 520px)"); // as in generate.css
 
 // An answer is outdated while the inputs are not those that it was asked with.
 const inputs = () => JSON.stringify([...new FormData(form)].filter(([name]) => /^(template_id|input|model|parameters_json|p\.|option)/.test(name)));
 let asked = inputs();
-function markOutdated() {
-  const mark = answer.querySelector(".outdated");
-  if (mark) mark.hidden = inputs() === asked;
-}
 
-// The keyboard focus goes where the eye goes, but never out of a field in which somebody types.
-let stopped = false;
-const isLost = () => document.activeElement === document.body || !document.activeElement.checkVisibility() || document.activeElement.disabled;
-function moveFocus() {
+// Requests of other elements (preview, template) bubble through the form: react to its own only.
+const onOwn = (type, react) => document.addEventListener(type, (event) => {
+  if (event.target === form || event.detail?.ctx?.sourceElement === form) react();
+});
+onOwn("htmx:before:request", () => { asked = inputs(); });
+onOwn("htmx:finally:request", refreshFolds); // the preview may be a cache hit now
+
+// The focus goes where the eye goes, but not out of a field in which somebody types.
+let stopped;
+function look(isNew) {
   const bad = form.querySelector("[aria-invalid=true]");
+  const at = document.activeElement;
   if (bad) {
-    const fold = bad.closest("details");
-    if (fold) fold.open = true;
-    bad.focus();
-  } else if (isLost()) {
+    bad.closest("details")?.setAttribute("open", "");
+    return bad.focus();
+  }
+  if (at === document.body || at.disabled || !at.checkVisibility()) {
     (running() ? stopButton : stopped ? element("field-input") : answer.querySelector("h2"))?.focus({ preventScroll: true });
   }
+  // On a phone the answer is below the form.
+  if (isNew) answer.scrollIntoView({ block: wide.matches ? "nearest" : "start" });
+  answer.querySelector(".note, .problem")?.scrollIntoView({ block: "nearest" });
 }
 
 // A reload, or a return to the page, joins the running generation.
-const REMEMBERED = "running";
 let shown = answer.firstElementChild;
 function answered() {
-  if (answer.firstElementChild === shown) return;
   const before = shown;
   shown = answer.firstElementChild;
-  const panel = running();
-  answer.classList.remove("stale");
+  if (shown === before) return;
   markFields();
-  toggleButtons();
-  moveFocus();
-  if (panel) {
-    stopped = false;
-    following = true;
-    sessionStorage.setItem(REMEMBERED, panel.dataset.running);
-    history.replaceState(null, "", `/?from=${panel.dataset.running}`);
-  } else {
-    sessionStorage.removeItem(REMEMBERED);
-  }
+  look(!before.matches("[data-running]"));
   const said = element("announcement");
-  said.textContent = !panel && answer.querySelector(".views") ? said.dataset.done : "";
-  // On a phone the answer is below the form.
-  if (!before.matches("[data-running]")) answer.scrollIntoView({ block: wide.matches ? "nearest" : "start" });
+  said.textContent = answer.querySelector(".views") ? said.dataset.done : "";
+  const id = running()?.dataset.running;
+  if (id) {
+    stopped = false;
+    follow(true);
+    sessionStorage.running = id;
+    history.replaceState(null, "", `/?from=${id}`);
+  } else {
+    delete sessionStorage.running;
+  }
 }
-function toggleButtons() {
-  generateButton.hidden = Boolean(running());
-  stopButton.hidden = !running();
-  jumpButton.hidden = true;
-}
-const remembered = sessionStorage.getItem(REMEMBERED);
-if (remembered && location.search === "") location.replace(`/?from=${remembered}`);
-else if (!running()) sessionStorage.removeItem(REMEMBERED);
+if (sessionStorage.running && !location.search) location.replace(`/?from=${sessionStorage.running}`);
+else if (!running()) delete sessionStorage.running;
 stopButton.addEventListener("click", () => {
   stopped = true;
   answer.querySelector("[data-stop]")?.click();
 });
 
-// Follow the text of a running generation, until the reader scrolls up.
-const wide = matchMedia("(min-width: 861px) and (min-height: 520px)"); // as in generate.css
-let following = true;
-let last = 0;
-const below = () => answer.getBoundingClientRect().bottom - (wide.matches ? pane.getBoundingClientRect().bottom : bar.getBoundingClientRect().top);
+// Follow the text of a running generation until the reader scrolls up.
+let following, last;
+function follow(on) {
+  following = on;
+  pane.classList.toggle("away", !on);
+}
+const below = () => answer.getBoundingClientRect().bottom - (wide.matches ? pane.getBoundingClientRect().bottom : element("bar").getBoundingClientRect().top);
 const toEnd = () => (wide.matches ? pane : window).scrollBy(0, below() + 16);
-new MutationObserver(() => {
-  if (running() && following) requestAnimationFrame(() => { if (running() && below() > 0) toEnd(); });
-}).observe(answer, { childList: true, subtree: true });
+new MutationObserver(() => requestAnimationFrame(() => {
+  if (running() && following && below() > 0) toEnd();
+})).observe(answer, { childList: true, subtree: true });
 document.addEventListener("scroll", () => {
   const now = wide.matches ? pane.scrollTop : scrollY;
-  following = below() < 48 || (following && now >= last);
+  follow(below() < 48 || (following && now >= last));
   last = now;
-  jumpButton.hidden = following || !running();
 }, true);
-jumpButton.addEventListener("click", toEnd);
+element("jump-button").addEventListener("click", toEnd);
+follow(true);
 
 // In the capture phase: a menu that Escape closes is still open here.
 document.addEventListener("keydown", (event) => {
+  const { key, target } = event;
   if (event.isComposing || event.keyCode === 229 || document.querySelector("dialog[open]")) return;
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+  if (key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
-    if (!generateButton.hidden) form.requestSubmit(generateButton);
-  } else if (event.key === "Enter" && form.contains(event.target) && event.target.matches("input")) {
+    if (!running()) form.requestSubmit(element("generate-button"));
+  } else if (key === "Enter" && form.contains(target) && target.matches("input")) {
     event.preventDefault(); // never a call by a stray Enter
-  } else if (event.key === "Escape" && running() && !document.querySelector("details:is(.status, .confirm, .menu)[open], [aria-expanded=true]")) {
+  } else if (key === "Escape" && running() && !document.querySelector("details:is(.status, .confirm, .menu)[open], [aria-expanded=true]")) {
     stopButton.click();
   }
 }, true);
 
 // The preview and the payload update as people type, while they are open.
-const FOLDS = { "preview-fold": "#preview", "payload-fold": "#payload" };
 let timer;
 function refreshFolds() {
   clearTimeout(timer);
   timer = setTimeout(() => {
-    for (const [fold, place] of Object.entries(FOLDS)) if (element(fold).open) htmx.trigger(place, "refresh");
+    for (const name of ["preview", "payload"]) if (element(`${name}-fold`).open) htmx.trigger(`#${name}`, "refresh");
   }, 300);
 }
-form.addEventListener("toggle", (event) => { if (event.target.id in FOLDS) refreshFolds(); }, true);
+form.addEventListener("toggle", ({ target }) => { if (target.id.endsWith("-fold")) refreshFolds(); }, true);
 
 // The server's messages are under their fields; mark the fields for screen readers too.
-const messageOf = (field) => element(`error-${field.id}`);
 function markFields() {
   for (const message of form.querySelectorAll(".field-error")) {
     const field = element(message.id.replace("error-", ""));
-    if (message.textContent.trim()) field?.setAttribute("aria-invalid", "true");
-    else field?.removeAttribute("aria-invalid");
+    if (field) field.ariaInvalid = message.textContent.trim() ? "true" : null;
   }
 }
-// A message leaves when its field is changed.
-form.addEventListener("input", ({ target }) => {
-  if (!messageOf(target)?.textContent) return;
-  messageOf(target).textContent = "";
-  markFields();
-  const link = answer.querySelector(`.faults a[href="#${target.id}"]`);
-  link?.closest("li").remove();
-  if (link && !answer.querySelector(".faults li")) answer.replaceChildren(element("no-answer").content.cloneNode(true));
-});
-answer.addEventListener("click", (event) => {
-  const link = event.target.closest("a[href^='#field-']");
-  if (link) element(link.hash.slice(1))?.focus();
-});
-
 function refresh() {
   for (const place of form.querySelectorAll("[data-count]")) {
     const { value, dataset } = element(place.dataset.count);
@@ -150,17 +120,23 @@ function refresh() {
     place.classList.toggle("over", length > dataset.max);
   }
   for (const place of form.querySelectorAll("[data-value-of]")) place.textContent = element(place.dataset.valueOf).value;
-  markOutdated();
+  const mark = answer.querySelector(".outdated");
+  if (mark) mark.hidden = inputs() === asked;
 }
-form.addEventListener("input", () => {
+form.addEventListener("input", ({ target }) => {
   refresh();
   refreshFolds();
+  // A message leaves when its field is changed.
+  const message = element(`error-${target.id}`);
+  if (!message?.textContent) return;
+  message.textContent = "";
+  markFields();
+  answer.querySelector(`.faults a[href="#${target.id}"]`)?.closest("li").remove();
+  if (answer.querySelector(".faults:empty")) answer.replaceChildren(element("no-answer").content.cloneNode(true));
 });
-document.addEventListener("htmx:after:swap", (event) => {
+document.addEventListener("htmx:after:swap", ({ target }) => {
   answered();
   refresh();
-  // The fields of another template.
-  if (event.target.id === "fields") refreshFolds();
+  if (target.id === "fields") refreshFolds(); // of another template
 });
-toggleButtons();
 refresh();
