@@ -8,7 +8,7 @@ const running = () => answer.querySelector("[data-running]");
 const wide = matchMedia("(min-width: 861px) and (min-height: 520px)"); // as in generate.css
 
 // An answer is outdated while the inputs are not those that it was asked with.
-const inputs = () => JSON.stringify([...new FormData(form)].filter(([name]) => /^(template_id|input|model|parameters_json|p\.|option)/.test(name)));
+const inputs = () => JSON.stringify([...new FormData(form)].filter(([name]) => /^(template_id|input|model|parameters_json|p\.|o\.)/.test(name)));
 let asked = inputs();
 
 // Requests of other elements (preview, template) bubble through the form: react to its own only.
