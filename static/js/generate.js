@@ -95,6 +95,9 @@ document.addEventListener("keydown", (event) => {
   }
 }, true);
 
+// The browser cannot show what is wrong in a closed menu or fold.
+form.addEventListener("invalid", ({ target }) => target.closest("details")?.setAttribute("open", ""), true);
+
 // The preview and the payload update as people type, while they are open.
 let timer;
 function refreshFolds() {
