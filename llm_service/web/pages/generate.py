@@ -122,10 +122,10 @@ def events(request_id: str) -> Response:
 
 @pages.route("/generate/form", methods=["POST"])
 def fields() -> str:
-    """The fields of another template, with the text typed so far."""
+    """The fields and controls of another template, with the text typed so far."""
     g.quiet = True
     form = read_form(_template(request.form.get("template_id")), request.form)
-    return render_template("generate/_fields.html", form=form, models=_models())
+    return render_template("generate/_form.html", form=form, models=_models())
 
 
 @pages.route("/generate/preview", methods=["POST"])
