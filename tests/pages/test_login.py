@@ -3,6 +3,7 @@
 Longer than other modules: all of them need an app that asks for a key.
 """
 
+import html
 import re
 from collections.abc import Callable
 from typing import Any
@@ -328,3 +329,43 @@ def test_texts_that_are_not_keys(closed: Flask, key: str) -> None:
     answer = post_login(closed.test_client(), key)
     assert answer.status_code == 401
     assert "Set-Cookie" not in answer.headers
+
+
+def hidden_fields(page: str) -> dict[str, str]:
+    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page)
+    return {name: html.unescape(text) for name, text in found}
+
+
+def test_a_form_that_is_sent_without_a_session_is_carried_through_sign_in(closed: Flask) -> None:
+    text, _ = make_key(closed)
+    client = closed.test_client()
+    typed = {"template_id": "basic_chat_v1", "template_shown": "basic_chat_v1", "p.tone": "simple", "fresh": "1",
+             "input": 'Two lines\r\nwith "quotes" & <b>', "csrf_token": "0" * 64}  # fmt: skip
+    sent = client.post("/", data=typed, headers=OWN_PAGE)
+    assert sent.status_code == 307, "the browser sends the form again, to the sign-in page"
+    page = client.post(sent.headers["Location"], data=typed, headers=OWN_PAGE)
+    assert page.status_code == 401
+    assert "What you typed is kept" in page.text
+    assert "Invalid API key" not in page.text
+    carried = {name: value for name, value in hidden_fields(page.text).items() if name != "next"}
+    assert carried == {name: value for name, value in typed.items() if name != "csrf_token"}
+    wrong = client.post("/login", data={**carried, "key": "nope"}, headers=OWN_PAGE)
+    assert wrong.status_code == 401
+    assert hidden_fields(wrong.text)["input"] == typed["input"]
+    signed_in_page = client.post("/login", data={**carried, "key": text}, headers=OWN_PAGE)
+    assert signed_in_page.status_code == 200
+    assert "session=" in signed_in_page.headers["Set-Cookie"]
+    assert "Two lines\nwith &#34;quotes&#34; &amp; &lt;b&gt;</textarea>" in signed_in_page.text
+    assert '<option value="simple" selected>' in signed_in_page.text
+    assert 'name="fresh" value="1" checked' in signed_in_page.text
+    token = re.search(r'name="csrf_token" value="([^"]+)"', signed_in_page.text)
+    assert token
+    assert client.post("/", data={**carried, "csrf_token": token[1]}, headers=OWN_PAGE).status_code == 303
+    assert len(client.get("/api/v1/history").get_json()["items"]) == 1, "only what was sent with a session"
+
+
+def test_a_key_that_may_not_generate_is_not_shown_the_form(closed: Flask) -> None:
+    text, _ = make_key(closed, "x", ("usage",))
+    data = {"template_id": "basic_chat_v1", "input": "Kept", "key": text}
+    answer = closed.test_client().post("/login", data=data, headers=OWN_PAGE)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/usage")

@@ -150,3 +150,12 @@ def test_errors_outside_the_api_are_pages(client: FlaskClient) -> None:
     outside = client.get("/login", environ_base={"REMOTE_ADDR": "10.0.0.1"}).text
     assert "Sign in" in outside
     assert "echo" not in outside, "without a key the page shows nothing of the setup"
+
+
+def test_an_error_for_a_script_is_a_fragment(client: FlaskClient) -> None:
+    for path, status in (("/history/rows?status=nope", 422), ("/history/nope", 404)):
+        page = client.get(path)
+        fragment = client.get(path, headers={"HX-Request": "true"})
+        assert page.status_code == fragment.status_code == status
+        assert ("<html" in page.text, "<html" in fragment.text) == (True, False)
+        assert "request ID" in fragment.text

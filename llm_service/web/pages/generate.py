@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, g, redirect, render_template, request, stream_with_context, url_for
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as BaseResponse
 
 from llm_service.core.access.caller import Scope
@@ -65,6 +66,11 @@ def submit() -> BaseResponse:
     if not _shows_history():
         return Response(_page(form, generation))  # no other page can show it
     return redirect(f"{url_for('.show')}?from={generation.request_id}", 303)
+
+
+def refilled(typed: MultiDict[str, str]) -> str:
+    """The page with what was typed."""
+    return _page(read_form(_template(typed.get("template_id")), typed))
 
 
 @pages.route("/generate/answer", methods=["POST"])

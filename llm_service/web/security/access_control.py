@@ -98,6 +98,9 @@ def _challenge() -> BaseResponse:
         # A fragment is not a page to return to: the page that loaded it is.
         address = _login(_path_of(request.headers.get("HX-Current-URL", "")))
         return Response(status=401, headers={"HX-Redirect": address, "WWW-Authenticate": CHALLENGE})
+    if request.endpoint == "generate_page.submit":
+        # The browser sends the form again, to the sign-in page, which keeps what was typed.
+        return redirect(_login(""), 307)
     return redirect(_login(request.full_path.removesuffix("?") if request.method in SAFE_METHODS else ""))
 
 
