@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Response
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from llm_service.bootstrap.build import build_services, make_id
@@ -19,6 +19,7 @@ from llm_service.web.context import EXTENSION
 from llm_service.web.http.errors import register_error_handlers
 from llm_service.web.http.hooks import register_hooks
 from llm_service.web.http.request import MAX_FORM_BYTES, Request
+from llm_service.web.http.static_files import StaticFiles
 from llm_service.web.security.access_control import register_access
 
 
@@ -28,6 +29,10 @@ class App(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Flask looks at each function whether it is a coroutine, seven times in a request. None is."""
         return func
+
+    def send_static_file(self, filename: str) -> Response:
+        files: StaticFiles = self.config["STATIC_FILES"]
+        return files.send(filename)
 
 
 def create_app(settings: Settings | None = None, *, services: Services | None = None) -> Flask:
@@ -47,6 +52,7 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
         OPEN_ON_LOOPBACK=settings.needs_key is None,
         TRUSTED_NAMES=list(settings.trusted_hosts),
         MAKE_ID=make_id,
+        STATIC_FILES=StaticFiles(str(CHECKOUT / "static")),
         STARTED_MONOTONIC=time.monotonic(),
         # For forms; JSON bodies have their own limit (web.http.strict_json).
         MAX_CONTENT_LENGTH=MAX_FORM_BYTES,

@@ -41,6 +41,8 @@ def check(response: TestResponse, path: str) -> None:
     kept = path.startswith("/static/") and response.status_code in (200, 304, 416) and "v=" in path
     if kept:
         assert headers["Cache-Control"] == "public, max-age=31536000, immutable", where
+    elif path == "/openapi.json" and response.request.method in ("GET", "HEAD") and response.status_code == 200:
+        assert headers["Cache-Control"] == "private, no-cache", where
     elif not path.startswith("/static/"):
         assert "no-store" in headers["Cache-Control"], where
     for name in ("Server", "X-Powered-By", "Access-Control-Allow-Origin", "Set-Cookie"):

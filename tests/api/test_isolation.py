@@ -1,6 +1,7 @@
 """Two owners, every route that takes an id, every method: neither ever meets the other's rows."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,7 @@ def test_an_id_of_another_owner_is_not_there(closed: Flask, alice: KeyClient, ro
         answer.close()
         for mark in (row, missing, address, answer.headers["X-Request-ID"]):
             body = body.replace(mark, "ID")
+        body = re.sub("[0-9a-f]{128}", "TOKEN", body)  # masked for each response
         assert CANARY not in body
         return status, body
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.support.accessibility import violations
 from tests.support.browser import Watch
 from tests.support.processes import Server, needed_program, serving
 from tests.support.upstream import Upstream
@@ -61,3 +62,14 @@ def _open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]
     for context in contexts:
         context.close()
     assert [wrong for watch in watches for wrong in watch.wrong] == []
+
+
+@pytest.fixture(name="check_accessibility")
+def _check_accessibility() -> Callable[[Page], None]:
+    """Fails with each element that breaks a rule of WCAG 2.2 AA, or a best practice, in either colour scheme."""
+
+    def check(page: Page) -> None:
+        found = violations(page)
+        assert found == [], "\n\n".join([page.url, *found])
+
+    return check

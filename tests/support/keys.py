@@ -44,6 +44,6 @@ def signed_in(app: Flask, text: str) -> FlaskClient:
 
 def token_of(client: FlaskClient, page: str = "/templates") -> str:
     """What a page of the browser's gives its forms."""
-    found = re.search(r'name="csrf_token" value="([0-9a-f]{64})"', client.get(page).text)
+    found = re.search(r'name="csrf_token" value="([0-9a-f]{128})"', client.get(page).text)
     assert found
     return found[1]

@@ -20,7 +20,10 @@ ABSOLUTE_MS = 7 * DAY_MS
 # How precisely the last use is stored: more would cost a write for each request.
 SEEN_INTERVAL_MS = MINUTE_MS
 MAX_KNOWN = 1000
+# As long as a token.
+MASK_BYTES = 32
 _REFERENCE = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_MASKED = re.compile(r"[0-9a-f]{128}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,15 @@ class Session:
     key: Key
     token: str
 
+    def masked_token(self, mask: bytes) -> str:
+        """Different in each response that has a mask of its own, so the lengths of compressed pages do not tell it."""
+        return mask.hex() + _xor(bytes.fromhex(self.token), mask).hex()
+
     def has_token(self, token: str) -> bool:
+        """Masked or not."""
+        if _MASKED.fullmatch(token):
+            both = bytes.fromhex(token)
+            token = _xor(both[:MASK_BYTES], both[MASK_BYTES:]).hex()
         return hmac.compare_digest(self.token.encode(), token.encode("utf-8", "surrogatepass"))
 
 
@@ -100,6 +111,10 @@ class Sessions:
 
     def _token(self, session_id: str) -> str:
         return hmac.new(self._secret, f"csrf:{session_id}".encode(), hashlib.sha256).hexdigest()
+
+
+def _xor(first: bytes, second: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(first, second, strict=True))
 
 
 def _id_of(reference: str) -> str:

@@ -11,10 +11,12 @@ from llm_service.core.generation.models import AllowedModels
 from llm_service.core.templates.model import TemplateSet
 
 from ..context import services
+from ..http.compression import accepts_gzip, compress, gzip_response, gzipped
 from .document_details import with_details
 from .template_operations import with_templates
 
 docs = Blueprint("docs", __name__)
+docs.after_request(compress)
 OPENAPI_EXTENSION = "openapi"
 
 
@@ -25,29 +27,30 @@ class OpenApi:
         """`frame` returns the document without the templates' operations."""
         self._frame = frame
         self._made_of: tuple[TemplateSet, AllowedModels] | None = None
-        self._text = self._tag = ""
+        self._text, self._packed, self._etag = b"", b"", ""
 
-    def text(self, templates: TemplateSet, models: AllowedModels) -> tuple[str, str]:
-        """The document, and its entity tag."""
+    def response(self, templates: TemplateSet, models: AllowedModels) -> Response:
+        """Swagger UI asks for it on each visit; most get 304."""
         if self._made_of is None or self._made_of[0] is not templates or self._made_of[1] is not models:
             document = with_details(with_templates(self._frame(), templates, models), templates, models)
-            self._text = json.dumps(document, indent=2, allow_nan=False)
-            self._tag = hashlib.sha256(self._text.encode()).hexdigest()[:16]
+            text = json.dumps(document, indent=2, allow_nan=False).encode()
+            self._text, self._packed, self._etag = text, gzipped(text), hashlib.sha256(text).hexdigest()[:16]
             self._made_of = templates, models
-        return self._text, self._tag
+        if accepts_gzip():
+            response = gzip_response(self._packed, "application/json", self._etag)
+        else:
+            response = Response(self._text, mimetype="application/json", headers={"Vary": "Accept-Encoding"})
+            response.set_etag(self._etag)
+            response.make_conditional(request)
+        response.headers["Cache-Control"] = "private, no-cache"
+        return response
 
 
 @docs.route("/openapi.json")
 def document() -> Response:
     openapi: OpenApi = current_app.extensions[OPENAPI_EXTENSION]
     has = services()
-    text, tag = openapi.text(has.templates, has.models)
-    response = Response(text, mimetype="application/json")
-    # 400 kB for each visit of /docs otherwise. A browser keeps it, and asks each time whether it may still use it.
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.set_etag(tag)
-    response.make_conditional(request)
-    return response
+    return openapi.response(has.templates, has.models)
 
 
 @docs.route("/docs")

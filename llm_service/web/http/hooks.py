@@ -61,8 +61,9 @@ def _finish(response: Response) -> Response:
     headers.extend([("X-Request-ID", g.shown_request_id), *(DOCS_HEADERS if endpoint == "docs.show" else HEADERS)])
     if request.is_secure:
         headers["Strict-Transport-Security"] = HSTS
-    if endpoint == "static" and response.status_code == 200:
-        # A file's URL contains the hash of its content (`asset`), so a changed file has another URL.
+    if endpoint == "static" and response.status_code in (200, 304):
+        # A file's URL contains the hash of its content (`asset`), so a changed file has another URL. Browsers take over
+        # the header of a 304, too.
         known = "v" in request.args
         headers["Cache-Control"] = f"public, max-age={STATIC_MAX_AGE_S}, immutable" if known else "no-cache"
     else:

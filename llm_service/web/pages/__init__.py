@@ -6,6 +6,7 @@ returns the same file for later swaps.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -16,12 +17,14 @@ from flask import Flask, current_app, g, url_for
 from markupsafe import Markup
 
 from llm_service.core.access.caller import Caller, Scope
+from llm_service.core.access.sessions import MASK_BYTES
 from llm_service.core.history.search import marked
 from llm_service.core.services import Services
 from llm_service.core.templates.inputs import path_of
 from llm_service.core.templates.properties import plain_number
 
 from ..context import provider_of, services
+from ..http.compression import compress
 from ..http.query import reject_repeated_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
@@ -35,6 +38,8 @@ from .markdown import to_html, too_long
 BLUEPRINTS = (
     generate.pages, history.pages, templates.pages, usage.pages, problems.pages, status.pages, login.pages
 )  # fmt: skip
+for _pages in BLUEPRINTS:
+    _pages.after_request(compress)
 # Longer texts are formatted in a thread: a switch costs as much as formatting a few words.
 MAX_CHARS_ON_LOOP = 500
 NAVIGATION = (
@@ -153,9 +158,13 @@ def may(scope: str) -> bool:
 
 
 def csrf_token() -> str:
-    """The CSRF token of the session; empty if nobody is signed in."""
+    """The CSRF token of the session, masked once for each response; empty if nobody is signed in."""
     sign_in = g.get("sign_in")
-    return sign_in.token if sign_in is not None else ""
+    if sign_in is None:
+        return ""
+    if "csrf_token" not in g:
+        g.csrf_token = sign_in.masked_token(os.urandom(MASK_BYTES))
+    return str(g.csrf_token)
 
 
 def csrf_field() -> Markup:

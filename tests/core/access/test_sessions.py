@@ -10,7 +10,7 @@ from llm_service.core.access.keyring import Keyring
 from llm_service.core.access.keys import Key
 from llm_service.core.access.lookups import MAX_LOOKUPS
 from llm_service.core.access.ports import StoredSession
-from llm_service.core.access.sessions import ABSOLUTE_MS, IDLE_MS, SEEN_INTERVAL_MS, Session, Sessions
+from llm_service.core.access.sessions import ABSOLUTE_MS, IDLE_MS, MASK_BYTES, SEEN_INTERVAL_MS, Session, Sessions
 from llm_service.core.errors import Overloaded
 from tests.support.access import MemoryKeys, MemorySessions
 from tests.support.clocks import ManualClock
@@ -113,6 +113,17 @@ def test_a_token_belongs_to_one_session_and_one_secret(services: SessionServices
     elsewhere = services.with_secret(b"t" * 32).find(first)
     assert elsewhere is not None
     assert not elsewhere.has_token(token)
+
+
+def test_a_masked_token_differs_and_is_of_one_session(services: SessionServices) -> None:
+    first, second = (services.found(services.sessions.begin(services.key, None)) for _ in range(2))
+    masked = {first.masked_token(os.urandom(MASK_BYTES)) for _ in range(100)}
+    assert len({text[:64] for text in masked}) == len({text[64:] for text in masked}) == 100
+    assert first.token not in "".join(masked)
+    for text in masked:
+        assert first.has_token(text)
+        assert not second.has_token(text)
+        assert not any(first.has_token(wrong) for wrong in (text[1:], text + "0", text[:64], text.upper()))
 
 
 def test_what_is_over_is_forgotten(services: SessionServices) -> None:
