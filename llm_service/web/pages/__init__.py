@@ -32,7 +32,8 @@ from . import generate, history, login, numbers, problems, status, templates, us
 from .code_samples import form_samples
 from .forms import field_id, field_label, widget
 from .invisible_characters import invisible_characters, titled
-from .labels import LIMIT_LABELS, STATUS_LABELS, limit_amount
+from .labels import LIMIT_LABELS, STATUS_LABELS, limit_amount, page_remedy
+from .links import linked
 from .markdown import to_html, too_long
 
 BLUEPRINTS = (
@@ -68,11 +69,13 @@ def register(app: Flask) -> None:
         limit_amount=limit_amount,
         limit_label=LIMIT_LABELS.get,
         invisible_characters=invisible_characters,
+        linked=linked,
         markdown=_formatted,
         marked=lambda text, search: marked(search, text),
         moment=moment,
         number=number,
         output_json=output_json,
+        page_remedy=page_remedy,
         path_of=path_of,
         plain_number=plain_number,
         pretty_json=pretty_json,

@@ -25,7 +25,7 @@ LANDINGS = ((Scope.GENERATE, "/"), (Scope.HISTORY, "/history"), (Scope.USAGE, "/
 
 @pages.route("/login")
 def show() -> BaseResponse:
-    """`?next=` is the page to return to."""
+    """`?next=` is the page to return to, `?reason=` why one is asked: `ended` or `signed-out`."""
     if g.sign_in is not None:
         return redirect(local_address(request.args.get("next", "")) or landing(g.caller))
     return Response(_form())
@@ -59,7 +59,7 @@ def sign_out() -> BaseResponse:
         services().sessions.end(session_cookie() or "")
         g.drop_cookie = True
         log_security_event("signed out")
-    return redirect("/login", 303)
+    return redirect("/login?reason=signed-out", 303)
 
 
 def landing(caller: Caller) -> str:
@@ -68,4 +68,11 @@ def landing(caller: Caller) -> str:
 
 def _form(error: str | None = None) -> str:
     wanted = local_address(request.values.get("next", ""))
-    return render_template("login/index.html", error=error, next=wanted, can_keep=can_set_cookie(), insecure=INSECURE)
+    return render_template(
+        "login/index.html",
+        error=error,
+        next=wanted,
+        reason=request.args.get("reason"),
+        can_keep=can_set_cookie(),
+        insecure=INSECURE,
+    )
