@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from llm_service.adapters.observability.logs import LogReporter
+from llm_service.adapters.prompty.sources import SourceParser
 from llm_service.adapters.runtime.background import Ticker, make_spawn
 from llm_service.adapters.runtime.clock import SystemClock, uuid7
 from llm_service.adapters.sql.epochs import SqlEpochs
@@ -53,6 +54,7 @@ from llm_service.core.generation.upstream import UpstreamCaller
 from llm_service.core.history.service import HistoryService
 from llm_service.core.limits.limiter import Limiter
 from llm_service.core.services import Services
+from llm_service.core.templates.revisions import RevisionService
 from llm_service.core.usage.reports import UsageReports
 
 # How often a process says that it is alive, where the kernel does not tell.
@@ -103,7 +105,8 @@ def _services(settings: Settings, opened: ExitStack, make_ticker: type[Ticker]) 
         clock, spawn, reporter, stores.remote, presence, abandon_grace_s=settings.abandon_grace_s, wake_ups=wake_ups
     )
     recorder = OutcomeRecorder(stores.generations, spool, clock, reporter)
-    preparer, bodies = RequestPreparer(templates, providers, providers, bounds, clock), Recent[Any](clock)
+    revisions = RevisionService(templates, stores.revisions, SourceParser(settings.input_max_chars), clock)
+    preparer, bodies = RequestPreparer(templates, providers, providers, bounds, clock, revisions), Recent[Any](clock)
     expire_s = settings.deadline_s + INTERRUPT_MARGIN_S
     orphans = Orphans(stores.generations, limit_store, recorder, registry, presence, clock, expire_s=expire_s)
     endings = Endings(wake_ups, clock) if redis else None
@@ -123,6 +126,7 @@ def _services(settings: Settings, opened: ExitStack, make_ticker: type[Ticker]) 
         settings=bounds,
         limiter=limiter,
         space=database.space,
+        revisions=revisions,
     )
     running = RunningGenerations(registry, stores.generations, stores.remote, recorder, subscriptions, wake_ups)
     keyring = Keyring(SqlKeys(database), clock, secrets.token_bytes, wake_ups)
@@ -178,11 +182,14 @@ def _services(settings: Settings, opened: ExitStack, make_ticker: type[Ticker]) 
 
     return Services(
         template_registry=templates,
+        revisions=revisions,
         model_source=providers,
         generation=generation,
         preview=PreviewService(preparer, cache, prices),
         recent_bodies=bodies,
-        history=HistoryService(stores.generations, stores.queries, retention, cache, running, keeps=settings.history),
+        history=HistoryService(
+            stores.generations, stores.queries, retention, cache, running, marks=stores.marks, keeps=settings.history
+        ),
         usage=UsageReports(SqlUsage(database)),
         limiter=limiter,
         running=running,

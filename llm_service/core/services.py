@@ -20,6 +20,7 @@ from .history.service import HistoryService
 from .limits.limiter import Limiter
 from .templates.model import TemplateSet
 from .templates.registry import TemplateRegistry
+from .templates.revisions import RevisionService
 from .usage.ports import Prices
 from .usage.reports import UsageReports
 
@@ -45,6 +46,7 @@ class Services:
     """
 
     template_registry: TemplateRegistry
+    revisions: RevisionService
     model_source: ModelSource
     generation: GenerationService
     preview: PreviewService

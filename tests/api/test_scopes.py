@@ -20,6 +20,7 @@ VALUES = {
     "error": "not-found",
     "filename": "css/app.css",
     "format": "json",
+    "revision": "0" * 12,
 }
 SINGLE = [scope.value for scope in Scope]
 

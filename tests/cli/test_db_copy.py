@@ -14,6 +14,7 @@ from llm_service.adapters.sql.copying import copied_tables
 from llm_service.adapters.sql.database import Database
 from llm_service.adapters.sql.keys import SqlKeys
 from llm_service.adapters.sql.postgres.database import PostgresDatabase
+from llm_service.adapters.sql.revisions import SqlRevisions
 from llm_service.adapters.sql.sqlite.database import Database as SqliteDatabase
 from llm_service.adapters.sql.tables import answers
 from llm_service.core.access.caller import Scope
@@ -21,6 +22,7 @@ from llm_service.core.access.keyring import Keyring
 from llm_service.core.generation.model import IdempotencyKey
 from llm_service.core.history.model import Filters
 from llm_service.core.history.search import parse_search
+from llm_service.core.templates.model import StoredRevision
 from tests.support.builders import completed, generation
 from tests.support.command_line import flask
 from tests.support.hostile import NASTY
@@ -51,6 +53,7 @@ def fill(store: Stores) -> str:
     store.delete("alice", joined.request_id)
     key = IdempotencyKey("route", "key", "f" * 64)
     store.idempotency.claim("alice", key, generation(1).request_id, SystemClock().now_ms())
+    SqlRevisions(store.database).add(StoredRevision("chat_v1", "0" * 12, 1000, "\n".join(TEXTS)))
     return Keyring(SqlKeys(store.database), SystemClock(), secrets.token_bytes).make("alice", frozenset(Scope))[0]
 
 

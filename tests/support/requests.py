@@ -37,6 +37,7 @@ def addresses(app: Flask) -> list[str]:
         "error": "not-found",
         "filename": "css/app.css",
         "format": "json",
+        "revision": "0" * 12,
     }
     return [rule.build({name: values[name] for name in rule.arguments})[1] for rule in app.url_map.iter_rules()]  # type: ignore[index]
 

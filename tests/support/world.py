@@ -51,7 +51,7 @@ from tests.support.fakes import (
     NothingCounted,
     RecordingReporter,
 )
-from tests.support.templates import registry_of
+from tests.support.templates import registry_of, revisions_of
 
 ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
 DONE = Done(Status.COMPLETED, "ab", Usage(1, 2, 3), "m1")
@@ -138,12 +138,15 @@ class World:
         self.running = RunningGenerations(self.registry, self.store, self.store, self.recorder, subscriptions, wake_ups)
         bounds = replace(GenerationSettings(), **settings)  # type: ignore[arg-type]
         prices = prices or DollarPrices()
+        templates = registry_of(folder)
+        revisions = revisions_of(templates)
         self.preparer = RequestPreparer(
-            registry_of(folder),
+            templates,
             AllowedModels("m1", models),
             OneProvider(provider, others),  # type: ignore[arg-type]  # they have their bulkheads from above
             bounds,
             self.clock,
+            revisions,
         )
         self.single_flight = MemorySingleFlight()
         self.service = GenerationService(
@@ -160,6 +163,7 @@ class World:
             settings=bounds,
             limiter=Limiter(limits, prices, self.clock, everyone=bounds.everyone, expire_s=130),
             space=space or DiskSpace(ROOT),
+            revisions=revisions,
         )
 
     def _make_id(self) -> str:

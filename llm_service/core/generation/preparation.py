@@ -8,7 +8,9 @@ from ..access.caller import UNLIMITED, Allowance, Caller
 from ..clock import Clock
 from ..limits.rules import BUDGET_OUTPUT_TOKENS, accounts_of
 from ..templates.model import Template
+from ..templates.options import check_options
 from ..templates.registry import TemplateRegistry
+from ..templates.revisions import RevisionService
 from .cache_key import cache_key, key_parts
 from .model import CacheMode, GenerateRequest, ProviderCall
 from .models import ModelSource
@@ -90,11 +92,13 @@ class RequestPreparer:
         providers: ProviderResolver,
         settings: GenerationSettings,
         clock: Clock,
+        revisions: RevisionService,
     ) -> None:
         self._templates = templates
         self._models = models
         self._providers = providers
         self._settings = settings
+        self._revisions = revisions
         self.recent = Recent[tuple[PreparedCall, ...]](clock)
 
     def prepare(self, request: GenerateRequest, caller: Caller, *, remember: bool = True) -> PreparedRequest:
@@ -103,6 +107,9 @@ class RequestPreparer:
         Raises an `InputError` that names the invalid fields.
         """
         template = self._templates.current.get(request.template_id)
+        if request.revision is not None and request.revision != template.revision:
+            old = self._revisions.template(template.template_id, request.revision)
+            return PreparedRequest(request, caller, old, self._make_calls(request, caller, old, template))
         remember = remember and request.cache_mode is CacheMode.DEFAULT
         calls = (self._recent_calls if remember else self._make_calls)(request, caller, template)
         return PreparedRequest(request, caller, template, calls)
@@ -111,19 +118,32 @@ class RequestPreparer:
         # The text of the parameters: as values, 1 and True and 1.0 are equal.
         parameters = repr(request.parameters)
         models = self._models.current.revision
-        made_of = (template.template_id, template.revision, request.input, parameters, request.model, caller, models)
+        options = repr(request.options) if request.options else ""
+        made_of = (
+            template.template_id, template.revision, request.input, parameters, request.model, caller, models, options
+        )  # fmt: skip
         found = self.recent.get(made_of)
         if found is None:
             found = self._make_calls(request, caller, template)
             self.recent.put(made_of, found, len(request.input) + len(parameters) + _chars(found[0].call))
         return found
 
-    def _make_calls(self, request: GenerateRequest, caller: Caller, template: Template) -> tuple[PreparedCall, ...]:
-        """What would be sent to each of the models, and its cache key."""
+    def _make_calls(
+        self, request: GenerateRequest, caller: Caller, template: Template, current: Template | None = None
+    ) -> tuple[PreparedCall, ...]:
+        """What would be sent to each of the models, and its cache key.
+
+        `current`: the template as it is now, if `template` is an old revision. It says which models and options are allowed.
+        """
+        allowed = (current or template).overridable
+        given = check_options(allowed, request.options) if request.options else {}
         messages = template.render(request.input, request.parameters)
-        options, scope = self._options(template, caller), self._scope(caller)
+        options, scope = self._options(template, given, caller), self._scope(caller)
+        models, asked = self._models.current.of(caller), request.model
+        if current is not None and asked is None:
+            asked = models.default_for(template)
         calls = []
-        for model in self._models.current.of(caller).choose(request.model, template):
+        for model in models.choose(asked, current or template):
             candidate = self._providers.resolve(model)
             call = ProviderCall(candidate.sent_as, messages, options, template.output_format)
             key = cache_key(call, provider=candidate.provider.identity, scope=scope)
@@ -138,8 +158,8 @@ class RequestPreparer:
     def _scope(self, caller: Caller) -> str:
         return "*" if self._settings.share_cache else caller.owner
 
-    def _options(self, template: Template, caller: Caller) -> Mapping[str, Any]:
-        options = dict(template.options)
+    def _options(self, template: Template, given: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+        options = {**template.options, **given}
         if bound := self._settings.max_output_tokens or self._budget_bound(caller):
             options.setdefault("max_output_tokens", bound)
         return options

@@ -32,6 +32,7 @@ from ..limits.errors import LimitError
 from ..limits.limiter import AskedModel, Limiter
 from ..limits.rules import Reservation, ReservationResult
 from ..limits.status import LimitStatuses
+from ..templates.revisions import RevisionService
 from ..usage.pricing import NO_BILL, REPORTED
 from ..usage.tokens import Usage
 from .bulkhead import HeldSlot
@@ -92,6 +93,7 @@ class GenerationService:
         settings: GenerationSettings,
         limiter: Limiter,
         space: StorageSpace,
+        revisions: RevisionService,
     ) -> None:
         """`idempotency` None = no answers are kept to repeat."""
         self._preparer = preparer
@@ -107,6 +109,7 @@ class GenerationService:
         self._settings = settings
         self._limiter = limiter
         self._space = space
+        self._revisions = revisions
 
     def run(
         self,
@@ -151,6 +154,7 @@ class GenerationService:
         stopwatch.lap("render")
         if self._registry.closed:
             raise ShuttingDown("The service is stopping and accepts no new requests.", retry_after_s=5)
+        self._revisions.keep(prepared.template)
         start = _Start(prepared, request_id, stopwatch, detached or key is not None, shown)
         if key is None:
             return self._begin(start)
@@ -399,6 +403,7 @@ class GenerationService:
             messages=first.call.messages,
             structured=prepared.template.outputs is not None,
             cache_key=first.cache_key,
+            options=prepared.request.options,
             **{**outcome, **known},
         )
 

@@ -1,11 +1,11 @@
-"""Where templates come from, and who is notified of changes."""
+"""Where templates come from, where used ones are kept, and who is notified of changes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Protocol
 
 from ..file_faults import FileFault, FileFaults
-from .model import TemplateSet
+from .model import StoredRevision, Template, TemplateSet, UsedRevision
 
 
 class TemplateFault(FileFault):
@@ -56,3 +56,21 @@ class TemplateReporter(Protocol):
     def templates_refused(self, faults: Sequence[TemplateFault]) -> None: ...
 
     def templates_not_kept(self, error: OSError) -> None: ...
+
+
+ParseTemplate = Callable[[str, str], Template]
+"""Parses the source of a template with this id, without running its tests. Raises `TemplateFaults`."""
+
+
+class RevisionStore(Protocol):
+    """The sources of revisions that were used. All methods raise `StorageError`."""
+
+    def add(self, revision: StoredRevision) -> None:
+        """One that is stored already does not change. It never waits for a lock: there is a next time."""
+        ...
+
+    def used(self, template_id: str | None) -> Sequence[UsedRevision]:
+        """Of this template, or of all, the newest first."""
+        ...
+
+    def source(self, template_id: str, revision: str) -> str | None: ...

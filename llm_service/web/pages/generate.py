@@ -1,6 +1,7 @@
 """The main page: choose a template, fill its form, see the answer."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,15 @@ from ..context import caller, owner, services
 from ..http.connection import disconnect_check
 from ..http.errors import log_error, problem_of, status_of
 from ..http.query import query_args
-from ..http.sse import PING, html_event, json_event, sse_response, subscription_events, watch_key
+from ..http.sse import (
+    PING_EVENT,
+    html_event,
+    json_event,
+    last_event_id,
+    sse_response,
+    subscription_events,
+    watch_key,
+)
 from .forms import Form, form_of, read_form
 
 pages = Blueprint("generate_page", __name__)
@@ -34,7 +43,7 @@ def show() -> str:
     generation = _generation(request.args.get("from"))
     template = _template(request.args.get("template") or (generation.template_id if generation else None))
     if generation:
-        return _page(form_of(template, generation.input, generation.parameters), generation)
+        return _page(_form_with(generation, template), generation)
     return _page(form_of(template, **template.example()) if "example" in request.args else Form(template))
 
 
@@ -50,18 +59,19 @@ def submit() -> BaseResponse:
         generation = _run(form)
     except ServiceError as error:
         log_error(error)
-        return Response(_page(form.with_error(error), error=error), status_of(error))
-    if services().history.keeps != "full" or not caller().may(Scope.HISTORY):
+        # The history has the generation, and its text so far, if it began.
+        return Response(_page(form.with_error(error), _generation(g.request_id), error), status_of(error))
+    if not _shows_history():
         return Response(_page(form, generation))  # no other page can show it
     return redirect(f"{url_for('.show')}?from={generation.request_id}", 303)
 
 
 @pages.route("/generate/answer", methods=["POST"])
 def answer() -> Response:
-    """The answer for a script: a stream of fragments, or a single fragment if the answer is ready.
+    """A fragment for a script: the answer, the form's field errors and the recent generations.
 
-    A fragment is the answer, the form's field errors and the recent generations; `delta` events in between carry
-    pieces of the text.
+    A running generation is joined at its `events`. Where a caller may not, or where its text would be gone by then, this
+    is a stream itself: of fragments, with `delta` events in between that carry pieces of the text.
     """
     form = read_form(_template(request.form.get("template_id")), request.form)
     try:
@@ -73,16 +83,33 @@ def answer() -> Response:
     if subscription.generation.status is not Status.RUNNING:
         g.quiet = True
         return Response(_answered(form, subscription.generation, None))
+    if _shows_history():
+        subscription.close()
+        return Response(_answered(form, subscription.generation, None, join=True))
     running = render_template("generate/_answered.html", **_context(form, subscription.generation, None))
     watch = watch_key()
     heard = _heard(subscription, watch, lambda generation, error: _answered(form, generation, error))
     return sse_response(subscription, watch, stream_with_context(_with_first(running, heard)))
 
 
+@pages.route("/generate/again", methods=["POST"])
+def again() -> BaseResponse:
+    """A stored request once more, without the cache, and with another `model` if one is given."""
+    stored = services().history.get(owner(), request.form.get("request_id", ""))
+    form = replace(_form_with(stored), fresh=True)
+    form = replace(form, model=request.form.get("model") or form.model)
+    try:
+        with closing(services().generation.begin(form.request(), caller(), g.request_id, detached=True)) as begun:
+            return redirect(f"{url_for('.show')}?from={begun.generation.request_id}", 303)
+    except ServiceError as error:
+        log_error(error)
+        return Response(_page(form.with_error(error), error=error), status_of(error))
+
+
 @pages.route("/generate/<request_id>/events")
 def events(request_id: str) -> Response:
-    """Joins a generation: its text so far and the rest as `delta` events, then the answer's fragment."""
-    subscription = services().running.subscribe(owner(), request_id)
+    """Joins a generation: its text after `Last-Event-ID` as `delta` events, then the answer's fragment."""
+    subscription = services().running.subscribe(owner(), request_id, last_event_id())
 
     def ended(generation: Generation, error: ServiceError | None) -> str:
         return render_template("generate/_joined.html", **_shown(generation, error), recent=_recent())
@@ -121,6 +148,15 @@ def recent() -> str:
     return render_template("generate/_recent.html", recent=_recent())
 
 
+def _form_with(generation: Generation, template: Template | None = None) -> Form:
+    """The form of a stored request; with its model, if that is not the default."""
+    template = template or _template(generation.template_id)
+    models = _models()
+    asked = generation.fallbacks[0].model if generation.fallbacks else generation.model
+    chosen = asked if asked in models.allowed_for(template) and asked != models.default_for(template) else ""
+    return form_of(template, generation.input, generation.parameters, chosen)
+
+
 def _run(form: Form) -> Generation:
     finished = services().generation.run(form.request(), caller(), g.request_id, detached=True)
     g.quiet = finished.generation.cached
@@ -148,12 +184,17 @@ def _heard(
             # With the partial answer that the history has.
             yield html_event(ended(_generation(subscription.generation.request_id) or subscription.generation, event))
         else:
-            yield PING
+            yield PING_EVENT
 
 
-def _answered(form: Form, generation: Generation, error: ServiceError | None) -> str:
+def _shows_history() -> bool:
+    """Whether the caller can see a generation, with its text, at another address than the one that began it."""
+    return services().history.keeps == "full" and caller().may(Scope.HISTORY)
+
+
+def _answered(form: Form, generation: Generation, error: ServiceError | None, *, join: bool = False) -> str:
     context = _context(form.with_error(error) if error else form, generation, error)
-    return render_template("generate/_answered.html", **context)
+    return render_template("generate/_answered.html", **context, join=join)
 
 
 def _shown(generation: Generation | None, error: ServiceError | None) -> dict[str, Any]:
@@ -161,6 +202,7 @@ def _shown(generation: Generation | None, error: ServiceError | None) -> dict[st
         "generation": generation,
         "error": error,
         "problem": problem_of(error) if error else None,
+        "others": _others(generation) if generation else [],
     }
 
 
@@ -187,6 +229,15 @@ def _context(form: Form, generation: Generation | None, error: ServiceError | No
 
 def _recent() -> Any:
     return services().history.page(owner(), limit=RECENT).items if caller().may(Scope.HISTORY) else []
+
+
+def _others(generation: Generation) -> list[str]:
+    """The other models that may be asked the same."""
+    models = _models()
+    with suppress(UnknownTemplate):
+        template = services().templates.get(generation.template_id)
+        return [] if models.stand_in else sorted(models.allowed_for(template) - {generation.model})
+    return []
 
 
 def _models() -> AllowedModels:

@@ -1,8 +1,8 @@
-"""Texts of the pages: labels of statuses, limits and time ranges, and what to do about errors."""
+"""Texts of the pages: labels of statuses, endings, limits and time ranges, and what to do about errors."""
 
 from decimal import Decimal
 
-from llm_service.core.generation.model import Status
+from llm_service.core.generation.model import GenerationSummary, Status
 from llm_service.core.limits.status import LimitKind, LimitStatus
 from llm_service.core.usage.pricing import normalize_usd
 
@@ -15,6 +15,11 @@ STATUS_LABELS = {
     Status.FAILED: "failed",
     Status.CANCELLED: "stopped",
     Status.INTERRUPTED: "interrupted",
+}
+
+INCOMPLETE_LABELS = {
+    "max_output_tokens": "The answer reached its maximum length and was cut off.",
+    "content_filter": "The content filter of the model provider ended the answer early.",
 }
 
 LIMIT_LABELS = {
@@ -42,6 +47,20 @@ PAGE_REMEDIES = {
 
 def page_remedy(code: str, remedy: str) -> str:
     return PAGE_REMEDIES.get(code, remedy)
+
+
+def incomplete_label(reason: str | None) -> str:
+    """Why a generation ended before its answer was complete."""
+    return INCOMPLETE_LABELS.get(
+        reason or "", f"The answer is incomplete ({(reason or 'unknown reason').replace('_', ' ')})."
+    )
+
+
+def state_label(generation: GenerationSummary) -> str:
+    """Of a complete answer the more interesting fact: whether it is from the cache."""
+    if generation.status is Status.COMPLETED:
+        return "cached" if generation.cached else "new"
+    return STATUS_LABELS[generation.status]
 
 
 def limit_amount(limit: LimitStatus, name: str) -> str:

@@ -17,7 +17,7 @@ from llm_service.core.generation.preparation import GenerationSettings, RequestP
 from llm_service.core.limits.rules import BUDGET_OUTPUT_TOKENS
 from llm_service.core.templates.registry import TemplateRegistry
 from tests.support.clocks import ManualClock
-from tests.support.templates import registry_of
+from tests.support.templates import ListRevisions, registry_of, revisions_of
 from tests.support.world import OneProvider
 
 ASKED = GenerateRequest("basic_chat", "Hello", {"tone": "simple"})
@@ -27,7 +27,7 @@ BUDGET = Allowance(tokens_per_day=1000)
 def preparer(**settings: object) -> RequestPreparer:
     models = AllowedModels("m1", ("m1", "m2"))
     bounds = GenerationSettings(**settings)  # type: ignore[arg-type]
-    return RequestPreparer(registry_of(), models, OneProvider(), bounds, ManualClock())
+    return RequestPreparer(registry_of(), models, OneProvider(), bounds, ManualClock(), revisions_of(registry_of()))
 
 
 def test_it_finds_renders_and_chooses() -> None:
@@ -75,7 +75,8 @@ def flagged(folder: Path, system: str = "Say") -> TemplateRegistry:
 
 
 def preparer_of(registry: TemplateRegistry) -> RequestPreparer:
-    return RequestPreparer(registry, AllowedModels("m1", ()), OneProvider(), GenerationSettings(), ManualClock())
+    settings, revisions = GenerationSettings(), revisions_of(registry)
+    return RequestPreparer(registry, AllowedModels("m1", ()), OneProvider(), settings, ManualClock(), revisions)
 
 
 def test_a_repeated_request_is_the_same_call() -> None:
@@ -99,6 +100,30 @@ def test_equal_values_of_other_types_are_other_requests(tmp_path: Path) -> None:
     assert preparing.prepare(asked, LOCAL).call.system_prompt == "Say True"
     with pytest.raises(InvalidInput):
         preparing.prepare(replace(asked, parameters={"flag": 1}), LOCAL)
+
+
+def test_options_are_part_of_the_call_and_remembered_with_it() -> None:
+    preparing = preparer(max_output_tokens=50)
+    plain = preparing.prepare(ASKED, LOCAL)
+    warm = preparing.prepare(replace(ASKED, options={"temperature": 1.5}), LOCAL)
+    long = preparing.prepare(replace(ASKED, options={"max_output_tokens": 900}), LOCAL)
+    assert plain.call.options == {"max_output_tokens": 50}
+    assert warm.call.options == {"max_output_tokens": 50, "temperature": 1.5}
+    assert long.call.options == {"max_output_tokens": 900}
+    assert len({plain.cache_key, warm.cache_key, long.cache_key}) == 3
+    assert preparing.prepare(replace(ASKED, options={"temperature": 1.5}), LOCAL).call is warm.call
+    with pytest.raises(InvalidInput, match=r"options\.temperature"):
+        preparing.prepare(replace(ASKED, options={"temperature": True}), LOCAL)
+
+
+def test_options_replace_those_of_the_template(tmp_path: Path) -> None:
+    text = FLAGGED.replace("name: Flagged\n", "name: Flagged\nmodel: {options: {temperature: 1, topP: 0.5}}\n")
+    text = text.replace("---\nsystem", "metadata: {overridable: [temperature]}\n---\nsystem")
+    (tmp_path / "flagged_v1.prompty").write_text(text)
+    prepared = preparer_of(registry_of(tmp_path)).prepare(
+        GenerateRequest("flagged", "Hello", options={"temperature": 0}), LOCAL
+    )
+    assert prepared.call.options == {"temperature": 0, "top_p": 0.5}
 
 
 def test_a_changed_template_renders_again(tmp_path: Path) -> None:
@@ -179,6 +204,7 @@ def test_each_model_that_may_answer_has_its_call_and_its_key() -> None:
         providers,
         GenerationSettings(max_output_tokens=7),
         ManualClock(),
+        revisions_of(registry_of()),
     )
     prepared = preparing.prepare(ASKED, LOCAL)
     first, second = prepared.candidates
@@ -198,7 +224,8 @@ class Renaming(OneProvider):
 
 
 def test_what_is_sent_has_the_providers_name_for_the_model() -> None:
-    preparing = RequestPreparer(registry_of(), AllowedModels("m1", ()), Renaming(), GenerationSettings(), ManualClock())
+    models, revisions = AllowedModels("m1", ()), revisions_of(registry_of())
+    preparing = RequestPreparer(registry_of(), models, Renaming(), GenerationSettings(), ManualClock(), revisions)
     prepared = preparing.prepare(ASKED, LOCAL)
     assert (prepared.first.model, prepared.call.model) == ("m1", "deployment-of-m1")
 
@@ -212,9 +239,30 @@ class Changing:
 
 def test_a_new_list_of_models_is_used_at_once() -> None:
     models = Changing(AllowedModels("m1", ("m1", "m2"), revision=1))
-    preparing = RequestPreparer(registry_of(), models, OneProvider(), GenerationSettings(), ManualClock())
+    revisions = revisions_of(registry_of())
+    preparing = RequestPreparer(registry_of(), models, OneProvider(), GenerationSettings(), ManualClock(), revisions)
     assert preparing.prepare(ASKED, LOCAL).first.model == "m1"
     models.current = AllowedModels("m2", ("m2",), revision=2)
     assert preparing.prepare(ASKED, LOCAL).first.model == "m2"
     with pytest.raises(UnknownModel):
         preparing.prepare(replace(ASKED, model="m1"), LOCAL)
+
+
+def test_an_old_revision_is_prepared_as_it_was(tmp_path: Path) -> None:
+    """Which models may answer is today's list's to say."""
+    registry, store = flagged(tmp_path, "Whisper"), ListRevisions()
+    revisions, old = revisions_of(registry, store), registry.current.get("flagged_v1")
+    revisions.keep(replace(old, source=old.source.replace("---\n", "---\nmodel: m9\n", 1)))
+    models = AllowedModels("m1", ("m1", "m2"))
+    preparing = RequestPreparer(registry, models, OneProvider(), GenerationSettings(), ManualClock(), revisions)
+    flagged(tmp_path, "Shout")
+    assert registry.refresh()
+    asked = GenerateRequest("flagged_v1", "Hello", {"flag": True}, "m2")
+    now, before = preparing.prepare(asked, LOCAL), preparing.prepare(replace(asked, revision=old.revision), LOCAL)
+    assert [each.call.system_prompt.split()[0] for each in (now, before)] == ["Shout", "Whisper"]
+    assert (before.template.revision, before.first.model) == (old.revision, "m2")
+    assert now.template.revision != old.revision
+    with pytest.raises(UnknownModel):
+        preparing.prepare(replace(asked, revision=old.revision, model=None), LOCAL)
+    with pytest.raises(InvalidInput, match="revision"):
+        preparing.prepare(replace(asked, revision="0" * 12), LOCAL)

@@ -18,7 +18,7 @@ from llm_service.core.usage.pricing import Price, per_million
 from llm_service.core.usage.tokens import Usage
 from tests.support.clocks import ManualClock
 from tests.support.constants import ROOT
-from tests.support.templates import registry_of
+from tests.support.templates import registry_of, revisions_of
 from tests.support.world import OneProvider
 
 ASKED = GenerateRequest("basic_chat_v1", "Hello", {"tone": "simple"})
@@ -38,9 +38,8 @@ def preview(asked: GenerateRequest = ASKED, *, max_output_tokens: int = 100, fol
 
 def previews(max_output_tokens: int = 100, folder: Path | None = None) -> tuple[PreviewService, MemoryCache]:
     limits = GenerationSettings(max_output_tokens=max_output_tokens)
-    prepare = RequestPreparer(
-        registry_of(folder or ROOT / "prompts"), AllowedModels("m1", ("m1", "m2")), OneProvider(), limits, ManualClock()
-    )
+    templates, models = registry_of(folder or ROOT / "prompts"), AllowedModels("m1", ("m1", "m2"))
+    prepare = RequestPreparer(templates, models, OneProvider(), limits, ManualClock(), revisions_of(templates))
     cache = MemoryCache(ttl_s=60, max_entries=10, max_bytes=10_000_000)
     return PreviewService(prepare, cache, OnePrice()), cache
 
