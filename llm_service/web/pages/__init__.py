@@ -21,6 +21,7 @@ from llm_service.core.access.sessions import MASK_BYTES
 from llm_service.core.history.search import marked
 from llm_service.core.services import Services
 from llm_service.core.templates.inputs import path_of
+from llm_service.core.templates.options import path_of_option
 from llm_service.core.templates.properties import plain_number
 
 from ..context import provider_of, services
@@ -81,6 +82,7 @@ def register(app: Flask) -> None:
         output_name=output_name,
         page_remedy=page_remedy,
         path_of=path_of,
+        path_of_option=path_of_option,
         plain_number=plain_number,
         problem=PROBLEMS.get,
         pretty_json=pretty_json,

@@ -154,7 +154,7 @@ def _form_with(generation: Generation, template: Template | None = None) -> Form
     models = _models()
     asked = generation.fallbacks[0].model if generation.fallbacks else generation.model
     chosen = asked if asked in models.allowed_for(template) and asked != models.default_for(template) else ""
-    return form_of(template, generation.input, generation.parameters, chosen)
+    return form_of(template, generation.input, generation.parameters, chosen, generation.options)
 
 
 def _run(form: Form) -> Generation:
