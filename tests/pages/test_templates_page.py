@@ -96,6 +96,26 @@ def test_errors_are_shown_until_they_are_fixed(reloading: Any) -> None:
     assert "have errors" not in client.get("/templates").text
 
 
+def test_used_revisions_are_listed_with_what_changed_since(reloading: Any) -> None:
+    app, folder = reloading
+    client = app.test_client()
+    old = client.get("/api/v1/templates/summarize_v1").get_json()["revision"]
+    unused = client.get("/templates/summarize").text
+    assert "not used yet" in unused
+    assert "Show changes" not in unused
+    post(client, template_id="summarize_v1", input="Hello")
+    assert "not used yet" not in client.get("/templates/summarize").text
+    (folder / "summarize_v1.prompty").write_text(SUMMARIZE.replace("the main points", "all points"))
+    services_of(app).template_registry.refresh()
+    new = client.get("/api/v1/templates/summarize_v1").get_json()["revision"]
+    page = client.get("/templates/summarize").text
+    assert f'href="/templates/summarize_v1/revisions/{old}"' in page
+    assert "Show changes" in page
+    link = f"/templates/summarize_v1/diff?from={old}&to={new}"
+    assert link.replace("&", "&amp;") in page
+    assert re.search(r"<ins[^>]*>.*all", client.get(link).text, re.DOTALL)
+
+
 def test_a_page_never_shows_the_folder(reloading: Any) -> None:
     app, folder = reloading
     (folder / "x_v1.prompty").write_text("nothing")

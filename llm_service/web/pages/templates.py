@@ -45,7 +45,7 @@ def show(template_id: str) -> str:
         template = templates.get(template_id)
     except UnknownTemplate:
         raise UnknownTemplate(template_id, in_path=True) from None
-    example = template.example()
+    example = template.example()  # valid: the loader refuses a file of which none can be made
     messages = template.render(example["input"], example.get("parameters", {}))
     return render_template(
         "templates/show.html",
@@ -56,6 +56,7 @@ def show(template_id: str) -> str:
         last_used=_last_used().get(template.template_id),
         form=form_of(template, **example),
         prompts=[(role, text) for role in (Role.SYSTEM, Role.USER) if (text := text_of(messages, role))],
+        revisions=has.revisions.used(template.template_id),
         samples=example_samples(template),
     )
 
