@@ -38,6 +38,7 @@ from .invisible_characters import invisible_characters, titled
 from .labels import LIMIT_LABELS, STATUS_LABELS, incomplete_label, limit_amount, page_remedy, state_label
 from .links import linked
 from .markdown import to_html, too_long
+from .submissions import submission_field
 
 BLUEPRINTS = (
     generate.pages, history.pages, templates.pages, revisions.pages, usage.pages, problems.pages, status.pages, login.pages
@@ -61,7 +62,8 @@ def register(app: Flask) -> None:
         app.register_blueprint(pages)
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(asset=asset, may=may, has_page=has_page, csrf_token=csrf_token, csrf_field=csrf_field)
+    app.jinja_env.globals.update(asset=asset, may=may, has_page=has_page)
+    app.jinja_env.globals.update(csrf_token=csrf_token, csrf_field=csrf_field, submission_field=submission_field)
     app.jinja_env.filters.update(
         age_ms=age_ms,
         as_json_text=as_json_text,
