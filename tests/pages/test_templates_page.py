@@ -68,6 +68,12 @@ def test_defaults_are_shown_as_people_type_them(make_app: Any) -> None:
     assert "System prompt of the example" in page
 
 
+def test_options_that_a_request_may_set(client: FlaskClient) -> None:
+    page = client.get("/templates/basic_chat").text
+    assert "<h2>Options</h2>" in page
+    assert '<code class="name">temperature</code>' in page
+
+
 def test_an_unknown_template_is_404(client: FlaskClient) -> None:
     assert client.get("/templates/nope").status_code == 404
 
