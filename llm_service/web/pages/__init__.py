@@ -31,7 +31,7 @@ from ..http.problems import PROBLEMS
 from ..http.query import reject_repeated_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
-from . import generate, history, login, numbers, problems, revisions, status, templates, usage
+from . import generate, history, login, numbers, problems, revisions, status, templates, times, usage
 from .code_samples import form_samples
 from .forms import field_id, field_label, widget
 from .invisible_characters import invisible_characters, titled
@@ -66,6 +66,7 @@ def register(app: Flask) -> None:
     app.jinja_env.globals.update(csrf_token=csrf_token, csrf_field=csrf_field, submission_field=submission_field)
     app.jinja_env.filters.update(
         age_ms=age_ms,
+        ago=_ago,
         as_json_text=as_json_text,
         code_samples=form_samples,
         columns_of=columns_of,
@@ -131,6 +132,10 @@ def moment(milliseconds: int) -> str:
 def age_ms(milliseconds: int) -> int:
     """The age by the server's clock, because the reader's clock may be wrong."""
     return max(0, services().clock.now_ms() - milliseconds)
+
+
+def _ago(milliseconds: int) -> str:
+    return times.ago(milliseconds, services().clock.now_ms())
 
 
 def _formatted(text: str) -> Markup | None:
