@@ -8,7 +8,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from llm_service.app import services_of
-from llm_service.web.pages.templates import hours_ago
+from llm_service.core.clock import HOUR_MS
+from llm_service.web.pages.templates import used_ago
 from tests.support.constants import ROOT, TEST_PROMPTS
 from tests.support.requests import post
 
@@ -55,10 +56,11 @@ def test_cards_say_what_answers_are_and_when_they_were_used(client: FlaskClient)
 
 @pytest.mark.parametrize(
     ("hours", "words"),
-    [(0, "within the hour"), (1, "1 hour ago"), (23, "23 hours ago"), (24, "1 day ago"), (72, "3 days ago")],
+    [(0, "within the hour"), (1, "30 min ago"), (2, "1 h ago"), (24, "23 h ago"), (72, "2 days ago")],
 )
 def test_when_a_template_was_used(hours: int, words: str) -> None:
-    assert hours_ago(hours) == words
+    now = 494_000
+    assert used_ago(now - hours, now * HOUR_MS + HOUR_MS // 2) == words
 
 
 def test_defaults_are_shown_as_people_type_them(make_app: Any) -> None:
