@@ -35,7 +35,8 @@ from . import generate, history, login, numbers, problems, revisions, status, te
 from .code_samples import form_samples
 from .forms import field_id, field_label, widget
 from .invisible_characters import invisible_characters, titled
-from .labels import LIMIT_LABELS, STATUS_LABELS, incomplete_label, limit_amount, state_label
+from .labels import LIMIT_LABELS, STATUS_LABELS, incomplete_label, limit_amount, page_remedy, state_label
+from .links import linked
 from .markdown import to_html, too_long
 from .submissions import submission_field
 
@@ -75,12 +76,14 @@ def register(app: Flask) -> None:
         limit_amount=limit_amount,
         limit_label=LIMIT_LABELS.get,
         invisible_characters=invisible_characters,
+        linked=linked,
         markdown=_formatted,
         marked=lambda text, search: marked(search, text),
         moment=moment,
         number=number,
         output_json=output_json,
         output_name=output_name,
+        page_remedy=page_remedy,
         path_of=path_of,
         path_of_option=path_of_option,
         plain_number=plain_number,

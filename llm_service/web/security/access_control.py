@@ -94,14 +94,17 @@ def _challenge() -> BaseResponse:
     if sent_a_key or request.path.startswith("/api/") or request.endpoint == "docs.document":
         log_security_event("denied", reason="no key")
         raise NotAuthenticated(INVALID_KEY)
+    address = request.full_path.removesuffix("?")
     if "HX-Request" in request.headers:
         # A fragment is not a page to return to: the page that loaded it is.
-        address = _login(_path_of(request.headers.get("HX-Current-URL", "")))
-        return Response(status=401, headers={"HX-Redirect": address, "WWW-Authenticate": CHALLENGE})
+        address = _path_of(request.headers.get("HX-Current-URL", ""))
+        return Response(status=401, headers={"HX-Redirect": _login(address), "WWW-Authenticate": CHALLENGE})
     if request.endpoint == "generate_page.submit":
         # The browser sends the form again, to the sign-in page, which keeps what was typed.
         return redirect(_login(""), 307)
-    return redirect(_login(request.full_path.removesuffix("?") if request.method in SAFE_METHODS else ""))
+    if request.method not in SAFE_METHODS:
+        address = _path_of(request.headers.get("Referer", ""))  # where the form was
+    return redirect(_login(address))
 
 
 def _path_of(address: str) -> str:
@@ -113,8 +116,11 @@ def _path_of(address: str) -> str:
 
 
 def _login(address: str) -> str:
+    """The address of the sign-in page, with the page to return to, and why one is asked if that is not obvious."""
     wanted = local_address(address)
-    return url_for("login.show", next=wanted) if wanted and wanted != "/" else url_for("login.show")
+    ended = g.get("drop_cookie", False)
+    # Werkzeug leaves out what is None.
+    return url_for("login.show", reason="ended" if ended else None, next=wanted if wanted != "/" else None)
 
 
 def local_address(text: str) -> str | None:
