@@ -46,6 +46,13 @@ LIMIT_LABELS = {
     LimitKind.USD: "Cost per day",
 }
 
+THEME_LABELS = {"system": "As the system", "light": "Light", "dark": "Dark"}
+
+# Around the blocks of a formatted answer.
+CODE_LABEL, COPY_LABEL, TABLE_LABEL = "Code", "Copy", "Table"
+# By whether the task is done.
+TASK_LABELS = {True: "Done", False: "Not done"}
+
 # By the name of a range of `periods`.
 RANGE_LABELS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
 
