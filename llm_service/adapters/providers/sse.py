@@ -124,5 +124,5 @@ def _simple_events(lines: Sequence[bytes]) -> Sequence[bytes] | None:
         return None
     data = lines[per_event - 2 :: per_event]
     events = [line[6:] for line in data if line[:6] == b"data: "]
-    named = per_event == 2 or all([line[:6] == b"event:" for line in lines[::3]])
-    return events if named and len(events) == len(data) else None
+    names = data if per_event == 2 else [line for line in lines[::3] if line[:6] == b"event:"]
+    return events if len(events) == len(names) == len(data) else None

@@ -83,7 +83,9 @@ def test_random_texts_break_nothing() -> None:
         assert "".join(piece for piece, _ in marked(search, text)) == text
 
 
-@pytest.mark.parametrize("text", ["".join(map(chr, range(128))) * 2, "A b_c-1,\n2  ", "", "_", "Ärger, e-mail \u4e2d\u6587"])
+@pytest.mark.parametrize(
+    "text", ["".join(map(chr, range(128))) * 2, "A b_c-1,\n2  ", "", "_", "Ärger, e-mail \u4e2d\u6587"]
+)
 def test_words_with_spaces_are_the_words(text: str) -> None:
     assert spaced_words(text).split() == words_of(text)
 
