@@ -30,7 +30,7 @@ OUTCOME = (
 SWITCHED = ("model", "provider", "cache_key", "fallbacks")
 _SUMMARY = (
     "request_id", "template_id", "template_revision", "model", "status", "cached", "snippet", *_USAGE,
-    "cost_picousd", "saved_picousd", "latency_ms", "created_ms", "error",
+    "cost_picousd", "saved_picousd", "latency_ms", "created_ms", "error", "starred_ms",
 )  # fmt: skip
 # Columns that equal the field of the same name.
 _PLAIN = (
@@ -40,7 +40,9 @@ _PLAIN = (
 )  # fmt: skip
 # The columns of `answer_row` and `generation_row`.
 ANSWER = ("answer_id", "input", "parameters", "messages", "output", "structured")
-GENERATION = (*_PLAIN, "status", *_USAGE, *(f"billed_{name}" for name in _BILLED), "cost_picousd", "saved_picousd")
+GENERATION = (
+    *_PLAIN, "status", *_USAGE, *(f"billed_{name}" for name in _BILLED), "cost_picousd", "saved_picousd", "options",
+)  # fmt: skip
 _encoded = json.JSONEncoder(ensure_ascii=False).encode
 _plain_of_outcome = attrgetter(*_PLAIN_OUTCOME)
 _plain_of, _usage_of, _billed_of = attrgetter(*_PLAIN), attrgetter(*_USAGE), attrgetter(*_BILLED)
@@ -73,6 +75,7 @@ def generation_row(generation: Generation) -> dict[str, Any]:
         *_billed_of(generation.billed),
         to_pico(generation.cost_usd),
         to_pico(generation.saved_usd),
+        json.dumps(dict(generation.options)) if generation.options else None,
     )
     return {**dict(zip(GENERATION, values, strict=True)), "shares": generation.answer_id}
 
@@ -99,11 +102,12 @@ def switched_row(generation: Generation) -> dict[str, Any]:
     return {**outcome_row(generation), **plain, "fallbacks": fallbacks}
 
 
-def generation_of(row: Row[Any]) -> Generation:
+def generation_of(row: Row[Any], tags: tuple[str, ...] = ()) -> Generation:
     """From a row of `WHOLE`."""
     values = row._mapping
     return Generation(
         **_summary_values(values),
+        tags=tags,
         owner=values["owner"],
         answer_id=values["answer_id"],
         provider=values["provider"],
@@ -122,6 +126,7 @@ def generation_of(row: Row[Any]) -> Generation:
         upstream_request_id=values["upstream_request_id"],
         finished_ms=values["finished_ms"],
         fallbacks=tried_models(json.loads(values["fallbacks"])) if values["fallbacks"] else (),
+        options=json.loads(values["options"]) if values["options"] else {},
     )
 
 
@@ -133,9 +138,9 @@ def _load_warnings(text: str | None) -> tuple[AnswerWarning, ...]:
     return tuple(AnswerWarning(**warning) for warning in json.loads(text)) if text else ()
 
 
-def summary_of(row: Row[Any], match: str | None = None) -> GenerationSummary:
+def summary_of(row: Row[Any], match: str | None = None, tags: tuple[str, ...] = ()) -> GenerationSummary:
     """From a row of `SUMMARIES`. `match`: the excerpt around what a search found."""
-    return GenerationSummary(**_summary_values(row._mapping), match=match)
+    return GenerationSummary(**_summary_values(row._mapping), match=match, tags=tags)
 
 
 def _summary_values(values: RowMapping) -> dict[str, Any]:
@@ -146,4 +151,5 @@ def _summary_values(values: RowMapping) -> dict[str, Any]:
         "usage": Usage(**{name: values[name] for name in _USAGE}),
         "cost_usd": from_pico(values["cost_picousd"]),
         "saved_usd": from_pico(values["saved_picousd"]),
+        "starred": values["starred_ms"] is not None,
     }

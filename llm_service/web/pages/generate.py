@@ -1,6 +1,7 @@
 """The main page: choose a template, fill its form, see the answer."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,7 @@ from ..http.sse import (
     watch_key,
 )
 from .forms import Form, form_of, read_form
+from .submissions import submission_key
 
 pages = Blueprint("generate_page", __name__)
 RECENT = 8
@@ -42,7 +44,7 @@ def show() -> str:
     generation = _generation(request.args.get("from"))
     template = _template(request.args.get("template") or (generation.template_id if generation else None))
     if generation:
-        return _page(form_of(template, generation.input, generation.parameters), generation)
+        return _page(_form_with(generation, template), generation)
     return _page(form_of(template, **template.example()) if "example" in request.args else Form(template))
 
 
@@ -58,7 +60,8 @@ def submit() -> BaseResponse:
         generation = _run(form)
     except ServiceError as error:
         log_error(error)
-        return Response(_page(form.with_error(error), error=error), status_of(error))
+        # The history has the generation, and its text so far, if it began.
+        return Response(_page(form.with_error(error), _generation(g.request_id), error), status_of(error))
     if not _shows_history():
         return Response(_page(form, generation))  # no other page can show it
     return redirect(f"{url_for('.show')}?from={generation.request_id}", 303)
@@ -73,7 +76,8 @@ def answer() -> Response:
     """
     form = read_form(_template(request.form.get("template_id")), request.form)
     try:
-        subscription = services().generation.begin(form.request(), caller(), g.request_id, detached=True)
+        key = submission_key(request.form)
+        subscription = services().generation.begin(form.request(), caller(), g.request_id, detached=True, key=key)
     except ServiceError as error:
         log_error(error)
         html = render_template("generate/_answered.html", **_context(form.with_error(error), None, error))
@@ -88,6 +92,20 @@ def answer() -> Response:
     watch = watch_key()
     heard = _heard(subscription, watch, lambda generation, error: _answered(form, generation, error))
     return sse_response(subscription, watch, stream_with_context(_with_first(running, heard)))
+
+
+@pages.route("/generate/again", methods=["POST"])
+def again() -> BaseResponse:
+    """A stored request once more, without the cache, and with another `model` if one is given."""
+    stored = services().history.get(owner(), request.form.get("request_id", ""))
+    form = replace(_form_with(stored), fresh=True)
+    form = replace(form, model=request.form.get("model") or form.model)
+    try:
+        with closing(services().generation.begin(form.request(), caller(), g.request_id, detached=True)) as begun:
+            return redirect(f"{url_for('.show')}?from={begun.generation.request_id}", 303)
+    except ServiceError as error:
+        log_error(error)
+        return Response(_page(form.with_error(error), error=error), status_of(error))
 
 
 @pages.route("/generate/<request_id>/events")
@@ -132,8 +150,19 @@ def recent() -> str:
     return render_template("generate/_recent.html", recent=_recent())
 
 
+def _form_with(generation: Generation, template: Template | None = None) -> Form:
+    """The form of a stored request; with its model, if that is not the default."""
+    template = template or _template(generation.template_id)
+    models = _models()
+    asked = generation.fallbacks[0].model if generation.fallbacks else generation.model
+    chosen = asked if asked in models.allowed_for(template) and asked != models.default_for(template) else ""
+    return form_of(template, generation.input, generation.parameters, chosen, generation.options)
+
+
 def _run(form: Form) -> Generation:
-    finished = services().generation.run(form.request(), caller(), g.request_id, detached=True)
+    finished = services().generation.run(
+        form.request(), caller(), g.request_id, detached=True, key=submission_key(request.form)
+    )
     g.quiet = finished.generation.cached
     return finished.generation
 
@@ -177,6 +206,7 @@ def _shown(generation: Generation | None, error: ServiceError | None) -> dict[st
         "generation": generation,
         "error": error,
         "problem": problem_of(error) if error else None,
+        "others": _others(generation) if generation else [],
     }
 
 
@@ -203,6 +233,15 @@ def _context(form: Form, generation: Generation | None, error: ServiceError | No
 
 def _recent() -> Any:
     return services().history.page(owner(), limit=RECENT).items if caller().may(Scope.HISTORY) else []
+
+
+def _others(generation: Generation) -> list[str]:
+    """The other models that may be asked the same."""
+    models = _models()
+    with suppress(UnknownTemplate):
+        template = services().templates.get(generation.template_id)
+        return [] if models.stand_in else sorted(models.allowed_for(template) - {generation.model})
+    return []
 
 
 def _models() -> AllowedModels:
