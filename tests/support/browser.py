@@ -13,8 +13,10 @@ def generate(page: Page, text: str) -> None:
 class Watch:
     """What a page must never do: say a CSP violation, raise, ask another origin, open a dialog."""
 
-    def __init__(self, page: Page, origin: str) -> None:
+    def __init__(self, page: Page, origin: str, *, network_may_fail: bool = False) -> None:
         self.wrong: list[str] = []
+        # Chromium's lines for answers of 4xx and 5xx, and htmx's for requests without an answer.
+        self._meant = ("Failed to load resource", *(["htmx: htmx:error"] if network_may_fail else []))
         page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
         page.on("dialog", self._dismiss)
         page.on("request", lambda request: self._check(request.url, origin))
@@ -29,6 +31,5 @@ class Watch:
             self.wrong.append(f"foreign request: {url}")
 
     def _read(self, text: str) -> None:
-        # Chromium writes a line for every answer of 4xx and 5xx; those are meant.
-        if not text.startswith("Failed to load resource"):
+        if not text.startswith(self._meant):
             self.wrong.append(f"console: {text}")

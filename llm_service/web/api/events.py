@@ -1,6 +1,5 @@
 """A generation as an event stream: `start`, `delta`s, and one `done` or `error`."""
 
-import re
 from collections.abc import Iterator
 from json.encoder import encode_basestring
 from typing import Any
@@ -19,7 +18,6 @@ from ..schemas.generation import generation_json
 
 # `start` is sent with the first upstream event, or after this time.
 MAX_START_DELAY_S = 2.0
-_LAST_EVENT_ID = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 def stream_generation(subscription: Subscription, headers: dict[str, str]) -> Response:
@@ -41,12 +39,6 @@ def join_generation(subscription: Subscription) -> Response:
         subscription.close()
         return Response(status=204)
     return _stream(subscription, None, start="Last-Event-ID" not in request.headers)
-
-
-def last_event_id() -> int:
-    """The number of code points that the caller has received; 0 if the header is not one of our ids."""
-    value = request.headers.get("Last-Event-ID", "")
-    return int(value) if _LAST_EVENT_ID.fullmatch(value) else 0
 
 
 def _stream(

@@ -9,6 +9,7 @@ from llm_service.core.access.caller import Scope
 from ..context import caller, owner, services
 from ..exports import export_file, output_file
 from ..filters import read_filters
+from ..http.sse import last_event_id
 from ..schemas.generation import EVENT_STREAM
 from ..schemas.history import (
     DeletedSchema,
@@ -22,7 +23,7 @@ from ..schemas.history import (
 )
 from ..security.admin_access import resolve_generation_owner, resolve_owner
 from .blueprint import Blueprint, json_response
-from .events import join_generation, last_event_id
+from .events import join_generation
 
 blp = Blueprint("history", __name__, url_prefix="/api/v1/history", description="Stored generations")
 

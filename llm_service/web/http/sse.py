@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import structlog
-from flask import Response
+from flask import Response, request
 
 from llm_service.core.access.key_watch import KeyWatch
 from llm_service.core.errors import ServiceError
@@ -23,9 +23,12 @@ log = structlog.get_logger("llm_service")
 DISCONNECT_CHECK_S = 2.0
 PING_AFTER_S = 8.0
 PING = ": ping\n\n"
+# Scripts see events, but not comments.
+PING_EVENT = "event: ping\ndata: \n\n"
 STREAM_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transform"}
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_LAST_EVENT_ID = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 StreamEvent = Delta | GenerationResult | ServiceError | None
 
@@ -73,6 +76,12 @@ def subscription_events(
             if is_disconnected():
                 return
     yield event
+
+
+def last_event_id() -> int:
+    """The number of code points that the caller has received; 0 if the header is not one of our ids."""
+    value = request.headers.get("Last-Event-ID", "")
+    return int(value) if _LAST_EVENT_ID.fullmatch(value) else 0
 
 
 def sse_response(

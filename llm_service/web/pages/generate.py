@@ -20,7 +20,15 @@ from ..context import caller, owner, services
 from ..http.connection import disconnect_check
 from ..http.errors import log_error, problem_of, status_of
 from ..http.query import query_args
-from ..http.sse import PING, html_event, json_event, sse_response, subscription_events, watch_key
+from ..http.sse import (
+    PING_EVENT,
+    html_event,
+    json_event,
+    last_event_id,
+    sse_response,
+    subscription_events,
+    watch_key,
+)
 from .forms import Form, form_of, read_form
 
 pages = Blueprint("generate_page", __name__)
@@ -51,17 +59,17 @@ def submit() -> BaseResponse:
     except ServiceError as error:
         log_error(error)
         return Response(_page(form.with_error(error), error=error), status_of(error))
-    if services().history.keeps != "full" or not caller().may(Scope.HISTORY):
+    if not _shows_history():
         return Response(_page(form, generation))  # no other page can show it
     return redirect(f"{url_for('.show')}?from={generation.request_id}", 303)
 
 
 @pages.route("/generate/answer", methods=["POST"])
 def answer() -> Response:
-    """The answer for a script: a stream of fragments, or a single fragment if the answer is ready.
+    """A fragment for a script: the answer, the form's field errors and the recent generations.
 
-    A fragment is the answer, the form's field errors and the recent generations; `delta` events in between carry
-    pieces of the text.
+    A running generation is joined at its `events`. Where a caller may not, or where its text would be gone by then, this
+    is a stream itself: of fragments, with `delta` events in between that carry pieces of the text.
     """
     form = read_form(_template(request.form.get("template_id")), request.form)
     try:
@@ -73,6 +81,9 @@ def answer() -> Response:
     if subscription.generation.status is not Status.RUNNING:
         g.quiet = True
         return Response(_answered(form, subscription.generation, None))
+    if _shows_history():
+        subscription.close()
+        return Response(_answered(form, subscription.generation, None, join=True))
     running = render_template("generate/_answered.html", **_context(form, subscription.generation, None))
     watch = watch_key()
     heard = _heard(subscription, watch, lambda generation, error: _answered(form, generation, error))
@@ -81,8 +92,8 @@ def answer() -> Response:
 
 @pages.route("/generate/<request_id>/events")
 def events(request_id: str) -> Response:
-    """Joins a generation: its text so far and the rest as `delta` events, then the answer's fragment."""
-    subscription = services().running.subscribe(owner(), request_id)
+    """Joins a generation: its text after `Last-Event-ID` as `delta` events, then the answer's fragment."""
+    subscription = services().running.subscribe(owner(), request_id, last_event_id())
 
     def ended(generation: Generation, error: ServiceError | None) -> str:
         return render_template("generate/_joined.html", **_shown(generation, error), recent=_recent())
@@ -148,12 +159,17 @@ def _heard(
             # With the partial answer that the history has.
             yield html_event(ended(_generation(subscription.generation.request_id) or subscription.generation, event))
         else:
-            yield PING
+            yield PING_EVENT
 
 
-def _answered(form: Form, generation: Generation, error: ServiceError | None) -> str:
+def _shows_history() -> bool:
+    """Whether the caller can see a generation, with its text, at another address than the one that began it."""
+    return services().history.keeps == "full" and caller().may(Scope.HISTORY)
+
+
+def _answered(form: Form, generation: Generation, error: ServiceError | None, *, join: bool = False) -> str:
     context = _context(form.with_error(error) if error else form, generation, error)
-    return render_template("generate/_answered.html", **context)
+    return render_template("generate/_answered.html", **context, join=join)
 
 
 def _shown(generation: Generation | None, error: ServiceError | None) -> dict[str, Any]:
