@@ -28,7 +28,7 @@ from ..http.compression import compress
 from ..http.query import reject_repeated_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
-from . import generate, history, login, numbers, problems, revisions, status, templates, usage
+from . import compare, generate, history, login, numbers, problems, revisions, status, templates, usage
 from .code_samples import form_samples
 from .forms import field_id, field_label, widget
 from .invisible_characters import invisible_characters, titled
@@ -36,7 +36,7 @@ from .labels import LIMIT_LABELS, STATUS_LABELS, limit_amount
 from .markdown import to_html, too_long
 
 BLUEPRINTS = (
-    generate.pages, history.pages, templates.pages, revisions.pages, usage.pages, problems.pages, status.pages, login.pages
+    generate.pages, compare.pages, history.pages, templates.pages, revisions.pages, usage.pages, problems.pages, status.pages, login.pages
 )  # fmt: skip
 for _pages in BLUEPRINTS:
     _pages.after_request(compress)

@@ -194,11 +194,12 @@ def model_options() -> list[str]:
 
 
 def _united(choices: Sequence[Choice]) -> Template:
-    """The first column's template, with the inputs that only others have."""
+    """The first column's template, with the inputs that only others have. Its id names all of them."""
     templates = [_template(choice) for choice in choices if choice.template] or [services().templates.default_template]
     inputs = {prop.name: prop for template in reversed(templates) for prop in template.inputs}
     first = [prop.name for prop in templates[0].inputs]
-    return replace(templates[0], inputs=tuple(inputs[name] for name in dict.fromkeys([*first, *inputs])))
+    ids = "+".join(dict.fromkeys(template.template_id for template in templates))
+    return replace(templates[0], template_id=ids, inputs=tuple(inputs[name] for name in dict.fromkeys([*first, *inputs])))
 
 
 def _template(choice: Choice) -> Template:
