@@ -214,7 +214,7 @@ def _upstream_app(request: pytest.FixtureRequest, make_app: Callable[..., Flask]
         OPENAI_API_KEY=KEY_CANARY,
         OPENAI_BASE_URL=upstream.base_url,
         OPENAI_MODEL="normal",
-        APP_MODELS="normal," + ",".join(FAULT_MODELS),
+        APP_MODELS="normal,json-other," + ",".join(FAULT_MODELS),
         APP_DEADLINE_S=str(patience.deadline_s),
         APP_IDLE_TIMEOUT_S=str(min(patience.idle_s, patience.deadline_s)),
     )

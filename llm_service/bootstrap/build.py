@@ -187,7 +187,9 @@ def _services(settings: Settings, opened: ExitStack, make_ticker: type[Ticker]) 
         generation=generation,
         preview=PreviewService(preparer, cache, prices),
         recent_bodies=bodies,
-        history=HistoryService(stores.generations, stores.queries, retention, cache, running, keeps=settings.history),
+        history=HistoryService(
+            stores.generations, stores.queries, retention, cache, running, marks=stores.marks, keeps=settings.history
+        ),
         usage=UsageReports(SqlUsage(database)),
         limiter=limiter,
         running=running,

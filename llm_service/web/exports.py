@@ -15,8 +15,10 @@ from llm_service.core.errors import NotFound
 from llm_service.core.generation.model import Generation
 
 from .schemas.base import rfc3339
+from .schemas.generation import output_json
 from .schemas.history import EXPORT_FORMATS, history_item_json
 
+_OUTPUT_TYPES = {"txt": "text/plain", "json": "application/json"}
 CHUNK_CHARS = 32 * 1024
 MAX_CHUNK_CHARS = 256 * 1024
 CSV_COLUMNS = (
@@ -25,30 +27,46 @@ CSV_COLUMNS = (
     "input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "reasoning_tokens",
     "billed_input_tokens", "billed_cached_input_tokens", "billed_output_tokens", "billed_reasoning_tokens",
     "cost_usd", "saved_usd", "price_version", "latency_ms", "cache_key", "warnings", "fallbacks",
+    "starred", "tags", "over_excel_limit",
 )  # fmt: skip
+# Excel cuts longer cells, and says nothing.
+EXCEL_CELL_CHARS = 32_767
+_BOM = "\ufeff"
 # What a spreadsheet takes for the start of a formula, including full-width characters.
 _FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def output_file(generation: Generation) -> Response:
-    """The output as plain text.
+def output_name(generation: Generation) -> str:
+    """The name of the page's download: `output.json` for a valid JSON answer, else `output.txt`."""
+    return "output.txt" if output_json(generation) is None else "output.json"
+
+
+def output_file(generation: Generation, format: str = "txt") -> Response:
+    """The output as plain text or as JSON, unchanged.
 
     Raises `NotFound` if there is none.
     """
-    if generation.output is None:
-        raise NotFound("This generation has no output.")
-    response = Response(generation.output, mimetype="text/plain")
-    return _attach(response, f"generation-{generation.request_id}.txt")
+    if generation.output is None or (format == "json" and output_json(generation) is None):
+        raise NotFound("This generation has no output." if format == "txt" else "This generation has no JSON output.")
+    response = Response(generation.output, mimetype=_OUTPUT_TYPES[format])
+    return _attach(response, f"generation-{generation.request_id}.{format}")
 
 
-def export_file(generations: Iterator[Generation], clock: Clock, format: str = "json") -> Response:
+def export_file(
+    generations: Iterator[Generation], clock: Clock, format: str = "json", *, bom: bool = False
+) -> Response:
     """`format` is one of `EXPORT_FORMATS`. The file is streamed while the rows are read.
+
+    `bom`: a CSV begins with a byte order mark, without which Excel takes UTF-8 for the encoding of its country.
 
     Raises `StorageError` if the first row cannot be read.
     """
     first = next(generations, None)
     rows = generations if first is None else chain([first], generations)
-    response = Response(chunked(export_pieces(rows, clock, format)), mimetype=EXPORT_FORMATS[format])
+    pieces = export_pieces(rows, clock, format)
+    if bom and format == "csv":
+        pieces = chain([_BOM], pieces)
+    response = Response(chunked(pieces), mimetype=EXPORT_FORMATS[format])
     return _attach(response, f"history.{format}")
 
 
@@ -96,7 +114,10 @@ def _jsonl_export(generations: Iterable[Generation], _clock: Clock) -> Iterator[
 
 
 def _csv_export(generations: Iterable[Generation], _clock: Clock) -> Iterator[str]:
-    """RFC 4180 with a header line. Text that a spreadsheet would run as a formula is prefixed with a '."""
+    """RFC 4180 with a header line. Text that a spreadsheet would run as a formula is prefixed with a '.
+
+    Text is never cut. `over_excel_limit` names the columns that Excel would cut.
+    """
     yield _csv_line(CSV_COLUMNS)
     for generation in generations:
         yield _csv_line(_cells(history_item_json(generation)))
@@ -111,8 +132,11 @@ def _csv_line(cells: Sequence[str]) -> str:
 
 def _cells(entry: dict[str, Any]) -> list[str]:
     values = entry | {f"billed_{name}": tokens for name, tokens in entry["billed"].items()}
-    values["warnings"] = entry["warnings"] or None
-    return [_cell(values[name]) for name in CSV_COLUMNS]
+    values |= {"warnings": entry["warnings"] or None, "tags": entry["tags"] or None, "over_excel_limit": None}
+    cells = [_cell(values[name]) for name in CSV_COLUMNS]
+    too_long = [name for name, cell in zip(CSV_COLUMNS, cells, strict=True) if len(cell) > EXCEL_CELL_CHARS]
+    cells[-1] = " ".join(too_long)
+    return cells
 
 
 def _cell(value: Any) -> str:

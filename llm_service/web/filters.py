@@ -10,7 +10,7 @@ from llm_service.core.history.model import Filters
 from llm_service.core.history.service import read_search
 from llm_service.core.text import refuse_forbidden
 
-FILTER_NAMES = ("q", "template_id", "model", "status", "cached", "since", "until")
+FILTER_NAMES = ("q", "template_id", "model", "status", "cached", "since", "until", "starred", "tag")
 MAX_NAME_CHARS = 200
 _BOOLEANS = {"true": True, "false": False}
 
@@ -31,6 +31,8 @@ def read_filters(values: Mapping[str, str | None]) -> Filters:
         cached=_one_of("cached", given, _BOOLEANS),
         since_ms=optional_moment("since", given.get("since")),
         until_ms=optional_moment("until", given.get("until")),
+        starred=_one_of("starred", given, _BOOLEANS),
+        tag=_name("tag", given),
     )
 
 

@@ -61,6 +61,8 @@ def test_one_entry_whole(client: FlaskClient) -> None:
         "price_version",
         "cache_key",
         "finished_at",
+        "starred",
+        "tags",
     }
     assert (entry["input"], entry["parameters"], entry["error"]) == ("Hello", {"tone": "simple"}, None)
 
@@ -186,6 +188,59 @@ def test_each_address_accepts_its_own_types(client: FlaskClient, accept: str, pa
     assert response.status_code == status
 
 
+def test_stars_and_tags(client: FlaskClient) -> None:
+    first, second, third = ask(client, 3)
+    entry = client.get(f"{URL}/{first}").get_json()
+    assert (entry["starred"], entry["tags"]) == (False, [])
+    marked = client.patch(f"{URL}/{first}", json={"starred": True, "tags": ["to  check", "a", "a"]}).get_json()
+    assert marked == {**entry, "starred": True, "tags": ["a", "to check"]} == client.get(f"{URL}/{first}").get_json()
+    assert client.patch(f"{URL}/{second}", json={"tags": ["a"]}).get_json()["starred"] is False
+    assert client.patch(f"{URL}/{first}", json={}).get_json() == marked
+    for query, found in [("starred=true", [first]), ("starred=false", [third, second]), ("tag=a", [second, first]), ("tag=a&starred=true", [first])]:  # fmt: skip
+        items = client.get(f"{URL}?{query}").get_json()["items"]
+        assert [item["request_id"] for item in items] == found
+        assert [item["request_id"] for item in client.get(f"{URL}/export?{query}").get_json()["items"]] == found
+    (item,) = client.get(f"{URL}?starred=true").get_json()["items"]
+    assert (item["starred"], item["tags"]) == (True, ["a", "to check"])
+    assert client.patch(f"{URL}/{first}", json={"starred": False, "tags": []}).get_json() == entry
+    assert client.get(f"{URL}?starred=true").get_json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"starred": "yes"}, "starred"),
+        ({"starred": None}, "starred"),
+        ({"tags": "a"}, "tags"),
+        ({"tags": [" "]}, "tags.0"),
+        ({"tags": ["a", "b,c"]}, "tags.1"),
+        ({"tags": ["x" * 41]}, "tags.0"),
+        ({"tags": [1]}, "tags.0"),
+        ({"tags": [str(n) for n in range(21)]}, "tags"),
+        ({"stars": True}, "stars"),
+    ],
+)
+def test_bad_marks_are_named(client: FlaskClient, body: dict[str, object], field: str) -> None:
+    (request_id,) = ask(client)
+    response = client.patch(f"{URL}/{request_id}", json=body)
+    assert response.status_code == 422
+    assert [error["field"] for error in response.get_json()["errors"]] == [field]
+    assert client.patch(f"{URL}/{MISSING}", json={"starred": True}).status_code == 404
+
+
+def test_a_csv_for_excel(client: FlaskClient) -> None:
+    """Excel misreads a file without a byte order mark, and cuts long cells: it is said which."""
+    client.post(GENERATE, json={**BODY, "input": "日本語 🙂"})
+    export = client.get(f"{URL}/export?format=csv&bom=1")
+    assert export.data.startswith(b"\xef\xbb\xbfrequest_id,")
+    plain = client.get(f"{URL}/export?format=csv&bom=0").data
+    assert export.data[3:] == plain == client.get(f"{URL}/export?format=csv").data
+    (row,) = csv.DictReader(io.StringIO(export.data.decode("utf-8-sig")))
+    assert (row["input"], row["starred"], row["tags"], row["over_excel_limit"]) == ("日本語 🙂", "false", "", "")
+    assert client.get(f"{URL}/export?format=json&bom=1").get_json()["items"]
+    assert client.get(f"{URL}/export?format=csv&bom=yes").status_code == 422
+
+
 def test_export_as_lines(client: FlaskClient) -> None:
     ids = ask(client, 3)
     response = client.get(f"{URL}/export?format=jsonl")
@@ -221,7 +276,7 @@ def test_a_csv_is_rfc_4180(client: FlaskClient) -> None:
     head, row = csv.reader(io.StringIO(response.text, newline=""))
     entry = client.get(f"{URL}/{answer['request_id']}").get_json()
     billed = {f"billed_{name}" for name in entry.pop("billed")}
-    assert set(head) == set(entry) | billed, "a column for each member"
+    assert set(head) == set(entry) | billed | {"over_excel_limit"}, "a column for each member"
     values = dict(zip(head, row, strict=True))
     assert (values["input"], values["parameters"], values["cost_usd"], values["cached"]) == (
         text,

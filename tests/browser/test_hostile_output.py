@@ -50,11 +50,11 @@ def test_while_it_streams_and_when_it_is_whole(open_page: OpenPage, upstream: Up
         only_what_may_be(page)
     finally:
         upstream.may_end.set()
-    expect(page.locator(".facts .badge")).to_be_visible()
+    expect(page.locator(".facts .state")).to_be_visible()
     expect(page.locator(".answer img, .answer iframe, .answer script")).to_have_count(0)
     only_what_may_be(page)
     page.reload()
-    expect(page.locator(".facts .badge")).to_be_visible()
+    expect(page.locator(".facts .state")).to_be_visible()
     only_what_may_be(page)
 
 
@@ -68,7 +68,7 @@ def test_in_the_history(open_page: OpenPage, server: Server, scripts: bool) -> N
     page = open_page("/history", java_script_enabled=scripts)
     for group in GROUPS:
         page.goto(f"/history/{ask(page, server, text_of(group))}")
-        expect(page.locator(".facts .badge")).to_be_visible()
+        expect(page.locator(".facts .state")).to_be_visible()
         if scripts:
             only_what_may_be(page)
     # Their first words are in the title, the list and the form.

@@ -33,13 +33,13 @@ def test_the_whole_journey(open_page: OpenPage, upstream: Upstream) -> None:
     expect(page.locator(".waiting")).to_have_count(0)
     expect(page.locator("#stop-button")).to_be_hidden()
     expect(page.locator("#generate-button")).to_be_enabled()
-    expect(page.locator(".facts .badge")).to_have_text("new")
+    expect(page.locator(".facts .state")).to_have_text("new")
     expect(page.locator("#recent tbody tr").first).to_contain_text("What is a journey?")
     expect(page.locator("#field-input")).to_have_value("What is a journey?")
 
     page.click("#generate-button")
-    expect(page.locator(".facts .badge")).to_have_text("cached")
-    expect(page.locator(".facts")).to_contain_text("$0 (cached)")
+    expect(page.locator(".facts .state")).to_have_text("cached")
+    expect(page.locator(".facts")).to_contain_text(", $0, ")
     assert len([call for call in upstream.calls_of("slow-1") if asked_of(call["body"]) == "What is a journey?"]) == 1
     assert page.evaluate("window.here") == marker, "the page was never loaded again"
 
@@ -50,7 +50,7 @@ def test_the_whole_journey(open_page: OpenPage, upstream: Upstream) -> None:
     page.locator(".rows .words a").first.click()
     expect(page.locator("h1")).to_have_text("What is a journey?")
     with page.expect_download() as download:
-        page.click("text=TXT")
+        page.click("text=Download")
     assert Path(download.value.path()).read_text() == "Answer to: What is a journey?"
     assert download.value.suggested_filename.startswith("generation-")
 
@@ -73,7 +73,7 @@ def test_an_error_is_shown_and_the_text_stays(open_page: OpenPage) -> None:
     expect(page.locator("#field-input")).to_have_attribute("aria-invalid", "true")
     page.select_option("#field-model", "fault-500")
     generate(page, "Keep me")
-    expect(page.locator(".problem")).to_contain_text("The model provider failed")
+    expect(page.locator(".problem")).to_contain_text("Model provider error")
     expect(page.locator("#error-field-input")).to_be_empty()
     expect(page.locator("#field-input")).to_have_value("Keep me")
     page.select_option("#field-model", "")
@@ -120,8 +120,8 @@ def test_keyboard(open_page: OpenPage) -> None:
 def test_copy(open_page: OpenPage) -> None:
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
     generate(page, "Copy me")
-    page.click(".answer .actions [data-copy=output]")
-    expect(page.locator(".answer .actions [data-copy=output]")).to_have_text("Copied")
+    page.click(".answer .tools [data-copy=output]")
+    expect(page.locator(".answer .tools [data-copy=output]")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == "Answer to: Copy me"
 
 
@@ -210,7 +210,7 @@ def test_the_answer_streams_and_a_reload_or_return_joins_it(open_page: OpenPage,
     page.goto("/")
     expect(page.locator("#output")).to_contain_text("word word word word")
     expect(page.locator("#field-input")).to_have_value("Grow and be joined")
-    expect(page.locator(".facts .badge")).to_have_text("new")
+    expect(page.locator(".facts .state")).to_have_text("new")
     expect(page.locator("#output")).to_have_text(WHOLE)
     assert len(upstream.calls_of(SLOW)) == 1
 
@@ -222,7 +222,7 @@ def test_stop_keeps_the_partial_answer_and_the_typed_text(open_page: OpenPage) -
     page.press("#field-input", "Control+Enter")
     expect(page.locator("#output")).to_contain_text("word word")
     page.click("#stop-button")
-    expect(page.locator(".problem h2")).to_have_text("Generation stopped")
+    expect(page.locator(".note")).to_contain_text("Stopped")
     expect(page.locator("#output")).to_contain_text("word word")
     expect(page.locator("#field-input")).to_have_value("Stop this one")
     expect(page.locator("#generate-button")).to_be_visible()
@@ -246,7 +246,7 @@ def test_stop_without_javascript(open_page: OpenPage) -> None:
     request_id = scripted.locator("[data-running]").get_attribute("data-running")
     page = open_page(f"/history/{request_id}", java_script_enabled=False)
     page.click("[data-stop]")
-    expect(page.locator(".badge").first).to_have_text("stopped")
+    expect(page.locator(".facts .state")).to_have_text("stopped")
 
 
 def test_a_broken_connection_reconnects_without_losing_text(open_page: OpenPage) -> None:
@@ -256,7 +256,7 @@ def test_a_broken_connection_reconnects_without_losing_text(open_page: OpenPage)
     expect(page.locator("#output")).to_contain_text("word word")
     page.evaluate("htmx.trigger('#generate-form', 'htmx:abort')")
     expect(page.locator("#output")).to_contain_text("word word word word word")
-    expect(page.locator(".facts .badge")).to_have_text("new")
+    expect(page.locator(".facts .state")).to_have_text("new")
     expect(page.locator("#output")).to_have_text(WHOLE)
     expect(page.locator("#generate-button")).to_be_enabled()
 

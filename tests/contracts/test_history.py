@@ -16,8 +16,6 @@ from llm_service.adapters.sql.database import Database
 from llm_service.core.errors import InvalidInput, NotFound
 from llm_service.core.generation.model import (
     AnswerWarning,
-    CachedAnswer,
-    CacheStats,
     Generation,
     IdempotencyKey,
     KeyHolder,
@@ -31,6 +29,7 @@ from llm_service.core.usage.tokens import NOT_REPORTED, Usage
 from tests.support.builders import completed, generation, messages_of
 from tests.support.constants import POOLED_ENGINES
 from tests.support.hostile import NASTY
+from tests.support.stored_rows import NoCache, hit_of, ids, said, stored
 from tests.support.stores import Stores
 
 
@@ -50,14 +49,6 @@ def _store(request: pytest.FixtureRequest, new_database_of: Callable[[str], Data
 
 def history_of(store: Stores, cache: "NoCache", **options: int) -> HistoryService:
     return HistoryService(store.generations, store.queries, store.retention, cache, store.running(), **options)  # type: ignore[arg-type]
-
-
-def stored(store: Stores, number: int, owner: str = "alice", **more: object) -> Generation:
-    made = generation(number, owner)
-    store.start(made)
-    done = completed(made, **more)
-    assert store.finish(done)
-    return done
 
 
 def test_a_generation_comes_back_whole(store: Stores) -> None:
@@ -242,12 +233,6 @@ def test_export_has_every_row_newest_first(store: Stores) -> None:
     assert [row.request_id for row in store.export("alice")] == [f"id-{number}" for number in reversed(range(450))]
 
 
-def hit_of(first: Generation, number: int) -> Generation:
-    return replace(
-        first, request_id=f"id-{number}", cached=True, cost_usd=Decimal(0), attempts=0, created_ms=first.created_ms + 1
-    )
-
-
 def test_a_hit_shares_the_texts_of_its_answer_until_the_last_row_goes(store: Stores) -> None:
     first = stored(store, 1)
     store.record_started(hit_of(first, 2))
@@ -325,36 +310,6 @@ def test_the_same_id_twice_is_refused(store: Stores) -> None:
     with pytest.raises(IntegrityError, match=r"(?i)unique"):
         store.start(generation(1))
     assert len(store.newest("alice", 10)) == 1
-
-
-class NoCache:
-    """A cache that only remembers what it was told to forget."""
-
-    def __init__(self) -> None:
-        self.discarded: list[str] = []
-
-    def get(self, key: str, *, counted: bool = True) -> CachedAnswer | None:
-        return None
-
-    def put(self, key: str, answer: CachedAnswer) -> bool:
-        return False
-
-    def count_coalesced(self) -> None: ...
-
-    def health_error(self) -> str | None:
-        return None
-
-    def discard(self, key: str) -> None:
-        self.discarded.append(key)
-
-    def discard_owner(self, owner: str) -> None:
-        self.discarded.append(f"owner {owner}")
-
-    def clear(self) -> int:
-        return 0
-
-    def stats(self) -> CacheStats:
-        return CacheStats("none", 0, 0, 0, 0, 0, 0, 0)
 
 
 KEY = IdempotencyKey("/api/v1/generate", "k-1", "f" * 64)
@@ -477,20 +432,6 @@ def test_a_row_may_be_marked_for_the_process_that_runs_it(store: Stores) -> None
     row = store.get("alice", "id-1")
     assert row
     assert (row.status, row.finished_ms) == (Status.CANCELLED, 7)
-
-
-def ids(store: Stores, owner: str = "alice", limit: int = 100, **filters: object) -> list[str]:
-    if isinstance(text := filters.pop("q", None), str):
-        filters["search"] = parse_search(text)
-    return [row.request_id for _, row in store.newest(owner, limit, filters=Filters(**filters))]  # type: ignore[arg-type]
-
-
-def said(store: Stores, number: int, text: str, answer: str | None = "out", **more: Any) -> Generation:
-    made = generation(number, input=text, **more)
-    store.start(made)
-    done = completed(made, output=answer)
-    assert store.finish(done)
-    return done
 
 
 def test_a_search_finds_inputs_and_outputs(store: Stores) -> None:

@@ -119,7 +119,7 @@ def test_a_failure_of_the_provider_is_shown_in_the_answer_panel(upstream_app: Fl
     client = upstream_app.test_client()
     response = post(client, model="fault-500")
     assert response.status_code == 502
-    assert "The model provider failed" in response.text
+    assert "The model provider answered with an error." in response.text
     assert "Try again" in response.text
     assert text_of(response.text, "field-input") == "\nHello there"
     assert "<option selected>fault-500</option>" in response.text
@@ -172,3 +172,47 @@ def test_no_line_end_of_an_answer_breaks_its_event(client: FlaskClient) -> None:
     lines = re.split(r"\r\n|\r|\n", client.get(f"/generate/{request_id}/events").text)
     assert {line.partition(": ")[0] for line in lines} == {"event", "id", "data", ""}
     assert [line for line in lines if line.startswith("event: ")] == ["event: delta"]
+
+
+def test_a_failure_says_the_same_later(upstream_app: Flask) -> None:
+    client = upstream_app.test_client()
+    at_once = post(client, model="fault-eof-after-3").text
+    later = client.get(f"/?from={client.get('/api/v1/history').get_json()['items'][0]['request_id']}").text
+    for page in (at_once, later):
+        assert "The text below is incomplete." in page
+        assert "upstream-truncated" in page or "upstream-unreachable" in page
+    untouched = post(client, model="fault-500").text
+    assert "The text below" not in untouched
+
+
+def test_a_whole_but_invalid_answer_is_not_called_incomplete(upstream_app: Flask) -> None:
+    client = upstream_app.test_client()
+    page = post(client, template_id="meeting_actions_v1", model="json-other").text
+    assert "The text below is the whole answer." in page
+    assert "The text below is incomplete" not in page
+
+
+def test_run_again_asks_another_model_without_the_cache(upstream_app: Flask) -> None:
+    client = upstream_app.test_client()
+    post(client)
+    first = client.get("/api/v1/history").get_json()["items"][0]["request_id"]
+    response = client.post("/generate/again", data={"request_id": first, "model": "json-other"}, headers=OWN_PAGE)
+    assert response.status_code == 303
+    page = client.get(response.headers["Location"]).text
+    assert text_of(page, "field-input") == "\nHello there"
+    assert "<option selected>json-other</option>" in page
+    again = client.get("/api/v1/history").get_json()["items"][0]
+    assert (again["model"], again["cached"]) == ("json-other", False)
+    assert client.post("/generate/again", data={"request_id": "nope"}, headers=OWN_PAGE).status_code == 404
+
+
+def test_an_answer_in_json_is_downloaded_as_json(upstream_app: Flask) -> None:
+    client = upstream_app.test_client()
+    for template, name, kind in (("meeting_actions_v1", "json", "application/json"), ("basic_chat_v1", "txt", "text/plain; charset=utf-8")):  # fmt: skip
+        request_id = post(client, template_id=template).headers["Location"].split("from=")[1]
+        address = f"/history/{request_id}/output.{name}"
+        assert f'href="{address}"' in client.get(f"/history/{request_id}").text
+        file = client.get(address)
+        assert file.headers["Content-Type"] == kind
+        assert file.headers["Content-Disposition"].endswith(f'generation-{request_id}.{name}"')
+    assert client.get(f"/history/{request_id}/output.json").status_code == 404

@@ -116,9 +116,9 @@ def test_the_answer_shows_its_cost(priced: FlaskClient) -> None:
     hit = post(priced, input="Hello").headers["Location"].split("from=")[1]
     amount = Decimal(priced.get(f"/api/v1/history/{paid}").get_json()["cost_usd"])
     about, exact = usd(amount), exact_usd(amount)
-    assert f"Cost {about} Latency" in text_of(priced.get(f"/history/{paid}").text)
+    assert f", {about}, " in text_of(priced.get(f"/history/{paid}").text)
     assert f"Cost {exact} (prices: prices.yaml" in text_of(priced.get(f"/history/{paid}").text)
-    assert f"Cost $0 (cached) Saved {about} Latency" in text_of(priced.get(f"/history/{hit}").text)
+    assert f"Cost $0 (cached), saved {exact} Model" in text_of(priced.get(f"/history/{hit}").text)
     assert f"Cost $0, saved {exact} (prices: prices.yaml" in text_of(priced.get(f"/history/{hit}").text)
     unknown = post(priced, input="Hi", model="fault-no-usage").headers["Location"].split("from=")[1]
     assert "Cost unknown Billed tokens – in, – out" in text_of(priced.get(f"/history/{unknown}").text)

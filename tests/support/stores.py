@@ -12,6 +12,7 @@ from llm_service.adapters.sql.database import Database
 from llm_service.adapters.sql.generations import SqlGenerations
 from llm_service.adapters.sql.idempotency import SqlIdempotency
 from llm_service.adapters.sql.limits import SqlLimits
+from llm_service.adapters.sql.marks import SqlMarks
 from llm_service.adapters.sql.null_history import NullGenerations
 from llm_service.adapters.sql.queries import SqlHistoryQueries
 from llm_service.adapters.sql.retention import SqlRetention
@@ -41,6 +42,7 @@ class Stores:
         else:
             self.generations = SqlGenerations(database, keeps_texts=history == "full")
         self.queries = SqlHistoryQueries(database, **search)
+        self.marks = SqlMarks(database)
         self.retention = SqlRetention(database)
         self.idempotency = SqlIdempotency(database)
         self.limits = SqlLimits(database)

@@ -227,6 +227,7 @@ def _generation(values: dict[str, Any]) -> Generation:
     more = {
         "warnings": tuple(AnswerWarning(**warning) for warning in values.get("warnings", ())),
         "fallbacks": tried_models(values.get("fallbacks", ())),
+        "tags": tuple(values.get("tags", ())),
     }
     return Generation(**{**plain, **usages, **more, "messages": messages})
 

@@ -9,9 +9,15 @@ from llm_service.core.generation.model import Generation
 
 from . import locks, search_index
 from .compiled import Compiled
-from .tables import answers, generations, idempotency_keys
+from .tables import answers, generation_tags, generations, idempotency_keys
 
-DELETED = select(generations.c.request_id, generations.c.owner, generations.c.answer_id, generations.c.cache_key)
+DELETED = select(
+    generations.c.request_id,
+    generations.c.owner,
+    generations.c.answer_id,
+    generations.c.cache_key,
+    generations.c.position,
+)
 _INDEXED = select(answers.c.document, answers.c.input, answers.c.output).where(answers.c.document.is_not(None))
 _INDEXED_ONE = Compiled(_INDEXED.where(answers.c.answer_id == bindparam("id")))
 _POSITION = Compiled(select(generations.c.position).where(generations.c.request_id == bindparam("id")))
@@ -69,10 +75,11 @@ def unindex(connection: Connection, owner: str, answer_id: str) -> int | None:
 
 
 def delete_rows(connection: Connection, doomed: Select[Any]) -> Sequence[Row[Any]]:
-    """Delete the rows that `doomed` (of `DELETED`) finds, with their idempotency keys and texts without other rows."""
+    """Delete the rows that `doomed` (of `DELETED`) finds, with their idempotency keys, tags and texts without other rows."""
     rows = _locked(connection, doomed)
     ids = [row.request_id for row in rows]
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.request_id.in_(ids)))
+    connection.execute(delete(generation_tags).where(generation_tags.c.position.in_([row.position for row in rows])))
     connection.execute(delete(generations).where(generations.c.request_id.in_(ids)))
     for owner in {row.owner for row in rows}:
         delete_unshared(connection, owner, [row.answer_id for row in rows if row.owner == owner])

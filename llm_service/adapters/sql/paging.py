@@ -9,8 +9,11 @@ from llm_service.core.history.model import Filters
 from llm_service.core.history.search import EXCERPTED_CHARS
 
 from . import search_index
-from .tables import answers, generations
+from .tables import answers, generation_tags, generations
 from .windows import in_order
+
+_POSITION = select(generations.c.position)
+_named = generations.alias()
 
 
 def rows(
@@ -27,7 +30,7 @@ def rows(
     first_window: int | None,
 ) -> Sequence[Row[Any]]:
     """Newest first; with `after`, the rows next to it. `stop`: the last position that is looked at."""
-    query = query.where(*_conditions(filters))
+    query = query.where(*_conditions(owner, filters))
     if stop is not None:
         query = query.where(generations.c.position >= stop if after is None else generations.c.position <= stop)
     if filters.search is not None:
@@ -59,7 +62,28 @@ def position_of(
     return connection.execute(ordered.limit(1).offset(nth - 1)).scalar_one_or_none()
 
 
-def _conditions(filters: Filters) -> Iterator[ColumnElement[bool]]:
+def count(
+    connection: Connection,
+    owner: str,
+    filters: Filters,
+    at_most: int,
+    stop: int | None,
+    *,
+    few_documents: int | None,
+    first_window: int | None,
+) -> int:
+    """How many rows match, counted up to `at_most` and to `stop`."""
+    if filters.search is not None:
+        search = {"few_documents": few_documents, "first_window": first_window}
+        return len(rows(connection, _POSITION, owner, filters, at_most, stop=stop, **search))
+    found = _POSITION.where(generations.c.owner == owner, *_conditions(owner, filters))
+    if stop is not None:
+        found = found.where(generations.c.position >= stop)
+    counted = found.order_by(generations.c.position.desc()).limit(at_most).subquery()
+    return connection.execute(select(func.count()).select_from(counted)).scalar_one()
+
+
+def _conditions(owner: str, filters: Filters) -> Iterator[ColumnElement[bool]]:
     for name in ("template_id", "model", "status", "cached"):
         if (value := getattr(filters, name)) is not None:
             yield generations.c[name] == value
@@ -67,6 +91,18 @@ def _conditions(filters: Filters) -> Iterator[ColumnElement[bool]]:
         yield generations.c.created_ms >= filters.since_ms
     if filters.until_ms is not None:
         yield generations.c.created_ms < filters.until_ms
+    if filters.starred is not None:
+        is_starred = generations.c.starred_ms.is_not(None)
+        yield is_starred if filters.starred else ~is_starred
+    if filters.tag is not None:
+        tagged = select(generation_tags.c.position)
+        yield generations.c.position.in_(
+            tagged.where(generation_tags.c.owner == owner, generation_tags.c.tag == filters.tag)
+        )
+    if filters.request_ids is not None:
+        # By position: SQLite might else walk through all rows of the owner, in their order.
+        named = select(_named.c.position).where(_named.c.request_id.in_(filters.request_ids))
+        yield generations.c.position.in_(named)
 
 
 def beginnings(connection: Connection, rows: Sequence[Row[Any]]) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from llm_service.core.generation.model import Generation, GenerationSummary
 from llm_service.core.history.model import EVERYTHING, Filters
 from llm_service.core.history.search import Excerpts, Search
 
-from . import paging
+from . import marks, paging
 from .database import Database
 from .rows import SUMMARIES, WHOLE, generation_of, summary_of
 from .tables import generations
@@ -37,6 +37,7 @@ class SqlHistoryQueries:
         """
         self._database = database
         self._rows = partial(paging.rows, few_documents=few_documents, first_window=first_window)
+        self._count = partial(paging.count, few_documents=few_documents, first_window=first_window)
 
     def newest(
         self,
@@ -48,13 +49,22 @@ class SqlHistoryQueries:
         stop: int | None = None,
         filters: Filters = EVERYTHING,
     ) -> Sequence[tuple[int, GenerationSummary]]:
-        def work(connection: Connection) -> tuple[Sequence[Row[Any]], dict[str, list[str]]]:
+        def work(connection: Connection) -> tuple[Sequence[Row[Any]], marks.Tags, dict[str, list[str]]]:
             rows = self._rows(connection, SUMMARIES, owner, filters, limit, before, after, stop)
-            return rows, paging.beginnings(connection, rows) if filters.search else {}
+            tags = marks.tags_at(connection, [row.position for row in rows])
+            return rows, tags, paging.beginnings(connection, rows) if filters.search else {}
 
-        rows, beginnings = self._database.read(work)
+        rows, tags, beginnings = self._database.read(work)
         matches = _excerpts(filters.search, rows, beginnings) if filters.search else {}
-        return [(row.position, summary_of(row, matches.get(row.answer_id))) for row in rows]
+        return [(row.position, summary_of(row, matches.get(row.answer_id), tags.get(row.position, ()))) for row in rows]
+
+    def count(self, owner: str, at_most: int, *, stop: int | None = None, filters: Filters = EVERYTHING) -> int:
+        query = partial(self._count, owner=owner, filters=filters, at_most=at_most, stop=stop)
+        return self._database.read(query)
+
+    def locate(self, owner: str, request_id: str) -> int | None:
+        query = _POSITIONS.where(generations.c.owner == owner, generations.c.request_id == request_id)
+        return self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
 
     def position_of(self, owner: str, nth: int, *, before: int | None = None, after: int | None = None) -> int | None:
         query = partial(paging.position_of, owner=owner, nth=nth, before=before, after=after)
@@ -70,11 +80,12 @@ class SqlHistoryQueries:
             positions = [row.position for row in self._database.read(find)]
             left = deque(positions)
             while left:
-                rows = self._database.read(partial(_read_some, owner=owner, positions=tuple(left)))
+                rows, tags = self._database.read(partial(_read_some, owner=owner, positions=tuple(left)))
                 while left and (not rows or left[0] >= rows[-1].position):
                     left.popleft()
                 while rows:
-                    yield generation_of(rows.popleft())
+                    row = rows.popleft()
+                    yield generation_of(row, tags.get(row.position, ()))
             if len(positions) < EXPORT_BATCH:
                 return
             before = positions[-1]
@@ -95,7 +106,7 @@ def _excerpts(
     return found
 
 
-def _read_some(connection: Connection, *, owner: str, positions: Sequence[int]) -> deque[Row[Any]]:
+def _read_some(connection: Connection, *, owner: str, positions: Sequence[int]) -> tuple[deque[Row[Any]], marks.Tags]:
     """The rows at these positions, newest first: at least one that is still there, and as many as fit `EXPORT_CHARS`."""
     # The owner again: what is at a position now need not be what was found there.
     query = WHOLE.where(generations.c.owner == owner, generations.c.position.in_(positions))
@@ -108,4 +119,4 @@ def _read_some(connection: Connection, *, owner: str, positions: Sequence[int]) 
             chars += sum(len(row._mapping[name] or "") for name in _TEXTS)
             if chars >= EXPORT_CHARS:
                 break
-    return rows
+    return rows, marks.tags_at(connection, [row.position for row in rows])

@@ -27,7 +27,7 @@ OUTCOME = (
 SWITCHED = ("model", "provider", "cache_key", "fallbacks")
 _SUMMARY = (
     "request_id", "template_id", "template_revision", "model", "status", "cached", "snippet", *_USAGE,
-    "cost_picousd", "saved_picousd", "latency_ms", "created_ms", "error",
+    "cost_picousd", "saved_picousd", "latency_ms", "created_ms", "error", "starred_ms",
 )  # fmt: skip
 # Columns that equal the field of the same name.
 _PLAIN = (
@@ -90,11 +90,12 @@ def switched_row(generation: Generation) -> dict[str, Any]:
     return {**outcome_row(generation), **plain, "fallbacks": fallbacks}
 
 
-def generation_of(row: Row[Any]) -> Generation:
+def generation_of(row: Row[Any], tags: tuple[str, ...] = ()) -> Generation:
     """From a row of `WHOLE`."""
     values = row._mapping
     return Generation(
         **_summary_values(values),
+        tags=tags,
         owner=values["owner"],
         answer_id=values["answer_id"],
         provider=values["provider"],
@@ -124,9 +125,9 @@ def _load_warnings(text: str | None) -> tuple[AnswerWarning, ...]:
     return tuple(AnswerWarning(**warning) for warning in json.loads(text)) if text else ()
 
 
-def summary_of(row: Row[Any], match: str | None = None) -> GenerationSummary:
+def summary_of(row: Row[Any], match: str | None = None, tags: tuple[str, ...] = ()) -> GenerationSummary:
     """From a row of `SUMMARIES`. `match`: the excerpt around what a search found."""
-    return GenerationSummary(**_summary_values(row._mapping), match=match)
+    return GenerationSummary(**_summary_values(row._mapping), match=match, tags=tags)
 
 
 def _summary_values(values: RowMapping) -> dict[str, Any]:
@@ -137,4 +138,5 @@ def _summary_values(values: RowMapping) -> dict[str, Any]:
         "usage": Usage(**{name: values[name] for name in _USAGE}),
         "cost_usd": from_pico(values["cost_picousd"]),
         "saved_usd": from_pico(values["saved_picousd"]),
+        "starred": values["starred_ms"] is not None,
     }

@@ -181,7 +181,7 @@ class GenerationSummary:
 
     `usage` is that of the answer, no matter who paid for it. `cost_usd` is the cost of this request, `saved_usd` what
     the cache or a shared call saved; None = unknown. `created_ms` is Unix time in milliseconds. `latency_ms` is None
-    while it runs. `match`: the words around a search's match.
+    while it runs. `match`: the words around a search's match. `starred` and `tags` are the owner's marks (`core.history`).
     """
 
     request_id: str
@@ -198,6 +198,8 @@ class GenerationSummary:
     created_ms: int
     error: str | None = None
     match: str | None = None
+    starred: bool = False
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

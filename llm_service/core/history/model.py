@@ -9,7 +9,10 @@ from .search import Search
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which generations a list shows; None = any. `since_ms` is inclusive, `until_ms` exclusive."""
+    """Which generations a list shows; None = any. `since_ms` is inclusive, `until_ms` exclusive.
+
+    `request_ids`: only these, for actions on selected rows.
+    """
 
     search: Search | None = None
     template_id: str | None = None
@@ -18,6 +21,9 @@ class Filters:
     cached: bool | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+    starred: bool | None = None
+    tag: str | None = None
+    request_ids: tuple[str, ...] | None = None
 
 
 EVERYTHING = Filters()
@@ -30,3 +36,19 @@ class Page:
     items: Sequence[GenerationSummary]
     next: str | None
     prev: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many generations match. `has_more`: at least so many, because counting stopped there."""
+
+    number: int
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MarkChanges:
+    """What to change about a generation's marks; None = leave it."""
+
+    starred: bool | None = None
+    tags: tuple[str, ...] | None = None

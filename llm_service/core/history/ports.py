@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from ..generation.model import Generation, GenerationSummary
-from .model import EVERYTHING, Filters
+from .model import EVERYTHING, Filters, MarkChanges
 
 
 class HistoryQueries(Protocol):
@@ -32,8 +32,32 @@ class HistoryQueries(Protocol):
         """The position of the owner's `nth` row, counted from the newest, or from a position; None = fewer rows."""
         ...
 
+    def count(self, owner: str, at_most: int, *, stop: int | None = None, filters: Filters = EVERYTHING) -> int:
+        """How many rows match, counted up to `at_most` and, newest first, to the position `stop`."""
+        ...
+
+    def locate(self, owner: str, request_id: str) -> int | None:
+        """The position of a row; None = there is none."""
+        ...
+
     def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:
         """The owner's generations, newest first, in constant memory. Readers do not block writers."""
+        ...
+
+
+class MarkStore(Protocol):
+    """Stars and tags of stored generations. They go with their generation."""
+
+    def tags_of(self, owner: str, request_id: str) -> tuple[str, ...]:
+        """In alphabetical order."""
+        ...
+
+    def change(self, owner: str, request_id: str, changes: MarkChanges, now_ms: int) -> bool:
+        """Durable when it returns. False: there is no such row."""
+        ...
+
+    def used_tags(self, owner: str, at_most: int) -> Sequence[tuple[str, int]]:
+        """The owner's tags with the number of their generations, the most used first."""
         ...
 
 

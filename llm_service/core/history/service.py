@@ -1,14 +1,16 @@
 """Reads and deletes an owner's history."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 from ..errors import FieldError, InvalidInput, NotFound
 from ..generation.model import Generation, GenerationSummary
 from ..generation.ports import Cache, GenerationStore
 from ..generation.running import RunningGenerations
-from .model import EVERYTHING, Filters, Page
-from .ports import HistoryQueries, Retention
+from .model import EVERYTHING, Count, Filters, MarkChanges, Page
+from .ports import HistoryQueries, MarkStore, Retention
 from .search import Search, parse_search
 
 MAX_PAGE = 200
@@ -16,6 +18,10 @@ DEFAULT_PAGE = 50
 # Filters that match nothing would read the whole history: 0.2 s for each million rows.
 MAX_SCANNED = 100_000
 MAX_SEARCH_CHARS = 500
+# A page says how many results there are, up to here. To count those of a search costs more.
+MAX_COUNTED = 10_000
+MAX_SEARCH_COUNTED = 1000
+MAX_TAGS_SHOWN = 100
 _CURSOR = re.compile(r"([bn])([0-9]{1,18})", re.ASCII)
 
 
@@ -30,10 +36,11 @@ class HistoryService:
         cache: Cache,
         running: RunningGenerations,
         *,
+        marks: MarkStore | None = None,
         keeps: str = "full",
         max_scanned: int = MAX_SCANNED,
     ) -> None:
-        """`keeps`: `full`, `metadata` (no texts), or `off`: then `queries` is None and every list is empty.
+        """`keeps`: `full`, `metadata` (no texts), or `off`: then `queries` and `marks` are None and every list is empty.
 
         `max_scanned`: how many rows a page with filters looks at.
         """
@@ -41,6 +48,7 @@ class HistoryService:
         self.keeps = keeps
         self._store = store
         self._queries = queries
+        self._marks = marks
         self._retention = retention
         self._cache = cache
         self._running = running
@@ -99,14 +107,52 @@ class HistoryService:
 
     def _stop(self, queries: HistoryQueries, owner: str, filters: Filters, **place: int | None) -> int | None:
         """The last position that a page from there looks at; None = all."""
-        return None if filters == EVERYTHING else queries.position_of(owner, self._max_scanned, **place)
+        if filters == EVERYTHING or _are_indexed(filters):
+            return None
+        return queries.position_of(owner, self._max_scanned, **place)
+
+    def count(self, owner: str, filters: Filters = EVERYTHING) -> Count:
+        """How many generations match: up to `MAX_COUNTED`, and among the newest `max_scanned` rows."""
+        if self._queries is None or _finds_nothing(filters):
+            return Count(0, has_more=False)
+        at_most = MAX_COUNTED if filters.search is None else MAX_SEARCH_COUNTED
+        stop = self._stop(self._queries, owner, filters)
+        number = self._queries.count(owner, at_most + 1, stop=stop, filters=filters)
+        return Count(min(number, at_most), has_more=number > at_most or stop is not None)
+
+    def neighbours(
+        self, owner: str, request_id: str, filters: Filters = EVERYTHING
+    ) -> tuple[GenerationSummary | None, GenerationSummary | None]:
+        """The next newer and the next older generation of a list with these filters; None = there is none near."""
+        queries = self._queries
+        position = None if queries is None else queries.locate(owner, request_id)
+        if queries is None or position is None or _finds_nothing(filters):
+            return None, None
+
+        def nearest(**place: int) -> GenerationSummary | None:
+            stop = self._stop(queries, owner, filters, **place)
+            rows = queries.newest(owner, 1, **place, stop=stop, filters=filters)
+            return rows[0][1] if rows else None
+
+        return nearest(after=position), nearest(before=position)
 
     def get(self, owner: str, request_id: str) -> Generation:
         """Raises `NotFound`, also for another owner's generation."""
         generation = self._store.get(owner, request_id)
         if generation is None:
             raise _not_found()
-        return generation
+        if self._marks is None:
+            return generation
+        return replace(generation, tags=self._marks.tags_of(owner, request_id))
+
+    def mark(self, owner: str, request_id: str, changes: MarkChanges, now_ms: int) -> None:
+        """Set or remove the star, or replace the tags. Raises `NotFound`."""
+        if self._marks is None or not self._marks.change(owner, request_id, changes, now_ms):
+            raise _not_found()
+
+    def used_tags(self, owner: str) -> Sequence[tuple[str, int]]:
+        """The owner's most used tags, with the number of generations that have them."""
+        return () if self._marks is None else self._marks.used_tags(owner, MAX_TAGS_SHOWN)
 
     def export(self, owner: str, filters: Filters = EVERYTHING) -> Iterator[Generation]:
         """The owner's generations, newest first."""
@@ -125,6 +171,15 @@ class HistoryService:
         if key is None:
             raise _not_found()
         self._cache.discard(key)
+
+    def delete_selected(self, owner: str, request_ids: Collection[str]) -> int:
+        """Returns the number of deleted generations; those that are gone already do not count."""
+        deleted = 0
+        for request_id in request_ids:
+            with suppress(NotFound):
+                self.delete(owner, request_id)
+                deleted += 1
+        return deleted
 
     def delete_all(self, owner: str) -> int:
         """Returns the number of deleted generations."""
@@ -149,6 +204,12 @@ def read_search(field: str, text: str | None) -> Search | None:
 
 def _finds_nothing(filters: Filters) -> bool:
     return filters.search is not None and not filters.search.has_words
+
+
+def _are_indexed(filters: Filters) -> bool:
+    """Whether an index leads to the few rows that may match, however long the history is."""
+    marked = bool(filters.starred) or filters.tag is not None
+    return filters.search is None and (marked or filters.request_ids is not None)
 
 
 def _not_found() -> NotFound:

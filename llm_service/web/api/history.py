@@ -5,6 +5,8 @@ from typing import Any
 from flask import Response
 
 from llm_service.core.access.caller import Scope
+from llm_service.core.history.model import MarkChanges
+from llm_service.core.history.tags import read_tags
 
 from ..context import caller, owner, services
 from ..exports import export_file, output_file
@@ -18,6 +20,7 @@ from ..schemas.history import (
     HistoryItemSchema,
     HistoryPageSchema,
     HistoryQuerySchema,
+    MarksSchema,
     history_item_json,
     history_summary_json,
 )
@@ -70,11 +73,11 @@ def export(query: dict[str, Any]) -> Response:
 
     Newest first, with the filters of the list. The file is streamed, so it may be of any size. `json` is a single object, `jsonl`
     has an object on each line, and `csv` follows RFC 4180 with a header line. In CSV, a `'` precedes text that a spreadsheet
-    would run as a formula.
+    would run as a formula. Texts are never cut: `over_excel_limit` names the columns whose text is longer than the 32,767 characters
+    that fit a cell in Excel.
     """
-    return export_file(
-        services().history.export(resolve_owner(query["owner"]), read_filters(query)), services().clock, query["format"]
-    )
+    generations = services().history.export(resolve_owner(query["owner"]), read_filters(query))
+    return export_file(generations, services().clock, query["format"], bom=query["bom"] == "1")
 
 
 @blp.route("/<request_id>")
@@ -87,6 +90,26 @@ def show(request_id: str) -> Response:
     Another owner's entry is 404, except for keys with the scope `admin`.
     """
     return json_response(history_item_json(services().history.get(resolve_generation_owner(request_id), request_id)))
+
+
+@blp.route("/<request_id>", methods=["PATCH"])
+@blp.body(MarksSchema())
+@blp.response(200, HistoryItemSchema)
+@blp.problems(
+    "not-authenticated", "csrf", "not-found", "invalid-json", "duplicate-key", "too-deep", "too-large",
+    "unsupported-media-type", "invalid-input", "invalid-character", "storage-unavailable", "storage-busy", "storage-full",
+)  # fmt: skip
+@blp.doc(operationId="markGeneration")
+def mark(values: dict[str, Any], request_id: str) -> Response:
+    """Star or tag an entry
+
+    Changes the star, the tags, or both. Returns the entry as it is now. Marks are deleted with their entry.
+    """
+    tags = read_tags("tags", values["tags"]) if "tags" in values else None
+    entry_owner = resolve_generation_owner(request_id)
+    changes = MarkChanges(starred=values.get("starred"), tags=tags)
+    services().history.mark(entry_owner, request_id, changes, services().clock.now_ms())
+    return json_response(history_item_json(services().history.get(entry_owner, request_id)))
 
 
 @blp.route("/<request_id>", methods=["DELETE"])

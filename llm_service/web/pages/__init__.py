@@ -24,7 +24,9 @@ from llm_service.core.templates.inputs import path_of
 from llm_service.core.templates.properties import plain_number
 
 from ..context import provider_of, services
+from ..exports import output_name
 from ..http.compression import compress
+from ..http.problems import PROBLEMS
 from ..http.query import reject_repeated_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
@@ -32,7 +34,7 @@ from . import compare, generate, history, login, numbers, problems, revisions, s
 from .code_samples import form_samples
 from .forms import field_id, field_label, widget
 from .invisible_characters import invisible_characters, titled
-from .labels import LIMIT_LABELS, STATUS_LABELS, limit_amount
+from .labels import LIMIT_LABELS, STATUS_LABELS, incomplete_label, limit_amount, state_label
 from .markdown import to_html, too_long
 
 BLUEPRINTS = (
@@ -57,7 +59,7 @@ def register(app: Flask) -> None:
         app.register_blueprint(pages)
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(asset=asset, may=may, csrf_token=csrf_token, csrf_field=csrf_field)
+    app.jinja_env.globals.update(asset=asset, may=may, has_page=has_page, csrf_token=csrf_token, csrf_field=csrf_field)
     app.jinja_env.filters.update(
         age_ms=age_ms,
         as_json_text=as_json_text,
@@ -65,6 +67,7 @@ def register(app: Flask) -> None:
         columns_of=columns_of,
         field_id=field_id,
         field_label=field_label,
+        incomplete_label=incomplete_label,
         limit_amount=limit_amount,
         limit_label=LIMIT_LABELS.get,
         invisible_characters=invisible_characters,
@@ -73,10 +76,13 @@ def register(app: Flask) -> None:
         moment=moment,
         number=number,
         output_json=output_json,
+        output_name=output_name,
         path_of=path_of,
         plain_number=plain_number,
+        problem=PROBLEMS.get,
         pretty_json=pretty_json,
         seconds=seconds,
+        state_label=state_label,
         status_label=STATUS_LABELS.get,
         titled=titled,
         too_long=too_long,
@@ -155,6 +161,11 @@ def may(scope: str) -> bool:
     """Whether the caller has this scope."""
     caller: Caller | None = g.get("caller")
     return caller is not None and caller.may(Scope(scope))
+
+
+def has_page(endpoint: str) -> bool:
+    """Whether this build has the page."""
+    return endpoint in current_app.view_functions
 
 
 def csrf_token() -> str:

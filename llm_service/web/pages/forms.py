@@ -128,16 +128,17 @@ def read_form(template: Template, typed: MultiDict[str, str]) -> Form:
         input=_lines(typed.get("input", "")),
         values=values,
         parameters_json=_lines(typed.get("parameters_json", "")),
-        model=typed.get("model", ""),
-        fresh="fresh" in typed,
+        # "Run again" skips the cache, and its button may name another model.
+        model=typed.get("again") or typed.get("model", ""),
+        fresh="fresh" in typed or "again" in typed,
     )
 
 
-def form_of(template: Template, input: str, parameters: Mapping[str, Any] | None = None) -> Form:
+def form_of(template: Template, input: str, parameters: Mapping[str, Any] | None = None, model: str = "") -> Form:
     """The form filled with these values; leaves out parameters that the template does not have."""
     inputs = {prop.name: prop for prop in template.parameters}
     values = {name: as_text(inputs[name], value) for name, value in (parameters or {}).items() if name in inputs}
-    return Form(template, input=input, values=values)
+    return Form(template, input=input, values=values, model=model)
 
 
 def widget(prop: Property) -> str:

@@ -1,6 +1,7 @@
 """The main page: choose a template, fill its form, see the answer."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -42,7 +43,7 @@ def show() -> str:
     generation = _generation(request.args.get("from"))
     template = _template(request.args.get("template") or (generation.template_id if generation else None))
     if generation:
-        return _page(form_of(template, generation.input, generation.parameters), generation)
+        return _page(_form_with(generation, template), generation)
     return _page(form_of(template, **template.example()) if "example" in request.args else Form(template))
 
 
@@ -58,7 +59,8 @@ def submit() -> BaseResponse:
         generation = _run(form)
     except ServiceError as error:
         log_error(error)
-        return Response(_page(form.with_error(error), error=error), status_of(error))
+        # The history has the generation, and its text so far, if it began.
+        return Response(_page(form.with_error(error), _generation(g.request_id), error), status_of(error))
     if not shows_history():
         return Response(_page(form, generation))  # no other page can show it
     return redirect(f"{url_for('.show')}?from={generation.request_id}", 303)
@@ -88,6 +90,20 @@ def answer() -> Response:
     watch = watch_key()
     heard = html_events(subscription, watch, lambda generation, error: _answered(form, generation, error))
     return sse_response(subscription, watch, stream_with_context(_with_first(running, heard)))
+
+
+@pages.route("/generate/again", methods=["POST"])
+def again() -> BaseResponse:
+    """A stored request once more, without the cache, and with another `model` if one is given."""
+    stored = services().history.get(owner(), request.form.get("request_id", ""))
+    form = replace(_form_with(stored), fresh=True)
+    form = replace(form, model=request.form.get("model") or form.model)
+    try:
+        with closing(services().generation.begin(form.request(), caller(), g.request_id, detached=True)) as begun:
+            return redirect(f"{url_for('.show')}?from={begun.generation.request_id}", 303)
+    except ServiceError as error:
+        log_error(error)
+        return Response(_page(form.with_error(error), error=error), status_of(error))
 
 
 @pages.route("/generate/<request_id>/events")
@@ -130,6 +146,15 @@ def payload() -> str:
 def recent() -> str:
     """The most recent generations."""
     return render_template("generate/_recent.html", recent=_recent())
+
+
+def _form_with(generation: Generation, template: Template | None = None) -> Form:
+    """The form of a stored request; with its model, if that is not the default."""
+    template = template or _template(generation.template_id)
+    models = _models()
+    asked = generation.fallbacks[0].model if generation.fallbacks else generation.model
+    chosen = asked if asked in models.allowed_for(template) and asked != models.default_for(template) else ""
+    return form_of(template, generation.input, generation.parameters, chosen)
 
 
 def _run(form: Form) -> Generation:
@@ -178,6 +203,7 @@ def _shown(generation: Generation | None, error: ServiceError | None) -> dict[st
         "generation": generation,
         "error": error,
         "problem": problem_of(error) if error else None,
+        "others": _others(generation) if generation else [],
     }
 
 
@@ -204,6 +230,15 @@ def _context(form: Form, generation: Generation | None, error: ServiceError | No
 
 def _recent() -> Any:
     return services().history.page(owner(), limit=RECENT).items if caller().may(Scope.HISTORY) else []
+
+
+def _others(generation: Generation) -> list[str]:
+    """The other models that may be asked the same."""
+    models = _models()
+    with suppress(UnknownTemplate):
+        template = services().templates.get(generation.template_id)
+        return [] if models.stand_in else sorted(models.allowed_for(template) - {generation.model})
+    return []
 
 
 def _models() -> AllowedModels:

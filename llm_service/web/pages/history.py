@@ -57,9 +57,9 @@ def show(request_id: str) -> str:
     )
 
 
-@pages.route("/<request_id>/output.txt")
-def output(request_id: str) -> Response:
-    return output_file(services().history.get(owner(), request_id))
+@pages.route("/<request_id>/output.<any(txt, json):format>")
+def output(request_id: str, format: str) -> Response:
+    return output_file(services().history.get(owner(), request_id), format)
 
 
 @pages.route(f"/export.<any({', '.join(EXPORT_FORMATS)}):format>")

@@ -1,8 +1,8 @@
-"""The labels of statuses, limits and time ranges on the pages."""
+"""The labels of statuses, endings, limits and time ranges on the pages."""
 
 from decimal import Decimal
 
-from llm_service.core.generation.model import Status
+from llm_service.core.generation.model import GenerationSummary, Status
 from llm_service.core.limits.status import LimitKind, LimitStatus
 from llm_service.core.usage.pricing import normalize_usd
 
@@ -17,6 +17,11 @@ STATUS_LABELS = {
     Status.INTERRUPTED: "interrupted",
 }
 
+INCOMPLETE_LABELS = {
+    "max_output_tokens": "The answer reached its maximum length and was cut off.",
+    "content_filter": "The content filter of the model provider ended the answer early.",
+}
+
 LIMIT_LABELS = {
     LimitKind.GENERATIONS: "Generations per minute",
     LimitKind.CALLS: "Concurrent model calls",
@@ -26,6 +31,20 @@ LIMIT_LABELS = {
 
 # By the name of a range of `periods`.
 RANGE_LABELS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
+
+
+def incomplete_label(reason: str | None) -> str:
+    """Why a generation ended before its answer was complete."""
+    return INCOMPLETE_LABELS.get(
+        reason or "", f"The answer is incomplete ({(reason or 'unknown reason').replace('_', ' ')})."
+    )
+
+
+def state_label(generation: GenerationSummary) -> str:
+    """Of a complete answer the more interesting fact: whether it is from the cache."""
+    if generation.status is Status.COMPLETED:
+        return "cached" if generation.cached else "new"
+    return STATUS_LABELS[generation.status]
 
 
 def limit_amount(limit: LimitStatus, name: str) -> str:

@@ -6,14 +6,28 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from llm_service.core.generation.model import Generation, GenerationSummary
+from llm_service.core.history.tags import MAX_TAG_CHARS, MAX_TAGS
 
-from .base import MOMENT, STATUSES, UUID_EXAMPLE, OwnerSchema, QueryInteger, meta, money, rfc3339
+from .base import (
+    MOMENT,
+    STATUSES,
+    UUID_EXAMPLE,
+    OwnerSchema,
+    QueryInteger,
+    StrictBoolean,
+    StrictString,
+    meta,
+    money,
+    rfc3339,
+)
 from .generation import GenerationSchema, generation_json
 
 # Media types by name of the format.
 EXPORT_FORMATS = {"json": "application/json", "jsonl": "application/jsonl", "csv": "text/csv"}
 # Opaque to callers; the pattern is for tools that validate requests against the OpenAPI document.
 CURSOR = "^[bn][0-9]{1,18}$"
+# Not empty, and without commas: what `core.history.tags` accepts.
+TAG = r"^[^,]*[^,\s][^,]*$"
 TEXTS = ("input", "parameters", "system_prompt", "user_prompt", "output")
 
 
@@ -30,7 +44,14 @@ class BilledSchema(ma.Schema):
     )
 
 
-class HistoryItemSchema(GenerationSchema):
+class MarkedSchema(ma.Schema):
+    """What the owner marked."""
+
+    starred = fields.Boolean(required=True, metadata=meta("Whether the entry has a star.", False))
+    tags = fields.List(fields.String(), required=True, metadata=meta("Its tags, in alphabetical order.", ["to check"]))
+
+
+class HistoryItemSchema(GenerationSchema, MarkedSchema):
     """An entry of the history with its texts."""
 
     input = fields.String(
@@ -59,7 +80,7 @@ class HistoryItemSchema(GenerationSchema):
     )
 
 
-class HistorySummarySchema(ma.Schema):
+class HistorySummarySchema(MarkedSchema):
     """An entry of the history in a list, with only the first words of the input."""
 
     request_id = fields.String(required=True, metadata=meta("UUIDv7.", UUID_EXAMPLE))
@@ -81,6 +102,22 @@ class HistorySummarySchema(ma.Schema):
         required=True,
         allow_none=True,
         metadata=meta("With `q`: the text around the match. null without `q`, and if the match is far into the text."),
+    )
+
+
+class MarksSchema(ma.Schema):
+    """Omitted fields stay as they are."""
+
+    starred = StrictBoolean(metadata=meta("Whether the entry has a star.", True))
+    tags = fields.List(
+        StrictString(
+            validate=[
+                validate.Length(1, MAX_TAG_CHARS),
+                validate.Regexp(TAG, error="must not be empty, and must have no commas"),
+            ]
+        ),
+        validate=validate.Length(max=MAX_TAGS),
+        metadata=meta("All tags that the entry has from now on.", ["to check"]),
     )
 
 
@@ -119,6 +156,11 @@ class FiltersSchema(ma.Schema):
         validate=validate.Length(min=1),
         metadata=meta("End, exclusive: a date or a time.", "2026-12-01T00:00:00Z", anyOf=MOMENT),
     )
+    starred = fields.String(
+        validate=validate.OneOf(["true", "false"]),
+        metadata=meta("Whether the entry has a star.", type="boolean", enum=[True, False]),
+    )
+    tag = fields.String(metadata=meta("A tag that the entry has, exactly as it was set.", "to check"))
 
 
 class HistoryQuerySchema(FiltersSchema, OwnerSchema):
@@ -133,6 +175,14 @@ class HistoryQuerySchema(FiltersSchema, OwnerSchema):
 class ExportQuerySchema(FiltersSchema, OwnerSchema):
     format = fields.String(
         load_default="json", validate=validate.OneOf(list(EXPORT_FORMATS)), metadata=meta("The file format.")
+    )
+    bom = fields.String(
+        load_default="0",
+        validate=validate.OneOf(["0", "1"]),
+        metadata=meta(
+            "`1` begins a CSV with a byte order mark, without which Excel misreads all but ASCII. Ignored for other formats.",
+            "1",
+        ),
     )
 
 
@@ -162,6 +212,8 @@ def history_item_json(generation: Generation) -> dict[str, Any]:
         "price_version": generation.price_version,
         "cache_key": generation.cache_key,
         "finished_at": None if generation.finished_ms is None else rfc3339(generation.finished_ms),
+        "starred": generation.starred,
+        "tags": list(generation.tags),
     }
     return entry if generation.has_texts else {**entry, **dict.fromkeys(TEXTS)}
 
@@ -186,4 +238,6 @@ def history_summary_json(summary: GenerationSummary) -> dict[str, Any]:
         "created_at": rfc3339(summary.created_ms),
         "error": summary.error,
         "match": summary.match,
+        "starred": summary.starred,
+        "tags": list(summary.tags),
     }
