@@ -9,7 +9,7 @@ from flask import Blueprint, Response, current_app, redirect, render_template, r
 from werkzeug.wrappers import Response as BaseResponse
 
 from llm_service.core.access.caller import Scope
-from llm_service.core.errors import InputError, NotFound, ServiceError, error_of_code
+from llm_service.core.errors import InputError, NotFound, ServiceError, UnknownTemplate, error_of_code
 from llm_service.core.generation.in_flight import GenerationResult
 from llm_service.core.generation.model import GenerateRequest, Generation, Status
 from llm_service.core.generation.subscriptions import Subscription
@@ -53,6 +53,20 @@ class Column:
     generation: Generation | None = None
     error: ServiceError | None = None
     choice: Choice | None = None
+
+    @property
+    def title(self) -> str:
+        """What was asked: the template, its revision if that is an old one, and the model."""
+        if self.generation is None:
+            parts = [*self.choice.template.split("@"), self.choice.model] if self.choice else []
+        else:
+            revision = self.generation.template_revision
+            parts = [
+                self.generation.template_id,
+                "" if _is_current(self.generation) else revision,
+                self.generation.model,
+            ]
+        return f"{self.number}. {' · '.join(part for part in parts if part)}"
 
 
 @pages.route("")
@@ -199,6 +213,13 @@ def _page(comparison: Comparison, columns: Sequence[Column] = ()) -> str:
     )
 
 
+def _is_current(generation: Generation) -> bool:
+    try:
+        return services().templates.get(generation.template_id).revision == generation.template_revision
+    except UnknownTemplate:
+        return False
+
+
 def _all_equal(columns: Sequence[Column], part: Callable[[Generation], Any]) -> bool:
     parts = [part(column.generation) for column in columns if column.generation]
     return all(each == parts[0] for each in parts)
@@ -209,8 +230,7 @@ def _difference(columns: Sequence[Column]) -> dict[str, Any]:
     outputs = {
         column.number: column.generation.output
         for column in columns
-        if column.generation and column.generation.output is not None
-        and column.generation.status is not Status.RUNNING
+        if column.generation and column.generation.output is not None and column.generation.status is not Status.RUNNING
     }
     named = [request.args.get(name, 0, type=int) for name in ("first", "second")]
     chosen = named if named[0] != named[1] and set(named) <= set(outputs) else list(outputs)[:2]

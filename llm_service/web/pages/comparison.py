@@ -64,7 +64,9 @@ class Refused(NamedTuple):
     choice: Choice
 
 
-def new_comparison(choices: Sequence[Choice], input: str = "", parameters: Mapping[str, Any] | None = None) -> Comparison:
+def new_comparison(
+    choices: Sequence[Choice], input: str = "", parameters: Mapping[str, Any] | None = None
+) -> Comparison:
     form = form_of(_united(choices), input, parameters)
     return Comparison(secrets.token_urlsafe(16), form, _filled(choices), {})
 
@@ -84,7 +86,7 @@ def requests_of(comparison: Comparison) -> dict[int, GenerateRequest]:
     """The request of each column. Raises `InvalidInput` if the form has no two columns."""
     base, shown = comparison.form.request(), comparison.form.template
     if sum(1 for _ in comparison.used) < MIN_COLUMNS:
-        raise InvalidInput.of([FieldError("template_2", "choose a template for at least two columns")])
+        raise InvalidInput.of([FieldError("template_2", "choose a template. A comparison needs two columns.")])
     return {
         number: replace(
             base,
@@ -199,7 +201,9 @@ def _united(choices: Sequence[Choice]) -> Template:
     inputs = {prop.name: prop for template in reversed(templates) for prop in template.inputs}
     first = [prop.name for prop in templates[0].inputs]
     ids = "+".join(dict.fromkeys(template.template_id for template in templates))
-    return replace(templates[0], template_id=ids, inputs=tuple(inputs[name] for name in dict.fromkeys([*first, *inputs])))
+    return replace(
+        templates[0], template_id=ids, inputs=tuple(inputs[name] for name in dict.fromkeys([*first, *inputs]))
+    )
 
 
 def _template(choice: Choice) -> Template:
