@@ -37,8 +37,12 @@ EXIT_INCOMPLETE = 3
     help="A parameter. VALUE is JSON unless the parameter is a string.",
 )
 @click.option("--model", help="One of the models of APP_MODELS.")
+@click.option("--temperature", type=float, help="If the template allows it: 0 to 2.")
+@click.option("--max-output-tokens", type=int, help="If the template allows it: the maximum length of the answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole answer as JSON.")
-def generate(template_id: str, source: TextIO, pairs: tuple[str, ...], model: str | None, as_json: bool) -> None:
+def generate(
+    template_id: str, source: TextIO, pairs: tuple[str, ...], model: str | None, as_json: bool, **options: float | None
+) -> None:
     """Render TEMPLATE with the input, call the model, and print its answer.
 
     If the answer is incomplete, it is printed and the exit code is 3.
@@ -48,7 +52,8 @@ def generate(template_id: str, source: TextIO, pairs: tuple[str, ...], model: st
         try:
             parameters = _parameters(pairs, services.templates.get(template_id))
             text = source.read().removesuffix("\n")
-            request = GenerateRequest(template_id, text, parameters, model)
+            given = {name: value for name, value in options.items() if value is not None}
+            request = GenerateRequest(template_id, text, parameters, model, options=given)
             generation = services.generation.run(request, LOCAL, make_id()).generation
         finally:
             services.close()

@@ -23,7 +23,7 @@ CHUNK_CHARS = 32 * 1024
 MAX_CHUNK_CHARS = 256 * 1024
 CSV_COLUMNS = (
     "request_id", "created_at", "finished_at", "template_id", "template_revision", "model", "provider", "status",
-    "incomplete_reason", "error", "cached", "attempts", "input", "parameters", "output", "system_prompt", "user_prompt",
+    "incomplete_reason", "error", "cached", "attempts", "input", "parameters", "options", "output", "system_prompt", "user_prompt",
     "input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "reasoning_tokens",
     "billed_input_tokens", "billed_cached_input_tokens", "billed_output_tokens", "billed_reasoning_tokens",
     "cost_usd", "saved_usd", "price_version", "latency_ms", "cache_key", "warnings", "fallbacks",

@@ -63,6 +63,13 @@ def test_a_good_file() -> None:
     assert template.render("Hello", {}) == messages_of("Write 3 lines.", "Hello")
 
 
+def test_the_options_that_callers_may_set() -> None:
+    assert parse(GOOD).overridable == ()
+    text = GOOD.replace("---\nsystem:", "metadata: {overridable: [max_output_tokens, temperature]}\n---\nsystem:")
+    assert parse(text).overridable == ("max_output_tokens", "temperature")
+    assert parse(text).revision != parse(GOOD).revision
+
+
 def test_the_revision_follows_the_content_alone() -> None:
     same = GOOD.replace("name: Test", "# a comment\nname:   'Test'")
     other = [GOOD.replace("lines.", "rows."), GOOD.replace("0.5", "0.6"), GOOD.replace("For tests.", "More.")]
@@ -131,6 +138,10 @@ def test_the_revision_follows_the_content_alone() -> None:
         (HEAD + "outputs:\n  - {name: a, kind: string, default: x}\n---\nuser:\nx", 8, "default"),
         (HEAD + "outputs:\n  - {name: a, kind: string}\n  - {name: a, kind: string}\n---\nuser:\nx", 9, "twice"),
         (HEAD + "metadata: {authors: [me]}\n---\nuser:\nx", 7, "authors"),
+        (HEAD + "metadata: {overridable: temperature}\n---\nuser:\nx", 7, "must be a list"),
+        (HEAD + "metadata:\n  overridable:\n    - temperature\n    - topP\n---\nuser:\nx", 10, "can only contain temperature, max_output_tokens"),
+        (HEAD + "metadata:\n  overridable: [temperature, 3]\n---\nuser:\nx", 8, "can only contain"),
+        (HEAD + "metadata:\n  overridable: [temperature, temperature]\n---\nuser:\nx", 8, "twice"),
         (HEAD + "metadata: {tests: x}\n---\nuser:\nx", 7, "must be a list"),
         (HEAD + "metadata:\n  tests:\n    - inputs: {}\n---\nuser:\nx", 9, "needs a name"),
         (HEAD + "metadata:\n  tests:\n    - name: t\n---\nuser:\nx", 9, "expects nothing"),

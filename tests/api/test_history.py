@@ -55,6 +55,7 @@ def test_one_entry_whole(client: FlaskClient) -> None:
     assert entry.keys() - FIELDS == {
         "input",
         "parameters",
+        "options",
         "error",
         "attempts",
         "billed",

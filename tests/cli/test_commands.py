@@ -35,6 +35,8 @@ def test_the_data_folder_is_made_with_all_that_is_kept(tmp_path: Path) -> None:
         (["basic_chat", "-p", "tone=loud"], 1, "parameters.tone: must be one of"),
         (["basic_chat", "-p", "tone"], 2, "is not NAME=VALUE"),
         (["basic_chat", "--model", "other"], 1, "unknown-model"),
+        (["basic_chat", "--temperature", "3"], 1, "options.temperature: must be at most 2"),
+        (["basic_chat", "--max-output-tokens", "x"], 2, "not a valid integer"),
     ],
 )
 def test_generate_says_what_is_wrong(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
@@ -45,7 +47,7 @@ def test_generate_says_what_is_wrong(tmp_path: Path, arguments: list[str], code:
 
 
 def test_an_incomplete_answer_is_printed_and_has_its_own_exit_code(tmp_path: Path) -> None:
-    done = flask(tmp_path, "generate", "basic_chat", text="Hello", APP_MAX_OUTPUT_TOKENS="2")
+    done = flask(tmp_path, "generate", "basic_chat", "--max-output-tokens", "2", "--temperature", "0", text="Hello")
     assert (done.returncode, done.stdout.strip(), done.stderr.strip()) == (
         3,
         "Echo (no",

@@ -64,6 +64,14 @@ def test_a_generation_comes_back_whole(store: Stores) -> None:
     assert store.get("alice", "id-1") == done
 
 
+def test_options_come_back(store: Stores) -> None:
+    made = generation(1, options={"temperature": 0.25, "max_output_tokens": 100})
+    store.start(made)
+    assert store.get("alice", "id-1") == made
+    store.finish(completed(made))
+    assert [found.options for found in store.export("alice")] == [made.options]
+
+
 @pytest.mark.parametrize("amount", ["0", "0.0001", "0.00000003", "1234567.123456", "0.000000000001"])
 def test_money_is_exact(store: Stores, amount: str) -> None:
     stored(store, 1, cost_usd=Decimal(amount))

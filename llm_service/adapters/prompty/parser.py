@@ -13,6 +13,7 @@ from typing import Any
 from llm_service.core.model_chain import fault_in
 from llm_service.core.templates.inputs import MAIN_INPUT
 from llm_service.core.templates.model import Template, TemplateTest
+from llm_service.core.templates.options import MAX_OUTPUT_TOKENS, OVERRIDABLE_OPTIONS
 from llm_service.core.templates.outputs import Outputs
 from llm_service.core.templates.properties import Property, PropertyKind
 from llm_service.core.templates.rendering import Section, SectionError
@@ -40,7 +41,7 @@ def parse_prompty(template_id: str, text: str, *, default_max_chars: int) -> Tem
     sections = {role: _compile(*texts[role], inputs) for role in _ROLES}
     model, options = reader.model()
     name, description = reader.text("name", required=True), reader.text("description")
-    tests = reader.tests(has_outputs=outputs is not None)
+    tests, overridable = reader.metadata(has_outputs=outputs is not None)
     reader.refuse_unknown()
     return Template(
         template_id=template_id,
@@ -55,6 +56,7 @@ def parse_prompty(template_id: str, text: str, *, default_max_chars: int) -> Tem
         user=sections["user"],
         tests=tests,
         source=text,
+        overridable=overridable,
     )
 
 
@@ -67,8 +69,8 @@ def _number_between(low: float, high: float) -> Callable[[Any], str | None]:
 
 
 def _positive_integer(value: Any) -> str | None:
-    good = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1_000_000
-    return None if good else "must be an integer between 1 and 1,000,000"
+    good = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_OUTPUT_TOKENS
+    return None if good else f"must be an integer between 1 and {MAX_OUTPUT_TOKENS:,}"
 
 
 # The options by their names in the file: the core's name and the check of the value.
@@ -123,13 +125,15 @@ class _FrontMatter:
         node = self._unread.pop("outputs", None)
         return None if node is None else Outputs(read_outputs(node))
 
-    def tests(self, *, has_outputs: bool) -> tuple[TemplateTest, ...]:
+    def metadata(self, *, has_outputs: bool) -> tuple[tuple[TemplateTest, ...], tuple[str, ...]]:
+        """The tests, and the options that callers may set."""
         if "metadata" not in self._unread:
-            return ()
+            return (), ()
         keys = dict(self._unread.pop("metadata").mapping("metadata"))
         tests = read_tests(keys.pop("tests"), has_outputs=has_outputs) if "tests" in keys else ()
+        overridable = _read_overridable(keys.pop("overridable")) if "overridable" in keys else ()
         refuse_unknown_keys("metadata", keys)
-        return tests
+        return tests, overridable
 
     def refuse_unknown(self) -> None:
         refuse_unknown_keys("", self._unread)
@@ -150,6 +154,21 @@ def read_option(name: str, node: Node) -> Any:
     if message:
         raise FileFormatError(f"model.options.{name} {message}", node.line)
     return node.content
+
+
+def _read_overridable(node: Node) -> tuple[str, ...]:
+    names = ", ".join(OVERRIDABLE_OPTIONS)
+    if not isinstance(node.content, list):
+        raise FileFormatError(f"metadata.overridable must be a list of {names}", node.line)
+    found: list[str] = []
+    for item in node.content:
+        name = item.content
+        if not isinstance(name, str) or name not in OVERRIDABLE_OPTIONS:
+            raise FileFormatError(f"metadata.overridable can only contain {names}", item.line)
+        if name in found:
+            raise FileFormatError(f"metadata.overridable contains {name} twice", item.line)
+        found.append(name)
+    return tuple(found)
 
 
 def _line_at(text: str, position: int) -> int:

@@ -37,7 +37,9 @@ _PLAIN = (
 )  # fmt: skip
 # The columns of `answer_row` and `generation_row`.
 ANSWER = ("answer_id", "input", "parameters", "messages", "output", "structured")
-GENERATION = (*_PLAIN, "status", *_USAGE, *(f"billed_{name}" for name in _BILLED), "cost_picousd", "saved_picousd")
+GENERATION = (
+    *_PLAIN, "status", *_USAGE, *(f"billed_{name}" for name in _BILLED), "cost_picousd", "saved_picousd", "options",
+)  # fmt: skip
 _plain_of, _usage_of, _billed_of = attrgetter(*_PLAIN), attrgetter(*_USAGE), attrgetter(*_BILLED)
 _PLAIN_OF_SUMMARY = tuple(name for name in _PLAIN if name in _SUMMARY and name != "cached")
 
@@ -68,6 +70,7 @@ def generation_row(generation: Generation) -> dict[str, Any]:
         *_billed_of(generation.billed),
         to_pico(generation.cost_usd),
         to_pico(generation.saved_usd),
+        json.dumps(dict(generation.options)) if generation.options else None,
     )
     return {**dict(zip(GENERATION, values, strict=True)), "shares": generation.answer_id}
 
@@ -114,6 +117,7 @@ def generation_of(row: Row[Any], tags: tuple[str, ...] = ()) -> Generation:
         upstream_request_id=values["upstream_request_id"],
         finished_ms=values["finished_ms"],
         fallbacks=tried_models(json.loads(values["fallbacks"])) if values["fallbacks"] else (),
+        options=json.loads(values["options"]) if values["options"] else {},
     )
 
 

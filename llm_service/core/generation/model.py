@@ -43,6 +43,7 @@ class GenerateRequest:
     """A caller's request. `model` None = the template's model, or the default.
 
     `revision`: one that was used before; None = the current one.
+    `options`: those that replace the template's, which must allow that.
     """
 
     template_id: str
@@ -51,6 +52,7 @@ class GenerateRequest:
     model: str | None = None
     cache_mode: CacheMode = CacheMode.DEFAULT
     revision: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,8 @@ class Generation(GenerationSummary, HasMessages):
     SHA-256 of all that was sent. `structured`: the template declares JSON
     outputs, and a complete answer was checked. `billed` is what the provider bills for this request, including failed
     attempts; None in it = unknown. `price_version` names the price list. `unreported`: the number of attempts that may
-    be billed without having reported their tokens; None = unknown: the row is older, or its process died.
+    be billed without having reported their tokens; None = unknown: the row is older, or its process died. `options`: those
+    that the caller set.
     """
 
     owner: str
@@ -232,6 +235,7 @@ class Generation(GenerationSummary, HasMessages):
     finished_ms: int | None = None
     fallbacks: tuple[TriedModel, ...] = ()
     warnings: tuple[AnswerWarning, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def has_texts(self) -> bool:

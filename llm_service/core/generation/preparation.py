@@ -8,6 +8,7 @@ from ..access.caller import UNLIMITED, Allowance, Caller
 from ..clock import Clock
 from ..limits.rules import BUDGET_OUTPUT_TOKENS, accounts_of
 from ..templates.model import Template
+from ..templates.options import check_options
 from ..templates.registry import TemplateRegistry
 from ..templates.revisions import RevisionService
 from .cache_key import cache_key, key_parts
@@ -117,7 +118,10 @@ class RequestPreparer:
         # The text of the parameters: as values, 1 and True and 1.0 are equal.
         parameters = repr(request.parameters)
         models = self._models.current.revision
-        made_of = (template.template_id, template.revision, request.input, parameters, request.model, caller, models)
+        options = repr(request.options) if request.options else ""
+        made_of = (
+            template.template_id, template.revision, request.input, parameters, request.model, caller, models, options
+        )  # fmt: skip
         found = self.recent.get(made_of)
         if found is None:
             found = self._make_calls(request, caller, template)
@@ -129,10 +133,12 @@ class RequestPreparer:
     ) -> tuple[PreparedCall, ...]:
         """What would be sent to each of the models, and its cache key.
 
-        `current`: the template as it is now, if `template` is an old revision. It says which models are allowed.
+        `current`: the template as it is now, if `template` is an old revision. It says which models and options are allowed.
         """
+        allowed = (current or template).overridable
+        given = check_options(allowed, request.options) if request.options else {}
         messages = template.render(request.input, request.parameters)
-        options, scope = self._options(template, caller), self._scope(caller)
+        options, scope = self._options(template, given, caller), self._scope(caller)
         models, asked = self._models.current.of(caller), request.model
         if current is not None and asked is None:
             asked = models.default_for(template)
@@ -152,8 +158,8 @@ class RequestPreparer:
     def _scope(self, caller: Caller) -> str:
         return "*" if self._settings.share_cache else caller.owner
 
-    def _options(self, template: Template, caller: Caller) -> Mapping[str, Any]:
-        options = dict(template.options)
+    def _options(self, template: Template, given: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+        options = {**template.options, **given}
         if bound := self._settings.max_output_tokens or self._budget_bound(caller):
             options.setdefault("max_output_tokens", bound)
         return options

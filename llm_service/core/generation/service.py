@@ -403,6 +403,7 @@ class GenerationService:
             messages=first.call.messages,
             structured=prepared.template.outputs is not None,
             cache_key=first.cache_key,
+            options=prepared.request.options,
             **{**outcome, **known},
         )
 

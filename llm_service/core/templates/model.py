@@ -49,7 +49,7 @@ class Template:
     """One prompt file. `revision` is the first 12 hex digits of the SHA-256 of its canonical content.
 
     `model` None = the service's default; `options` have neutral names, as in `ProviderCall`; `outputs` None = the answer is
-    plain text; `source` is the text of the file.
+    plain text; `source` is the text of the file. `overridable`: the options that callers may set for one request.
     """
 
     template_id: str
@@ -64,6 +64,7 @@ class Template:
     user: Section
     tests: tuple[TemplateTest, ...]
     source: str
+    overridable: tuple[str, ...] = ()
 
     def render(self, text: str, parameters: Mapping[str, Any]) -> Messages:
         """Check the values and render both messages.

@@ -11,6 +11,7 @@ from typing import Any
 from llm_service.core.generation.models import AllowedModels
 from llm_service.core.templates.inputs import MAIN_INPUT
 from llm_service.core.templates.model import Template, TemplateSet
+from llm_service.core.templates.options import OVERRIDABLE_OPTIONS
 from llm_service.core.templates.properties import MAX_INTEGER, object_schema
 
 PATTERN = "/api/v1/templates/{template_id}/generate"
@@ -137,6 +138,11 @@ def _request(template: Template, name: str, models: AllowedModels) -> dict[str, 
         "enum": [*sorted(models.allowed_for(template)), None],
         "description": f"Omitted or null = {models.default_for(template)}.",
     }
+    if template.overridable:
+        properties["options"] = {
+            **object_schema([OVERRIDABLE_OPTIONS[name] for name in template.overridable]),
+            "description": "Options of the model for this request.",
+        }
     properties["stream"] = {
         "type": "boolean",
         "default": False,

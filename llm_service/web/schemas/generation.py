@@ -6,7 +6,9 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from llm_service.core.generation.model import Generation, Status
+from llm_service.core.templates.options import OVERRIDABLE_OPTIONS
 from llm_service.core.templates.outputs import load_strict_json
+from llm_service.core.templates.properties import object_schema
 
 from .base import STATUSES, UUID_EXAMPLE, StrictBoolean, StrictString, meta, money, rfc3339
 
@@ -66,6 +68,15 @@ class PreviewRequestSchema(ma.Schema):
         load_default=None,
         validate=validate.Length(1, 200),
         metadata=meta("One of the service's models; omitted = the template's model, or the default.", "gpt-4o-mini"),
+    )
+    # No default: without options, a request's fingerprint is the same as before there were any.
+    options = fields.Dict(
+        keys=StrictString(),
+        metadata=meta(
+            "Options of the model for this request. Only those that the template allows (`metadata.overridable` of its file).",
+            {"temperature": 0.2},
+            **object_schema(tuple(OVERRIDABLE_OPTIONS.values())),
+        ),
     )
 
 

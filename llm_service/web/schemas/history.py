@@ -60,6 +60,10 @@ class HistoryItemSchema(GenerationSchema, MarkedSchema):
         metadata=meta("The main text as sent. null if the service stores no texts; so are all other texts then."),
     )
     parameters = fields.Dict(required=True, allow_none=True, metadata=meta("The parameters as sent."))
+    options = fields.Dict(
+        required=True,
+        metadata=meta("The model's options that the request set; empty = the template's.", {"temperature": 0.2}),
+    )
     system_prompt = fields.String(
         required=True, allow_none=True, metadata=meta("The rendered system message; empty = not sent.")
     )
@@ -201,6 +205,7 @@ def history_item_json(generation: Generation) -> dict[str, Any]:
         **generation_json(generation),
         "input": generation.input,
         "parameters": dict(generation.parameters),
+        "options": dict(generation.options),
         "error": generation.error,
         "attempts": generation.attempts,
         "billed": {

@@ -102,6 +102,30 @@ def test_equal_values_of_other_types_are_other_requests(tmp_path: Path) -> None:
         preparing.prepare(replace(asked, parameters={"flag": 1}), LOCAL)
 
 
+def test_options_are_part_of_the_call_and_remembered_with_it() -> None:
+    preparing = preparer(max_output_tokens=50)
+    plain = preparing.prepare(ASKED, LOCAL)
+    warm = preparing.prepare(replace(ASKED, options={"temperature": 1.5}), LOCAL)
+    long = preparing.prepare(replace(ASKED, options={"max_output_tokens": 900}), LOCAL)
+    assert plain.call.options == {"max_output_tokens": 50}
+    assert warm.call.options == {"max_output_tokens": 50, "temperature": 1.5}
+    assert long.call.options == {"max_output_tokens": 900}
+    assert len({plain.cache_key, warm.cache_key, long.cache_key}) == 3
+    assert preparing.prepare(replace(ASKED, options={"temperature": 1.5}), LOCAL).call is warm.call
+    with pytest.raises(InvalidInput, match=r"options\.temperature"):
+        preparing.prepare(replace(ASKED, options={"temperature": True}), LOCAL)
+
+
+def test_options_replace_those_of_the_template(tmp_path: Path) -> None:
+    text = FLAGGED.replace("name: Flagged\n", "name: Flagged\nmodel: {options: {temperature: 1, topP: 0.5}}\n")
+    text = text.replace("---\nsystem", "metadata: {overridable: [temperature]}\n---\nsystem")
+    (tmp_path / "flagged_v1.prompty").write_text(text)
+    prepared = preparer_of(registry_of(tmp_path)).prepare(
+        GenerateRequest("flagged", "Hello", options={"temperature": 0}), LOCAL
+    )
+    assert prepared.call.options == {"temperature": 0, "top_p": 0.5}
+
+
 def test_a_changed_template_renders_again(tmp_path: Path) -> None:
     registry = flagged(tmp_path)
     preparing, asked = preparer_of(registry), GenerateRequest("flagged", "Hello", {"flag": True})
