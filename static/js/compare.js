@@ -20,10 +20,12 @@ form.addEventListener("input", ({ target }) => {
   if (shown) shown.textContent = target.value;
 });
 
-const running = () => document.querySelectorAll("[data-running]").length;
-let left = running();
-document.addEventListener("htmx:after:swap", () => {
-  const now = running();
-  if (now < left) htmx.trigger("#difference", "refresh");
-  left = now;
-});
+// Columns that run; the page's HTML says how many did. Some may have ended before this script came.
+const difference = document.getElementById("difference");
+function look() {
+  const running = document.querySelectorAll("[data-running]").length;
+  if (difference && running < difference.dataset.left) htmx.trigger(difference, "refresh");
+  if (difference) difference.dataset.left = running;
+}
+document.addEventListener("htmx:after:swap", look);
+document.addEventListener("DOMContentLoaded", look);

@@ -81,8 +81,8 @@ def test_equal_columns_without_the_cache_are_two_answers(client: FlaskClient, up
         ({"input": " "}, "Enter some text in &#34;Input&#34;."),
         ({"template_2": ""}, "Template 2: choose a template. A comparison needs two columns."),
         ({"template_2": "translate_v1"}, "Enter some text in &#34;Target language&#34;."),
-        ({"model_2": "nope"}, "must be one of"),
-        ({"template_2": "gone_v1"}, "There is no template"),
+        ({"model_2": "nope"}, 'href="#field-model_2">Model 2: must be one of'),
+        ({"template_2": "gone_v1"}, 'href="#field-template_2">Template 2: '),
         ({"template_2": "basic_chat_v1@000000000000"}, "is not stored"),
         ({"p.tone": "rude"}, "must be one of: neutral"),
     ],
@@ -183,6 +183,7 @@ def test_two_answers_are_compared_word_by_word(client: FlaskClient) -> None:
     other = client.get(f"/compare/difference?ids={','.join(ids)}&first=1&second=3").text
     assert "Column 3</span> (1 line)" in other
     assert "<html" not in other
+    assert f'name="ids" value="{",".join(ids)}"' in other
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ class Column:
 @query_args("ids", "from", "first", "second")
 def show() -> str:
     """`?ids=a,b` shows stored generations; `?from=` fills the form with one's request. `&first=1&second=3` are compared."""
-    columns = _columns(request.args.get("ids", "")) if shows_history() else []
+    columns = _columns(_ids()) if shows_history() else []
     stored = next((column.generation for column in columns if column.generation), None) or _generation("from")
     if stored is None:
         start = Choice(services().templates.default_template.template_id)
@@ -110,7 +110,7 @@ def fields() -> str:
 @query_args("ids", "first", "second")
 def difference() -> str:
     """What differs between two of the answers, for a script."""
-    return render_template("compare/_difference.html", **_difference(_columns(request.args.get("ids", ""))))
+    return render_template("compare/_difference.html", **_difference(_columns(_ids())))
 
 
 @pages.route("/<request_id>/events")
@@ -173,6 +173,10 @@ def _refused(column: Column) -> Refused:
     return Refused(column.error.code, column.choice)
 
 
+def _ids() -> str:
+    return request.args.get("ids", "")
+
+
 def _columns(ids: str) -> list[Column]:
     return [_stored(number, each) for number, each in enumerate(read_ids(ids), 1)]
 
@@ -204,9 +208,9 @@ def _page(comparison: Comparison, columns: Sequence[Column] = ()) -> str:
         "compare/index.html",
         comparison=comparison,
         columns=columns,
-        ids=request.args.get("ids", ""),
         template_options=template_options(),
         model_options=model_options(),
+        running=sum(1 for column in columns if column.generation and column.generation.status is Status.RUNNING),
         same_input=len({column.generation.input for column in columns if column.generation}) < 2,
         same_parameters=_all_equal(columns, lambda generation: dict(generation.parameters)),
         **_difference(columns),
@@ -234,7 +238,7 @@ def _difference(columns: Sequence[Column]) -> dict[str, Any]:
     }
     named = [request.args.get(name, 0, type=int) for name in ("first", "second")]
     chosen = named if named[0] != named[1] and set(named) <= set(outputs) else list(outputs)[:2]
-    known = {"numbers": list(outputs), "first": None, "second": None, "difference": None}
+    known = {"ids": _ids(), "numbers": list(outputs), "first": None, "second": None, "difference": None}
     if len(chosen) < 2:
         return known
     first, second = chosen

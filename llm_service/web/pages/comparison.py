@@ -93,6 +93,7 @@ def requests_of(comparison: Comparison) -> dict[int, GenerateRequest]:
             template_id=choice.template_id,
             parameters=_own(base.parameters, _template(choice), shown),
             model=choice.model or None,
+            options={name: value for name, value in base.options.items() if name in _template(choice).overridable},
             revision=choice.revision,
         )
         for number, choice in comparison.used
@@ -106,10 +107,18 @@ def checked(comparison: Comparison, requests: Mapping[int, GenerateRequest]) -> 
         try:
             services().preview.preview(request, caller())
         except InputError as error:
-            faults[number] = error
+            faults[number] = _in_column(error, number)
     fields = [fault for error in faults.values() for fault in error.fields]
     form = comparison.form.with_error(InvalidInput.of(fields)) if fields else comparison.form
     return replace(comparison, form=form, faults=faults)
+
+
+def _in_column(error: InputError, number: int) -> InputError:
+    """The error with the names of the column's own fields."""
+    own = {"template_id": f"template_{number}", "revision": f"template_{number}", "model": f"model_{number}"}
+    return InvalidInput(
+        error.detail, fields=[FieldError(own.get(fault.field, fault.field), fault.message) for fault in error.fields]
+    )
 
 
 def key_of(comparison: Comparison, number: int, request: GenerateRequest) -> IdempotencyKey | None:
@@ -120,7 +129,8 @@ def key_of(comparison: Comparison, number: int, request: GenerateRequest) -> Ide
     if services().history.keeps != "full":
         return None
     asked = [comparison.id, number, request.template_id, request.revision, request.model, request.input]
-    content = json.dumps([*asked, dict(request.parameters), request.cache_mode.value], sort_keys=True)
+    asked += [dict(request.parameters), dict(request.options), request.cache_mode.value]
+    content = json.dumps(asked, sort_keys=True)
     digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
     return IdempotencyKey(ROUTE, digest, digest)
 
