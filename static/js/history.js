@@ -1,9 +1,46 @@
-// Keep the filters in the URL, so a reload or a bookmark shows the same list.
+// The list of the history: the address keeps the filters, and the bar counts what is selected.
 const filters = document.getElementById("filters");
+const rows = document.getElementById("rows");
+const boxes = () => [...rows.querySelectorAll("[name=id]")];
+
+function count() {
+  const all = boxes(), picked = all.filter((box) => box.checked).length;
+  const whole = document.getElementById("select-all");
+  if (!whole) return;
+  whole.checked = picked === all.length;
+  whole.indeterminate = picked > 0 && picked < all.length;
+  rows.querySelector("[data-picked]").textContent = picked;
+  const compare = rows.querySelector("[data-compare]");
+  if (compare) compare.disabled = picked < 2 || picked > 4;
+}
+
+rows.addEventListener("change", (event) => {
+  if (event.target.id === "select-all") for (const box of boxes()) box.checked = event.target.checked;
+  count();
+});
 
 document.addEventListener("htmx:after:swap", (event) => {
-  if (!filters || event.target?.id !== "rows" && event.detail?.ctx?.target?.id !== "rows") return;
+  const target = event.detail?.ctx?.target ?? event.target;
+  if (!rows.contains(target)) return;
+  count();
+  if (!filters || target !== rows) return;
   const given = new URLSearchParams(new FormData(filters));
   for (const [name, value] of [...given]) if (!value.trim()) given.delete(name);
   history.replaceState(null, "", given.size ? `/history?${given}` : "/history");
 });
+
+// A step of an input method is no search; its end is.
+for (const type of ["input", "compositionend"]) {
+  filters?.addEventListener(type, (event) => {
+    if (event.isComposing) event.stopPropagation();
+    else if (type === "compositionend") event.target.dispatchEvent(new Event("input", { bubbles: true }));
+  }, true);
+}
+
+// A reload must not tell again what was done.
+if (document.querySelector("[data-notice]")) {
+  const address = new URL(location);
+  for (const name of ["notice", "count"]) address.searchParams.delete(name);
+  history.replaceState(null, "", address);
+}
+count();

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -9,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.support.accessibility import violations
 from tests.support.browser import Watch
 from tests.support.processes import Server, needed_program, serving
+from tests.support.tcp_proxy import TcpProxy
 from tests.support.upstream import Upstream
 
 # Turn off Chromium's own network services; root needs --no-sandbox.
@@ -73,3 +75,30 @@ def _check_accessibility() -> Callable[[Page], None]:
         assert found == [], "\n\n".join([page.url, *found])
 
     return check
+
+
+@pytest.fixture(name="proxy")
+def _proxy(server: Server) -> Iterator[TcpProxy]:
+    with TcpProxy(urlsplit(server.base_url).port or 0) as proxy:
+        yield proxy
+
+
+@pytest.fixture(name="open_through")
+def _open_through(browser: Browser) -> Iterator[Callable[[int], Page]]:
+    """Opens the page behind a port, where requests may fail."""
+    contexts, watches = [], []
+
+    def open_through(port: int, path: str = "/") -> Page:
+        origin = f"http://127.0.0.1:{port}"
+        context = browser.new_context(base_url=origin)
+        context.set_default_timeout(20_000)
+        page = context.new_page()
+        contexts.append(context)
+        watches.append(Watch(page, origin, network_may_fail=True))
+        page.goto(path)
+        return page
+
+    yield open_through
+    for context in contexts:
+        context.close()
+    assert [wrong for watch in watches for wrong in watch.wrong] == []

@@ -51,7 +51,7 @@ def test_sign_in_work_and_sign_out(page: Page, key: str) -> None:
     page.get_by_label("Input").fill("Hello from a session")
     page.get_by_role("button", name="Generate", exact=True).click()
     expect(page.locator("#output")).to_contain_text("Hello from a session")
-    page.get_by_role("link", name="Open in history").click()
+    page.get_by_role("link", name="Open", exact=True).click()
     page.locator("summary", has_text="Delete").click()
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_text("No generations yet")).to_be_visible()

@@ -3,14 +3,12 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.support.browser import Watch, generate
+from tests.support.browser import generate
 from tests.support.processes import Server, free_port, serving, stop
 from tests.support.tcp_proxy import Down, TcpProxy, Timeout
 from tests.support.upstream import Upstream
@@ -18,33 +16,6 @@ from tests.support.upstream import Upstream
 OpenPage = Callable[..., Page]
 # Five words a second, for eight seconds.
 SLOW, WHOLE = "tokens-40-5", ("word " * 40).strip()
-
-
-@pytest.fixture(name="proxy")
-def _proxy(server: Server) -> Iterator[TcpProxy]:
-    with TcpProxy(urlsplit(server.base_url).port or 0) as proxy:
-        yield proxy
-
-
-@pytest.fixture(name="open_through")
-def _open_through(browser: Browser) -> Iterator[Callable[[int], Page]]:
-    """Opens the page behind a port, where requests may fail."""
-    contexts, watches = [], []
-
-    def open_through(port: int, path: str = "/") -> Page:
-        origin = f"http://127.0.0.1:{port}"
-        context = browser.new_context(base_url=origin)
-        context.set_default_timeout(20_000)
-        page = context.new_page()
-        contexts.append(context)
-        watches.append(Watch(page, origin, network_may_fail=True))
-        page.goto(path)
-        return page
-
-    yield open_through
-    for context in contexts:
-        context.close()
-    assert [wrong for watch in watches for wrong in watch.wrong] == []
 
 
 def begin(page: Page, text: str, model: str = SLOW) -> str:

@@ -11,7 +11,7 @@ from llm_service.core.errors import NotFound
 from llm_service.core.generation.model import Status
 from llm_service.core.history.model import Count, Filters, MarkChanges
 from llm_service.core.history.search import parse_search
-from llm_service.core.history.service import HistoryService
+from llm_service.core.history.service import MAX_SEARCH_COUNTED, HistoryService
 from tests.support.builders import completed, generation
 from tests.support.constants import POOLED_ENGINES
 from tests.support.stored_rows import NoCache, hit_of, ids, said, stored
@@ -100,7 +100,7 @@ def test_pages_of_marked_rows_reach_through_a_long_history(store: Stores) -> Non
     for filters in (Filters(starred=True), Filters(tag="old"), Filters(request_ids=("id-1",))):
         page = history.page("alice", filters=filters)
         assert ([row.request_id for row in page.items], page.next) == (["id-1"], None)
-        assert history.count("alice", filters) == Count(1, has_more=False)
+        assert history.count("alice", filters) == Count(1)
 
 
 def test_an_outcome_leaves_the_marks(store: Stores) -> None:
@@ -147,14 +147,23 @@ def test_results_are_counted(store: Stores) -> None:
         said(store, number, "even words" if number % 2 == 0 else "odd words", model=f"m{number % 2}")
     stored(store, 8, "bob")
     history = history_of(store)
-    assert history.count("alice") == Count(7, has_more=False)
-    assert history.count("alice", Filters(model="m0")) == Count(3, has_more=False)
-    assert history.count("alice", Filters(search=parse_search("even"))) == Count(3, has_more=False)
-    assert history.count("alice", Filters(search=parse_search("words"), model="m1")) == Count(4, has_more=False)
-    assert history.count("alice", Filters(search=parse_search("!!!"))) == Count(0, has_more=False)
+    assert history.count("alice") == Count(7)
+    assert history.count("alice", Filters(model="m0")) == Count(3)
+    assert history.count("alice", Filters(search=parse_search("even"))) == Count(3)
+    assert history.count("alice", Filters(search=parse_search("words"), model="m1")) == Count(4)
+    assert history.count("alice", Filters(search=parse_search("!!!"))) == Count(0)
     assert store.queries.count("alice", 5) == store.queries.count("alice", 5, filters=Filters(search=parse_search("words"))) == 5  # fmt: skip
     # With filters, it looks no further than a page does, and says so.
-    assert history_of(store, max_scanned=4).count("alice", Filters(model="m0")) == Count(2, has_more=True)
+    assert history_of(store, max_scanned=4).count("alice", Filters(model="m0")) == Count(2, scanned=4)
+
+
+def test_only_so_many_results_are_counted(store: Stores) -> None:
+    first = said(store, 1, "word")
+    for number in range(2, MAX_SEARCH_COUNTED + 2):
+        store.record_started(hit_of(first, number))
+    history = history_of(store)
+    assert history.count("alice", Filters(search=parse_search("word"))) == Count(MAX_SEARCH_COUNTED, is_capped=True)
+    assert history.count("alice") == Count(MAX_SEARCH_COUNTED + 1)
 
 
 def test_the_neighbours_of_an_entry(store: Stores) -> None:

@@ -30,6 +30,11 @@ def is_packed(response: TestResponse) -> bool:
     return response.headers.get("Content-Encoding") == "gzip"
 
 
+def without_ids(page: bytes) -> bytes:
+    """Without what names the next submit of a form."""
+    return re.sub(rb'(name="submission" value=)"[0-9a-f]{32}"', rb"\1", page)
+
+
 @pytest.mark.shared_app
 @pytest.mark.parametrize(
     "address", ["/", "/templates", "/history", "/usage", "/docs", "/openapi.json", "/problems/csrf", APP_CSS,
@@ -38,14 +43,18 @@ def is_packed(response: TestResponse) -> bool:
 def test_what_a_browser_loads_is_compressed(client: FlaskClient, address: str) -> None:
     packed, plain = get(client, address), get(client, address, Accept_Encoding="identity")
     assert (packed.status_code, is_packed(packed), is_packed(plain)) == (200, True, False)
-    assert gzip.decompress(packed.data) == plain.data
+    assert without_ids(gzip.decompress(packed.data)) == without_ids(plain.data)
     assert len(packed.data) < len(plain.data) / 2
     for response in (packed, plain):
         assert "Accept-Encoding" in response.headers["Vary"]
         assert int(response.headers["Content-Length"]) == len(response.data)
     assert packed.mimetype == plain.mimetype
     head = client.head(address, headers=BROWSER)
-    assert (head.data, head.headers["Content-Length"]) == (b"", str(len(packed.data)))
+    assert head.data == b""
+    # Ids of a page's own do not always pack to the same length.
+    assert abs(int(head.headers["Content-Length"]) - len(packed.data)) <= (
+        32 if without_ids(plain.data) != plain.data else 0
+    )
 
 
 @pytest.mark.shared_app

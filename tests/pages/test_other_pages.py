@@ -93,7 +93,7 @@ def test_delete_and_clear(client: FlaskClient) -> None:
     assert client.get(f"/history/{first}").status_code == 404
     assert client.get("/history/clear").status_code == 404, "nothing changes by a GET"
     assert client.get(f"/history/{second}").status_code == 200
-    assert client.post("/history/clear", headers=OWN_PAGE).headers["Location"] == "/history"
+    assert client.post("/history/clear", headers=OWN_PAGE).headers["Location"] == "/history?notice=cleared"
     assert "No generations yet" in client.get("/history").text
 
 

@@ -95,10 +95,10 @@ class _Connection:
 
 
 class TcpProxy:
-    """In a thread of its own, on 127.0.0.1. `accepted`: how many connections there were."""
+    """In a thread of its own, on 127.0.0.1. `accepted`: how many connections there were. New ones go to the port `target`."""
 
     def __init__(self, target: int) -> None:
-        self._target = target
+        self.target = target
         self._toxic: Toxic | None = None
         self._changed = asyncio.Event()
         self._connections: set[_Connection] = set()
@@ -163,7 +163,7 @@ class TcpProxy:
             if isinstance(self._toxic, ResetPeer | Down):
                 connection.cut(reset=True)
                 return
-            from_server, connection.server = await asyncio.open_connection("127.0.0.1", self._target)
+            from_server, connection.server = await asyncio.open_connection("127.0.0.1", self.target)
             connection.tasks = [
                 asyncio.ensure_future(self._pump(connection, reader, connection.server, is_answer=False)),
                 asyncio.ensure_future(self._pump(connection, from_server, writer, is_answer=True)),

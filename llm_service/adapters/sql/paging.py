@@ -48,9 +48,15 @@ def rows(
         )
     else:
         mine = query.where(generations.c.owner == owner)
-        ordered = in_order(mine, generations.c.position, before, after)
+        ordered = in_order(mine, _place(filters), before, after)
         rows = connection.execute(ordered.limit(limit)).all()
     return rows[::-1] if after is not None else rows
+
+
+def _place(filters: Filters) -> ColumnElement[int]:
+    """Where few positions are known, an expression: SQLite would else walk through all rows before or after one."""
+    few = filters.tag is not None or filters.request_ids is not None
+    return generations.c.position + 0 if few else generations.c.position
 
 
 def position_of(

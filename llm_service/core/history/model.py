@@ -40,10 +40,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many generations match. `has_more`: at least so many, because counting stopped there."""
+    """How many generations match. `is_capped`: there are more, and they were not counted.
+
+    `scanned`: only so many of the newest generations were looked at; None = all.
+    """
 
     number: int
-    has_more: bool
+    is_capped: bool = False
+    scanned: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

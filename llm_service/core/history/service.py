@@ -114,11 +114,13 @@ class HistoryService:
     def count(self, owner: str, filters: Filters = EVERYTHING) -> Count:
         """How many generations match: up to `MAX_COUNTED`, and among the newest `max_scanned` rows."""
         if self._queries is None or _finds_nothing(filters):
-            return Count(0, has_more=False)
+            return Count(0)
         at_most = MAX_COUNTED if filters.search is None else MAX_SEARCH_COUNTED
         stop = self._stop(self._queries, owner, filters)
         number = self._queries.count(owner, at_most + 1, stop=stop, filters=filters)
-        return Count(min(number, at_most), has_more=number > at_most or stop is not None)
+        if number > at_most:
+            return Count(at_most, is_capped=True)
+        return Count(number, scanned=None if stop is None else self._max_scanned)
 
     def neighbours(
         self, owner: str, request_id: str, filters: Filters = EVERYTHING

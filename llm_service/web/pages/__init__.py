@@ -21,6 +21,7 @@ from llm_service.core.access.sessions import MASK_BYTES
 from llm_service.core.history.search import marked
 from llm_service.core.services import Services
 from llm_service.core.templates.inputs import path_of
+from llm_service.core.templates.options import path_of_option
 from llm_service.core.templates.properties import plain_number
 
 from ..context import provider_of, services
@@ -30,12 +31,13 @@ from ..http.problems import PROBLEMS
 from ..http.query import reject_repeated_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
-from . import compare, generate, history, login, numbers, problems, revisions, status, templates, usage
+from . import compare, generate, history, login, numbers, problems, revisions, status, templates, times, usage
 from .code_samples import form_samples
 from .forms import field_id, field_label, widget
 from .invisible_characters import invisible_characters, titled
 from .labels import LIMIT_LABELS, STATUS_LABELS, incomplete_label, limit_amount, state_label
 from .markdown import to_html, too_long
+from .submissions import submission_field
 
 BLUEPRINTS = (
     generate.pages, compare.pages, history.pages, templates.pages, revisions.pages, usage.pages, problems.pages, status.pages, login.pages
@@ -59,9 +61,11 @@ def register(app: Flask) -> None:
         app.register_blueprint(pages)
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(asset=asset, may=may, has_page=has_page, csrf_token=csrf_token, csrf_field=csrf_field)
+    app.jinja_env.globals.update(asset=asset, may=may, has_page=has_page)
+    app.jinja_env.globals.update(csrf_token=csrf_token, csrf_field=csrf_field, submission_field=submission_field)
     app.jinja_env.filters.update(
         age_ms=age_ms,
+        ago=_ago,
         as_json_text=as_json_text,
         code_samples=form_samples,
         columns_of=columns_of,
@@ -78,6 +82,7 @@ def register(app: Flask) -> None:
         output_json=output_json,
         output_name=output_name,
         path_of=path_of,
+        path_of_option=path_of_option,
         plain_number=plain_number,
         problem=PROBLEMS.get,
         pretty_json=pretty_json,
@@ -124,6 +129,10 @@ def moment(milliseconds: int) -> str:
 def age_ms(milliseconds: int) -> int:
     """The age by the server's clock, because the reader's clock may be wrong."""
     return max(0, services().clock.now_ms() - milliseconds)
+
+
+def _ago(milliseconds: int) -> str:
+    return times.ago(milliseconds, services().clock.now_ms())
 
 
 def _formatted(text: str) -> Markup | None:

@@ -13,12 +13,14 @@ from llm_service.core.errors import FieldError, InvalidInput, ServiceError
 from llm_service.core.generation.model import CacheMode, GenerateRequest
 from llm_service.core.templates.inputs import MAIN_INPUT, path_of
 from llm_service.core.templates.model import Template
+from llm_service.core.templates.options import OVERRIDABLE_OPTIONS
 from llm_service.core.templates.properties import Property, PropertyKind, normalize_number
 
 from ..http.errors import RequestError
 from ..http.strict_json import MAX_VALUES, parse_json, reject_unstorable
 
 PREFIX = "p."
+OPTION_PREFIX = "o."
 # Longer texts get a field with several lines.
 LINE_CHARS = 300
 # A slider with more steps is too hard to set.
@@ -35,7 +37,10 @@ _ASK_FOR = {
 
 @dataclass(frozen=True)
 class Form:
-    """`values` are the typed texts by input name (booleans for checkboxes); `errors` are messages by field path."""
+    """`values` are the typed texts by input name (booleans for checkboxes); `errors` are messages by field path.
+
+    `options` are the typed texts by option name.
+    """
 
     template: Template
     input: str = ""
@@ -43,6 +48,7 @@ class Form:
     parameters_json: str = ""
     model: str = ""
     fresh: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
 
     def value_of(self, prop: Property) -> Any:
@@ -57,6 +63,7 @@ class Form:
             parameters={**self._fields(), **self._advanced()},
             model=self.model or None,
             cache_mode=CacheMode.NO_CACHE if self.fresh else CacheMode.DEFAULT,
+            options=self._options(),
         )
 
     def body(self) -> dict[str, Any]:
@@ -64,11 +71,13 @@ class Form:
         parameters = self._fields()
         with suppress(InvalidInput):
             parameters |= self._advanced()
+        options = self._options()
         return {
             "template_id": self.template.template_id,
             "input": self.input,
             **({"parameters": parameters} if parameters else {}),
             **({"model": self.model} if self.model else {}),
+            **({"options": options} if options else {}),
         }
 
     def with_error(self, error: ServiceError) -> "Form":
@@ -82,6 +91,13 @@ class Form:
             for path, text in _by_field(error).items()
         ]
 
+    def options_allowed(self) -> list[Property]:
+        return [OVERRIDABLE_OPTIONS[name] for name in self.template.overridable]
+
+    def options_set(self) -> int:
+        """How many have a value."""
+        return sum(map(bool, self.options.values()))
+
     def _missing(self, path: str) -> str | None:
         """What to do about a required field that was left empty."""
         if path == MAIN_INPUT:
@@ -90,6 +106,11 @@ class Form:
         if prop is None or self.value_of(prop) != "" or self.parameters_json.strip():
             return None
         return f'{_ASK_FOR.get(widget(prop), "Enter some text in")} "{field_label(path)}".'
+
+    def _options(self) -> dict[str, Any]:
+        # Browsers also send `.5`, which is no number in JSON.
+        typed = {name: f"0{text}" if text.startswith(".") else text for name, text in self.options.items()}
+        return {name: _value(text) for name, text in typed.items() if text}
 
     def _fields(self) -> dict[str, Any]:
         parameters = {}
@@ -131,14 +152,22 @@ def read_form(template: Template, typed: MultiDict[str, str]) -> Form:
         # "Run again" skips the cache, and its button may name another model.
         model=typed.get("again") or typed.get("model", ""),
         fresh="fresh" in typed or "again" in typed,
+        options={name: typed.get(OPTION_PREFIX + name, "").strip() for name in template.overridable},
     )
 
 
-def form_of(template: Template, input: str, parameters: Mapping[str, Any] | None = None, model: str = "") -> Form:
-    """The form filled with these values; leaves out parameters that the template does not have."""
+def form_of(
+    template: Template,
+    input: str,
+    parameters: Mapping[str, Any] | None = None,
+    model: str = "",
+    options: Mapping[str, Any] | None = None,
+) -> Form:
+    """The form filled with these values; leaves out parameters and options that the template does not have."""
     inputs = {prop.name: prop for prop in template.parameters}
     values = {name: as_text(inputs[name], value) for name, value in (parameters or {}).items() if name in inputs}
-    return Form(template, input=input, values=values, model=model)
+    set_options = {name: json.dumps(value) for name, value in (options or {}).items() if name in template.overridable}
+    return Form(template, input=input, values=values, model=model, options=set_options)
 
 
 def widget(prop: Property) -> str:
@@ -206,7 +235,7 @@ def field_label(path: str) -> str:
     """`parameters.target_language` -> `Target language`."""
     if path == "parameters_json":
         return "Parameters as JSON"
-    return path.removeprefix("parameters.").replace("_", " ").capitalize()
+    return path.removeprefix("parameters.").removeprefix("options.").replace("_", " ").capitalize()
 
 
 def _means_empty(prop: Property) -> bool:

@@ -31,6 +31,7 @@ from ..http.sse import (
     watch_key,
 )
 from .forms import Form, form_of, read_form
+from .submissions import submission_key
 
 pages = Blueprint("generate_page", __name__)
 RECENT = 8
@@ -75,7 +76,8 @@ def answer() -> Response:
     """
     form = read_form(_template(request.form.get("template_id")), request.form)
     try:
-        subscription = services().generation.begin(form.request(), caller(), g.request_id, detached=True)
+        key = submission_key(request.form)
+        subscription = services().generation.begin(form.request(), caller(), g.request_id, detached=True, key=key)
     except ServiceError as error:
         log_error(error)
         html = render_template("generate/_answered.html", **_context(form.with_error(error), None, error))
@@ -154,11 +156,13 @@ def _form_with(generation: Generation, template: Template | None = None) -> Form
     models = _models()
     asked = generation.fallbacks[0].model if generation.fallbacks else generation.model
     chosen = asked if asked in models.allowed_for(template) and asked != models.default_for(template) else ""
-    return form_of(template, generation.input, generation.parameters, chosen)
+    return form_of(template, generation.input, generation.parameters, chosen, generation.options)
 
 
 def _run(form: Form) -> Generation:
-    finished = services().generation.run(form.request(), caller(), g.request_id, detached=True)
+    finished = services().generation.run(
+        form.request(), caller(), g.request_id, detached=True, key=submission_key(request.form)
+    )
     g.quiet = finished.generation.cached
     return finished.generation
 

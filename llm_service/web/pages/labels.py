@@ -17,6 +17,23 @@ STATUS_LABELS = {
     Status.INTERRUPTED: "interrupted",
 }
 
+# The filters of the history, and the values of those that are yes or no.
+FILTER_LABELS = {
+    "q": "Search",
+    "template_id": "Template",
+    "model": "Model",
+    "status": "Status",
+    "cached": "Cache",
+    "starred": "Star",
+    "tag": "Tag",
+    "since": "From",
+    "until": "To",
+}
+FLAG_LABELS = {
+    "cached": {"true": "cached", "false": "not cached"},
+    "starred": {"true": "starred", "false": "not starred"},
+}
+
 INCOMPLETE_LABELS = {
     "max_output_tokens": "The answer reached its maximum length and was cut off.",
     "content_filter": "The content filter of the model provider ended the answer early.",
