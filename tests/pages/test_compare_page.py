@@ -58,12 +58,12 @@ def test_all_columns_begin_and_are_shown_side_by_side(client: FlaskClient) -> No
 
 
 def test_the_same_form_sent_twice_pays_once(client: FlaskClient, upstream: Upstream) -> None:
-    (form_id,) = re.findall('name="comparison" value="(.+)"', client.get("/compare").text)
+    (form_id,) = re.findall('name="submission" value="([^"]+)"', client.get("/compare").text)
     before = len(upstream.calls)
-    first, again = (ids_of(compare(client, comparison=form_id, fresh="1")) for _ in range(2))
+    first, again = (ids_of(compare(client, submission=form_id, fresh="1")) for _ in range(2))
     assert first == again
     assert len(upstream.calls) == before + 2
-    edited = ids_of(compare(client, comparison=form_id, fresh="1", input="Hello again"))
+    edited = ids_of(compare(client, submission=form_id, fresh="1", input="Hello again"))
     assert set(edited) & set(first) == set()
     assert len(rows(client)) == 4
 
@@ -150,6 +150,16 @@ def test_it_begins_with_a_stored_request_and_another_model(client: FlaskClient) 
     assert second is not None
     assert "<option selected>echo-1000</option>" in first[0]
     assert " selected>" not in second[0], "the default model"
+
+
+def test_options_go_to_the_templates_that_allow_them(client: FlaskClient) -> None:
+    ids = ids_of(
+        compare(client, template_2="extract_fields_v1", model_2="", **{"o.temperature": "0.5", "p.fields": "name"})
+    )
+    options = [client.get(f"/api/v1/history/{each}").get_json()["options"] for each in ids]
+    assert options[0] == {"temperature": 0.5}
+    assert not options[1]
+    assert 'name="o.temperature" value="0.5"' in client.get("/compare?ids=" + ",".join(ids)).text
 
 
 def test_an_old_revision_can_be_run_again(make_app: Callable[..., Flask], tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from ..http.problems import PROBLEMS
 from ..http.query import query_args
 from ..http.sse import last_event_id, sse_response, watch_key
 from .comparison import (
-    ROUTE,
     Choice,
     Comparison,
     Refused,
@@ -40,7 +39,7 @@ from .comparison import (
 from .generate import html_events, shows_history
 from .revisions import differ
 
-pages = Blueprint("compare_page", __name__, url_prefix=ROUTE)
+pages = Blueprint("compare_page", __name__, url_prefix="/compare")
 # How often a page without scripts looks whether its caller has left.
 WAIT_S = 2.0
 
@@ -81,7 +80,7 @@ def show() -> str:
     choices = [choice for column in columns if (choice := _choice(column))] or [choice_of(stored)]
     if len(choices) == 1:
         choices.append(beside(choices[0]))
-    return _page(new_comparison(choices, stored.input, stored.parameters), columns)
+    return _page(new_comparison(choices, stored.input, stored.parameters, stored.options), columns)
 
 
 @pages.route("", methods=["POST"])
@@ -132,7 +131,7 @@ def _begin(comparison: Comparison, requests: Mapping[int, GenerateRequest]) -> B
     with ExitStack() as opened:
         begun: dict[int, Subscription] = {}
         for number, asked in requests.items():
-            choice, key = comparison.choices[number - 1], key_of(comparison, number, asked)
+            choice, key = comparison.choices[number - 1], key_of(request.form, number)
             try:
                 subscription = services().generation.begin(
                     asked, caller(), current_app.config["MAKE_ID"](), detached=True, key=key

@@ -1,9 +1,7 @@
 """What is compared: two to four columns, each a template (perhaps in an old revision) with a model, over one form."""
 
 import hashlib
-import json
 import re
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -19,13 +17,12 @@ from llm_service.core.templates.model import Template
 
 from ..context import caller, services
 from .forms import Form, form_of, read_form
+from .submissions import submission_key
 
 MIN_COLUMNS, MAX_COLUMNS = 2, 4
 # Old revisions of a template that can be chosen.
 MAX_REVISIONS = 10
-ROUTE = "/compare"
 _REQUEST_ID = re.compile(r"[0-9a-f-]{36}")
-_COMPARISON_ID = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 
 
 class Choice(NamedTuple):
@@ -47,7 +44,6 @@ class Choice(NamedTuple):
 class Comparison:
     """The page's form. `choices` has `MAX_COLUMNS`, unused ones with an empty template. `faults` are by column."""
 
-    id: str
     form: Form
     choices: Sequence[Choice]
     faults: Mapping[int, InputError]
@@ -65,10 +61,12 @@ class Refused(NamedTuple):
 
 
 def new_comparison(
-    choices: Sequence[Choice], input: str = "", parameters: Mapping[str, Any] | None = None
+    choices: Sequence[Choice],
+    input: str = "",
+    parameters: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Comparison:
-    form = form_of(_united(choices), input, parameters)
-    return Comparison(secrets.token_urlsafe(16), form, _filled(choices), {})
+    return Comparison(form_of(_united(choices), input, parameters, options=options), _filled(choices), {})
 
 
 def read_comparison(typed: MultiDict[str, str]) -> Comparison:
@@ -77,9 +75,7 @@ def read_comparison(typed: MultiDict[str, str]) -> Comparison:
         Choice(typed.get(f"template_{number}", ""), typed.get(f"model_{number}", ""))
         for number in range(1, MAX_COLUMNS + 1)
     ]
-    given = typed.get("comparison", "")
-    own_id = given if _COMPARISON_ID.fullmatch(given) else secrets.token_urlsafe(16)
-    return Comparison(own_id, read_form(_united(choices), typed), choices, {})
+    return Comparison(read_form(_united(choices), typed), choices, {})
 
 
 def requests_of(comparison: Comparison) -> dict[int, GenerateRequest]:
@@ -121,18 +117,13 @@ def _in_column(error: InputError, number: int) -> InputError:
     )
 
 
-def key_of(comparison: Comparison, number: int, request: GenerateRequest) -> IdempotencyKey | None:
-    """The same form sent twice (a double click, a reload) makes no second call. An edited one is another request.
-
-    None where no answers are kept to repeat.
-    """
-    if services().history.keeps != "full":
+def key_of(typed: MultiDict[str, str], number: int) -> IdempotencyKey | None:
+    """The same form sent twice (a double click, a reload) makes no second call for a column."""
+    whole = submission_key(typed)
+    if whole is None:
         return None
-    asked = [comparison.id, number, request.template_id, request.revision, request.model, request.input]
-    asked += [dict(request.parameters), dict(request.options), request.cache_mode.value]
-    content = json.dumps(asked, sort_keys=True)
-    digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
-    return IdempotencyKey(ROUTE, digest, digest)
+    digest = hashlib.sha256(f"{whole.key} {number}".encode()).hexdigest()
+    return IdempotencyKey(whole.route, digest, digest)
 
 
 def write_ids(columns: Sequence[str | Refused]) -> str:
