@@ -31,7 +31,20 @@ from ..http.problems import PROBLEMS
 from ..http.query import reject_repeated_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
-from . import generate, history, login, numbers, preferences, problems, revisions, status, templates, times, usage
+from . import (
+    compare,
+    generate,
+    history,
+    login,
+    numbers,
+    preferences,
+    problems,
+    revisions,
+    status,
+    templates,
+    times,
+    usage,
+)
 from .code_samples import form_samples
 from .forms import field_id, field_label, widget
 from .highlight import is_code
@@ -42,8 +55,8 @@ from .markdown import to_html, too_long
 from .submissions import submission_field
 
 BLUEPRINTS = (
-    generate.pages, history.pages, templates.pages, revisions.pages, usage.pages, problems.pages, status.pages, login.pages,
-    preferences.pages,
+    generate.pages, compare.pages, history.pages, templates.pages, revisions.pages, usage.pages, problems.pages, status.pages,
+    login.pages, preferences.pages,
 )  # fmt: skip
 for _pages in BLUEPRINTS:
     _pages.after_request(compress)
