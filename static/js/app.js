@@ -47,3 +47,21 @@ function localTimes() {
 }
 localTimes();
 document.addEventListener("htmx:after:swap", localTimes);
+
+// Shortcuts of a single key: not while somebody types, and they can be turned off (WCAG 2.1.4).
+const shortcuts = document.getElementById("shortcuts");
+const singleKeys = document.getElementById("single-keys");
+if (shortcuts) {
+  singleKeys.checked = localStorage.singleKeys !== "off";
+  singleKeys.addEventListener("change", () => { localStorage.singleKeys = singleKeys.checked ? "on" : "off"; });
+  document.querySelector(".keys").addEventListener("click", () => shortcuts.showModal());
+}
+document.addEventListener("keydown", (event) => {
+  if (!singleKeys?.checked || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
+  const target = document.querySelector("main [type=search], #field-input");
+  if (event.key === "?") shortcuts.showModal();
+  else if (event.key === "/" && target) {
+    event.preventDefault();
+    target.focus();
+  }
+});
