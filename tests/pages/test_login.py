@@ -213,7 +213,7 @@ def test_a_form_that_met_an_ended_session_leads_back_to_its_page(closed: Flask) 
         ("https://evil.example//evil", "/login"),
         ("", "/login"),
     ]:
-        answer = client.post("/", headers={**OWN_PAGE, "Referer": page})
+        answer = client.post("/history/clear", headers={**OWN_PAGE, "Referer": page})
         assert (answer.status_code, answer.headers["Location"]) == (302, wanted)
     assert "Sign in with an API key to open this page." in client.get("/login?next=/history").text
     assert "placeholder" not in client.get("/login").text
