@@ -68,7 +68,7 @@ function follow(on) {
   following = on;
   pane.classList.toggle("away", !on);
 }
-const below = () => answer.getBoundingClientRect().bottom - (wide.matches ? pane.getBoundingClientRect().bottom : element("bar").getBoundingClientRect().top);
+const below = () => answer.getBoundingClientRect().bottom - (wide.matches ? pane.getBoundingClientRect().bottom : element("action-bar").getBoundingClientRect().top);
 const toEnd = () => (wide.matches ? pane : window).scrollBy(0, below() + 16);
 new MutationObserver(() => requestAnimationFrame(() => {
   if (running() && following && below() > 0) toEnd();
