@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask
+from flask import Response as FlaskResponse
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from llm_service.bootstrap.build import build_services, make_id
@@ -19,18 +20,20 @@ from llm_service.web.context import EXTENSION
 from llm_service.web.http.errors import register_error_handlers
 from llm_service.web.http.hooks import register_hooks
 from llm_service.web.http.request import MAX_FORM_BYTES, Request
+from llm_service.web.http.response import Response
 from llm_service.web.http.static_files import StaticFiles
 from llm_service.web.security.access_control import register_access
 
 
 class App(Flask):
     request_class = Request
+    response_class = Response
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Flask looks at each function whether it is a coroutine, seven times in a request. None is."""
         return func
 
-    def send_static_file(self, filename: str) -> Response:
+    def send_static_file(self, filename: str) -> FlaskResponse:
         files: StaticFiles = self.config["STATIC_FILES"]
         return files.send(filename)
 

@@ -29,13 +29,15 @@ document.addEventListener("htmx:before:request", ({ detail }) => asked.set(place
 document.addEventListener("htmx:error", ({ detail }) => fail(detail.ctx));
 document.addEventListener("htmx:before:response", (event) => {
   const { ctx } = event.detail;
-  if (ctx.response.headers.has("X-Request-ID")) {
-    clear(placeOf(ctx));
-    clear(notices);
-  } else {
-    // A proxy's page, whatever its status.
+  const { status, headers } = ctx.response;
+  // A proxy's page, whatever its status; or an error that would be shown nowhere, or instead of what was typed.
+  const isHidden = ctx.swap === "none" || ctx.target.matches("[data-keep]");
+  if (!headers.has("X-Request-ID") || isHidden && status >= 400 && status !== 401) {
     event.preventDefault();
     fail(ctx);
+  } else {
+    clear(placeOf(ctx));
+    clear(notices);
   }
 });
 

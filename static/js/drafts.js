@@ -83,7 +83,8 @@ document.addEventListener("htmx:finally:request", (event) => { if (event.target 
 addEventListener("popstate", () => {
   if ((new URLSearchParams(location.search).get("template") ?? shown()) !== shown()) location.reload();
 });
-addEventListener("pageshow", agree);
+// It was changed before the scripts were ready.
+addEventListener("pageshow", () => { if (picker.value !== shown()) picker.dispatchEvent(new Event("change")); });
 document.addEventListener("click", ({ target }) => { if (target.closest("[data-reset]")) localStorage.removeItem(key()); });
 
 const last = sessionStorage.getItem("template");

@@ -1,104 +1,145 @@
-// The Generate page: Stop, character counters, slider values, live preview and payload, Ctrl + Enter.
-const form = document.getElementById("generate-form");
-const generateButton = document.getElementById("generate-button");
-const stopButton = document.getElementById("stop-button");
-const answer = document.getElementById("answer");
+// The Generate page: the workbench around the form. running.js shows the text of a running generation.
+const element = (id) => document.getElementById(id);
+const form = element("generate-form");
+const answer = element("answer");
+const pane = answer.parentElement;
+const stopButton = element("stop-button");
+const running = () => answer.querySelector("[data-running]");
+const wide = matchMedia("(min-width: 861px) and (min-height: 520px)"); // as in generate.css
 
-// Show Stop instead of Generate while a generation runs, and keep the keyboard focus on it.
-function toggleButtons() {
-  const isRunning = answer.querySelector("[data-running]") !== null;
-  const [off, on] = isRunning ? [generateButton, stopButton] : [stopButton, generateButton];
-  const focused = document.activeElement === off;
-  off.hidden = true;
-  on.hidden = false;
-  if (focused) on.focus();
-  if (isRunning) answer.setAttribute("aria-busy", "true");
-  else answer.removeAttribute("aria-busy");
+// An answer is outdated while the inputs are not those that it was asked with.
+const inputs = () => JSON.stringify([...new FormData(form)].filter(([name]) => /^(template_id|input|model|parameters_json|p\.|o\.)/.test(name)));
+let asked = inputs();
+
+// Requests of other elements (preview, template) bubble through the form: react to its own only.
+const onOwn = (type, react) => document.addEventListener(type, (event) => {
+  if (event.target === form || event.detail?.ctx?.sourceElement === form) react();
+});
+onOwn("htmx:before:request", () => { asked = inputs(); });
+onOwn("htmx:finally:request", refreshFolds); // the preview may be a cache hit now
+
+// The focus goes where the eye goes, but not out of a field in which somebody types.
+let stopped;
+function look(isNew) {
+  const bad = form.querySelector("[aria-invalid=true]");
+  const at = document.activeElement;
+  if (bad) {
+    bad.closest("details")?.setAttribute("open", "");
+    return bad.focus();
+  }
+  if (at === document.body || at.disabled || !at.checkVisibility()) {
+    (running() ? stopButton : stopped ? element("field-input") : answer.querySelector("h2"))?.focus({ preventScroll: true });
+  }
+  // On a phone the answer is below the form.
+  if (isNew) answer.scrollIntoView({ block: wide.matches ? "nearest" : "start" });
+  answer.querySelector(".note, .problem")?.scrollIntoView({ block: "nearest" });
 }
-stopButton.addEventListener("click", () => answer.querySelector("[data-stop]")?.click());
-
-// Requests of other elements (payload, template) bubble through the form: react to its own only.
-const own = (event) => event.target === form || event.detail?.ctx?.sourceElement === form;
-document.addEventListener("htmx:before:request", (event) => { if (own(event)) answer.classList.add("stale"); });
-document.addEventListener("htmx:finally:request", (event) => { if (own(event)) answer.classList.remove("stale"); });
 
 // A reload, or a return to the page, joins the running generation.
-const REMEMBERED = "running";
-document.addEventListener("htmx:after:swap", () => {
-  answer.classList.remove("stale");
-  toggleButtons();
-  const panel = answer.querySelector("[data-running]");
-  if (panel) {
-    sessionStorage.setItem(REMEMBERED, panel.dataset.running);
-    history.replaceState(null, "", `/?from=${panel.dataset.running}`);
-    // On a phone the answer is below the form.
-    answer.scrollIntoView({ block: "nearest" });
+let shown = answer.firstElementChild;
+function answered() {
+  const before = shown;
+  shown = answer.firstElementChild;
+  if (shown === before) return;
+  markFields();
+  look(!before.matches("[data-running]"));
+  const said = element("announcement");
+  said.textContent = answer.querySelector(".views") ? said.dataset.done : "";
+  const id = running()?.dataset.running;
+  if (id) {
+    stopped = false;
+    follow(true);
+    sessionStorage.running = id;
+    history.replaceState(null, "", `/?from=${id}`);
   } else {
-    sessionStorage.removeItem(REMEMBERED);
-  }
-});
-const remembered = sessionStorage.getItem(REMEMBERED);
-if (remembered && location.search === "") location.replace(`/?from=${remembered}`);
-else if (!answer.querySelector("[data-running]")) sessionStorage.removeItem(REMEMBERED);
-toggleButtons();
-
-form.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-    event.preventDefault();
-    form.requestSubmit(document.getElementById("generate-button"));
-  }
-});
-
-function count() {
-  for (const place of document.querySelectorAll("[data-count]")) {
-    const area = document.getElementById(place.dataset.count);
-    const length = [...area.value].length;
-    const max = Number(area.dataset.max);
-    place.textContent = `${length.toLocaleString("en")} of ${max.toLocaleString("en")} characters`;
-    place.classList.toggle("over", length > max);
+    delete sessionStorage.running;
   }
 }
+if (sessionStorage.running && !location.search) location.replace(`/?from=${sessionStorage.running}`);
+else if (!running()) delete sessionStorage.running;
+stopButton.addEventListener("click", () => {
+  stopped = true;
+  answer.querySelector("[data-stop]")?.click();
+});
+
+// Follow the text of a running generation until the reader scrolls up.
+let following, last;
+function follow(on) {
+  following = on;
+  pane.classList.toggle("away", !on);
+}
+const below = () => answer.getBoundingClientRect().bottom - (wide.matches ? pane.getBoundingClientRect().bottom : element("bar").getBoundingClientRect().top);
+const toEnd = () => (wide.matches ? pane : window).scrollBy(0, below() + 16);
+new MutationObserver(() => requestAnimationFrame(() => {
+  if (running() && following && below() > 0) toEnd();
+})).observe(answer, { childList: true, subtree: true });
+document.addEventListener("scroll", () => {
+  const now = wide.matches ? pane.scrollTop : scrollY;
+  follow(below() < 48 || (following && now >= last));
+  last = now;
+}, true);
+element("jump-button").addEventListener("click", toEnd);
+follow(true);
+
+// In the capture phase: a menu that Escape closes is still open here.
+document.addEventListener("keydown", (event) => {
+  const { key, target } = event;
+  if (event.isComposing || event.keyCode === 229 || document.querySelector("dialog[open]")) return;
+  if (key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    if (!running()) form.requestSubmit(element("generate-button"));
+  } else if (key === "Enter" && form.contains(target) && target.matches("input")) {
+    event.preventDefault(); // never a call by a stray Enter
+  } else if (key === "Escape" && running() && !document.querySelector("details:is(.status, .confirm, .menu)[open], [aria-expanded=true]")) {
+    stopButton.click();
+  }
+}, true);
+
+// The browser cannot show what is wrong in a closed menu or fold.
+form.addEventListener("invalid", ({ target }) => target.closest("details")?.setAttribute("open", ""), true);
+
 // The preview and the payload update as people type, while they are open.
-const FOLLOWING = { "preview-fold": "#preview", "payload-fold": "#payload" };
-let timer = null;
-function follow() {
+let timer;
+function refreshFolds() {
   clearTimeout(timer);
   timer = setTimeout(() => {
-    for (const [fold, place] of Object.entries(FOLLOWING)) {
-      if (document.getElementById(fold).open) htmx.trigger(place, "refresh");
-    }
+    for (const name of ["preview", "payload"]) if (element(`${name}-fold`).open) htmx.trigger(`#${name}`, "refresh");
   }, 300);
 }
-form.addEventListener("input", follow);
-form.addEventListener("toggle", (event) => { if (event.target.id in FOLLOWING) follow(); }, true);
-// After an answer, the preview may be a cache hit.
-document.addEventListener("htmx:finally:request", (event) => { if (own(event)) follow(); });
+form.addEventListener("toggle", ({ target }) => { if (target.id.endsWith("-fold")) refreshFolds(); }, true);
 
 // The server's messages are under their fields; mark the fields for screen readers too.
 function markFields() {
   for (const message of form.querySelectorAll(".field-error")) {
-    const element = document.getElementById(message.id.replace("error-", ""));
-    if (message.textContent.trim()) element?.setAttribute("aria-invalid", "true");
-    else element?.removeAttribute("aria-invalid");
+    const field = element(message.id.replace("error-", ""));
+    if (field) field.ariaInvalid = message.textContent.trim() ? "true" : null;
   }
 }
-
-// Show the value of each slider.
-function showValues() {
-  for (const place of form.querySelectorAll("[data-value-of]")) {
-    place.textContent = document.getElementById(place.dataset.valueOf).value;
-  }
-}
-
 function refresh() {
-  count();
-  showValues();
+  for (const place of form.querySelectorAll("[data-count]")) {
+    const { value, dataset } = element(place.dataset.count);
+    const length = [...value].length;
+    place.textContent = place.dataset.counted.replace("#", length.toLocaleString("en"));
+    place.classList.toggle("over", length > dataset.max);
+  }
+  for (const place of form.querySelectorAll("[data-value-of]")) place.textContent = element(place.dataset.valueOf).value;
+  const mark = answer.querySelector(".outdated");
+  if (mark) mark.hidden = inputs() === asked;
 }
-form.addEventListener("input", refresh);
-document.addEventListener("htmx:after:swap", (event) => {
+form.addEventListener("input", ({ target }) => {
   refresh();
+  refreshFolds();
+  // A message leaves when its field is changed.
+  const message = element(`error-${target.id}`);
+  if (!message?.textContent) return;
+  message.textContent = "";
   markFields();
-  // The fields of another template.
-  if (event.target.id === "fields") follow();
+  answer.querySelector(`.faults a[href="#${target.id}"]`)?.closest("li").remove();
+  if (answer.querySelector(".faults:empty")) answer.replaceChildren(element("no-answer").content.cloneNode(true));
+});
+document.addEventListener("htmx:after:swap", ({ target }) => {
+  answered();
+  refresh();
+  if (target.id === "fields") refreshFolds(); // of another template
 });
 refresh();

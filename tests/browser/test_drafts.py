@@ -167,7 +167,7 @@ def test_a_session_that_ends_and_a_sign_out(browser: Browser, tmp_path: Path, ke
         context.clear_cookies()
         page.goto("/")
         sign_in(page, keys["bob"])
-        page.goto("/?template=translate_v1")
+        expect_template(page, "translate_v1")
         expect(page.locator(INPUT)).to_have_value("")
         page.fill(INPUT, "Of bob")
         page.get_by_role("button", name="Sign out").click()
@@ -175,3 +175,25 @@ def test_a_session_that_ends_and_a_sign_out(browser: Browser, tmp_path: Path, ke
         assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
         context.close()
         assert watch.wrong == []
+
+
+def test_without_scripts_the_sign_in_page_carries_the_text(
+    browser: Browser, tmp_path: Path, keys: dict[str, str]
+) -> None:
+    with serving(tmp_path, APP_AUTH="required") as server:
+        context = browser.new_context(base_url=server.base_url, java_script_enabled=False)
+        context.set_default_timeout(10_000)
+        page = context.new_page()
+        page.goto("/?template=translate_v1")
+        sign_in(page, keys["alice"])
+        page.fill("#field-parameters-target_language", "Latin")
+        page.fill(INPUT, "Typed before\nthe session ended")
+        context.clear_cookies()
+        page.click("#generate-button")
+        expect(page.get_by_text("What you typed is kept")).to_be_visible()
+        sign_in(page, keys["alice"])
+        expect(page.locator(INPUT)).to_have_value("Typed before\nthe session ended")
+        expect(page.locator("#field-parameters-target_language")).to_have_value("Latin")
+        page.click("#generate-button")
+        expect(page.locator("#output")).to_contain_text("Typed before")
+        context.close()

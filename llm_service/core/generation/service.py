@@ -59,6 +59,7 @@ from .subscriptions import LocalSubscription, ReplaySubscription, Subscription, 
 from .upstream import UpstreamCaller
 
 T = TypeVar("T")
+_typed = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 # How often `run` checks whether the caller has left.
 CALLER_CHECK_S = 2.0
 # A request has its key a moment before its row: the pauses between looks for the row.
@@ -411,8 +412,7 @@ class GenerationService:
 def _fingerprint(prepared: PreparedRequest) -> str:
     """Distinguishes generations with equal messages but different values or owners."""
     asked = [prepared.caller.owner, prepared.request.input, dict(prepared.request.parameters)]
-    typed = json.dumps(asked, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(typed.encode()).hexdigest()
+    return hashlib.sha256(_typed(asked).encode()).hexdigest()
 
 
 def _ended() -> Cancelled:

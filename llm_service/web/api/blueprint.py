@@ -6,7 +6,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import marshmallow as ma
-from flask import Request, Response, current_app
+from flask import Request, current_app
 from flask_smorest import Blueprint as SmorestBlueprint
 from werkzeug.datastructures import MIMEAccept
 
@@ -17,12 +17,14 @@ from ..http.current import current_request
 from ..http.errors import NotAcceptable, fields_of
 from ..http.problems import PROBLEMS, STATUS_IN_PATH
 from ..http.query import reject_unknown_args
+from ..http.response import Response
 from ..http.strict_json import parse_json, read_body, reject_unstorable
 from ..schemas.base import UUID_EXAMPLE
 from ..schemas.problems import ProblemSchema
 
 V = TypeVar("V", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
 JSON_TYPE, PROBLEM_TYPE = "application/json", "application/problem+json"
 # The statuses of a limit that is reached.
 LIMITED = (402, 429)
@@ -179,7 +181,7 @@ def _check_accept(accept: MIMEAccept, media_types: Collection[str]) -> None:
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A finished response, which smorest does not serialize a second time."""
-    return Response(json.dumps(body, ensure_ascii=False), status, headers, content_type=JSON_TYPE)
+    return Response(_encoded(body), status, headers, content_type=JSON_TYPE)
 
 
 def _problem_response(codes: list[str], status: int) -> dict[str, Any]:
