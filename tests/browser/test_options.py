@@ -10,6 +10,17 @@ from tests.support.upstream import Upstream, asked_of
 OpenPage = Callable[..., Page]
 
 
+def test_open_options_and_samples_are_accessible(
+    open_page: OpenPage, check_accessibility: Callable[[Page], None]
+) -> None:
+    page = open_page()
+    page.get_by_text("Options", exact=True).click()
+    page.click("#payload-fold > summary")
+    page.get_by_text("Python", exact=True).click()
+    expect(page.locator("#payload-python")).to_be_visible()
+    check_accessibility(page)
+
+
 def test_options_are_sent_and_are_there_after_a_reload(open_page: OpenPage, upstream: Upstream) -> None:
     page = open_page()
     page.get_by_text("Options", exact=True).click()
