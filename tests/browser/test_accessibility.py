@@ -197,6 +197,21 @@ def test_while_an_answer_arrives(
     expect(page.locator("[data-running]")).to_have_count(0)
 
 
+@WIDE_AND_PHONE
+def test_compare(visit: Visit, entries: dict[str, str], check_accessibility: Check, options: dict[str, Any]) -> None:
+    page = visit(f"/compare?from={entries['plain']}", **options)
+    check_accessibility(page)
+    page.goto(f"/compare?ids={entries['plain']},{entries['markdown']},{entries['failed']}")
+    check_accessibility(page)
+
+
+@WIDE_AND_PHONE
+def test_the_shortcuts(visit: Visit, check_accessibility: Check, options: dict[str, Any]) -> None:
+    page = visit("/", **options)
+    page.evaluate("document.getElementById('shortcuts').showModal()")
+    check_accessibility(page)
+
+
 @pytest.mark.parametrize("path", ["/login", "/login?next=/history", "/problems/rate-limited", "/no-such-page"])
 def test_signed_out(visit: Visit, check_accessibility: Check, path: str) -> None:
     check_accessibility(visit(path, None))
