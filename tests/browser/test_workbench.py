@@ -81,7 +81,7 @@ def test_the_focus_goes_to_the_first_wrong_field_and_its_message_leaves(open_pag
     expect(page.locator("#field-parameters-meeting_date")).not_to_have_attribute("aria-invalid", "true")
     expect(page.locator(".faults li")).to_have_count(1)
     page.fill("#field-parameters-participants", "Ana")
-    expect(page.locator(".answer .empty")).to_be_visible()
+    expect(page.locator(".answer .problem")).to_be_hidden()
 
 
 def test_a_parameter_that_the_template_lacks_is_said_at_the_json(open_page: OpenPage) -> None:
