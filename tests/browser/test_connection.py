@@ -23,7 +23,7 @@ def test_generate_without_a_server(proxy: TcpProxy, open_through: OpenThrough, u
     calls = len(upstream.calls_of("normal"))
     proxy.use(Down())
     generate(page, "Nobody there")
-    expect(failed(page, "#answer")).to_contain_text("No connection")
+    expect(failed(page, "#answer")).to_contain_text("No answer from the service")
     expect(page.locator("#field-input")).to_have_value("Nobody there")
     expect(page.locator("#generate-button")).to_be_enabled()
     proxy.heal()
@@ -129,6 +129,21 @@ def test_the_page_of_a_proxy_is_not_an_answer(proxy: TcpProxy, open_through: Ope
     expect(page.get_by_text("Bad Gateway")).to_have_count(0)
     proxy.target = service
     expect(page.locator("#output")).to_have_text(("word " * 20).strip())
+
+
+def test_stop_without_a_server(proxy: TcpProxy, open_through: OpenThrough) -> None:
+    page = open_through(proxy.port)
+    page.select_option("#field-model", "tokens-40-5")
+    generate(page, "Stopped late")
+    expect(page.locator("#output")).to_contain_text("word word")
+    proxy.use(Down())
+    page.click("#stop-button")
+    expect(failed(page, "#connection")).to_be_visible()
+    proxy.heal()
+    failed(page, "#connection").get_by_role("button", name="Try again").click()
+    expect(page.locator("[data-running]")).to_have_count(0)
+    expect(page.locator("#recent tbody tr").first).to_contain_text("stopped")
+    expect(failed(page, "#connection")).to_have_count(0)
 
 
 def test_offline_and_back(proxy: TcpProxy, open_through: OpenThrough) -> None:

@@ -122,13 +122,13 @@ def test_the_draft_of_a_running_generation(open_page: OpenPage) -> None:
 
 def test_old_drafts_go_first(open_page: OpenPage) -> None:
     page = open_page()
-    page.fill(INPUT, "x" * 4000)
     page.evaluate(
-        """() => { for (let i = 0; i < 8; i++) localStorage.setItem(`draft  old_${i}`, `${1600000000000 + i}{"x":"${"y".repeat(240000)}"}`); }"""
+        """() => localStorage.setItem("drafts ", JSON.stringify(
+          [...Array(8).keys()].map((i) => [`old_${i}`, { source: "", values: [["input", "y".repeat(120_000)]] }])))"""
     )
     page.fill(INPUT, "One more")
-    kept = page.evaluate("Object.keys(localStorage).sort()")
-    assert kept == ["draft  basic_chat_v1", *(f"draft  old_{i}" for i in range(4, 8))]
+    kept = page.evaluate("JSON.parse(localStorage.getItem('drafts ')).map(([template]) => template)")
+    assert kept == ["old_4", "old_5", "old_6", "old_7", "basic_chat_v1"]
 
 
 @pytest.fixture(name="keys")
@@ -167,7 +167,7 @@ def test_a_session_that_ends_and_a_sign_out(browser: Browser, tmp_path: Path, ke
         context.clear_cookies()
         page.goto("/")
         sign_in(page, keys["bob"])
-        page.goto("/?template=translate_v1")
+        expect_template(page, "translate_v1")
         expect(page.locator(INPUT)).to_have_value("")
         page.fill(INPUT, "Of bob")
         page.get_by_role("button", name="Sign out").click()
@@ -175,3 +175,25 @@ def test_a_session_that_ends_and_a_sign_out(browser: Browser, tmp_path: Path, ke
         assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
         context.close()
         assert watch.wrong == []
+
+
+def test_without_scripts_the_sign_in_page_carries_the_text(
+    browser: Browser, tmp_path: Path, keys: dict[str, str]
+) -> None:
+    with serving(tmp_path, APP_AUTH="required") as server:
+        context = browser.new_context(base_url=server.base_url, java_script_enabled=False)
+        context.set_default_timeout(10_000)
+        page = context.new_page()
+        page.goto("/?template=translate_v1")
+        sign_in(page, keys["alice"])
+        page.fill("#field-parameters-target_language", "Latin")
+        page.fill(INPUT, "Typed before\nthe session ended")
+        context.clear_cookies()
+        page.click("#generate-button")
+        expect(page.get_by_text("What you typed is kept")).to_be_visible()
+        sign_in(page, keys["alice"])
+        expect(page.locator(INPUT)).to_have_value("Typed before\nthe session ended")
+        expect(page.locator("#field-parameters-target_language")).to_have_value("Latin")
+        page.click("#generate-button")
+        expect(page.locator("#output")).to_contain_text("Typed before")
+        context.close()

@@ -253,7 +253,11 @@ def test_the_history_on_a_phone(open_page: OpenPage, check_accessibility: Callab
     expect(bar.locator(".exports")).to_be_in_viewport(ratio=0.9)
     page.keyboard.press("Escape")
     page.set_viewport_size({"width": 320, "height": 700})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    for opened in ("body", ".clear summary"):
+        page.locator(opened).click(position={"x": 1, "y": 1})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    page.keyboard.press("Escape")
     page.locator(".rows .words a").first.click()
+    page.click("text=Add tags")
     check_accessibility(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 320

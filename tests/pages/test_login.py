@@ -3,6 +3,7 @@
 Longer than other modules: all of them need an app that asks for a key.
 """
 
+import html
 import re
 from collections.abc import Callable
 from typing import Any
@@ -141,7 +142,8 @@ def test_signing_out_ends_it(closed: Flask) -> None:
     reference = cookie_of(client)
     assert reference
     answer = client.post("/logout", data={"csrf_token": token_of(client)}, headers=OWN_PAGE)
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/login")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/login?reason=signed-out")
+    assert "You are signed out." in client.get(answer.headers["Location"]).text
     assert "session=;" in answer.headers["Set-Cookie"]
     assert cookie_of(client) is None
     client.set_cookie("session", reference)
@@ -167,10 +169,13 @@ def test_each_sign_in_is_a_new_session_and_the_old_one_ends(closed: Flask) -> No
 
 
 @pytest.mark.parametrize("value", ["x", "a" * 64, "a" * 63, "a" * 8192, "../../etc", "%00", "e30.abc.def", "ä"])
-def test_a_cookie_that_is_none_is_as_good_as_absent_and_cleared(closed: Flask, value: str) -> None:
+def test_a_cookie_that_is_none_is_replaced_by_a_sign_in_and_cleared(closed: Flask, value: str) -> None:
     client = closed.test_client(use_cookies=False)
     answer = client.get("/history", headers={"Cookie": f"session={value}"})
-    assert (answer.status_code, answer.headers["Location"]) == (302, "/login?next=/history")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/login?reason=ended&next=/history")
+    page = client.get(answer.headers["Location"]).text
+    assert "Your session has ended. Sign in to continue where you were." in page
+    assert 'name="next" value="/history"' in page
     assert re.match(r"session=; Expires=Thu, 01 Jan 1970", answer.headers["Set-Cookie"])
     assert client.get("/api/v1/history", headers={"Cookie": f"session={value}"}).status_code == 401
 
@@ -199,6 +204,19 @@ def test_htmx_gets_the_redirect_in_a_header(closed: Flask) -> None:
     answer = client.post("/generate/answer", headers={**headers, "HX-Current-URL": "https://evil.example//evil"})
     assert answer.headers["HX-Redirect"] == "/login"
     assert client.post("/history/clear", headers=OWN_PAGE).headers["Location"] == "/login"
+
+
+def test_a_form_that_met_an_ended_session_leads_back_to_its_page(closed: Flask) -> None:
+    client = closed.test_client()
+    for page, wanted in [
+        ("http://localhost/history?q=x", "/login?next=/history?q%3Dx"),
+        ("https://evil.example//evil", "/login"),
+        ("", "/login"),
+    ]:
+        answer = client.post("/history/clear", headers={**OWN_PAGE, "Referer": page})
+        assert (answer.status_code, answer.headers["Location"]) == (302, wanted)
+    assert "Sign in with an API key to open this page." in client.get("/login?next=/history").text
+    assert "placeholder" not in client.get("/login").text
 
 
 FORMS = [
@@ -271,7 +289,8 @@ def test_every_form_of_every_page_has_the_token(closed: Flask) -> None:
     forms = 0
     for page in ("/", "/history", f"/history/{row.request_id}", "/templates", "/usage", "/docs"):
         html = client.get(page).text
-        for found in re.findall(r'<form[^>]*method="post".*?</form>', html, re.DOTALL):
+        # The preferences are a browser's, not a session's.
+        for found in re.findall(r'<form[^>]*method="post" (?!action="/preferences").*?</form>', html, re.DOTALL):
             forms += 1
             assert 'name="csrf_token"' in found, page
         if page != "/docs":
@@ -328,3 +347,43 @@ def test_texts_that_are_not_keys(closed: Flask, key: str) -> None:
     answer = post_login(closed.test_client(), key)
     assert answer.status_code == 401
     assert "Set-Cookie" not in answer.headers
+
+
+def hidden_fields(page: str) -> dict[str, str]:
+    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page)
+    return {name: html.unescape(text) for name, text in found}
+
+
+def test_a_form_that_is_sent_without_a_session_is_carried_through_sign_in(closed: Flask) -> None:
+    text, _ = make_key(closed)
+    client = closed.test_client()
+    typed = {"template_id": "basic_chat_v1", "template_shown": "basic_chat_v1", "p.tone": "simple", "fresh": "1",
+             "input": 'Two lines\r\nwith "quotes" & <b>', "csrf_token": "0" * 64}  # fmt: skip
+    sent = client.post("/", data=typed, headers=OWN_PAGE)
+    assert sent.status_code == 307, "the browser sends the form again, to the sign-in page"
+    page = client.post(sent.headers["Location"], data=typed, headers=OWN_PAGE)
+    assert page.status_code == 401
+    assert "What you typed is kept" in page.text
+    assert "Invalid API key" not in page.text
+    carried = {name: value for name, value in hidden_fields(page.text).items() if name != "next"}
+    assert carried == {name: value for name, value in typed.items() if name != "csrf_token"}
+    wrong = client.post("/login", data={**carried, "key": "nope"}, headers=OWN_PAGE)
+    assert wrong.status_code == 401
+    assert hidden_fields(wrong.text)["input"] == typed["input"]
+    signed_in_page = client.post("/login", data={**carried, "key": text}, headers=OWN_PAGE)
+    assert signed_in_page.status_code == 200
+    assert "session=" in signed_in_page.headers["Set-Cookie"]
+    assert "Two lines\nwith &#34;quotes&#34; &amp; &lt;b&gt;</textarea>" in signed_in_page.text
+    assert '<option value="simple" selected>' in signed_in_page.text
+    assert 'name="fresh" value="1" checked' in signed_in_page.text
+    token = re.search(r'name="csrf_token" value="([^"]+)"', signed_in_page.text)
+    assert token
+    assert client.post("/", data={**carried, "csrf_token": token[1]}, headers=OWN_PAGE).status_code == 303
+    assert len(client.get("/api/v1/history").get_json()["items"]) == 1, "only what was sent with a session"
+
+
+def test_a_key_that_may_not_generate_is_not_shown_the_form(closed: Flask) -> None:
+    text, _ = make_key(closed, "x", ("usage",))
+    data = {"template_id": "basic_chat_v1", "input": "Kept", "key": text}
+    answer = closed.test_client().post("/login", data=data, headers=OWN_PAGE)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/usage")

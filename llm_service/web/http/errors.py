@@ -177,7 +177,9 @@ def _error_response(error: ServiceError) -> Response:
             json.dumps(problem_document(error, request.path, g.request_id)), status, mimetype="application/problem+json"
         )
     else:
-        page = render_template("errors/error.html", problem=problem_of(error), error=error, status=status)
+        # A script swaps it into a part of a page.
+        name = "_fragment" if "HX-Request" in request.headers else "error"
+        page = render_template(f"errors/{name}.html", problem=problem_of(error), error=error, status=status)
         response = Response(page, status)
     if (wait_s := retry_after_s(error)) is not None:
         response.headers["Retry-After"] = str(wait_s)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, g, redirect, render_template, request, stream_with_context, url_for
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as BaseResponse
 
 from llm_service.core.access.caller import Scope
@@ -67,6 +68,11 @@ def submit() -> BaseResponse:
     return redirect(f"{url_for('.show')}?from={generation.request_id}", 303)
 
 
+def refilled(typed: MultiDict[str, str]) -> str:
+    """The page with what was typed."""
+    return _page(read_form(_template(typed.get("template_id")), typed))
+
+
 @pages.route("/generate/answer", methods=["POST"])
 def answer() -> Response:
     """A fragment for a script: the answer, the form's field errors and the recent generations.
@@ -122,10 +128,10 @@ def events(request_id: str) -> Response:
 
 @pages.route("/generate/form", methods=["POST"])
 def fields() -> str:
-    """The fields of another template, with the text typed so far."""
+    """The fields and controls of another template, with the text typed so far."""
     g.quiet = True
     form = read_form(_template(request.form.get("template_id")), request.form)
-    return render_template("generate/_fields.html", form=form, models=_models())
+    return render_template("generate/_form.html", form=form, models=_models())
 
 
 @pages.route("/generate/preview", methods=["POST"])

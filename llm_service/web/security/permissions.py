@@ -25,6 +25,8 @@ ROUTE_PERMISSIONS: Mapping[str, Scope | Access] = {
     "problems.show": Access.PUBLIC,
     "login.show": Access.PUBLIC,
     "login.sign_in": Access.PUBLIC,
+    # How pages look in this browser: also on the sign-in page.
+    "preferences_page.choose": Access.PUBLIC_UNCHECKED,
     "login.sign_out": Access.ANY_KEY,
     "docs.document": Access.ANY_KEY,
     "docs.show": Access.ANY_KEY,
