@@ -43,6 +43,9 @@ fuzz: $(VENV)/.dev ## For ten minutes: data of all kinds against the document, a
 soak: $(VENV)/.dev ## Half an hour, with longer loads by SOAK_SECONDS: all kinds of callers, two nodes that lose processes; nothing grows or is lost
 	$(BIN)/python -m pytest -m soak -s tests/soak
 
+screenshots: $(VENV)/.dev ## Take the pictures of the README again (docs/img)
+	$(BIN)/python -m docs.img.make
+
 docs: $(VENV)/.runtime ## Write .env.example and the tables of docs/ from the code
 	$(BIN)/python -m llm_service.cli.docs
 	$(BIN)/python -m tests.servers.matrix
@@ -80,4 +83,4 @@ $(VENV)/.dev: requirements-dev.lock | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help run test test-quick test-real check fuzz soak docs audit bench bench-cost bench-nodes lock clean
+.PHONY: help run test test-quick test-real check fuzz soak screenshots docs audit bench bench-cost bench-nodes lock clean

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from llm_service.adapters.observability.logs import configure_logging
 from llm_service.bootstrap.settings import EXIT_CONFIG, Settings, is_loopback, needs_key_at
+from llm_service.cli.listening import address_to_open, refusals_of
 from llm_service.cli.start_process import STOP_SIGNALS, StartCheck
 
 if TYPE_CHECKING:
@@ -89,8 +90,13 @@ def on_starting(server: Any) -> None:
     if refusals := settings.refusals():
         sys.stderr.write("\n".join(refusals) + "\n")
         sys.exit(EXIT_CONFIG)
-    gc.freeze()  # the collector would write to the memory that workers share: 4 MB each
     addresses = [address for address in server.cfg.address if not isinstance(address, str)]
+    # Sockets that another process handed over are bound already.
+    is_handed_over = server.cfg.reuse_port or "LISTEN_FDS" in os.environ or "GUNICORN_FD" in os.environ
+    if not is_handed_over and (refusals := refusals_of((str(host), port) for host, port, *_ in addresses)):
+        sys.stderr.write("\n".join(refusals) + "\n")
+        sys.exit(1)
+    gc.freeze()  # the collector would write to the memory that workers share: 4 MB each
     # An address from --bind counts like HOST.
     foreign = next((host for host, *_ in addresses if not is_loopback(host)), None)
     server.start_check = StartCheck(settings, *([] if foreign is None else [needs_key_at(f"HOST: {foreign}")]))
@@ -120,6 +126,11 @@ def post_worker_init(worker: Any) -> None:
     warming = threading.Timer(0.1, _warm, [worker.services])
     warming.daemon = True
     warming.start()
+    # For people. Programs that read the log find the address in gunicorn's own line.
+    if worker.age == 1 and sys.stderr.isatty():
+        for address in (listener.getsockname() for listener in worker.sockets):
+            if isinstance(address, tuple):
+                sys.stderr.write(f"Open {address_to_open(*address[:2])} in a browser. Ctrl+C stops the server.\n")
 
 
 def _open_services(worker: Any) -> "Services":

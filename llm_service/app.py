@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask
+from flask import Request as FlaskRequest
+from flask import Response as FlaskResponse
+from flask.sessions import NullSession, SecureCookieSession, SessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from llm_service.bootstrap.build import build_services, make_id
@@ -19,18 +22,30 @@ from llm_service.web.context import EXTENSION
 from llm_service.web.http.errors import register_error_handlers
 from llm_service.web.http.hooks import register_hooks
 from llm_service.web.http.request import MAX_FORM_BYTES, Request
+from llm_service.web.http.response import Response
 from llm_service.web.http.static_files import StaticFiles
 from llm_service.web.security.access_control import register_access
+
+_NO_SESSION = NullSession()
+
+
+class NoSessions(SessionInterface):
+    """Flask's own sessions are not used; it would make an empty one for each request."""
+
+    def open_session(self, app: Flask, request: FlaskRequest) -> SecureCookieSession:
+        return _NO_SESSION
 
 
 class App(Flask):
     request_class = Request
+    response_class = Response
+    session_interface = NoSessions()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Flask looks at each function whether it is a coroutine, seven times in a request. None is."""
         return func
 
-    def send_static_file(self, filename: str) -> Response:
+    def send_static_file(self, filename: str) -> FlaskResponse:
         files: StaticFiles = self.config["STATIC_FILES"]
         return files.send(filename)
 

@@ -34,7 +34,7 @@ from llm_service.bootstrap.retention import WholeRetention
 from llm_service.bootstrap.settings import Settings
 from llm_service.bootstrap.stores import history_stores
 from llm_service.bootstrap.wake_ups import make_wake_ups
-from llm_service.core.access.caller import Allowance
+from llm_service.core.access.caller import UNLIMITED, Allowance
 from llm_service.core.access.failed_logins import FailedLoginThrottle
 from llm_service.core.access.keyring import Keyring
 from llm_service.core.access.sessions import Sessions
@@ -220,9 +220,10 @@ def _generation_settings(settings: Settings) -> GenerationSettings:
 
 def allowance_of_everyone(settings: Settings) -> Allowance:
     """The limits of all callers together; 0 in a setting = no limit."""
-    return Allowance(
+    allowance = Allowance(
         generations_per_minute=settings.limit_rpm or None,
         concurrent=settings.limit_concurrent or None,
         usd_per_day=settings.budget_usd_day or None,
         tokens_per_day=settings.budget_tokens_day or None,
     )
+    return UNLIMITED if allowance == UNLIMITED else allowance

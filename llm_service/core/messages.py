@@ -30,10 +30,12 @@ class Message:
 
     @property
     def text(self) -> str:
-        return "".join(part.text for part in self.parts)
+        return self.parts[0].text if len(self.parts) == 1 else "".join(part.text for part in self.parts)
 
 
 Messages = tuple[Message, ...]
+# `json.dumps` makes an encoder for each call.
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class HasMessages:
@@ -54,13 +56,13 @@ class HasMessages:
 
 def text_of(messages: Messages, role: Role) -> str:
     """All text of one role; empty if it has no message."""
-    return "\n\n".join(message.text for message in messages if message.role is role)
+    return "\n\n".join([message.text for message in messages if message.role is role])
 
 
 def to_plain(messages: Messages) -> list[dict[str, Any]]:
     """As JSON values: `[{"role": "user", "parts": [{"type": "text", "text": "Hello"}]}]`."""
     return [
-        {"role": message.role.value, "parts": [{"type": "text", "text": part.text} for part in message.parts]}
+        {"role": str(message.role), "parts": [{"type": "text", "text": part.text} for part in message.parts]}
         for message in messages
     ]
 
@@ -73,7 +75,7 @@ def from_plain(values: Sequence[dict[str, Any]]) -> Messages:
 
 
 def dump_messages(messages: Messages) -> str:
-    return json.dumps(to_plain(messages), ensure_ascii=False)
+    return _encoded(to_plain(messages))
 
 
 def load_messages(text: str) -> Messages:

@@ -28,4 +28,4 @@ def refuse_forbidden(field: str, text: str) -> None:
 
 def repair(text: str) -> str:
     """Replace characters that cannot be stored by U+FFFD. For a model's output, which must not be lost."""
-    return _FORBIDDEN.sub("\ufffd", text)
+    return text if is_storable(text) else _FORBIDDEN.sub("\ufffd", text)

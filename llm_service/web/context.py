@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Sequence
 
-from flask import current_app, g
+from flask import Flask, current_app, g
+from flask.ctx import _AppCtxGlobals
 
 from llm_service.core.access.caller import Caller
 from llm_service.core.generation.model import ProviderState
 from llm_service.core.services import Services
 
 EXTENSION = "llm_service"
+# As `http.current`: the proxies' own functions.
+_app: Callable[[], Flask] = current_app._get_current_object  # type: ignore[attr-defined]
+_g: Callable[[], _AppCtxGlobals] = g._get_current_object
 
 
 def services() -> Services:
-    get: Callable[[], Services] = current_app.extensions[EXTENSION]
+    get: Callable[[], Services] = _app().extensions[EXTENSION]
     return get()
 
 
@@ -23,7 +27,7 @@ def provider_of(model: str, states: Sequence[ProviderState]) -> ProviderState:
 
 def caller() -> Caller:
     """The caller of this request; only for views that require a key."""
-    found: Caller | None = g.caller
+    found: Caller | None = _g().caller
     assert found is not None, "a public view asked for its caller"
     return found
 

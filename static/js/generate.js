@@ -1,104 +1,139 @@
-// The Generate page: Stop, character counters, slider values, live preview and payload, Ctrl + Enter.
-const form = document.getElementById("generate-form");
-const generateButton = document.getElementById("generate-button");
-const stopButton = document.getElementById("stop-button");
-const answer = document.getElementById("answer");
+// The Generate page: the workbench around the form.
+const $ = (id) => document.getElementById(id);
+const form = $("generate-form");
+const answer = $("answer");
+const pane = answer.parentElement;
+const running = () => answer.querySelector("[data-running]");
+const wide = matchMedia("(min-width: 861px) and (min-height: 520px)"); // as in generate.css
 
-// Show Stop instead of Generate while a generation runs, and keep the keyboard focus on it.
-function toggleButtons() {
-  const isRunning = answer.querySelector("[data-running]") !== null;
-  const [off, on] = isRunning ? [generateButton, stopButton] : [stopButton, generateButton];
-  const focused = document.activeElement === off;
-  off.hidden = true;
-  on.hidden = false;
-  if (focused) on.focus();
-  if (isRunning) answer.setAttribute("aria-busy", "true");
-  else answer.removeAttribute("aria-busy");
-}
-stopButton.addEventListener("click", () => answer.querySelector("[data-stop]")?.click());
+// An answer is outdated while the inputs are not those that it was asked with.
+const inputs = () => JSON.stringify([...new FormData(form)].filter(([name]) => /^(template_id|input|model|parameters_json|[po]\.)/.test(name)));
+let asked = inputs();
 
-// Requests of other elements (payload, template) bubble through the form: react to its own only.
-const own = (event) => event.target === form || event.detail?.ctx?.sourceElement === form;
-document.addEventListener("htmx:before:request", (event) => { if (own(event)) answer.classList.add("stale"); });
-document.addEventListener("htmx:finally:request", (event) => { if (own(event)) answer.classList.remove("stale"); });
+// Requests of its elements (preview, template) bubble through the form.
+const isOwn = (event) => event.target === form || event.detail?.ctx?.sourceElement === form;
+document.addEventListener("htmx:before:request", (event) => { if (isOwn(event)) asked = inputs(); });
+document.addEventListener("htmx:finally:request", (event) => { if (isOwn(event)) refreshFolds(); });
 
-// A reload, or a return to the page, joins the running generation.
-const REMEMBERED = "running";
-document.addEventListener("htmx:after:swap", () => {
-  answer.classList.remove("stale");
-  toggleButtons();
-  const panel = answer.querySelector("[data-running]");
-  if (panel) {
-    sessionStorage.setItem(REMEMBERED, panel.dataset.running);
-    history.replaceState(null, "", `/?from=${panel.dataset.running}`);
-    // On a phone the answer is below the form.
-    answer.scrollIntoView({ block: "nearest" });
-  } else {
-    sessionStorage.removeItem(REMEMBERED);
+const open = (field) => field.closest("details")?.setAttribute("open", "");
+form.addEventListener("invalid", ({ target }) => open(target), true);
+
+// The focus goes where the eye goes, but not out of a field in which somebody types.
+let stopped;
+function look(isNew) {
+  const bad = form.querySelector("[aria-invalid=true]");
+  if (bad) {
+    open(bad);
+    return bad.focus();
   }
-});
-const remembered = sessionStorage.getItem(REMEMBERED);
-if (remembered && location.search === "") location.replace(`/?from=${remembered}`);
-else if (!answer.querySelector("[data-running]")) sessionStorage.removeItem(REMEMBERED);
-toggleButtons();
+  const at = document.activeElement;
+  if (at === document.body || at.disabled || !at.checkVisibility()) {
+    (running() ? $("stop-button") : stopped ? $("field-input") : answer.querySelector("h2"))?.focus({ preventScroll: true });
+  }
+  // On a phone the answer is below the form.
+  if (isNew) answer.scrollIntoView({ block: wide.matches ? "nearest" : "start" });
+  answer.querySelector(".note, .problem")?.scrollIntoView({ block: "nearest" });
+}
 
-form.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+let shown = answer.firstElementChild;
+function answered() {
+  const before = shown;
+  shown = answer.firstElementChild;
+  if (shown === before) return;
+  markFields();
+  look(!before.matches("[data-running]"));
+  const said = $("announcement");
+  said.textContent = answer.querySelector(".views") ? said.dataset.done : "";
+  const id = running()?.dataset.running;
+  if (id) {
+    stopped = false;
+    follow(true);
+    sessionStorage.running = id;
+    history.replaceState(null, "", `/?from=${id}`);
+  } else delete sessionStorage.running;
+}
+// A return to the page joins the running generation.
+if (sessionStorage.running && !location.search) location.replace(`/?from=${sessionStorage.running}`);
+else if (!running()) delete sessionStorage.running;
+
+function stop() {
+  stopped = true;
+  answer.querySelector("[data-stop]")?.click();
+}
+$("stop-button").addEventListener("click", stop);
+
+// Follow the text until the reader scrolls up.
+let following, last;
+function follow(on) {
+  following = on;
+  pane.classList.toggle("away", !on);
+}
+const box = (place) => place.getBoundingClientRect();
+const below = () => box(answer).bottom - (wide.matches ? box(pane).bottom : box($("action-bar")).top);
+const toEnd = () => (wide.matches ? pane : window).scrollBy(0, below() + 16);
+new MutationObserver(() => requestAnimationFrame(() => {
+  if (running() && following && below() > 0) toEnd();
+})).observe(answer, { childList: true, subtree: true });
+document.addEventListener("scroll", () => {
+  const now = wide.matches ? pane.scrollTop : scrollY;
+  follow(below() < 48 || (following && now >= last));
+  last = now;
+}, true);
+$("jump-button").addEventListener("click", toEnd);
+follow(true);
+
+// In the capture phase: a menu that Escape closes is still open here.
+document.addEventListener("keydown", (event) => {
+  const { key, target } = event;
+  if (event.isComposing || event.keyCode === 229 || document.querySelector("dialog[open]")) return;
+  if (key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
-    form.requestSubmit(document.getElementById("generate-button"));
-  }
-});
+    if (!running()) form.requestSubmit($("generate-button"));
+  } else if (key === "Enter" && form.contains(target) && target.matches("input")) {
+    event.preventDefault(); // never a call by a stray Enter
+  } else if (key === "Escape" && running() && !document.querySelector("details:is(.status, .confirm, .menu)[open], [aria-expanded=true]")) stop();
+}, true);
 
-function count() {
-  for (const place of document.querySelectorAll("[data-count]")) {
-    const area = document.getElementById(place.dataset.count);
-    const length = [...area.value].length;
-    const max = Number(area.dataset.max);
-    place.textContent = `${length.toLocaleString("en")} of ${max.toLocaleString("en")} characters`;
-    place.classList.toggle("over", length > max);
-  }
-}
-// The preview and the payload update as people type, while they are open.
-const FOLLOWING = { "preview-fold": "#preview", "payload-fold": "#payload" };
-let timer = null;
-function follow() {
+// The preview and the payload update as people type.
+let timer;
+function refreshFolds() {
   clearTimeout(timer);
   timer = setTimeout(() => {
-    for (const [fold, place] of Object.entries(FOLLOWING)) {
-      if (document.getElementById(fold).open) htmx.trigger(place, "refresh");
-    }
+    for (const name of ["preview", "payload"]) if ($(`${name}-fold`).open) htmx.trigger(`#${name}`, "refresh");
   }, 300);
 }
-form.addEventListener("input", follow);
-form.addEventListener("toggle", (event) => { if (event.target.id in FOLLOWING) follow(); }, true);
-// After an answer, the preview may be a cache hit.
-document.addEventListener("htmx:finally:request", (event) => { if (own(event)) follow(); });
+form.addEventListener("toggle", ({ target }) => { if (target.id.endsWith("-fold")) refreshFolds(); }, true);
 
-// The server's messages are under their fields; mark the fields for screen readers too.
 function markFields() {
   for (const message of form.querySelectorAll(".field-error")) {
-    const element = document.getElementById(message.id.replace("error-", ""));
-    if (message.textContent.trim()) element?.setAttribute("aria-invalid", "true");
-    else element?.removeAttribute("aria-invalid");
+    const field = $(message.id.replace("error-", ""));
+    if (field) field.ariaInvalid = message.textContent.trim() ? "true" : null;
   }
 }
-
-// Show the value of each slider.
-function showValues() {
-  for (const place of form.querySelectorAll("[data-value-of]")) {
-    place.textContent = document.getElementById(place.dataset.valueOf).value;
-  }
-}
-
 function refresh() {
-  count();
-  showValues();
+  for (const place of form.querySelectorAll("[data-count]")) {
+    const { value, dataset } = $(place.dataset.count);
+    const length = [...value].length;
+    place.textContent = place.dataset.counted.replace("#", length.toLocaleString("en"));
+    place.classList.toggle("over", length > dataset.max);
+  }
+  for (const place of form.querySelectorAll("[data-value-of]")) place.textContent = $(place.dataset.valueOf).value;
+  const mark = answer.querySelector(".outdated");
+  if (mark) mark.hidden = inputs() === asked;
 }
-form.addEventListener("input", refresh);
-document.addEventListener("htmx:after:swap", (event) => {
+form.addEventListener("input", ({ target }) => {
   refresh();
+  refreshFolds();
+  // A message leaves when its field is changed.
+  const message = $(`error-${target.id}`);
+  if (!message?.textContent) return;
+  message.textContent = "";
   markFields();
-  // The fields of another template.
-  if (event.target.id === "fields") follow();
+  answer.querySelector(`.faults a[href="#${target.id}"]`)?.closest("li").remove();
+});
+document.addEventListener("htmx:after:swap", ({ target }) => {
+  answered();
+  refresh();
+  if (target.id === "fields") refreshFolds();
 });
 refresh();

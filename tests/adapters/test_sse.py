@@ -22,6 +22,35 @@ def test_events_do_not_depend_on_where_the_chunks_are_cut(cut: int) -> None:
     assert parsed([STREAM[:cut], STREAM[cut:]]) == EVENTS
 
 
+ALIKE = b"".join(b'event: delta\ndata: {"n": %d}\n\n' % number for number in range(5))
+UNNAMED = b"".join(b'data: {"n": %d}\n\n' % number for number in range(6))
+
+
+@pytest.mark.parametrize(
+    ("stream", "data"),
+    [
+        (ALIKE, [b'{"n": %d}' % number for number in range(5)]),
+        (UNNAMED, [b'{"n": %d}' % number for number in range(6)]),
+        (ALIKE + UNNAMED, [b'{"n": %d}' % number for number in (*range(5), *range(6))]),
+        (b"data: a\ndata: b\n\nevent: x\n\ndata: c\n\n", [b"a\nb", b"c"]),
+        (b"event: x\ndata: a\n\ndata: b\ndata: c\n\n", [b"a", b"b\nc"]),
+        (b"data: a\n\ndata\n\ndata:b\n\n", [b"a", b"", b"b"]),
+        (b"event: x\nevent: data: a\n\n", []),
+        (b"event: x\ndata: a\n\nevent: y\nid: 1\n\n", [b"a"]),
+        (b": data: a\n\ndata: b\n\n", [b"b"]),
+    ],
+)
+def test_events_that_are_alike_are_read_together_and_others_are_not_lost(stream: bytes, data: list[bytes]) -> None:
+    for cut in range(len(stream) + 1):
+        assert parsed([stream[:cut], stream[cut:]]) == data, cut
+    parser = EventParser()
+    parser.feed(stream)
+    names = [*parser.names()]
+    parser = EventParser()
+    one_by_one = [name for byte in stream if parser.feed(bytes([byte])) for name in parser.names()]
+    assert names == one_by_one
+
+
 def test_byte_by_byte() -> None:
     assert parsed(bytes([byte]) for byte in STREAM) == EVENTS
 

@@ -51,7 +51,14 @@ def test_open_without_a_key_is_what_the_contract_names(closed: Flask) -> None:
         with client.open(address, method=method, headers=OWN_PAGE, environ_base={"REMOTE_ADDR": "10.0.0.1"}) as answer:
             if answer.status_code not in (401, 302, 307):
                 opened.add(address)
-    assert opened == {"/api/v1/health", "/api/v1/ready", "/login", "/problems/not-found", "/static/css/app.css"}
+    assert opened == {
+        "/api/v1/health",
+        "/api/v1/ready",
+        "/login",
+        "/preferences",
+        "/problems/not-found",
+        "/static/css/app.css",
+    }
 
 
 def body_of(method: str, address: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def _browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session", name="server")
 def _server(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Server]:
     """A server in front of the test provider, with a few of its models allowed."""
-    models = "normal,slow-1,tokens-20-5,tokens-40-5,echo-200,fault-500"
+    models = "normal,slow-1,tokens-20-5,tokens-3000-400,tokens-40-5,echo-200,fault-500"
     folder = tmp_path_factory.mktemp("browser")
     with serving(folder, OPENAI_BASE_URL=upstream.base_url, OPENAI_MODEL="normal", APP_MODELS=models) as server:
         yield server

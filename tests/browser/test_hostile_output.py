@@ -20,6 +20,7 @@ OpenPage = Callable[..., Page]
 GROUPS = {"scripts": SCRIPTS, "no links": NO_LINKS, "images": IMAGES, "links": list(LINKS), "all": EVERYTHING}
 # The elements of the shown answer, with their attributes.
 SHOWN = """() => [...document.querySelectorAll(".markdown *, .output *")]
+  .filter((element) => !element.matches(".code-block, .code-head, .code-head > *, .scroll, .task > input"))
   .map((element) => [element.localName, element.getAttributeNames()])"""
 LINKED = """() => [...document.querySelectorAll(".markdown a")]
   .map((link) => [link.protocol, link.rel, link.hostname, link.nextElementSibling?.textContent])"""
@@ -32,7 +33,8 @@ def text_of(group: str) -> str:
 def only_what_may_be(page: Page) -> None:
     for tag, attributes in page.evaluate(SHOWN):
         assert tag in TAGS
-        assert set(attributes) <= ATTRIBUTES.get(tag, set()) | ({"rel"} if tag == "a" else set())
+        ours = {"rel"} if tag == "a" else {"tabindex", "role", "aria-label"} if tag == "pre" else set()
+        assert set(attributes) <= ATTRIBUTES.get(tag, set()) | ours
     for protocol, rel, host, beside in page.evaluate(LINKED):
         assert protocol in ("http:", "https:")
         assert rel == "noopener noreferrer nofollow"

@@ -57,7 +57,7 @@ def test_sign_in_work_and_sign_out(page: Page, key: str) -> None:
     expect(page.get_by_text("No generations yet")).to_be_visible()
 
     page.get_by_role("button", name="Sign out").click()
-    expect(page).to_have_url(re.compile(r"/login$"))
+    expect(page.get_by_text("You are signed out.")).to_be_visible()
     page.goto("/history")
     assert urlsplit(page.url).path == "/login"
     assert page.context.cookies() == []
@@ -67,7 +67,23 @@ def test_the_cookie_is_out_of_reach_of_scripts(page: Page, key: str) -> None:
     page.goto("/login")
     page.get_by_label("API key").fill(key)
     page.get_by_role("button", name="Sign in").click()
-    expect(page).to_have_url(re.compile(r"/$"))
+    expect(page).to_have_url(re.compile(r"/(\?template=basic_chat_v1)?$"))
     (cookie,) = page.context.cookies()
     assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == ("session", True, "Lax")
     assert key not in page.content()
+
+
+def test_an_ended_session_leads_back(page: Page, key: str) -> None:
+    page.goto("/templates?q=chat")
+    page.get_by_label("API key").fill(key)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("searchbox")).to_have_value("chat")
+    (cookie,) = page.context.cookies()
+    page.context.add_cookies([{"name": "session", "value": "0" * 64, "url": page.url}])
+    page.get_by_role("link", name="Usage").click()
+    expect(page.get_by_text("Your session has ended")).to_be_visible()
+    expect(page.get_by_label("API key")).to_be_focused()
+    page.keyboard.insert_text(key)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/usage$"))
+    assert page.context.cookies()[0]["value"] != cookie["value"]

@@ -78,7 +78,7 @@ def test_streams_answers_of_the_api_and_small_bodies_stay_as_they_are(client: Fl
         get(client, f"/generate/{request_id}/events"),
         get(client, f"/api/v1/history/{request_id}"),
         get(client, "/history/export.csv"),
-        get(client, "/static/css/docs.css"),
+        get(client, "/static/img/icon.svg"),
         get(client, "/status"),
         get(client, "/static/nowhere.css"),
     ]:  # fmt: skip

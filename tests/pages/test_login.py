@@ -142,7 +142,8 @@ def test_signing_out_ends_it(closed: Flask) -> None:
     reference = cookie_of(client)
     assert reference
     answer = client.post("/logout", data={"csrf_token": token_of(client)}, headers=OWN_PAGE)
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/login")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/login?reason=signed-out")
+    assert "You are signed out." in client.get(answer.headers["Location"]).text
     assert "session=;" in answer.headers["Set-Cookie"]
     assert cookie_of(client) is None
     client.set_cookie("session", reference)
@@ -168,10 +169,13 @@ def test_each_sign_in_is_a_new_session_and_the_old_one_ends(closed: Flask) -> No
 
 
 @pytest.mark.parametrize("value", ["x", "a" * 64, "a" * 63, "a" * 8192, "../../etc", "%00", "e30.abc.def", "ä"])
-def test_a_cookie_that_is_none_is_as_good_as_absent_and_cleared(closed: Flask, value: str) -> None:
+def test_a_cookie_that_is_none_is_replaced_by_a_sign_in_and_cleared(closed: Flask, value: str) -> None:
     client = closed.test_client(use_cookies=False)
     answer = client.get("/history", headers={"Cookie": f"session={value}"})
-    assert (answer.status_code, answer.headers["Location"]) == (302, "/login?next=/history")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/login?reason=ended&next=/history")
+    page = client.get(answer.headers["Location"]).text
+    assert "Your session has ended. Sign in to continue where you were." in page
+    assert 'name="next" value="/history"' in page
     assert re.match(r"session=; Expires=Thu, 01 Jan 1970", answer.headers["Set-Cookie"])
     assert client.get("/api/v1/history", headers={"Cookie": f"session={value}"}).status_code == 401
 
@@ -200,6 +204,19 @@ def test_htmx_gets_the_redirect_in_a_header(closed: Flask) -> None:
     answer = client.post("/generate/answer", headers={**headers, "HX-Current-URL": "https://evil.example//evil"})
     assert answer.headers["HX-Redirect"] == "/login"
     assert client.post("/history/clear", headers=OWN_PAGE).headers["Location"] == "/login"
+
+
+def test_a_form_that_met_an_ended_session_leads_back_to_its_page(closed: Flask) -> None:
+    client = closed.test_client()
+    for page, wanted in [
+        ("http://localhost/history?q=x", "/login?next=/history?q%3Dx"),
+        ("https://evil.example//evil", "/login"),
+        ("", "/login"),
+    ]:
+        answer = client.post("/history/clear", headers={**OWN_PAGE, "Referer": page})
+        assert (answer.status_code, answer.headers["Location"]) == (302, wanted)
+    assert "Sign in with an API key to open this page." in client.get("/login?next=/history").text
+    assert "placeholder" not in client.get("/login").text
 
 
 FORMS = [
@@ -272,7 +289,8 @@ def test_every_form_of_every_page_has_the_token(closed: Flask) -> None:
     forms = 0
     for page in ("/", "/history", f"/history/{row.request_id}", "/templates", "/usage", "/docs"):
         html = client.get(page).text
-        for found in re.findall(r'<form[^>]*method="post".*?</form>', html, re.DOTALL):
+        # The preferences are a browser's, not a session's.
+        for found in re.findall(r'<form[^>]*method="post" (?!action="/preferences").*?</form>', html, re.DOTALL):
             forms += 1
             assert 'name="csrf_token"' in found, page
         if page != "/docs":

@@ -29,6 +29,17 @@ from tests.support.requests import GENERATE as URL
 BESIDE = "**x**\n\n"
 
 
+# What we put around code and tables, whatever is in them.
+OURS: list[tuple[str, dict[str, str | None]]] = [
+    ("div", {"class": "code-block"}),
+    ("div", {"class": "code-head"}),
+    ("button", {"type": "button", "class": "quiet needs-js", "data-copy-code": None}),
+    ("pre", {"tabindex": "0", "role": "group", "aria-label": "HTML"}),
+    ("pre", {"tabindex": "0", "role": "group", "aria-label": "Code"}),
+    ("div", {"class": "scroll", "tabindex": "0", "role": "group", "aria-label": "Table"}),
+]
+
+
 class Elements(HTMLParser):
     """The elements of a fragment with their attributes, and its text."""
 
@@ -62,6 +73,8 @@ def links(text: str) -> list[dict[str, str | None]]:
 @pytest.mark.parametrize("text", EVERYTHING)
 def test_only_what_is_allowed_comes_of_it(text: str) -> None:
     for tag, attributes in elements(text).found:
+        if (tag, attributes) in OURS:
+            continue
         assert tag in TAGS
         assert attributes.keys() <= ATTRIBUTES.get(tag, set()) | ({"rel"} if tag == "a" else set())
 
@@ -103,12 +116,64 @@ def test_addresses_without_a_plain_host(address: str) -> None:
 def test_common_markdown() -> None:
     html = to_html(
         "# Title\n\nA **word**, _another_, ~~gone~~ and `code`.\nNext line\n\n- one\n  - two\n\n3. three\n\n"
-        "```python\nprint(1 < 2)\n```\n\n> said\n\n| a | b |\n|:--|--:|\n| 1 | 2 |\n\n---\n"
+        "```\nprint(1 < 2)\n```\n\n> said\n\n| a | b |\n|:--|--:|\n| 1 | 2 |\n\n---\n"
     )
     for part in ("<h3>Title</h3>", "<strong>word</strong>", "<em>another</em>", "<s>gone</s>", "<code>code</code>",
-                 "<br>\nNext line", '<ol start="3">', '<code class="language-python">print(1 &lt; 2)',
+                 "<br>\nNext line", '<ol start="3">', "<code>print(1 &lt; 2)",
                  "<blockquote>", '<td align="right">2</td>', "<hr>"):  # fmt: skip
         assert part in str(html)
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [("# a\n\n## b", "34"), ("### a\n\n# b\n\n### c", "334"), ("# a\n\n### b\n\n###### c\n\n## d", "3454")],
+)
+def test_headings_skip_no_level(text: str, levels: str) -> None:
+    assert "".join(tag[1] for tag, _ in elements(text).found if tag[0] == "h") == levels
+
+
+def test_code_has_its_language_and_a_button() -> None:
+    html = str(to_html("```py\nx = 1  # it's\n```"))
+    assert '<span>Python</span><button type="button" class="quiet needs-js" data-copy-code>Copy</button>' in html
+    assert 'aria-label="Python"><code class="language-python">x = <span class="n">1</span>' in html
+    assert Elements(html).text.strip().endswith("x = 1  # it's")
+
+
+def test_a_language_that_is_not_known_is_named_and_plain() -> None:
+    html = str(to_html("```brainfuck\n+[1]\n```"))
+    assert "<span>brainfuck</span>" in html
+    assert '<code class="language-brainfuck">+[1]\n</code>' in html
+
+
+def test_tasks_are_checkboxes_that_nobody_can_change() -> None:
+    found = elements("- [x] done\n- [ ] open\n- [x]no task\n\n1. [X] loose\n\n2. x").found
+    boxes = [attributes for tag, attributes in found if tag == "input"]
+    common = {"type": "checkbox", "disabled": None}
+    done = {**common, "checked": None, "aria-label": "Done"}
+    assert boxes == [done, {**common, "aria-label": "Not done"}, done]
+
+
+@pytest.mark.parametrize(
+    "text", [*EVERYTHING, '<li class="task done">', '<pre><code class="language-x">', "<table>", "</pre>"]
+)
+def test_no_text_makes_what_we_build(text: str) -> None:
+    """Only a block of code, a table or a task has it around it: not text that looks like one, wherever it is."""
+    for inside in (
+        text,
+        f"`{text}`",
+        f"[a](https://a.b/{text})",
+        f"[a]({text})",
+        f"# {text}",
+        f"- {text}",
+        f"a|b\n-|-\n{text}|c",
+    ):
+        found = elements(inside).found
+        count = {tag: sum(tag == other for other, _ in found) for tag in ("button", "pre", "input", "table", "div")}
+        assert count["button"] == count["pre"] == sum(attributes.get("class") == "code-head" for _, attributes in found)
+        assert count["div"] == 2 * count["pre"] + count["table"]
+        assert count["input"] == 0
+        code = elements(f"```\n{text.replace('```', '')}\n```").found
+        assert [tag for tag, _ in code] == ["p", "strong", "div", "div", "span", "button", "pre", "code"]
 
 
 @pytest.mark.parametrize("text", ["", "Plain.", "Two\nlines & a half", "1 < 2 \\* 3", "a\n\nb", "&amp;"])

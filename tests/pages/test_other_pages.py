@@ -5,6 +5,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from llm_service.web.http.problems import PROBLEMS
+from llm_service.web.pages.links import linked
 from tests.support.constants import OWN_PAGE
 from tests.support.hostile import HOSTILE
 from tests.support.requests import post
@@ -122,6 +123,34 @@ def test_each_problem_has_a_page(client: FlaskClient, code: str) -> None:
     page = client.get(f"/problems/{code}").text
     assert code in page
     assert str(PROBLEMS[code].status) in page
+
+
+def test_texts_lead_to_what_they_name(client: FlaskClient) -> None:
+    page = client.get("/problems/rate-limited").text
+    assert 'Usage (<a href="/usage">/usage</a>) and <a href="/docs"><code>GET /api/v1/limits</code></a> show' in page
+    assert '<a class="button" href="/">Go to the start page</a>' in page
+    outside = client.get("/problems/not-authenticated", environ_base={"REMOTE_ADDR": "10.0.0.1"}).text
+    assert 'sign in at <a href="/login">/login</a>' in outside
+    assert '<a class="button" href="/login">Sign in</a>' in outside
+    missing = client.get("/nowhere").text
+    assert "<h1>Page not found</h1>" in missing
+    assert 'Your generations are at <a href="/history">/history</a>' in missing
+    assert '<a class="button" href="/">Go to the start page</a>' in missing
+    assert "Try again</a>" not in missing
+    assert 'at <a href="/templates">/templates</a>' in client.get("/templates/nope").text
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("<b> at /usage.", '&lt;b&gt; at <a href="/usage">/usage</a>.'),
+        ("/usage#limits & more", '<a href="/usage#limits">/usage#limits</a> &amp; more'),
+        ("http://a/usage /usages /api/usage x/docs", None),
+        ("GET /api/v1/templates lists", '<a href="/docs"><code>GET /api/v1/templates</code></a> lists'),
+    ],
+)
+def test_addresses_in_texts_are_links(text: str, html: str | None) -> None:
+    assert str(linked(text)) == (text if html is None else html)
 
 
 def test_an_unknown_problem_is_404(client: FlaskClient) -> None:

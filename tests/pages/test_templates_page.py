@@ -8,7 +8,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from llm_service.app import services_of
-from llm_service.web.pages.templates import hours_ago
+from llm_service.core.clock import HOUR_MS
+from llm_service.web.pages.templates import used_ago
 from tests.support.constants import ROOT, TEST_PROMPTS
 from tests.support.requests import post
 
@@ -55,10 +56,11 @@ def test_cards_say_what_answers_are_and_when_they_were_used(client: FlaskClient)
 
 @pytest.mark.parametrize(
     ("hours", "words"),
-    [(0, "within the hour"), (1, "1 hour ago"), (23, "23 hours ago"), (24, "1 day ago"), (72, "3 days ago")],
+    [(0, "within the hour"), (1, "30 min ago"), (2, "1 h ago"), (24, "23 h ago"), (72, "2 days ago")],
 )
 def test_when_a_template_was_used(hours: int, words: str) -> None:
-    assert hours_ago(hours) == words
+    now = 494_000
+    assert used_ago(now - hours, now * HOUR_MS + HOUR_MS // 2) == words
 
 
 def test_defaults_are_shown_as_people_type_them(make_app: Any) -> None:
@@ -66,6 +68,12 @@ def test_defaults_are_shown_as_people_type_them(make_app: Any) -> None:
     assert "Default: <code>true</code>" in page
     assert "True" not in page
     assert "System prompt of the example" in page
+
+
+def test_options_that_a_request_may_set(client: FlaskClient) -> None:
+    page = client.get("/templates/basic_chat").text
+    assert "<h2>Options</h2>" in page
+    assert '<code class="name">temperature</code>' in page
 
 
 def test_an_unknown_template_is_404(client: FlaskClient) -> None:
@@ -94,6 +102,26 @@ def test_errors_are_shown_until_they_are_fixed(reloading: Any) -> None:
     (folder / "summarize_v1.prompty").write_text(SUMMARIZE)
     registry.refresh()
     assert "have errors" not in client.get("/templates").text
+
+
+def test_used_revisions_are_listed_with_what_changed_since(reloading: Any) -> None:
+    app, folder = reloading
+    client = app.test_client()
+    old = client.get("/api/v1/templates/summarize_v1").get_json()["revision"]
+    unused = client.get("/templates/summarize").text
+    assert "not used yet" in unused
+    assert "Show changes" not in unused
+    post(client, template_id="summarize_v1", input="Hello")
+    assert "not used yet" not in client.get("/templates/summarize").text
+    (folder / "summarize_v1.prompty").write_text(SUMMARIZE.replace("the main points", "all points"))
+    services_of(app).template_registry.refresh()
+    new = client.get("/api/v1/templates/summarize_v1").get_json()["revision"]
+    page = client.get("/templates/summarize").text
+    assert f'href="/templates/summarize_v1/revisions/{old}"' in page
+    assert "Show changes" in page
+    link = f"/templates/summarize_v1/diff?from={old}&to={new}"
+    assert link.replace("&", "&amp;") in page
+    assert re.search(r"<ins[^>]*>.*all", client.get(link).text, re.DOTALL)
 
 
 def test_a_page_never_shows_the_folder(reloading: Any) -> None:

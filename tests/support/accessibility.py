@@ -15,7 +15,7 @@ COLOURS = {"type": "rule", "values": ["color-contrast"]}
 RUN = """async ([options]) => (await axe.run(document, options)).violations.flatMap((violation) =>
   violation.nodes.map((node) => `${violation.id}: ${node.target.join(" ")}: ${node.failureSummary}`))"""
 # A rule sees the page as it is: no transition may be on its way.
-AT_REST = """async () => { await Promise.all(document.getAnimations().filter((animation) =>
+AT_REST = """async () => { await Promise.allSettled(document.getAnimations().filter((animation) =>
   animation.effect.getComputedTiming().iterations !== Infinity).map((animation) => animation.finished)); }"""
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from llm_service.web.http.connection import READ_TIMEOUT_S
-from llm_service.web.http.hooks import HEADERS
+from llm_service.web.http.response import HEADERS
 from tests.support.processes import Server, serving
 
 POST = "POST /api/v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from llm_service.web.http.hooks import HEADERS
 from llm_service.web.http.problems import PROBLEMS
+from llm_service.web.http.response import HEADERS
 from tests.support.constants import ROOT
 from tests.support.nginx import CONFIGURATION, nginx_before
 from tests.support.processes import free_port, needed_program

@@ -147,6 +147,8 @@ class _Sizes:
                 continue
             self._counted.add(id(value))
             size += getsizeof(value)
+            if isinstance(value, str | int | float):
+                continue
             if isinstance(value, Mapping):
                 left.extend(value)
                 left.extend(value.values())

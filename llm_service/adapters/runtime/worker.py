@@ -33,6 +33,11 @@ _RESET = struct.pack("ii", 1, 0)
 class Worker(GeventWorker):
     """The worker class of `deploy/gunicorn.conf.py`."""
 
+    def init_process(self) -> None:
+        # gunicorn looks up each setting through two functions, twenty times in a request. A worker's do not change.
+        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
+        super().init_process()
+
     def server_class(self, listener: Any, *, spawn: Pool, **more: Any) -> "Listener":
         """gunicorn calls this for each address that it listens on."""
         tls = {"ssl_context": more["ssl_context"]} if self.cfg.is_ssl else {}

@@ -21,7 +21,7 @@ DELETED = select(
 _INDEXED = select(answers.c.document, answers.c.input, answers.c.output).where(answers.c.document.is_not(None))
 _INDEXED_ONE = Compiled(_INDEXED.where(answers.c.answer_id == bindparam("id")))
 _POSITION = Compiled(select(generations.c.position).where(generations.c.request_id == bindparam("id")))
-_NUMBER = [
+_NUMBER_ANSWER, _NUMBER_ROWS = [
     Compiled(
         update(table)
         .where(table.c.answer_id == bindparam("id"), table.c.document.is_(None))
@@ -29,6 +29,11 @@ _NUMBER = [
     )
     for table in (answers, generations)
 ]
+_COMPLETE = Compiled(
+    update(answers)
+    .where(answers.c.answer_id == bindparam("id"), answers.c.document.is_(None))
+    .values(document=bindparam("number"), output=bindparam("output"))
+)
 
 
 def index(connection: Connection, generation: Generation, document: int | None = None) -> None:
@@ -38,8 +43,20 @@ def index(connection: Connection, generation: Generation, document: int | None =
     if document is None:
         document = _POSITION.execute(connection, {"id": generation.request_id}).fetchone()[0]
     search_index.of(connection).write(connection, document, generation.owner, generation.input, generation.output)
-    for number in _NUMBER:
+    for number in (_NUMBER_ANSWER, _NUMBER_ROWS):
         number.execute(connection, {"id": generation.answer_id, "number": document})
+
+
+def complete(connection: Connection, generation: Generation, document: int) -> bool:
+    """Add the output to texts that are in no document yet, and index them as this one. False: nothing was done."""
+    if not generation.has_texts:
+        return False
+    answer = {"id": generation.answer_id, "number": document, "output": generation.output}
+    if _COMPLETE.execute(connection, answer).rowcount != 1:
+        return False
+    search_index.of(connection).write(connection, document, generation.owner, generation.input, generation.output)
+    _NUMBER_ROWS.execute(connection, answer)
+    return True
 
 
 def index_once(connection: Connection, generation: Generation) -> None:

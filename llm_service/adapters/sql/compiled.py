@@ -39,8 +39,8 @@ class Compiled:
         """
         form = self._forms.get(connection.dialect.name) or self._compile(connection)
         sql, constants, values_of = form
-        values = [values_of({**constants, **row}) for row in rows]
-        cursor = connection.connection.cursor()
+        values = [values_of({**constants, **row} if constants else row) for row in rows]
+        cursor = connection.connection.dbapi_connection.cursor()  # type: ignore[union-attr]
         try:
             if len(values) == 1:
                 cursor.execute(sql, values[0])

@@ -48,6 +48,14 @@ _INSERT_GENERATION = Compiled(insert(generations).values(document=SharedDocument
 # Where a table tells which processes run (`postgres.presence`).
 _INSERT_RUNNING = Compiled(insert(generations).values(document=SharedDocument()), (*GENERATION, "process_id"))
 _mine = (generations.c.request_id == bindparam("id"), generations.c.owner == bindparam("of"))
+_UNFINISHED = generations.c.finished_ms.is_(None)
+# How nearly all end. If it finds no row, the others find out why.
+_FINISH_RUNNING = Compiled(
+    update(generations)
+    .where(*_mine, _UNFINISHED)
+    .values({name: bindparam(name) for name in OUTCOME})
+    .returning(generations.c.position)
+)
 _FINISH = Compiled(update(generations).where(*_mine).values({name: bindparam(name) for name in OUTCOME}))
 _FINISH_SWITCHED = Compiled(
     update(generations).where(*_mine).values({name: bindparam(name) for name in (*OUTCOME, *SWITCHED)})
@@ -58,7 +66,6 @@ _SET_OUTPUT = Compiled(update(answers).where(answers.c.answer_id == bindparam("i
 _OVER = WHOLE.where(*_mine, generations.c.finished_ms.is_not(None))
 _MINE = WHOLE.where(*_mine)
 _FINISHED_MS = Compiled(select(generations.c.finished_ms).where(*_mine).with_for_update())
-_UNFINISHED = generations.c.finished_ms.is_(None)
 _ORPHANS = WHOLE.where(_UNFINISHED, generations.c.request_id.in_(bindparam("ids", expanding=True)))
 _ANSWERED = (Status.COMPLETED, Status.INCOMPLETE)
 
@@ -98,8 +105,11 @@ class SqlGenerationWriter:
         # Hundreds that share a call end together, in several processes: only one has to write the texts.
         writes = owns or (kept.status in _ANSWERED and texts.lack_output(connection, answer_id))
         locks.lock_answer(connection, answer_id, shared=not writes)
-        if not self._store_outcome(kept):
+        position = self._finish_running(kept)
+        if position is None and not self._store_outcome(kept):
             return False
+        if owns and position is not None and texts.complete(connection, kept, position):
+            return True
         # Shared texts have the whole answer or none.
         if owns or (writes and texts.lack_output(connection, answer_id)):
             document = texts.unindex(connection, kept.owner, answer_id)
@@ -153,6 +163,16 @@ class SqlGenerationWriter:
             self.finish(generation)
         else:
             self.finish_with_own_answer(replace(generation, answer_id=answer_id), generation.answer_id)
+
+    def _finish_running(self, generation: Generation) -> int | None:
+        """Store the outcome of a row that has none, and count it; its position. None: nothing was done."""
+        if generation.fallbacks:
+            return None
+        rows = _FINISH_RUNNING.execute(self._connection, outcome_row(generation)).fetchall()
+        if not rows:
+            return None
+        count(self._connection, generation)
+        return int(rows[0][0])
 
     def _store_outcome(self, generation: Generation) -> bool:
         """Store it and add it to the usage sums; False: the row is gone.

@@ -6,11 +6,12 @@ from dataclasses import asdict
 from operator import attrgetter
 from typing import Any
 
+import msgspec
 from sqlalchemy import Row, RowMapping, select
 
 from llm_service.core.generation.model import AnswerWarning, Generation, GenerationSummary, Status
 from llm_service.core.generation.tried_models import tried_models
-from llm_service.core.messages import dump_messages, load_messages
+from llm_service.core.messages import load_messages, to_plain
 from llm_service.core.usage.tokens import Usage
 
 from .money import from_pico, to_pico
@@ -18,10 +19,13 @@ from .tables import answers, generations
 
 _USAGE = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "reasoning_tokens")
 _BILLED = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
+_PLAIN_OUTCOME = (
+    "price_version", "error", "incomplete_reason", "attempts", "upstream_request_id", "latency_ms", "finished_ms",
+)  # fmt: skip
 # Known only when a generation is over.
 OUTCOME = (
-    "status", *_USAGE, *(f"billed_{name}" for name in _BILLED), "cost_picousd", "saved_picousd", "price_version", "error",
-    "incomplete_reason", "attempts", "upstream_request_id", "latency_ms", "finished_ms", "unreported", "warnings",
+    "status", *_USAGE, *(f"billed_{name}" for name in _BILLED), "cost_picousd", "saved_picousd", *_PLAIN_OUTCOME,
+    "unreported", "warnings",
 )  # fmt: skip
 # Another model than the one that was asked first answered: then these are known only at the end, too.
 SWITCHED = ("model", "provider", "cache_key", "fallbacks")
@@ -40,6 +44,7 @@ ANSWER = ("answer_id", "input", "parameters", "messages", "output", "structured"
 GENERATION = (
     *_PLAIN, "status", *_USAGE, *(f"billed_{name}" for name in _BILLED), "cost_picousd", "saved_picousd", "options",
 )  # fmt: skip
+_plain_of_outcome = attrgetter(*_PLAIN_OUTCOME)
 _plain_of, _usage_of, _billed_of = attrgetter(*_PLAIN), attrgetter(*_USAGE), attrgetter(*_BILLED)
 _PLAIN_OF_SUMMARY = tuple(name for name in _PLAIN if name in _SUMMARY and name != "cached")
 
@@ -54,8 +59,8 @@ def answer_row(generation: Generation) -> dict[str, Any]:
     return {
         "answer_id": generation.answer_id,
         "input": generation.input,
-        "parameters": json.dumps(dict(generation.parameters), ensure_ascii=False),
-        "messages": dump_messages(generation.messages),
+        "parameters": msgspec.json.encode(dict(generation.parameters)).decode(),
+        "messages": msgspec.json.encode(to_plain(generation.messages)).decode(),
         "output": generation.output,
         "structured": generation.structured,
     }
@@ -65,7 +70,7 @@ def generation_row(generation: Generation) -> dict[str, Any]:
     """`shares`: the answer whose document the row gets, if there is one."""
     values = (
         *_plain_of(generation),
-        generation.status.value,
+        str(generation.status),
         *_usage_of(generation.usage),
         *_billed_of(generation.billed),
         to_pico(generation.cost_usd),
@@ -76,14 +81,18 @@ def generation_row(generation: Generation) -> dict[str, Any]:
 
 
 def outcome_row(generation: Generation) -> dict[str, Any]:
-    outcome = {name: value for name, value in generation_row(generation).items() if name in OUTCOME}
-    return outcome | {
+    values = (
+        str(generation.status),
+        *_usage_of(generation.usage),
+        *_billed_of(generation.billed),
+        to_pico(generation.cost_usd),
+        to_pico(generation.saved_usd),
+        *_plain_of_outcome(generation),
         # A row has none of these before it is over, and one that was never called has none at all.
-        "unreported": generation.unreported,
-        "warnings": _dump_warnings(generation.warnings),
-        "id": generation.request_id,
-        "of": generation.owner,
-    }
+        generation.unreported,
+        _dump_warnings(generation.warnings),
+    )
+    return {**dict(zip(OUTCOME, values, strict=True)), "id": generation.request_id, "of": generation.owner}
 
 
 def switched_row(generation: Generation) -> dict[str, Any]:

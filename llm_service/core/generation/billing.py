@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import reduce
 
 from ..usage.ports import Prices
-from ..usage.pricing import NO_BILL, Bill
+from ..usage.pricing import NO_BILL, NOTHING_YET, Bill
 from ..usage.tokens import NOT_REPORTED, Usage
 from .tried_models import TriedModel
 
@@ -28,7 +28,7 @@ class AttemptBilling:
         # Set for each piece of text, so without a method.
         self.has_text = False
         self.attempts = int(self._under_way)
-        self.bill = NO_BILL if joined else Bill()
+        self.bill = NO_BILL if joined else NOTHING_YET
 
     @property
     def unreported(self) -> int:

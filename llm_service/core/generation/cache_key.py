@@ -12,6 +12,7 @@ from ..messages import to_plain
 from .model import ProviderCall
 
 KEY_VERSION = 2
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def key_parts(call: ProviderCall, *, provider: str, scope: str) -> dict[str, Any]:
@@ -30,5 +31,4 @@ def key_parts(call: ProviderCall, *, provider: str, scope: str) -> dict[str, Any
 def cache_key(call: ProviderCall, *, provider: str, scope: str) -> str:
     """64 hex digits."""
     parts = key_parts(call, provider=provider, scope=scope)
-    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(_canonical(parts).encode()).hexdigest()

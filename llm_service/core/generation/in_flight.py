@@ -304,6 +304,8 @@ class InFlightGeneration:
 
     def _bill_of(self, done: Done) -> Bill:
         """What the answer alone cost, whoever paid for it."""
+        if not self.collapsed and self.billing.bill.usage is done.usage:
+            return self.billing.bill  # of the only attempt
         price = self._uses.prices.of(self.generation.model, self.generation.provider)
         return Bill.of(done.usage, price, done.cost_usd)
 

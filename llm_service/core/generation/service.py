@@ -8,7 +8,6 @@ Longer than other modules: the way of a request is one text.
 """
 
 import hashlib
-import json
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -410,9 +409,9 @@ class GenerationService:
 
 def _fingerprint(prepared: PreparedRequest) -> str:
     """Distinguishes generations with equal messages but different values or owners."""
-    asked = [prepared.caller.owner, prepared.request.input, dict(prepared.request.parameters)]
-    typed = json.dumps(asked, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(typed.encode()).hexdigest()
+    # As text: as values, 1 and True and 1.0 are equal.
+    asked = repr((prepared.caller.owner, prepared.request.input, sorted(prepared.request.parameters.items())))
+    return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _ended() -> Cancelled:

@@ -30,6 +30,8 @@ MAX_STEPS_PER_PAGE = 30_000_000
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
+# ASCII in lower case, with spaces instead of what is in no word.
+_SPACED = bytes(ord(chr(code).lower()) if chr(code).isalnum() and code < 128 else 32 for code in range(256))
 _MARKS = re.compile("[\u0300-\u036f]")
 # Contains every run of more than 30 combining marks: they are no letters, and their numbers are above these.
 _LONG_RUN = re.compile(r"[^\w\x00-\u02ff]{31,}")
@@ -60,6 +62,13 @@ class Search:
 def words_of(text: str) -> list[str]:
     """The text's words, folded."""
     return _WORD.findall(_folded(text))
+
+
+def spaced_words(text: str) -> str:
+    """As `words_of`, with at least one space between them."""
+    if text.isascii():
+        return text.encode().translate(_SPACED).decode()
+    return " ".join(words_of(text))
 
 
 def parse_search(text: str) -> Search:

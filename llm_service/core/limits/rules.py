@@ -127,7 +127,7 @@ class Settlement:
 
 def accounts_of(caller: Caller, everyone: Allowance) -> tuple[Account, ...]:
     """The accounts with limits. Each key has its own account."""
-    if caller.allowance == UNLIMITED == everyone:
+    if caller.allowance is UNLIMITED is everyone or caller.allowance == UNLIMITED == everyone:
         return ()
     name = f"key:{caller.key_id}" if caller.key_id is not None else f"owner:{caller.owner}"
     both = (Account(name, caller.allowance), Account(EVERYONE, everyone))

@@ -58,6 +58,8 @@ class Bill:
 
     def plus(self, other: "Bill") -> "Bill":
         """The sum of both. An attempt with unknown usage adds nothing: the bill is what is known."""
+        if self is NOTHING_YET:
+            return other
         costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
         return Bill(
             self.usage.plus(other.usage),
@@ -66,6 +68,8 @@ class Bill:
         )
 
 
+# Of a call before its first report. Adding to it changes nothing.
+NOTHING_YET = Bill()
 # A cached answer or a shared call costs nothing.
 NO_BILL = Bill(NO_TOKENS, ZERO_USD)
 

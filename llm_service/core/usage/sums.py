@@ -4,11 +4,11 @@ Sums contain what is known. Generations with unknown tokens or an unknown price 
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Literal
 
 from .pricing import ZERO_USD, normalize_usd
@@ -62,13 +62,19 @@ class UsageSums:
     @classmethod
     def of(cls, parts: Sequence["Signed"]) -> "UsageSums":
         """The sum of the parts; those with the sign -1 are subtracted."""
-        sums: dict[str, Any] = {name: sum(sign * getattr(part, name) for sign, part in parts) for name in COUNTS}
-        for name in ("cost_usd", "saved_usd"):
-            sums[name] = sum((sign * getattr(part, name) for sign, part in parts), ZERO_USD)
-        latencies: Counter[int] = Counter()
+        if len(parts) == 1 and parts[0][0] == 1:
+            return parts[0][1]
+        sums = [0] * len(COUNTS)
+        cost_usd, saved_usd = ZERO_USD, ZERO_USD
+        latencies: dict[int, int] = {}
         for sign, part in parts:
-            latencies.update({bucket: sign * answers for bucket, answers in part.latencies.items()})
-        return cls(**sums, latencies=dict(latencies))
+            sums = [total + sign * count for total, count in zip(sums, _counts_of(part), strict=True)]
+            cost_usd += sign * part.cost_usd
+            saved_usd += sign * part.saved_usd
+            for bucket, answers in part.latencies.items():
+                latencies[bucket] = latencies.get(bucket, 0) + sign * answers
+        counts: dict[str, Any] = dict(zip(COUNTS, sums, strict=True))
+        return cls(**counts, cost_usd=cost_usd, saved_usd=saved_usd, latencies=latencies)
 
     def latency_ms(self, share: float) -> int | None:
         """The latency quantile `share` (0.5 = the median), to about 10 %; None = no answers."""
@@ -84,6 +90,7 @@ class UsageSums:
 
 Signed = tuple[Literal[1, -1], UsageSums]
 COUNTS = tuple(count.name for count in fields(UsageSums) if count.type is int)
+_counts_of = attrgetter(*COUNTS)
 
 
 def bucket_of(latency_ms: int) -> int:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template, request
@@ -20,6 +21,15 @@ docs.after_request(compress)
 OPENAPI_EXTENSION = "openapi"
 
 
+@dataclass
+class _Rendered:
+    """`packed` is `text` compressed, once somebody asked for that."""
+
+    text: bytes
+    etag: str
+    packed: bytes = b""
+
+
 class OpenApi:
     """The document as text, rendered once for each set of templates and list of models."""
 
@@ -27,23 +37,31 @@ class OpenApi:
         """`frame` returns the document without the templates' operations."""
         self._frame = frame
         self._made_of: tuple[TemplateSet, AllowedModels] | None = None
-        self._text, self._packed, self._etag = b"", b"", ""
+        self._rendered = _Rendered(b"", "")
+
+    def text(self, templates: TemplateSet, models: AllowedModels) -> bytes:
+        return self._render(templates, models).text
 
     def response(self, templates: TemplateSet, models: AllowedModels) -> Response:
         """Swagger UI asks for it on each visit; most get 304."""
-        if self._made_of is None or self._made_of[0] is not templates or self._made_of[1] is not models:
-            document = with_details(with_templates(self._frame(), templates, models), templates, models)
-            text = json.dumps(document, indent=2, allow_nan=False).encode()
-            self._text, self._packed, self._etag = text, gzipped(text), hashlib.sha256(text).hexdigest()[:16]
-            self._made_of = templates, models
+        document = self._render(templates, models)
         if accepts_gzip():
-            response = gzip_response(self._packed, "application/json", self._etag)
+            document.packed = document.packed or gzipped(document.text)
+            response = gzip_response(document.packed, "application/json", document.etag)
         else:
-            response = Response(self._text, mimetype="application/json", headers={"Vary": "Accept-Encoding"})
-            response.set_etag(self._etag)
+            response = Response(document.text, mimetype="application/json", headers={"Vary": "Accept-Encoding"})
+            response.set_etag(document.etag)
             response.make_conditional(request)
         response.headers["Cache-Control"] = "private, no-cache"
         return response
+
+    def _render(self, templates: TemplateSet, models: AllowedModels) -> _Rendered:
+        if self._made_of is None or self._made_of[0] is not templates or self._made_of[1] is not models:
+            document = with_details(with_templates(self._frame(), templates, models), templates, models)
+            text = json.dumps(document, indent=2, allow_nan=False).encode()
+            self._rendered = _Rendered(text, hashlib.sha256(text).hexdigest()[:16])
+            self._made_of = templates, models
+        return self._rendered
 
 
 @docs.route("/openapi.json")

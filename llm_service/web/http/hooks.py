@@ -6,30 +6,17 @@ import time
 from functools import partial
 
 import structlog
-from flask import Flask, Response, current_app
+from flask import Flask
 
 from .connection import drop_rest_of_body, set_read_timeout
-from .current import current_g, current_request
+from .current import current_g, current_request, the_app
 from .request import refuse_long_headers
+from .response import DOCS_HEADERS, Response
 
 log = structlog.get_logger("llm_service")
 _stdlib_log = logging.getLogger("llm_service")
 
 CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'{data}; font-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
-)
-_EVERYWHERE = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "same-origin"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
-)
-HEADERS = (*_EVERYWHERE, ("Content-Security-Policy", _CSP.format(data="")))
-# Swagger UI embeds its icons as data: URLs.
-DOCS_HEADERS = (*_EVERYWHERE, ("Content-Security-Policy", _CSP.format(data=" data:")))
 HSTS = "max-age=31536000"
 STATIC_MAX_AGE_S = 31_536_000
 
@@ -43,7 +30,7 @@ def register_hooks(app: Flask) -> None:
 def _begin() -> None:
     request, g = current_request(), current_g()
     g.started = time.perf_counter()
-    g.request_id = g.shown_request_id = current_app.config["MAKE_ID"]()
+    g.request_id = g.shown_request_id = the_app().config["MAKE_ID"]()
     if request.method == "POST":
         set_read_timeout(request)
     own = request.environ.get("HTTP_X_REQUEST_ID")
@@ -58,7 +45,9 @@ def _begin() -> None:
 def _finish(response: Response) -> Response:
     request, g = current_request(), current_g()
     headers, endpoint = response.headers, request.endpoint
-    headers.extend([("X-Request-ID", g.shown_request_id), *(DOCS_HEADERS if endpoint == "docs.show" else HEADERS)])
+    headers.add("X-Request-ID", g.shown_request_id)
+    if endpoint == "docs.show":
+        response.fixed = DOCS_HEADERS
     if request.is_secure:
         headers["Strict-Transport-Security"] = HSTS
     if endpoint == "static" and response.status_code in (200, 304):

@@ -12,6 +12,8 @@ from wsgiref.types import WSGIEnvironment
 
 from flask import current_app, request
 
+from .current import the_app
+
 # The headers that proxies and tunnels add besides X-Forwarded-*, as WSGI spells them.
 FORWARDING_HEADERS = frozenset(
     f"HTTP_{name}"
@@ -25,7 +27,7 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?")
 
 def is_local_request(environ: WSGIEnvironment) -> bool:
     """Whether the request is local and the settings require no key for that."""
-    config = current_app.config
+    config = the_app().config
     if not config["OPEN_ON_LOOPBACK"] or (not config["PROXY_HOPS"] and _was_forwarded(environ)):
         return False
     # SERVER_NAME is the listening address; 0.0.0.0 is reachable from everywhere.

@@ -10,6 +10,8 @@ from flask import current_app, request
 
 from llm_service.core.errors import FieldError, InvalidInput
 
+from .current import current_request
+
 V = TypeVar("V", bound=Callable[..., Any])
 
 
@@ -25,7 +27,7 @@ def query_args(*names: str) -> Callable[[V], V]:
 
 def reject_repeated_args() -> None:
     """Before each request: refuse arguments that the page's view declares and that are given more than once."""
-    if request.environ.get("QUERY_STRING"):
+    if current_request().environ.get("QUERY_STRING"):
         view = current_app.view_functions.get(request.endpoint or "")
         if errors := _repeated(getattr(view, "query_args", ())):
             raise InvalidInput.of(errors)

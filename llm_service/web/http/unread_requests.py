@@ -5,7 +5,7 @@ import json
 from llm_service.core.errors import ServiceError
 
 from .errors import BadRequest, problem_document
-from .hooks import HEADERS
+from .response import HEADERS
 
 
 def broken_request(status: int, reason: str, request_id: str) -> bytes:

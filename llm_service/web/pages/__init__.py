@@ -31,16 +31,32 @@ from ..http.problems import PROBLEMS
 from ..http.query import reject_repeated_args
 from ..schemas.generation import output_json
 from ..security.access_control import CSRF_FIELD
-from . import generate, history, login, numbers, problems, revisions, status, templates, times, usage
+from . import (
+    compare,
+    generate,
+    history,
+    login,
+    numbers,
+    preferences,
+    problems,
+    revisions,
+    status,
+    templates,
+    times,
+    usage,
+)
 from .code_samples import form_samples
 from .forms import field_id, field_label, widget
+from .highlight import is_code
 from .invisible_characters import invisible_characters, titled
-from .labels import LIMIT_LABELS, STATUS_LABELS, incomplete_label, limit_amount, state_label
+from .labels import LIMIT_LABELS, STATUS_LABELS, incomplete_label, limit_amount, page_remedy, state_label
+from .links import linked
 from .markdown import to_html, too_long
 from .submissions import submission_field
 
 BLUEPRINTS = (
-    generate.pages, history.pages, templates.pages, revisions.pages, usage.pages, problems.pages, status.pages, login.pages
+    generate.pages, compare.pages, history.pages, templates.pages, revisions.pages, usage.pages, problems.pages, status.pages,
+    login.pages, preferences.pages,
 )  # fmt: skip
 for _pages in BLUEPRINTS:
     _pages.after_request(compress)
@@ -75,12 +91,15 @@ def register(app: Flask) -> None:
         limit_amount=limit_amount,
         limit_label=LIMIT_LABELS.get,
         invisible_characters=invisible_characters,
+        is_code=is_code,
+        linked=linked,
         markdown=_formatted,
         marked=lambda text, search: marked(search, text),
         moment=moment,
         number=number,
         output_json=output_json,
         output_name=output_name,
+        page_remedy=page_remedy,
         path_of=path_of,
         path_of_option=path_of_option,
         plain_number=plain_number,
@@ -209,7 +228,12 @@ def _providers(has: Services) -> dict[str, Any]:
 
 def _layout_context() -> dict[str, Any]:
     """The data of the frame around every page; without a caller only the service's name."""
-    frame: dict[str, Any] = {"service_name": current_app.config["SERVICE_NAME"], "frame": None}
+    frame: dict[str, Any] = {
+        "service_name": current_app.config["SERVICE_NAME"],
+        "frame": None,
+        "themes": preferences.THEMES,
+        **{name: preferences.preference(name) for name in preferences.CHOICES},
+    }
     caller: Caller | None = g.get("caller")
     if caller is not None:
         has = services()

@@ -18,6 +18,7 @@ from llm_service.core.templates.properties import Property, PropertyKind, normal
 
 from ..http.errors import RequestError
 from ..http.strict_json import MAX_VALUES, parse_json, reject_unstorable
+from .field_messages import JSON_FIELD, field_messages, json_fault
 
 PREFIX = "p."
 OPTION_PREFIX = "o."
@@ -82,14 +83,17 @@ class Form:
 
     def with_error(self, error: ServiceError) -> "Form":
         """The same form with a message at each wrong field."""
-        return replace(self, errors={path: self._missing(path) or text for path, text in _by_field(error).items()})
+        return replace(self, errors={path: self._missing(path) or text for path, text in self._messages(error).items()})
 
     def faults(self, error: ServiceError) -> list[tuple[str, str]]:
         """The wrong fields as (path, sentence), for a list of links to them."""
         return [
             (path, self._missing(path) or f"{field_label(path)}: {text[0].lower()}{text[1:]}")
-            for path, text in _by_field(error).items()
+            for path, text in self._messages(error).items()
         ]
+
+    def _messages(self, error: ServiceError) -> dict[str, str]:
+        return field_messages(error.fields, self.template.inputs, self.values)
 
     def options_allowed(self) -> list[Property]:
         return [OVERRIDABLE_OPTIONS[name] for name in self.template.overridable]
@@ -127,10 +131,9 @@ class Form:
             parameters = parse_json(self.parameters_json.encode("utf-8", "surrogatepass"))
             reject_unstorable(parameters)
         except RequestError as error:
-            detail = error.detail.replace("The body", "The text")  # here it is one field of a form
-            raise InvalidInput.of([FieldError("parameters_json", detail)]) from error
+            raise InvalidInput.of([FieldError(JSON_FIELD, json_fault(self.parameters_json) or error.detail)]) from error
         if not isinstance(parameters, dict):
-            raise InvalidInput.of([FieldError("parameters_json", 'must be an object such as {"tone": "simple"}')])
+            raise InvalidInput.of([FieldError(JSON_FIELD, 'must be an object such as {"tone": "simple"}')])
         return parameters
 
 
@@ -233,7 +236,7 @@ def _value(typed: str) -> Any:
 
 def field_label(path: str) -> str:
     """`parameters.target_language` -> `Target language`."""
-    if path == "parameters_json":
+    if path == JSON_FIELD:
         return "Parameters as JSON"
     return path.removeprefix("parameters.").removeprefix("options.").replace("_", " ").capitalize()
 
@@ -241,19 +244,6 @@ def field_label(path: str) -> str:
 def _means_empty(prop: Property) -> bool:
     """Whether an emptied field means an empty value: for a text or a list that would otherwise get its default."""
     return prop.kind in (PropertyKind.STRING, PropertyKind.ARRAY) and not prop.enum and bool(prop.default)
-
-
-def _by_field(error: ServiceError) -> dict[str, str]:
-    """Messages by the path of the field that shows them: a list or an object shows the errors inside it."""
-    found: dict[str, list[str]] = {}
-    for fault in error.fields:
-        parts = fault.field.split(".")
-        inside = parts[2:] if parts[0] == "parameters" else []
-        place = " ".join(f"item {int(part) + 1}" if part.isdecimal() else part for part in inside)
-        message = f"{place}: {fault.message}" if place else fault.message
-        found.setdefault(".".join(parts[:2]) if inside else fault.field, []).append(message)
-    joined = {path: "; ".join(messages) for path, messages in found.items()}
-    return {path: text[:1].upper() + text[1:] for path, text in joined.items()}
 
 
 def _lines(text: str) -> str:

@@ -63,7 +63,7 @@ def submit() -> BaseResponse:
         log_error(error)
         # The history has the generation, and its text so far, if it began.
         return Response(_page(form.with_error(error), _generation(g.request_id), error), status_of(error))
-    if not _shows_history():
+    if not shows_history():
         return Response(_page(form, generation))  # no other page can show it
     return redirect(f"{url_for('.show')}?from={generation.request_id}", 303)
 
@@ -91,12 +91,12 @@ def answer() -> Response:
     if subscription.generation.status is not Status.RUNNING:
         g.quiet = True
         return Response(_answered(form, subscription.generation, None))
-    if _shows_history():
+    if shows_history():
         subscription.close()
         return Response(_answered(form, subscription.generation, None, join=True))
     running = render_template("generate/_answered.html", **_context(form, subscription.generation, None))
     watch = watch_key()
-    heard = _heard(subscription, watch, lambda generation, error: _answered(form, generation, error))
+    heard = html_events(subscription, watch, lambda generation, error: _answered(form, generation, error))
     return sse_response(subscription, watch, stream_with_context(_with_first(running, heard)))
 
 
@@ -125,15 +125,15 @@ def events(request_id: str) -> Response:
         return render_template("generate/_joined.html", **_shown(generation, error), recent=_recent())
 
     watch = watch_key()
-    return sse_response(subscription, watch, stream_with_context(_heard(subscription, watch, ended)))
+    return sse_response(subscription, watch, stream_with_context(html_events(subscription, watch, ended)))
 
 
 @pages.route("/generate/form", methods=["POST"])
 def fields() -> str:
-    """The fields of another template, with the text typed so far."""
+    """The fields and controls of another template, with the text typed so far."""
     g.quiet = True
     form = read_form(_template(request.form.get("template_id")), request.form)
-    return render_template("generate/_fields.html", form=form, models=_models())
+    return render_template("generate/_form.html", form=form, models=_models())
 
 
 @pages.route("/generate/preview", methods=["POST"])
@@ -180,9 +180,10 @@ def _with_first(html: str, heard: Iterator[str]) -> Iterator[str]:
     yield from heard
 
 
-def _heard(
+def html_events(
     subscription: Subscription, watch: KeyWatch, ended: Callable[[Generation, ServiceError | None], str]
 ) -> Iterator[str]:
+    """The text as `delta` events, then what `ended` makes of the generation and the error that ended it."""
     for event in subscription_events(subscription, disconnect_check(), watch):
         if isinstance(event, Delta):
             yield json_event({"text": event.text}, "delta", subscription.position)
@@ -199,7 +200,7 @@ def _heard(
             yield PING_EVENT
 
 
-def _shows_history() -> bool:
+def shows_history() -> bool:
     """Whether the caller can see a generation, with its text, at another address than the one that began it."""
     return services().history.keeps == "full" and caller().may(Scope.HISTORY)
 

@@ -11,7 +11,7 @@ from flask import current_app, request
 from llm_service.core.clock import DAY_MS
 from llm_service.core.dates import optional_moment
 from llm_service.core.generation.model import Status
-from llm_service.core.history.model import Filters
+from llm_service.core.history.model import Count, Filters, Page
 
 from ..context import caller, owner, services
 from ..filters import FILTER_NAMES, read_filters
@@ -73,7 +73,7 @@ def list_context() -> dict[str, Any]:
     page = services().history.page(owner(), cursor, PAGE, filters)
     return {
         "page": page,
-        "count": services().history.count(owner(), filters),
+        "count": _count(page, filters),
         "running": [item.request_id for item in page.items if item.status is Status.RUNNING],
         "here": address(PATH, given, cursor=cursor),
         "search": filters.search,
@@ -83,6 +83,13 @@ def list_context() -> dict[str, Any]:
         "formats": list(EXPORT_FORMATS),
         "can_compare": "compare_page.show" in current_app.view_functions,
     }
+
+
+def _count(page: Page, filters: Filters) -> Count:
+    """Counted only if there are other pages: a search costs as much again."""
+    if page.next is None and page.prev is None:
+        return Count(len(page.items))
+    return services().history.count(owner(), filters)
 
 
 def row_context(given: Mapping[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The labels of statuses, endings, limits and time ranges on the pages."""
+"""Texts of the pages: labels of statuses, endings, limits and time ranges, and what to do about errors."""
 
 from decimal import Decimal
 
@@ -46,8 +46,31 @@ LIMIT_LABELS = {
     LimitKind.USD: "Cost per day",
 }
 
+THEME_LABELS = {"system": "As the system", "light": "Light", "dark": "Dark"}
+
+# Around the blocks of a formatted answer.
+CODE_LABEL, COPY_LABEL, TABLE_LABEL = "Code", "Copy", "Table"
+# By whether the task is done.
+TASK_LABELS = {True: "Done", False: "Not done"}
+
 # By the name of a range of `periods`.
 RANGE_LABELS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
+
+# What people do about an error of a page, where the remedy of `PROBLEMS` is for programs.
+PAGE_REMEDIES = {
+    "not-found": "Check the address. Your generations are at /history, the templates at /templates.",
+    "unknown-template": "Choose one of the templates at /templates.",
+    "not-allowed": "Sign out and sign in with a key that has this permission, or ask the operator of this service for one.",
+    "method-not-allowed": "Open the page by a link, or send its form again.",
+    "csrf": "Go back, reload the page, and send the form again.",
+    "untrusted-host": "Open the page under the name that the operator gave you.",
+    "too-large": "Go back and shorten the text.",
+    "unsupported-media-type": "Go back and send the form again.",
+}
+
+
+def page_remedy(code: str, remedy: str) -> str:
+    return PAGE_REMEDIES.get(code, remedy)
 
 
 def incomplete_label(reason: str | None) -> str:

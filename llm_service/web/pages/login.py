@@ -28,7 +28,7 @@ LANDINGS = ((Scope.GENERATE, "/"), (Scope.HISTORY, "/history"), (Scope.USAGE, "/
 
 @pages.route("/login")
 def show() -> BaseResponse:
-    """`?next=` is the page to return to."""
+    """`?next=` is the page to return to, `?reason=` why one is asked: `ended` or `signed-out`."""
     if g.sign_in is not None:
         return redirect(local_address(request.args.get("next", "")) or landing(g.caller))
     return Response(_form())
@@ -69,7 +69,7 @@ def sign_out() -> BaseResponse:
         services().sessions.end(session_cookie() or "")
         g.drop_cookie = True
         log_security_event("signed out")
-    return redirect("/login", 303)
+    return redirect("/login?reason=signed-out", 303)
 
 
 def landing(caller: Caller) -> str:
@@ -86,5 +86,11 @@ def _typed() -> dict[str, str]:
 def _form(error: str | None = None) -> str:
     wanted = local_address(request.values.get("next", ""))
     return render_template(
-        "login/index.html", error=error, next=wanted, typed=_typed(), can_keep=can_set_cookie(), insecure=INSECURE
+        "login/index.html",
+        error=error,
+        next=wanted,
+        typed=_typed(),
+        reason=request.args.get("reason"),
+        can_keep=can_set_cookie(),
+        insecure=INSECURE,
     )

@@ -14,6 +14,7 @@ from ..context import caller, services
 from ..http.query import query_args
 from .code_samples import example_samples
 from .forms import form_of
+from .times import ago
 
 pages = Blueprint("templates_page", __name__, url_prefix="/templates")
 # The usage before is not looked at: the list must stay cheap.
@@ -45,7 +46,7 @@ def show(template_id: str) -> str:
         template = templates.get(template_id)
     except UnknownTemplate:
         raise UnknownTemplate(template_id, in_path=True) from None
-    example = template.example()
+    example = template.example()  # valid: the loader refuses a file of which none can be made
     messages = template.render(example["input"], example.get("parameters", {}))
     return render_template(
         "templates/show.html",
@@ -56,6 +57,7 @@ def show(template_id: str) -> str:
         last_used=_last_used().get(template.template_id),
         form=form_of(template, **example),
         prompts=[(role, text) for role in (Role.SYSTEM, Role.USER) if (text := text_of(messages, role))],
+        revisions=has.revisions.used(template.template_id),
         samples=example_samples(template),
     )
 
@@ -71,12 +73,10 @@ def _last_used() -> Mapping[str, str]:
         return {}
     now_ms = services().clock.now_ms()
     hours = services().usage.last_hours(caller().owner, (now_ms - RECENT_DAYS * DAY_MS) // HOUR_MS)
-    return {template_id: hours_ago(now_ms // HOUR_MS - hour) for template_id, hour in hours.items()}
+    return {template_id: used_ago(hour, now_ms) for template_id, hour in hours.items()}
 
 
-def hours_ago(hours: int) -> str:
-    """Uses are known to the hour."""
-    if hours < 1:
-        return "within the hour"
-    count, unit = (hours, "hour") if hours < 24 else (hours // 24, "day")
-    return f"{count} {unit}{'s' if count > 1 else ''} ago"
+def used_ago(hour: int, now_ms: int) -> str:
+    """Uses are known to the hour: it is that of the last one."""
+    end_ms = (hour + 1) * HOUR_MS
+    return "within the hour" if end_ms > now_ms else ago(end_ms - 1, now_ms)

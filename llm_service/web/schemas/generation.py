@@ -222,7 +222,7 @@ def generation_json(generation: Generation) -> dict[str, Any]:
         "model": generation.model,
         "provider": generation.provider,
         "fallbacks": fallbacks_json(generation) if generation.fallbacks else [],
-        "status": generation.status.value,
+        "status": str(generation.status),
         "incomplete_reason": generation.incomplete_reason,
         "warnings": [{"code": warning.code, "message": warning.message} for warning in generation.warnings],
         "cached": generation.cached,

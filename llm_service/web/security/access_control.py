@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import structlog
-from flask import Flask, Request, Response, current_app, g, redirect, request, url_for
+from flask import Flask, Request, Response, current_app, redirect, request, url_for
+from flask.ctx import _AppCtxGlobals
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as BaseResponse
 
 from llm_service.core.access.caller import Caller, Scope
 from llm_service.core.errors import ServiceError, StorageUnavailable
 
-from ..http.current import current_g, current_request
+from ..http.current import current_g, current_request, the_app
 from ..http.errors import CHALLENGE, Csrf, NotAllowed, NotAuthenticated, UntrustedHost
 from ..http.loopback import host_name, use_host_of_target
 from ..http.security_log import log_security_event
@@ -36,18 +37,18 @@ def register_access(app: Flask) -> None:
 
 
 def _check_access() -> BaseResponse | None:
-    request, g, config = current_request(), current_g(), current_app.config
+    request, g, config = current_request(), current_g(), the_app().config
     g.caller = g.sign_in = None
     _check_host(request, config["TRUSTED_NAMES"])
     required = config["ROUTE_PERMISSIONS"].get(_endpoint(request))
     if required is not Access.PUBLIC_UNCHECKED:
-        _authenticate(required)
+        _authenticate(required, g)
         if required is not Access.PUBLIC:
             if g.caller is None:
                 return _challenge()
             _check_scope(required, request.endpoint, g.caller)
     if request.method not in SAFE_METHODS:
-        _check_origin(request)
+        _check_origin(request, g)
     return None
 
 
@@ -75,7 +76,7 @@ def _is_under(name: str, trusted: str) -> bool:
     return name == trusted or (trusted.startswith(".") and f".{name}".endswith(trusted))
 
 
-def _authenticate(required: Scope | Access | None) -> None:
+def _authenticate(required: Scope | Access | None, g: _AppCtxGlobals) -> None:
     """Set `g.caller`. Any failure keeps the caller out."""
     try:
         g.caller = authenticate()
@@ -94,14 +95,17 @@ def _challenge() -> BaseResponse:
     if sent_a_key or request.path.startswith("/api/") or request.endpoint == "docs.document":
         log_security_event("denied", reason="no key")
         raise NotAuthenticated(INVALID_KEY)
+    address = request.full_path.removesuffix("?")
     if "HX-Request" in request.headers:
         # A fragment is not a page to return to: the page that loaded it is.
-        address = _login(_path_of(request.headers.get("HX-Current-URL", "")))
-        return Response(status=401, headers={"HX-Redirect": address, "WWW-Authenticate": CHALLENGE})
+        address = _path_of(request.headers.get("HX-Current-URL", ""))
+        return Response(status=401, headers={"HX-Redirect": _login(address), "WWW-Authenticate": CHALLENGE})
     if request.endpoint == "generate_page.submit":
         # The browser sends the form again, to the sign-in page, which keeps what was typed.
         return redirect(_login(""), 307)
-    return redirect(_login(request.full_path.removesuffix("?") if request.method in SAFE_METHODS else ""))
+    if request.method not in SAFE_METHODS:
+        address = _path_of(request.headers.get("Referer", ""))  # where the form was
+    return redirect(_login(address))
 
 
 def _path_of(address: str) -> str:
@@ -113,8 +117,11 @@ def _path_of(address: str) -> str:
 
 
 def _login(address: str) -> str:
+    """The address of the sign-in page, with the page to return to, and why one is asked if that is not obvious."""
     wanted = local_address(address)
-    return url_for("login.show", next=wanted) if wanted and wanted != "/" else url_for("login.show")
+    ended = current_g().get("drop_cookie", False)
+    # Werkzeug leaves out what is None.
+    return url_for("login.show", reason="ended" if ended else None, next=wanted if wanted != "/" else None)
 
 
 def local_address(text: str) -> str | None:
@@ -144,7 +151,7 @@ def _check_scope(required: Scope | Access | None, endpoint: str | None, caller: 
         raise NotAllowed(f'Your key lacks the "{required.value}" scope.')
 
 
-def _check_origin(request: Request) -> None:
+def _check_origin(request: Request, g: _AppCtxGlobals) -> None:
     """A request that changes something must come from one of our own pages, or from a program that is no browser.
 
     Browsers send `Sec-Fetch-Site`, older ones `Origin`. A form post with neither is refused; an API call with neither is
@@ -153,14 +160,14 @@ def _check_origin(request: Request) -> None:
     """
     if "HTTP_AUTHORIZATION" in request.environ and request.endpoint != "login.sign_in":
         return
-    if not _is_same_origin(request) or not _has_token(request):
+    if not _is_same_origin(request, g) or not _has_token(request, g):
         log_security_event("denied", reason="csrf")
         raise Csrf(
             "The request came from another site, or from a page that is out of date. Reload the page and try again."
         )
 
 
-def _is_same_origin(request: Request) -> bool:
+def _is_same_origin(request: Request, g: _AppCtxGlobals) -> bool:
     site: str | None = request.environ.get("HTTP_SEC_FETCH_SITE")
     origin: str | None = request.environ.get("HTTP_ORIGIN")
     if site is not None:
@@ -170,7 +177,7 @@ def _is_same_origin(request: Request) -> bool:
     return request.path.startswith("/api/") and g.sign_in is None
 
 
-def _has_token(request: Request) -> bool:
+def _has_token(request: Request, g: _AppCtxGlobals) -> bool:
     """Sign-in needs no token: the page may be older than the session."""
     if g.sign_in is None or request.endpoint == "login.sign_in":
         return True

@@ -12,7 +12,7 @@ from llm_service.core.access.keys import KEY_CHARS, Key
 from llm_service.core.access.sessions import ABSOLUTE_MS, Session
 
 from ..context import services
-from ..http.current import current_request
+from ..http.current import current_g, current_request
 from ..http.errors import NotAuthenticated, TooManyAttempts
 from ..http.loopback import client_address, is_local_request, is_loopback_host
 from ..http.security_log import log_security_event
@@ -31,7 +31,7 @@ def authenticate() -> Caller | None:
     if (header := environ.get("HTTP_AUTHORIZATION")) is not None:
         return _by_key(header)
     # Programs send no cookies.
-    session = g.sign_in = _by_cookie() if "HTTP_COOKIE" in environ else None
+    session = current_g().sign_in = _by_cookie() if "HTTP_COOKIE" in environ else None
     if session is not None:
         return session.key.caller()
     return LOCAL if is_local_request(environ) else None
@@ -94,7 +94,7 @@ def set_cookie(response: BaseResponse, reference: str) -> None:
 
 def drop_cookie(response: Response) -> Response:
     """After each request: clear a cookie that turned out to be invalid."""
-    if g.get("drop_cookie", False):
+    if current_g().get("drop_cookie", False):
         response.delete_cookie(_cookie_name(), path="/", secure=request.is_secure, httponly=True, samesite="Lax")
     return response
 

@@ -25,6 +25,8 @@ ROUTE_PERMISSIONS: Mapping[str, Scope | Access] = {
     "problems.show": Access.PUBLIC,
     "login.show": Access.PUBLIC,
     "login.sign_in": Access.PUBLIC,
+    # How pages look in this browser: also on the sign-in page.
+    "preferences_page.choose": Access.PUBLIC_UNCHECKED,
     "login.sign_out": Access.ANY_KEY,
     "docs.document": Access.ANY_KEY,
     "docs.show": Access.ANY_KEY,
@@ -48,6 +50,11 @@ ROUTE_PERMISSIONS: Mapping[str, Scope | Access] = {
     "generate_page.fields": Scope.GENERATE,
     "generate_page.preview": Scope.GENERATE,
     "generate_page.payload": Scope.GENERATE,
+    "compare_page.show": Scope.GENERATE,
+    "compare_page.submit": Scope.GENERATE,
+    "compare_page.fields": Scope.GENERATE,
+    "compare_page.difference": Scope.HISTORY,
+    "compare_page.events": Scope.HISTORY,
     # A key that may start a generation may stop it.
     "history.cancel": Scope.GENERATE,
     "history_page.cancel": Scope.GENERATE,

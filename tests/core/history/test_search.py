@@ -16,6 +16,7 @@ from llm_service.core.history.search import (
     Term,
     marked,
     parse_search,
+    spaced_words,
     words_of,
 )
 from tests.support.effort import turns
@@ -80,6 +81,13 @@ def test_random_texts_break_nothing() -> None:
         search = parse_search(text)
         assert all(word.isalnum() for term in (*search.wanted, *search.unwanted) for word in term.words)
         assert "".join(piece for piece, _ in marked(search, text)) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["".join(map(chr, range(128))) * 2, "A b_c-1,\n2  ", "", "_", "Ärger, e-mail \u4e2d\u6587"]
+)
+def test_words_with_spaces_are_the_words(text: str) -> None:
+    assert spaced_words(text).split() == words_of(text)
 
 
 def test_the_excerpt_shows_the_place() -> None:

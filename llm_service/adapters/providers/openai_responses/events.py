@@ -12,7 +12,7 @@ from ..openai_api.reported import keeps_alive, names_an_error, value_of
 _END = "[DONE]"
 
 
-class Event(msgspec.Struct):
+class Event(msgspec.Struct, gc=False):  # it is never part of a cycle
     """`code` to `detail` are those of an error; `choices` and `object` those of other APIs."""
 
     type: str

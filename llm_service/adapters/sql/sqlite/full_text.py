@@ -28,7 +28,7 @@ from sqlalchemy import (
     text,
 )
 
-from llm_service.core.history.search import Search, Term, words_of
+from llm_service.core.history.search import Search, Term, spaced_words
 
 from ..compiled import Compiled
 from ..group_writer import at_the_end
@@ -190,6 +190,6 @@ def _values(document: int, owner: str, input: str, output: str | None) -> dict[s
     return {
         "document": document,
         "owner": owner_word(owner),
-        "input": " ".join(words_of(input)),
-        "output": " ".join(words_of(output or "")),
+        "input": spaced_words(input),
+        "output": spaced_words(output or ""),
     }
