@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
+from flask import Request as FlaskRequest
 from flask import Response as FlaskResponse
+from flask.sessions import NullSession, SecureCookieSession, SessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from llm_service.bootstrap.build import build_services, make_id
@@ -24,10 +26,20 @@ from llm_service.web.http.response import Response
 from llm_service.web.http.static_files import StaticFiles
 from llm_service.web.security.access_control import register_access
 
+_NO_SESSION = NullSession()
+
+
+class NoSessions(SessionInterface):
+    """Flask's own sessions are not used; it would make an empty one for each request."""
+
+    def open_session(self, app: Flask, request: FlaskRequest) -> SecureCookieSession:
+        return _NO_SESSION
+
 
 class App(Flask):
     request_class = Request
     response_class = Response
+    session_interface = NoSessions()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Flask looks at each function whether it is a coroutine, seven times in a request. None is."""

@@ -21,34 +21,27 @@ document.addEventListener("click", async (event) => {
 });
 
 // One open panel at a time, and Escape closes it.
-const OPEN_PANELS = "details:is(.status, .confirm, .menu)[open]";
-document.addEventListener("click", (event) => {
-  for (const open of document.querySelectorAll(OPEN_PANELS)) {
-    if (!open.contains(event.target)) open.open = false;
+function closePanels(except, refocus) {
+  for (const panel of document.querySelectorAll("details:is(.status, .confirm, .menu)[open]")) {
+    if (panel.contains(except)) continue;
+    panel.open = false;
+    if (refocus) panel.querySelector("summary").focus();
   }
-});
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
-  for (const open of document.querySelectorAll(OPEN_PANELS)) {
-    open.open = false;
-    open.querySelector("summary").focus();
-  }
-});
+}
+document.addEventListener("click", ({ target }) => closePanels(target));
+document.addEventListener("keydown", ({ key }) => { if (key === "Escape") closePanels(null, true); });
 
 // The colours change at once; the form sends the choice to the server, which keeps it in a cookie.
-document.addEventListener("submit", (event) => {
-  if (!event.target.matches("[data-themes]")) return;
-  document.documentElement.dataset.theme = event.submitter.value;
-  for (const button of event.target.elements) button.setAttribute("aria-pressed", String(button === event.submitter));
+document.addEventListener("submit", ({ target, submitter }) => {
+  if (!target.matches("[data-themes]")) return;
+  document.documentElement.dataset.theme = submitter.value;
+  for (const button of target.elements) button.ariaPressed = button === submitter;
 });
 
 function localTimes() {
-  const two = (value) => String(value).padStart(2, "0");
   for (const time of document.querySelectorAll("time[datetime]:not([title])")) {
-    const when = new Date(time.dateTime);
     time.title = time.dateTime;
-    time.textContent = `${when.getFullYear()}-${two(when.getMonth() + 1)}-${two(when.getDate())} `
-      + `${two(when.getHours())}:${two(when.getMinutes())}:${two(when.getSeconds())}`;
+    time.textContent = new Date(time.dateTime).toLocaleString("sv"); // 2026-11-30 20:15:00
   }
   for (const zone of document.querySelectorAll(".zone")) zone.hidden = true;
 }

@@ -1,18 +1,22 @@
 // The compare page: begins all columns at once, and shows the difference when answers are complete.
-const form = document.getElementById("compare-form");
+const setup = document.getElementById("setup");
 const difference = document.getElementById("difference");
 
-// The server need not wait for the answers: this page joins them.
-form.querySelector("[data-live]").disabled = false;
 // Enter in a line of text must not start anything that costs; Ctrl + Enter does.
-form.addEventListener("keydown", (event) => {
+setup.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.isComposing || event.keyCode === 229) return;
-  if (event.ctrlKey || event.metaKey) form.requestSubmit(form.querySelector(".primary"));
+  if (event.ctrlKey || event.metaKey) event.target.form?.requestSubmit(document.getElementById("compare-button"));
   else if (event.target.matches("input")) event.preventDefault();
 });
-form.addEventListener("input", ({ target }) => {
-  const shown = form.querySelector(`[data-value-of="${target.id}"]`);
+setup.addEventListener("input", ({ target }) => {
+  const shown = setup.querySelector(`[data-value-of="${target.id}"]`);
   if (shown) shown.textContent = target.value;
+});
+
+document.addEventListener("htmx:after:swap", () => {
+  const faults = setup.querySelector("[data-new]");
+  faults?.removeAttribute("data-new");
+  faults?.focus();
 });
 
 // Columns may have ended before this script came: the page says how many ran.

@@ -1,71 +1,62 @@
-// The Generate page: what is typed is kept for each owner and template, and the URL names the template that is shown.
-const MAX_CHARS = 1_000_000; // of all drafts; the oldest go first
+// What is typed is kept for each owner and template, and the URL names the template that is shown.
+const MAX_CHARS = 500_000; // of an owner's drafts; the oldest go first
 const form = document.getElementById("generate-form");
-const picker = document.getElementById("template_id");
+const picker = form.elements.template_id;
 const shown = () => form.elements.template_shown.value;
-const key = () => `draft ${form.dataset.owner} ${shown()}`;
+const query = () => new URLSearchParams(location.search);
+// What the URL fills the form with.
+const source = () => query().get("from") ?? query().get("example") ?? "";
+const key = `drafts ${form.dataset.owner}`;
 let current = shown();
 let edited = false;
 
-// What the URL asks the form to be filled with, other than a draft.
-function source() {
-  const query = new URLSearchParams(location.search);
-  return query.get("from") ?? (query.has("example") ? "example" : "");
+function drafts() {
+  try {
+    return new Map(JSON.parse(localStorage.getItem(key)));
+  } catch {
+    return new Map();
+  }
 }
 
-const fields = () => [...form.elements].filter((field) => field.name && field !== picker && !/hidden|submit|button|radio/.test(field.type));
+function store(all) {
+  let text;
+  while ((text = JSON.stringify([...all])).length > MAX_CHARS && all.size > 1) all.delete(all.keys().next().value);
+  try {
+    localStorage.setItem(key, text);
+  } catch {} // no room, or no permission
+}
+
+const fields = () => [...form.elements].filter(({ name, type }) => name && name !== "template_id" && !/hidden|submit|radio/.test(type));
 
 function save() {
   edited = true;
-  const values = fields().map((field) => [field.name, field.type === "checkbox" ? field.checked : field.value]);
-  const draft = Date.now() + JSON.stringify({ source: source(), values });
-  try {
-    let room = MAX_CHARS - draft.length;
-    const others = Object.keys(localStorage).filter((name) => name.startsWith("draft ") && name !== key());
-    for (const name of others.sort((a, b) => parseInt(localStorage[b]) - parseInt(localStorage[a]))) {
-      room -= localStorage[name].length;
-      if (room < 0) localStorage.removeItem(name);
-    }
-    localStorage.setItem(key(), draft);
-  } catch {
-    // No room, or no permission: nothing is kept.
-  }
+  const all = drafts();
+  all.delete(shown());
+  store(all.set(shown(), { source: source(), values: fields().map((field) => [field.name, field.type === "checkbox" ? field.checked : field.value]) }));
 }
 
 function restore() {
-  let draft;
-  try {
-    draft = JSON.parse(localStorage.getItem(key()).slice(13));
-  } catch {
-    return false;
-  }
+  const draft = drafts().get(shown());
   // What was asked for wins, until it is edited.
-  if (source() && draft.source !== source()) return false;
+  if (!draft || source() && draft.source !== source()) return;
   const values = new Map(draft.values);
   for (const field of fields()) {
     const value = values.get(field.name);
-    // An empty draft does not take away what was typed for another template.
+    // It may have been typed for another template.
     if (value === undefined || field.name === "input" && !value) continue;
-    if (field.type === "checkbox") field.checked = value;
-    else if (field.tagName !== "SELECT" || [...field.options].some((option) => option.value === value)) field.value = value;
-    if (value && field.tagName === "TEXTAREA") field.closest("details")?.setAttribute("open", "");
+    if (value === true || value === false) field.checked = value;
+    else if (!field.options || [...field.options].some((option) => option.value === value)) field.value = value;
+    if (value && field.rows) field.closest("details")?.setAttribute("open", "");
   }
   form.dispatchEvent(new Event("input"));
-  return edited = true;
-}
-
-function agree() {
-  if (picker.value === shown()) return;
-  picker.value = shown();
-  picker.dispatchEvent(new Event("input", { bubbles: true }));
+  edited = true;
 }
 
 function name() {
   sessionStorage.setItem("template", shown());
-  const query = new URLSearchParams(location.search);
-  if (query.get("template") === shown()) return;
-  query.set("template", shown());
-  history.replaceState(null, "", `/?${query}`);
+  const given = query();
+  given.set("template", shown());
+  history.replaceState(null, "", `/?${given}`);
 }
 
 form.addEventListener("input", ({ target }) => { if (target.name && target !== picker) save(); });
@@ -73,22 +64,25 @@ document.addEventListener("htmx:after:swap", () => {
   if (shown() !== current) {
     current = shown();
     history.pushState(null, "", `/?template=${current}`);
-    if (restore()) return;
+    restore();
   }
   name();
   // The URL may have another source now.
   if (edited) save();
 });
-document.addEventListener("htmx:finally:request", (event) => { if (event.target === picker) agree(); });
-addEventListener("popstate", () => {
-  if ((new URLSearchParams(location.search).get("template") ?? shown()) !== shown()) location.reload();
-});
+document.addEventListener("htmx:finally:request", ({ target }) => { if (target === picker) picker.value = shown(); });
+addEventListener("popstate", () => { if (query().has("template") && query().get("template") !== shown()) location.reload(); });
 // It was changed before the scripts were ready.
 addEventListener("pageshow", () => { if (picker.value !== shown()) picker.dispatchEvent(new Event("change")); });
-document.addEventListener("click", ({ target }) => { if (target.closest("[data-reset]")) localStorage.removeItem(key()); });
+document.addEventListener("click", ({ target }) => {
+  if (!target.closest("[data-reset]")) return;
+  const all = drafts();
+  all.delete(shown());
+  store(all);
+});
 
 const last = sessionStorage.getItem("template");
-if (!location.search && !sessionStorage.getItem("running") && last !== current && [...picker.options].some((option) => option.value === last)) {
+if (!location.search && !sessionStorage.getItem("running") && last !== current && picker.querySelector(`[value="${last}"]`)) {
   location.replace(`/?template=${last}`);
 } else {
   name();

@@ -1,13 +1,14 @@
-// Running generations, any number on a page: append their text, count their seconds, and join them again from where
-// they were for as long as the connection breaks.
+// Running generations: append their text, and join them again where they were if the connection breaks.
 const SILENT_MS = 25_000; // the server pings every 10 s
 const runs = new Map(); // by panel
+const part = (run, name) => run.panel.querySelector(`[data-${name}]`);
+const on = (name, act) => document.addEventListener(name, act);
 
 function say(run, state) {
   if (run.state === state) return;
   run.state = state;
   const focused = document.activeElement;
-  for (const part of run.panel.querySelectorAll("[data-say]")) part.hidden = !part.dataset.say.includes(state);
+  for (const words of run.panel.querySelectorAll("[data-say]")) words.hidden = !words.dataset.say.includes(state);
   if (focused.closest("[data-say][hidden]")) run.panel.focus();
 }
 
@@ -15,12 +16,12 @@ function leave(run) {
   runs.delete(run.panel);
   clearTimeout(run.timer);
   run.request?.abort();
-  run.place.removeAttribute("aria-busy");
-  // Where no text is kept, the end of a failed generation comes without it.
+  run.place.ariaBusy = null;
+  // The end of a failed generation comes without its text where none is kept.
   if (run.ending && run.position && !run.place.querySelector(".output, .structured")) {
-    const partial = run.panel.querySelector("template").content.cloneNode(true);
-    partial.querySelector(".output").append(...run.output.childNodes);
-    run.place.append(partial);
+    const rest = run.panel.querySelector("template").content;
+    rest.querySelector(".output").append(...part(run, "grows").childNodes);
+    run.place.append(rest);
   }
 }
 
@@ -28,59 +29,50 @@ function update() {
   for (const run of runs.values()) if (!run.panel.isConnected) leave(run);
   for (const panel of document.querySelectorAll("[data-running]")) {
     if (runs.has(panel)) continue;
-    const part = (name) => panel.querySelector(`[data-${name}]`);
-    const run = { panel, place: panel.closest(".answer"), output: part("grows"), count: part("characters"), clock: part("elapsed"), position: 0, tries: 0, seen: Date.now() };
-    // From the server's time, then by this clock.
-    run.began = run.seen - run.clock.dataset.elapsed;
+    const run = { panel, place: panel.closest(".answer"), position: 0, tries: 0, seen: Date.now() };
+    run.began = run.seen - part(run, "elapsed").dataset.elapsed;
+    run.place.ariaBusy = "true";
     runs.set(panel, run);
-    run.place.setAttribute("aria-busy", "true");
     if ("join" in panel.dataset) join(run);
   }
 }
 
-function grow(run, data, id) {
+function grow(run, { data, id }) {
   // Append as text, never as HTML: a model's output is untrusted.
-  run.output.append(JSON.parse(data).text);
+  part(run, "grows").append(JSON.parse(data).text);
   run.position = Number(id);
-  run.count.textContent = run.position.toLocaleString("en");
+  part(run, "characters").textContent = run.position.toLocaleString("en");
   say(run, "arriving");
 }
 
 async function join(run) {
   clearTimeout(run.timer);
   run.request?.abort();
-  const request = run.request = new AbortController();
+  const { signal } = run.request = new AbortController();
   run.seen = Date.now();
-  const headers = { "HX-Request": "true", "HX-Current-URL": location.href };
-  if (run.position) headers["Last-Event-ID"] = run.position;
+  const headers = { "HX-Request": "true", ...run.position && { "Last-Event-ID": run.position } };
   try {
-    const response = await fetch(run.panel.dataset.events, { headers, signal: request.signal });
+    const response = await fetch(run.panel.dataset.events, { headers, signal });
     if (response.ok) await read(run, response.body.pipeThrough(new TextDecoderStream()).getReader());
-    // Without our id, it is a proxy's answer.
+    // Without our id, a proxy answered.
     else if (response.status < 500 && response.headers.has("X-Request-ID")) return end(run, response.status);
-  } catch {
-    // The connection broke.
-  }
-  if (!request.signal.aborted) retry(run);
+  } catch {}
+  if (!signal.aborted) retry(run);
 }
 
 async function read(run, reader) {
-  for (let rest = ""; ;) {
-    const { value, done } = await reader.read();
-    if (done) return;
+  for (let rest = "", chunk; !(chunk = await reader.read()).done;) {
     run.seen = Date.now();
     run.tries = 0;
     say(run, run.position ? "arriving" : "waiting");
-    const messages = (rest + value).split("\n\n");
+    const messages = (rest + chunk.value).split("\n\n");
     rest = messages.pop();
     for (const message of messages) {
-      const get = (name) => message.split("\n").filter((line) => line.startsWith(name)).map((line) => line.slice(name.length)).join("\n");
-      const data = get("data: ");
-      if (get("event: ") === "delta") grow(run, data, get("id: "));
-      else if (!get("event: ")) {
-        run.ending = true;
-        return htmx.swap({ text: data, target: run.place, swap: "innerHTML", sourceElement: run.panel });
-      }
+      const [, id, data] = /^event: delta\nid: (.+)\ndata: ([^\n]+)/.exec(message) ?? [];
+      if (data) grow(run, { id, data });
+      if (!message.startsWith("data: ")) continue;
+      run.ending = true;
+      return htmx.swap({ text: `\n${message}`.replaceAll("\ndata: ", "\n"), target: run.place, swap: "innerHTML", sourceElement: run.panel });
     }
   }
 }
@@ -91,7 +83,6 @@ function retry(run) {
   run.timer = setTimeout(join, Math.min(500 * 2 ** run.tries++, 15_000) * (0.75 + Math.random() / 2), run);
 }
 
-// No more will come; the text stays.
 function end(run, status) {
   say(run, status === 401 ? "signed-out" : "gone");
   delete run.panel.dataset.running;
@@ -99,29 +90,24 @@ function end(run, status) {
   htmx.trigger(run.panel, "htmx:after:swap");
 }
 
-// Where it cannot be joined, the text comes with the form's own request, as events at the form.
-const own = () => [...runs.values()].find((run) => !run.request);
-document.addEventListener("delta", ({ detail }) => { if (own()) grow(own(), detail.data, detail.id); });
-document.addEventListener("htmx:sse:before:message", ({ detail }) => {
-  if (own()) Object.assign(own(), { seen: Date.now(), ending: !detail.message.event });
-});
-document.addEventListener("htmx:sse:close", () => { if (own()) retry(own()); });
+// What cannot be joined comes with the form's own request, as events at the form.
+const own = (act) => (event) => [...runs.values()].filter((run) => !run.request).map((run) => act(run, event.detail));
+on("delta", own(grow));
+on("htmx:sse:before:message", own((run, { message }) => Object.assign(run, { seen: Date.now(), ending: !message.event })));
+on("htmx:sse:close", own(retry));
 
-const isSilent = (run) => Date.now() - run.seen > SILENT_MS;
 setInterval(() => {
   for (const run of runs.values()) {
-    run.clock.textContent = ((Date.now() - run.began) / 1000).toFixed(1);
-    if (isSilent(run)) {
+    part(run, "elapsed").textContent = ((Date.now() - run.began) / 1000).toFixed(1);
+    if (Date.now() - run.seen > SILENT_MS) {
       say(run, "broken");
       join(run);
     }
   }
 }, 100);
-function hurry() {
-  for (const run of runs.values()) if (run.state === "broken") join(run);
-}
+const hurry = () => { for (const run of runs.values()) if (run.state === "broken") join(run); };
 addEventListener("online", hurry);
-document.addEventListener("visibilitychange", hurry);
-document.addEventListener("click", ({ target }) => { if (target.closest("[data-try]")) hurry(); });
-document.addEventListener("htmx:after:swap", update);
+on("visibilitychange", hurry);
+on("click", ({ target }) => { if (target.closest("[data-try]")) hurry(); });
+on("htmx:after:swap", update);
 update();

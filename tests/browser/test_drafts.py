@@ -122,13 +122,13 @@ def test_the_draft_of_a_running_generation(open_page: OpenPage) -> None:
 
 def test_old_drafts_go_first(open_page: OpenPage) -> None:
     page = open_page()
-    page.fill(INPUT, "x" * 4000)
     page.evaluate(
-        """() => { for (let i = 0; i < 8; i++) localStorage.setItem(`draft  old_${i}`, `${1600000000000 + i}{"x":"${"y".repeat(240000)}"}`); }"""
+        """() => localStorage.setItem("drafts ", JSON.stringify(
+          [...Array(8).keys()].map((i) => [`old_${i}`, { source: "", values: [["input", "y".repeat(120_000)]] }])))"""
     )
     page.fill(INPUT, "One more")
-    kept = page.evaluate("Object.keys(localStorage).sort()")
-    assert kept == ["draft  basic_chat_v1", *(f"draft  old_{i}" for i in range(4, 8))]
+    kept = page.evaluate("JSON.parse(localStorage.getItem('drafts ')).map(([template]) => template)")
+    assert kept == ["old_4", "old_5", "old_6", "old_7", "basic_chat_v1"]
 
 
 @pytest.fixture(name="keys")

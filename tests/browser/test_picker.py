@@ -103,6 +103,14 @@ def test_the_select_leads(open_page: OpenPage) -> None:
     shows(page, "translate_v1")
 
 
+def test_the_open_list_is_accessible(open_page: OpenPage, check_accessibility: Callable[[Page], None]) -> None:
+    page = open_page("/?template=basic_chat_v1")
+    page.locator(SEARCH).click()
+    check_accessibility(page)
+    page.fill(SEARCH, "nothing like it")
+    check_accessibility(page)
+
+
 def test_on_a_phone(open_page: OpenPage) -> None:
     page = open_page("/?template=basic_chat_v1", **PHONE, has_touch=True)
     page.tap(SEARCH)

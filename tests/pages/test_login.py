@@ -209,11 +209,11 @@ def test_htmx_gets_the_redirect_in_a_header(closed: Flask) -> None:
 def test_a_form_that_met_an_ended_session_leads_back_to_its_page(closed: Flask) -> None:
     client = closed.test_client()
     for page, wanted in [
-        ("http://localhost/?template=summarize_v1", "/login?next=/?template%3Dsummarize_v1"),
+        ("http://localhost/history?q=x", "/login?next=/history?q%3Dx"),
         ("https://evil.example//evil", "/login"),
         ("", "/login"),
     ]:
-        answer = client.post("/", headers={**OWN_PAGE, "Referer": page})
+        answer = client.post("/history/clear", headers={**OWN_PAGE, "Referer": page})
         assert (answer.status_code, answer.headers["Location"]) == (302, wanted)
     assert "Sign in with an API key to open this page." in client.get("/login?next=/history").text
     assert "placeholder" not in client.get("/login").text
@@ -289,7 +289,8 @@ def test_every_form_of_every_page_has_the_token(closed: Flask) -> None:
     forms = 0
     for page in ("/", "/history", f"/history/{row.request_id}", "/templates", "/usage", "/docs"):
         html = client.get(page).text
-        for found in re.findall(r'<form[^>]*method="post".*?</form>', html, re.DOTALL):
+        # The preferences are a browser's, not a session's.
+        for found in re.findall(r'<form[^>]*method="post" (?!action="/preferences").*?</form>', html, re.DOTALL):
             forms += 1
             assert 'name="csrf_token"' in found, page
         if page != "/docs":

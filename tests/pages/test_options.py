@@ -23,6 +23,11 @@ def test_only_what_the_template_allows_is_drawn(client: FlaskClient) -> None:
     assert 'placeholder="Default: 8000"' in client.get("/?template=translate").text
 
 
+def test_the_templates_page_names_them(client: FlaskClient) -> None:
+    assert "options of the model: Temperature, Max output tokens." in client.get("/templates/basic_chat").text
+    assert "options of the model" not in client.get("/templates/classify").text
+
+
 def test_they_are_sent_and_come_back(client: FlaskClient) -> None:
     shown = client.get(post(client, "/", **SET).headers["Location"]).text
     assert (value_of(shown, "temperature"), value_of(shown, "max_output_tokens")) == ("0.3", "100")

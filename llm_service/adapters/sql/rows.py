@@ -6,11 +6,12 @@ from dataclasses import asdict
 from operator import attrgetter
 from typing import Any
 
+import msgspec
 from sqlalchemy import Row, RowMapping, select
 
 from llm_service.core.generation.model import AnswerWarning, Generation, GenerationSummary, Status
 from llm_service.core.generation.tried_models import tried_models
-from llm_service.core.messages import dump_messages, load_messages
+from llm_service.core.messages import load_messages, to_plain
 from llm_service.core.usage.tokens import Usage
 
 from .money import from_pico, to_pico
@@ -43,7 +44,6 @@ ANSWER = ("answer_id", "input", "parameters", "messages", "output", "structured"
 GENERATION = (
     *_PLAIN, "status", *_USAGE, *(f"billed_{name}" for name in _BILLED), "cost_picousd", "saved_picousd", "options",
 )  # fmt: skip
-_encoded = json.JSONEncoder(ensure_ascii=False).encode
 _plain_of_outcome = attrgetter(*_PLAIN_OUTCOME)
 _plain_of, _usage_of, _billed_of = attrgetter(*_PLAIN), attrgetter(*_USAGE), attrgetter(*_BILLED)
 _PLAIN_OF_SUMMARY = tuple(name for name in _PLAIN if name in _SUMMARY and name != "cached")
@@ -59,8 +59,8 @@ def answer_row(generation: Generation) -> dict[str, Any]:
     return {
         "answer_id": generation.answer_id,
         "input": generation.input,
-        "parameters": _encoded(dict(generation.parameters)),
-        "messages": dump_messages(generation.messages),
+        "parameters": msgspec.json.encode(dict(generation.parameters)).decode(),
+        "messages": msgspec.json.encode(to_plain(generation.messages)).decode(),
         "output": generation.output,
         "structured": generation.structured,
     }

@@ -8,7 +8,6 @@ Longer than other modules: the way of a request is one text.
 """
 
 import hashlib
-import json
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -59,7 +58,6 @@ from .subscriptions import LocalSubscription, ReplaySubscription, Subscription, 
 from .upstream import UpstreamCaller
 
 T = TypeVar("T")
-_typed = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 # How often `run` checks whether the caller has left.
 CALLER_CHECK_S = 2.0
 # A request has its key a moment before its row: the pauses between looks for the row.
@@ -411,8 +409,9 @@ class GenerationService:
 
 def _fingerprint(prepared: PreparedRequest) -> str:
     """Distinguishes generations with equal messages but different values or owners."""
-    asked = [prepared.caller.owner, prepared.request.input, dict(prepared.request.parameters)]
-    return hashlib.sha256(_typed(asked).encode()).hexdigest()
+    # As text: as values, 1 and True and 1.0 are equal.
+    asked = repr((prepared.caller.owner, prepared.request.input, sorted(prepared.request.parameters.items())))
+    return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _ended() -> Cancelled:

@@ -231,7 +231,7 @@ def _layout_context() -> dict[str, Any]:
     frame: dict[str, Any] = {
         "service_name": current_app.config["SERVICE_NAME"],
         "frame": None,
-        "themes": preferences.THEME_LABELS,
+        "themes": preferences.THEMES,
         **{name: preferences.preference(name) for name in preferences.CHOICES},
     }
     caller: Caller | None = g.get("caller")

@@ -119,7 +119,7 @@ def _path_of(address: str) -> str:
 def _login(address: str) -> str:
     """The address of the sign-in page, with the page to return to, and why one is asked if that is not obvious."""
     wanted = local_address(address)
-    ended = g.get("drop_cookie", False)
+    ended = current_g().get("drop_cookie", False)
     # Werkzeug leaves out what is None.
     return url_for("login.show", reason="ended" if ended else None, next=wanted if wanted != "/" else None)
 

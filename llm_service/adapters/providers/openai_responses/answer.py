@@ -6,7 +6,7 @@ terminal event. The deltas count. What came only later is added when it comes.
 Longer than other modules: what an event means depends on all events before it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llm_service.core.errors import UpstreamInvalidResponse
@@ -38,6 +38,7 @@ from .items import (
 )
 from .usage import billed_of, parse_usage
 
+TEXT_DELTA = "response.output_text.delta"
 # Names no item: the next event has to say to which it belongs.
 _NOBODY = object()
 
@@ -94,8 +95,26 @@ class Answer(AnswerText):
         """Whether the model was seen to think."""
         return self._thought
 
+    def take_text(self, events: Iterator[tuple[int, Event]]) -> tuple[int, Event] | None:
+        """Take numbered events as long as they are deltas of text; the first other one. This runs for all tokens."""
+        for numbered in events:
+            event = numbered[1]
+            if event.type != TEXT_DELTA:
+                return numbered
+            delta = event.delta
+            if (
+                self._plain
+                and event.item_id == self._item_id
+                and event.output_index == self._index
+                and type(delta) is str
+            ):
+                self._new.append(delta)
+            else:
+                self.take(event)
+        return None
+
     def take(self, event: Event) -> None:
-        """The delta of a text. This runs for each token."""
+        """The delta of a text."""
         if event.item_id != self._item_id or event.output_index != self._index:
             self._turn_to(event.item_id, event.output_index)
         delta = event.delta

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 # The API's names of the options.
 _OPTIONS = {"temperature": "temperature", "top_p": "top_p", "max_output_tokens": "max_output_tokens"}
-_TEXT_DELTA = "response.output_text.delta"
 _ENDED = ("completed", "incomplete", "failed", "cancelled")
 _TERMINAL = frozenset(f"response.{status}" for status in _ENDED)
 _FAILED = ("failed", "cancelled")
@@ -89,17 +88,16 @@ class ResponsesReader:
         answer, received = self._answer, iter(body)
         for data in received:
             try:
-                events = iter(decoded(data, body.names))
-                for number, event in enumerate(events):
-                    if event.type == _TEXT_DELTA:
-                        answer.take(event)
-                    elif event.type in _TERMINAL:
+                events = enumerate(decoded(data, body.names))
+                while (other := answer.take_text(events)) is not None:
+                    number, event = other
+                    if event.type in _TERMINAL:
                         yield from answer.new_text()
-                        later = chain(events, (event for data in received for event in decoded(data, body.names)))
+                        rest = (event for _, event in events)
+                        later = chain(rest, (event for data in received for event in decoded(data, body.names)))
                         yield from self._end(event, response, received, later)
                         return
-                    else:
-                        self._take_other(event, body, number)
+                    self._take_other(event, body, number)
             except Exception as error:
                 yield from answer.new_text()  # keep the text that arrived before the error
                 if isinstance(error, ServiceError):
