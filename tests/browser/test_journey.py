@@ -109,12 +109,12 @@ def test_keyboard(open_page: OpenPage) -> None:
     page.keyboard.type("By keyboard")
     page.keyboard.press("Control+Enter")
     expect(page.locator("#output")).to_have_text("Answer to: By keyboard")
-    page.locator(".status summary").focus()
+    page.locator(".status summary").first.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#status-panel")).to_contain_text("normal")
     page.keyboard.press("Escape")
     expect(page.locator("#status-panel")).to_be_hidden()
-    expect(page.locator(".status summary")).to_be_focused()
+    expect(page.locator(".status summary").first).to_be_focused()
 
 
 def test_copy(open_page: OpenPage) -> None:
