@@ -249,18 +249,6 @@ def test_stop_without_javascript(open_page: OpenPage) -> None:
     expect(page.locator(".facts .state")).to_have_text("stopped")
 
 
-def test_a_broken_connection_reconnects_without_losing_text(open_page: OpenPage) -> None:
-    page = open_page()
-    page.select_option("#field-model", SLOW)
-    generate(page, "Broken and joined again")
-    expect(page.locator("#output")).to_contain_text("word word")
-    page.evaluate("htmx.trigger('#generate-form', 'htmx:abort')")
-    expect(page.locator("#output")).to_contain_text("word word word word word")
-    expect(page.locator(".facts .state")).to_have_text("new")
-    expect(page.locator("#output")).to_have_text(WHOLE)
-    expect(page.locator("#generate-button")).to_be_enabled()
-
-
 def test_the_preview_updates_while_typing_and_calls_no_model(open_page: OpenPage, upstream: Upstream) -> None:
     page = open_page()
     before = len(upstream.calls)
