@@ -1,24 +1,24 @@
-// The compare page: begins all columns at once, and shows the difference when answers are complete.
-const form = document.getElementById("compare-form");
+// The compare page: Enter, sliders, focus on faults, and the difference when answers are complete.
+const setup = document.getElementById("setup");
 const difference = document.getElementById("difference");
 
-// The server need not wait for the answers: this page joins them.
-form.querySelector("[data-live]").disabled = false;
-// Enter in a line of text must not start anything that costs; Ctrl + Enter does.
-form.addEventListener("keydown", (event) => {
+// A stray Enter must not start anything that costs.
+setup.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.isComposing || event.keyCode === 229) return;
-  if (event.ctrlKey || event.metaKey) form.requestSubmit(form.querySelector(".primary"));
+  if (event.ctrlKey || event.metaKey) event.target.form?.requestSubmit(document.getElementById("compare-button"));
   else if (event.target.matches("input")) event.preventDefault();
 });
-form.addEventListener("input", ({ target }) => {
-  const shown = form.querySelector(`[data-value-of="${target.id}"]`);
+setup.addEventListener("input", ({ target }) => {
+  const shown = setup.querySelector(`[data-value-of="${target.id}"]`);
   if (shown) shown.textContent = target.value;
 });
 
-// Columns may have ended before this script came: the page says how many ran.
 function look() {
+  const faults = setup.querySelector("[data-new]");
+  faults?.removeAttribute("data-new");
+  faults?.focus();
   const running = document.querySelectorAll("[data-running]").length;
-  if (running < difference.dataset.left) htmx.trigger(difference, "refresh");
-  difference.dataset.left = running;
+  if (running < difference?.dataset.left) htmx.trigger(difference, "refresh");
+  if (difference) difference.dataset.left = running;
 }
-if (difference) for (const event of ["htmx:after:swap", "DOMContentLoaded"]) document.addEventListener(event, look);
+for (const name of ["htmx:after:swap", "DOMContentLoaded"]) document.addEventListener(name, look);

@@ -1,9 +1,9 @@
-// On all pages: a request without an answer says so, with Retry, where its answer would be.
+// A request without an answer says so, with Retry, where its answer would be.
 const asked = new WeakMap(); // the last request by the place of its answer
 const notices = document.getElementById("connection");
 const on = (name, act) => document.addEventListener(name, act);
 
-// What is swapped in nowhere, in a table or at intervals is said at the top of the page.
+// Or at the top of the page: what is swapped in nowhere, in a table, or at intervals.
 const isSilent = (ctx) => ctx.swap === "none" || ctx.sourceEvent?.type === "every";
 const placeOf = (ctx) => isSilent(ctx) || ctx.target.closest("table, header") ? notices : ctx.target;
 
@@ -26,7 +26,7 @@ on("htmx:error", fail);
 on("htmx:before:response", (event) => {
   const { ctx } = event.detail;
   const { status, headers } = ctx.response;
-  // Not ours but a proxy's, or an error that would be shown nowhere, or in place of what was typed. After 401, one signs in.
+  // A proxy's, or an error that would be shown nowhere or instead of what was typed. 401 leads to the sign-in.
   if (!headers.has("X-Request-ID") || status >= 400 && status !== 401 && (isSilent(ctx) || ctx.target.matches("[data-keep]"))) {
     event.preventDefault();
     fail(event);

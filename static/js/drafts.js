@@ -1,10 +1,10 @@
-// The Generate page: what is typed is kept for each owner and template, and the URL names the template that is shown.
+// What is typed is kept for each owner and template, and the URL names the template that is shown.
 const MAX_CHARS = 500_000; // of an owner's drafts; the oldest go first
 const form = document.getElementById("generate-form");
 const picker = form.elements.template_id;
 const shown = () => form.elements.template_shown.value;
 const query = () => new URLSearchParams(location.search);
-// What the URL asks the form to be filled with, other than a draft.
+// What the URL fills the form with.
 const source = () => query().get("from") ?? query().get("example") ?? "";
 const key = `drafts ${form.dataset.owner}`;
 let current = shown();
@@ -23,7 +23,7 @@ function store(all) {
   while ((text = JSON.stringify([...all])).length > MAX_CHARS && all.size > 1) all.delete(all.keys().next().value);
   try {
     localStorage.setItem(key, text);
-  } catch { /* No room, or no permission. */ }
+  } catch {} // no room, or no permission
 }
 
 const fields = () => [...form.elements].filter(({ name, type }) => name && name !== "template_id" && !/hidden|submit|radio/.test(type));
@@ -42,7 +42,7 @@ function restore() {
   const values = new Map(draft.values);
   for (const field of fields()) {
     const value = values.get(field.name);
-    // An empty draft does not take away what was typed for another template.
+    // It may have been typed for another template.
     if (value === undefined || field.name === "input" && !value) continue;
     if (value === true || value === false) field.checked = value;
     else if (!field.options || [...field.options].some((option) => option.value === value)) field.value = value;

@@ -1,4 +1,4 @@
-// Running generations, any number on a page: append their text, and join them again, where they were, if the connection breaks.
+// Running generations: append their text, and join them again where they were if the connection breaks.
 const SILENT_MS = 25_000; // the server pings every 10 s
 const runs = new Map(); // by panel
 const part = (run, name) => run.panel.querySelector(`[data-${name}]`);
@@ -17,7 +17,7 @@ function leave(run) {
   clearTimeout(run.timer);
   run.request?.abort();
   run.place.ariaBusy = null;
-  // Where no text is kept, the end of a failed generation comes without it.
+  // The end of a failed generation comes without its text where none is kept.
   if (run.ending && run.position && !run.place.querySelector(".output, .structured")) {
     const rest = run.panel.querySelector("template").content;
     rest.querySelector(".output").append(...part(run, "grows").childNodes);
@@ -30,7 +30,6 @@ function update() {
   for (const panel of document.querySelectorAll("[data-running]")) {
     if (runs.has(panel)) continue;
     const run = { panel, place: panel.closest(".answer"), position: 0, tries: 0, seen: Date.now() };
-    // From the server's time, then by this clock.
     run.began = run.seen - part(run, "elapsed").dataset.elapsed;
     run.place.ariaBusy = "true";
     runs.set(panel, run);
@@ -55,9 +54,9 @@ async function join(run) {
   try {
     const response = await fetch(run.panel.dataset.events, { headers, signal });
     if (response.ok) await read(run, response.body.pipeThrough(new TextDecoderStream()).getReader());
-    // Without our id, it is a proxy's answer.
+    // Without our id, a proxy answered.
     else if (response.status < 500 && response.headers.has("X-Request-ID")) return end(run, response.status);
-  } catch { /* The connection broke. */ }
+  } catch {}
   if (!signal.aborted) retry(run);
 }
 
@@ -84,7 +83,6 @@ function retry(run) {
   run.timer = setTimeout(join, Math.min(500 * 2 ** run.tries++, 15_000) * (0.75 + Math.random() / 2), run);
 }
 
-// No more will come; the text stays.
 function end(run, status) {
   say(run, status === 401 ? "signed-out" : "gone");
   delete run.panel.dataset.running;
@@ -92,7 +90,7 @@ function end(run, status) {
   htmx.trigger(run.panel, "htmx:after:swap");
 }
 
-// Where it cannot be joined, the text comes with the form's own request, as events at the form.
+// What cannot be joined comes with the form's own request, as events at the form.
 const own = (act) => (event) => [...runs.values()].filter((run) => !run.request).map((run) => act(run, event.detail));
 on("delta", own(grow));
 on("htmx:sse:before:message", own((run, { message }) => Object.assign(run, { seen: Date.now(), ending: !message.event })));

@@ -40,7 +40,8 @@ def by_id(app: Flask, row: str) -> list[str]:
     """Every address that takes a generation's id."""
     rules = [rule for rule in app.url_map.iter_rules() if "request_id" in rule.arguments]
     assert len(rules) >= 8
-    return sorted({rule.build({"request_id": row})[1] for rule in rules})  # type: ignore[index]
+    values = {"request_id": row, "format": "txt"}
+    return sorted({rule.build({name: values[name] for name in rule.arguments})[1] for rule in rules})  # type: ignore[index]
 
 
 def test_an_id_of_another_owner_is_not_there(closed: Flask, alice: KeyClient, row: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.browser import PHONE, generate
+from tests.support.tcp_proxy import Down, LimitData, TcpProxy
 from tests.support.upstream import Upstream, asked_of
 
 OpenPage = Callable[..., Page]
@@ -74,6 +75,42 @@ def test_a_double_click_and_a_reload_pay_once(open_page: OpenPage, upstream: Ups
     page.go_forward()
     expect(page.locator(".compared .output").nth(1)).to_have_text("Answer to: Only once")
     assert calls_of(upstream, "Only once") == ["normal", "slow-1"]
+
+
+def test_without_a_server_the_form_says_so_and_a_retry_pays_once(
+    proxy: TcpProxy, open_through: Callable[..., Page], upstream: Upstream
+) -> None:
+    page = open_through(proxy.port, "/compare")
+    choose(page, "Nobody compares", "normal", "echo-200")
+    proxy.use(LimitData(0))
+    page.click(SUBMIT)
+    expect(page.locator("#compare-outcome > .no-connection")).to_be_visible()
+    expect(page.locator("#field-input")).to_have_value("Nobody compares")
+    proxy.heal()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".compared .output").nth(1)).to_have_text("Answer to: Nobody compares")
+    assert calls_of(upstream, "Nobody compares") == ["echo-200", "normal"]
+
+
+def test_all_columns_go_on_after_a_cut(proxy: TcpProxy, open_through: Callable[..., Page], upstream: Upstream) -> None:
+    page = open_through(proxy.port, "/compare")
+    choose(page, "Cut and joined", "tokens-20-5", "echo-200")
+    upstream.may_end.clear()
+    try:
+        page.click(SUBMIT)
+        grown = page.locator(".compared [data-grows]")
+        expect(grown.nth(0)).to_contain_text("word")
+        expect(grown.nth(1)).to_contain_text("Answer")
+        proxy.use(Down())
+        expect(page.get_by_text("Connection lost. Reconnecting …")).to_have_count(2)
+        expect(page.get_by_text("Connection lost. Reconnecting …").nth(1)).to_be_visible()
+        expect(grown.nth(0)).to_contain_text("word")
+        proxy.heal()
+    finally:
+        upstream.may_end.set()
+    expect(page.locator("[data-running]")).to_have_count(0)
+    expect(page.locator(".compared .output").nth(1)).to_have_text("Answer to: Cut and joined")
+    expect(page.locator("#difference .line")).to_have_count(2)
 
 
 def test_enter_in_a_line_starts_nothing_and_ctrl_enter_does(open_page: OpenPage, upstream: Upstream) -> None:

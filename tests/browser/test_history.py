@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.browser import PHONE, generate
+from tests.support.tcp_proxy import Down, TcpProxy
 
 OpenPage = Callable[..., Page]
 
@@ -112,6 +113,24 @@ def test_a_row_that_runs_ends_on_its_own(open_page: OpenPage) -> None:
     assert requests == [], "nothing runs: nobody asks"
 
 
+def test_a_row_that_ends_while_the_server_is_away_is_shown_when_it_is_back(
+    proxy: TcpProxy, open_through: Callable[..., Page]
+) -> None:
+    page = open_through(proxy.port)
+    page.select_option("#field-model", "tokens-20-5")
+    page.check("[name=fresh]")
+    generate(page, "Puffin in the dark")
+    expect(page.locator("#output")).to_contain_text("word")
+    page.goto("/history")
+    row = page.locator(".rows tbody tr", has_text="Puffin in the dark").first
+    expect(row.locator(".badge")).to_have_text("running")
+    proxy.use(Down())
+    expect(page.locator("#connection .no-connection")).to_be_visible()
+    proxy.heal()
+    expect(row.locator(".badge")).to_have_count(0)
+    expect(page.locator("#connection .no-connection")).to_have_count(0)
+
+
 @pytest.mark.parametrize("script", [True, False])
 def test_a_star_is_set_in_the_row_and_found_again(open_page: OpenPage, script: bool) -> None:
     word = f"gnu{script}"
@@ -182,6 +201,28 @@ def test_selected_rows_are_exported_and_deleted(open_page: OpenPage, script: boo
     expect(page.locator(".done")).to_have_text("2 generations deleted.")
     assert titles(page) == [f"{word} 2 鷺", f"{word} 0 鷺"]
     expect(page).to_have_url(re.compile(rf"\?q={word}" + ("$" if script else "&notice=deleted&count=2$")))
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_selected_rows_are_compared(open_page: OpenPage, script: bool) -> None:
+    word = f"manatee{script}"
+    page = open_page("/history", java_script_enabled=script)
+    for number in range(3):
+        ask(page, f"{word} {number}")
+    page.goto(f"/history?q={word}")
+    page.locator(".rows [name=id]").first.check()
+    button = page.locator(".picked button", has_text="Compare")
+    if script:
+        expect(button).to_be_disabled()
+    else:
+        button.click()
+        expect(page.locator("[data-notice]")).to_have_text("Select 2 to 4 generations to compare.")
+        page.locator(".rows [name=id]").first.check()
+    page.locator(".rows [name=id]").last.check()
+    button.click()
+    expect(page).to_have_url(re.compile(r"/compare\?ids=[0-9a-f-]+,[0-9a-f-]+$"))
+    for number in (0, 2):
+        expect(page.locator("main")).to_contain_text(f"Answer to: {word} {number}")
 
 
 def test_all_of_a_page_are_selected_with_one_click(open_page: OpenPage) -> None:

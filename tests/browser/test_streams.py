@@ -114,3 +114,18 @@ def test_a_deleted_generation_ends_the_tries(
     assert words_of(page) == received
     expect(page.locator("[data-running]")).to_have_count(0)
     expect(page.locator("#generate-button")).to_be_visible()
+
+
+def test_where_no_history_is_kept(tmp_path: Path, upstream: Upstream, open_through: Callable[..., Page]) -> None:
+    settings = {"OPENAI_BASE_URL": upstream.base_url, "OPENAI_MODEL": "normal", "APP_MODELS": "normal,tokens-20-5"}
+    with (
+        serving(tmp_path, APP_HISTORY="off", **settings) as server,
+        TcpProxy(int(server.base_url.rpartition(":")[2])) as proxy,
+    ):
+        page = open_through(proxy.port)
+        begin(page, "Not kept", "tokens-20-5")
+        proxy.use(Down())
+        expect(page.get_by_text("Reconnecting")).to_be_visible()
+        proxy.heal()
+        expect(page.locator("[data-running]")).to_have_count(0)
+        expect(page.locator("#output")).to_have_text(("word " * 20).strip())

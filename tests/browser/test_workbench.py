@@ -121,7 +121,7 @@ def test_keys_generate_and_stop(open_page: OpenPage) -> None:
     page.press("#field-input", "ControlOrMeta+Enter")
     expect(page.locator("#stop-button")).to_be_visible()
     expect(page.locator("#field-input")).to_be_focused()
-    page.click(".status summary")
+    page.locator(".status summary").first.click()
     page.keyboard.press("Escape")
     expect(page.locator("#stop-button")).to_be_visible()
     page.keyboard.press("Escape")

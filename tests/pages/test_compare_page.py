@@ -117,6 +117,25 @@ def test_a_column_that_a_limit_refuses_says_so(app: Flask) -> None:
     assert len(rows(browser)) == 1
 
 
+def test_a_script_gets_the_address_or_the_form_again(client: FlaskClient) -> None:
+    by_script = {**OWN_PAGE, "HX-Request": "true"}
+    begun = client.post("/compare", data={"input": "Hello", **TWO}, headers=by_script)
+    assert begun.headers["HX-Redirect"].startswith("/compare?ids=")
+    refused = client.post("/compare", data={"input": "", **TWO}, headers=by_script)
+    assert (refused.status_code, refused.headers["HX-Retarget"]) == (422, "#setup-body")
+    assert "Nothing was started" in refused.text
+    assert "<html" not in refused.text
+    assert 'id="compare-form"' in refused.text
+
+
+def test_when_all_columns_are_refused_the_form_stays(app: Flask) -> None:
+    browser = signed_in(app, make_key(app, "alice", ("generate", "history"), allowance=Allowance(tokens_per_day=1))[0])
+    answer = compare(browser, csrf_token=token_of(browser))
+    assert answer.status_code == 402
+    assert "Nothing was started" in answer.text
+    assert ">\nHello</textarea>" in answer.text
+
+
 def test_a_column_gets_the_values_that_its_template_has(client: FlaskClient) -> None:
     fields = {"template_2": "translate_v1", "model_2": "", "p.target_language": "German"}
     first, second = ids_of(compare(client, **fields))
@@ -219,7 +238,7 @@ def test_generations_of_others_are_not_there(app: Flask) -> None:
 @pytest.mark.parametrize("history", ["metadata", "off"])
 def test_without_stored_texts_the_answers_come_at_once(make_app: Callable[..., Flask], history: str) -> None:
     client = make_app(APP_HISTORY=history).test_client()
-    answer = compare(client, model_2="", template_2="summarize_v1", live="1")
+    answer = compare(client, model_2="", template_2="summarize_v1")
     assert answer.status_code == 200
     assert "1. basic_chat_v1" in answer.text
     assert 'id="output-2"' in answer.text

@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tests.support.constants import OWN_PAGE
 from tests.support.requests import post
 from tests.support.upstream import Upstream
 
@@ -74,7 +75,7 @@ def test_without_scripts_too(client: FlaskClient) -> None:
 def test_a_failed_submit_runs_again(upstream_app: Flask) -> None:
     client = upstream_app.test_client()
     for _ in range(2):
-        assert "The model provider failed" in post(client, model="fault-500", submission=ID).text
+        assert post(client, model="fault-500", submission=ID).status_code == 502
     assert len(ids(client)) == 2
 
 
@@ -82,3 +83,16 @@ def test_a_failed_submit_runs_again(upstream_app: Flask) -> None:
 def test_where_no_answers_are_kept(make_app: Callable[..., Flask], history: str) -> None:
     client = make_app(APP_HISTORY=history).test_client()
     assert "Hello there" in post(client, submission=ID).text
+
+
+def test_run_again_pays_once(client: FlaskClient) -> None:
+    post(client)
+    (stored,) = ids(client)
+    page = client.get(f"/history/{stored}").text
+    assert re.search(r'action="/generate/again">.*<input type="hidden" name="submission" value="[0-9a-f]{32}"', page)
+    data = {"request_id": stored, "model": "", "submission": ID}
+    places = {client.post("/generate/again", data=data, headers=OWN_PAGE).headers["Location"] for _ in range(2)}
+    assert len(places) == 1
+    assert len(ids(client)) == 2
+    client.post("/generate/again", data={**data, "submission": OTHER}, headers=OWN_PAGE)
+    assert len(ids(client)) == 3

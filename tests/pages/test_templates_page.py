@@ -56,7 +56,7 @@ def test_cards_say_what_answers_are_and_when_they_were_used(client: FlaskClient)
 
 @pytest.mark.parametrize(
     ("hours", "words"),
-    [(0, "within the hour"), (1, "30 min ago"), (2, "1 h ago"), (24, "23 h ago"), (72, "2 days ago")],
+    [(0, "within the hour"), (1, "1 h ago"), (2, "1 h ago"), (24, "23 h ago"), (72, "2 days ago")],
 )
 def test_when_a_template_was_used(hours: int, words: str) -> None:
     now = 494_000

@@ -16,7 +16,10 @@ class Watch:
     def __init__(self, page: Page, origin: str, *, network_may_fail: bool = False) -> None:
         self.wrong: list[str] = []
         # Chromium's lines for answers of 4xx and 5xx, and htmx's for requests without an answer.
-        self._meant = ("Failed to load resource", *(["htmx: htmx:error"] if network_may_fail else []))
+        self._meant = (
+            "Failed to load resource",
+            *(["htmx: htmx:error", "htmx: htmx:sse:error"] if network_may_fail else []),
+        )
         page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
         page.on("dialog", self._dismiss)
         page.on("request", lambda request: self._check(request.url, origin))

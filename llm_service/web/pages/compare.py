@@ -92,10 +92,10 @@ def submit() -> BaseResponse:
     try:
         requests = requests_of(comparison)
     except InputError as error:
-        return Response(_page(replace(comparison, form=comparison.form.with_error(error), faults={0: error})), 422)
+        return _not_started(replace(comparison, form=comparison.form.with_error(error), faults={0: error}))
     comparison = checked(comparison, requests)
     if comparison.faults:
-        return Response(_page(comparison), 422)
+        return _not_started(comparison)
     return _begin(comparison, requests)
 
 
@@ -144,14 +144,26 @@ def _begin(comparison: Comparison, requests: Mapping[int, GenerateRequest]) -> B
             begun[number] = subscription
             columns.append(Column(number, subscription.generation))
         if not begun:
-            first = next(column.error for column in columns if column.error)
-            return Response(_page(comparison, columns), status_of(first))
-        if "live" not in request.form or not shows_history():
+            return _not_started(
+                replace(comparison, faults={column.number: column.error for column in columns if column.error})
+            )
+        by_script = "HX-Request" in request.headers
+        if not by_script:
             columns = [_finished(column, begun.get(column.number)) for column in columns]
     if not shows_history():
         return Response(_page(comparison, columns))  # no other page can show them
     ids = [column.generation.request_id if column.generation else _refused(column) for column in columns]
-    return redirect(url_for(".show", ids=write_ids(ids)), 303)
+    address = url_for(".show", ids=write_ids(ids))
+    return Response(headers={"HX-Redirect": address}) if by_script else redirect(address, 303)
+
+
+def _not_started(comparison: Comparison) -> Response:
+    """The form with its faults: the page, or for a script what is new of it."""
+    status = status_of(next(iter(comparison.faults.values())))
+    if "HX-Request" not in request.headers:
+        return Response(_page(comparison), status)
+    html = render_template("compare/_setup.html", **_choices(comparison), by_script=True)
+    return Response(html, status, headers={"HX-Retarget": "#setup-body", "HX-Reswap": "innerHTML"})
 
 
 def _finished(column: Column, subscription: Subscription | None) -> Column:
@@ -205,10 +217,8 @@ def _generation(name: str) -> Generation | None:
 def _page(comparison: Comparison, columns: Sequence[Column] = ()) -> str:
     return render_template(
         "compare/index.html",
-        comparison=comparison,
         columns=columns,
-        template_options=template_options(),
-        model_options=model_options(),
+        **_choices(comparison),
         running=sum(1 for column in columns if column.generation and column.generation.status is Status.RUNNING),
         same_input=len({column.generation.input for column in columns if column.generation}) < 2,
         same_parameters=_all_equal(columns, lambda generation: dict(generation.parameters)),
@@ -221,6 +231,15 @@ def _is_current(generation: Generation) -> bool:
         return services().templates.get(generation.template_id).revision == generation.template_revision
     except UnknownTemplate:
         return False
+
+
+def _choices(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "comparison": comparison,
+        "template_options": template_options(),
+        "model_options": model_options(),
+        "live": shows_history(),
+    }
 
 
 def _all_equal(columns: Sequence[Column], part: Callable[[Generation], Any]) -> bool:

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from werkzeug.datastructures import MultiDict
 
-from llm_service.core.errors import FieldError, InputError, InvalidInput, UnknownTemplate
+from llm_service.core.errors import FieldError, InputError, InvalidInput, ServiceError, UnknownTemplate
 from llm_service.core.generation.model import GenerateRequest, Generation, IdempotencyKey
 from llm_service.core.generation.models import AllowedModels
 from llm_service.core.templates.inputs import path_of
@@ -46,7 +46,7 @@ class Comparison:
 
     form: Form
     choices: Sequence[Choice]
-    faults: Mapping[int, InputError]
+    faults: Mapping[int, ServiceError]
 
     @property
     def used(self) -> Iterator[tuple[int, Choice]]:
@@ -98,7 +98,7 @@ def requests_of(comparison: Comparison) -> dict[int, GenerateRequest]:
 
 def checked(comparison: Comparison, requests: Mapping[int, GenerateRequest]) -> Comparison:
     """With the faults of the columns that cannot begin. Nothing is paid unless all can."""
-    faults: dict[int, InputError] = {}
+    faults: dict[int, ServiceError] = {}
     for number, request in requests.items():
         try:
             services().preview.preview(request, caller())

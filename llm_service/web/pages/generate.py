@@ -107,7 +107,9 @@ def again() -> BaseResponse:
     form = replace(_form_with(stored), fresh=True)
     form = replace(form, model=request.form.get("model") or form.model)
     try:
-        with closing(services().generation.begin(form.request(), caller(), g.request_id, detached=True)) as begun:
+        key = submission_key(request.form)
+        begin = services().generation.begin
+        with closing(begin(form.request(), caller(), g.request_id, detached=True, key=key)) as begun:
             return redirect(f"{url_for('.show')}?from={begun.generation.request_id}", 303)
     except ServiceError as error:
         log_error(error)

@@ -17,12 +17,16 @@ FIELD = "submission"
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
-def submission_field(*, out_of_band: bool = False) -> Markup:
-    """The hidden field that names the next submit. Each response replaces it, so it stays the same only without one."""
+def submission_field(*, out_of_band: bool = False, many: bool = False) -> Markup:
+    """The hidden field that names the next submit. Each response replaces it, so it stays the same only without one.
+
+    `many`: the page has several such forms, and loads anew after each.
+    """
     swap = Markup(' hx-swap-oob="true"') if out_of_band else ""
+    id = "" if many else Markup(' id="{}"').format(FIELD)
     # Browsers restore the values of hidden fields, too.
-    return Markup('<input type="hidden" id="{0}" name="{0}" value="{1}" autocomplete="off"{2}>').format(
-        FIELD, secrets.token_hex(16), swap
+    return Markup('<input type="hidden"{} name="{}" value="{}" autocomplete="off"{}>').format(
+        id, FIELD, secrets.token_hex(16), swap
     )
 
 

@@ -79,4 +79,4 @@ def _last_used() -> Mapping[str, str]:
 def used_ago(hour: int, now_ms: int) -> str:
     """Uses are known to the hour: it is that of the last one."""
     end_ms = (hour + 1) * HOUR_MS
-    return "within the hour" if end_ms > now_ms else ago(end_ms - 1, now_ms)
+    return "within the hour" if end_ms > now_ms else ago(min(end_ms, now_ms - HOUR_MS), now_ms)
