@@ -1,11 +1,9 @@
 // The list of the history: the address keeps the filters, and the bar counts what is selected.
-const filters = document.getElementById("filters");
-const rows = document.getElementById("rows");
+const filters = $("filters"), rows = $("rows");
 const boxes = () => [...rows.querySelectorAll("[name=id]")];
 
 function count() {
-  const all = boxes(), picked = all.filter((box) => box.checked).length;
-  const whole = document.getElementById("select-all");
+  const whole = $("select-all"), all = boxes(), picked = all.filter((box) => box.checked).length;
   if (!whole) return;
   whole.checked = picked === all.length;
   whole.indeterminate = picked > 0 && picked < all.length;
@@ -13,13 +11,14 @@ function count() {
   const compare = rows.querySelector("[data-compare]");
   if (compare) compare.disabled = picked < 2 || picked > 4;
 }
+count();
 
-rows.addEventListener("change", (event) => {
-  if (event.target.id === "select-all") for (const box of boxes()) box.checked = event.target.checked;
+rows.onchange = ({ target }) => {
+  if (target.id === "select-all") for (const box of boxes()) box.checked = target.checked;
   count();
-});
+};
 
-document.addEventListener("htmx:after:swap", (event) => {
+on("htmx:after:swap", (event) => {
   const target = event.detail?.ctx?.target ?? event.target;
   if (!rows.contains(target)) return;
   count();
@@ -30,12 +29,8 @@ document.addEventListener("htmx:after:swap", (event) => {
 });
 
 // A step of an input method is no search; its end is.
-for (const type of ["input", "compositionend"]) {
-  filters?.addEventListener(type, (event) => {
-    if (event.isComposing) event.stopPropagation();
-    else if (type === "compositionend") event.target.dispatchEvent(new Event("input", { bubbles: true }));
-  }, true);
-}
+filters?.addEventListener("input", (event) => { if (event.isComposing) event.stopPropagation(); }, true);
+filters?.addEventListener("compositionend", ({ target }) => target.dispatchEvent(new Event("input", { bubbles: true })));
 
 // A reload must not tell again what was done.
 if (document.querySelector("[data-notice]")) {
@@ -43,4 +38,3 @@ if (document.querySelector("[data-notice]")) {
   for (const name of ["notice", "count"]) address.searchParams.delete(name);
   history.replaceState(null, "", address);
 }
-count();

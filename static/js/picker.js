@@ -48,7 +48,7 @@ const keys = {
 };
 search.onkeydown = (event) => {
   const run = keys[event.key];
-  if (!run || event.isComposing || event.keyCode === 229 || event.ctrlKey || event.metaKey) return;
+  if (!run || isComposing(event) || event.ctrlKey || event.metaKey) return;
   if (!list.hidden) run(shown());
   else if (run === keys.Escape) return;
   else open();
