@@ -71,8 +71,8 @@ on("keydown", (event) => {
 // Shortcuts of a single key: not while somebody types, and they can be turned off (WCAG 2.1.4).
 const singleKeys = $("single-keys");
 if (shortcuts) {
-  singleKeys.checked = localStorage.singleKeys !== "off";
-  singleKeys.onchange = () => { localStorage.singleKeys = singleKeys.checked ? "on" : "off"; };
+  singleKeys.checked = localStorage.singleKeys !== "false";
+  singleKeys.onchange = () => { localStorage.singleKeys = singleKeys.checked; };
 }
 on("keydown", (event) => {
   if (!singleKeys?.checked || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;

@@ -1,12 +1,9 @@
-// The compare page: focus on faults, and the difference when answers are complete.
+// The compare page: the difference when answers are complete.
 const difference = $("difference");
-
-function look() {
-  const faults = document.querySelector("[data-new]");
-  faults?.removeAttribute("data-new");
-  faults?.focus();
-  const running = document.querySelectorAll("[data-running]").length;
-  if (running < difference?.dataset.left) htmx.trigger(difference, "refresh");
-  if (difference) difference.dataset.left = running;
+if (difference) {
+  on("htmx:after:swap", () => {
+    const running = document.querySelectorAll("[data-running]").length;
+    if (running < difference.dataset.left) htmx.trigger(difference, "refresh");
+    difference.dataset.left = running;
+  });
 }
-for (const name of ["htmx:after:swap", "DOMContentLoaded"]) on(name, look);

@@ -1,5 +1,5 @@
-// Swagger UI from this server only; no remote validator.
-const place = document.getElementById("swagger-ui"), { url, csrf, about, operations, example, body } = place.dataset;
+// Swagger UI. Its plain options are in the page.
+const place = document.getElementById("swagger-ui"), { options, csrf, about, operations, example, body } = place.dataset;
 const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)");
 const paint = () => root.classList.toggle("dark-mode", root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
 paint();
@@ -15,14 +15,9 @@ const wrapComponents = ({ React: { createElement: make } }) => {
   };
 };
 window.SwaggerUIBundle({
-  url,
+  ...JSON.parse(options),
   domNode: place,
-  validatorUrl: null,
   requestInterceptor: (request) => ({ ...request, headers: { ...request.headers, ...csrf && { "X-CSRF-Token": csrf } } }),
-  deepLinking: true,
-  tryItOutEnabled: true,
-  defaultModelsExpandDepth: 0,
-  syntaxHighlight: { theme: "monokai" },
   plugins: [(system) => ({ wrapComponents: wrapComponents(system) })],
 });
 // Names for fields without one, and the keyboard for code that scrolls.

@@ -7,7 +7,6 @@ const wide = matchMedia("(min-width: 861px) and (min-height: 520px)"); // as in 
 const inputs = () => JSON.stringify([...new FormData(form)].filter(([name]) => !/^(submission|fresh)$/.test(name)));
 let asked = inputs();
 
-// Requests of its elements (preview, template) bubble through the form.
 const isOwn = ({ detail }) => detail.ctx?.sourceElement === form;
 on("htmx:before:request", (event) => { if (isOwn(event)) asked = inputs(); });
 on("htmx:finally:request", (event) => { if (isOwn(event)) refreshFolds(); });
@@ -91,7 +90,7 @@ function refreshFolds() {
     for (const name of ["preview", "payload"]) if ($(`${name}-fold`).open) htmx.trigger(`#${name}`, "refresh");
   }, 300);
 }
-form.addEventListener("toggle", ({ target }) => { if (target.id.endsWith("-fold")) refreshFolds(); }, true);
+form.addEventListener("toggle", refreshFolds, true);
 
 function markFields() {
   for (const { id, textContent } of form.querySelectorAll(".field-error")) {

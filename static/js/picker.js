@@ -66,5 +66,4 @@ for (const type of ["change", "htmx:finally:request", "pageshow"]) addEventListe
 select.tabIndex = -1;
 select.ariaHidden = true;
 select.labels[0].htmlFor = search.id;
-select.parentElement.classList.add("searchable");
 show();

@@ -1,4 +1,7 @@
-"""The history in a browser: search, rows that run, stars and tags, selections, and the way through its entries."""
+"""The history in a browser: search, rows that run, stars and tags, selections, and the way through its entries.
+
+Longer than other modules: the list, its selections and an entry share one history.
+"""
 
 import re
 from collections.abc import Callable
