@@ -1,6 +1,6 @@
 """The history in a browser: search, rows that run, stars and tags, selections, and the way through its entries.
 
-Longer than other modules: the list, its selections and an entry share one history.
+Longer than other modules: a journey is told from its beginning to its end.
 """
 
 import re
