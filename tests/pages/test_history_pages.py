@@ -120,6 +120,9 @@ def test_selected_rows(client: FlaskClient) -> None:
     assert "Select 2 to 4 generations" in client.get(few.headers["Location"]).text
     some = send(client, "/history/selected/compare", id=["a", "b"])
     assert some.headers["Location"] == "/compare?ids=a,b"
+    # An id that no page has must not be able to end the header.
+    odd = send(client, "/history/selected/compare", id=["a\r\nX: y", "b"])
+    assert (odd.status_code, odd.headers["Location"]) == (303, "/compare?ids=a%0D%0AX:+y,b")
 
 
 def test_running_rows_are_asked_for_until_they_end(client: FlaskClient) -> None:
