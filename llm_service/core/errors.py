@@ -102,6 +102,7 @@ class UnknownTemplate(InputError):
             fields=[] if in_path else [FieldError("template_id", "is not a template of this service")],
         )
         self.in_path = in_path
+        self.shown = shown
 
 
 class UnknownModel(InputError):

@@ -1,4 +1,7 @@
-"""The history in a browser: search, rows that run, stars and tags, selections, and the way through its entries."""
+"""The history in a browser: search, rows that run, stars and tags, selections, and the way through its entries.
+
+Longer than other modules: a journey is told from its beginning to its end.
+"""
 
 import re
 from collections.abc import Callable

@@ -90,8 +90,9 @@ def test_print_has_what_there_is_to_read(open_page: OpenPage) -> None:
     code = page.locator(".markdown pre")
     expect(code).to_be_visible()
     page.emulate_media(media="print")
-    for hidden in (".topbar", "#generate-form", "button"):
+    for hidden in (".topbar", "#generate-form", "button", ".recent"):
         expect(page.locator(hidden).locator("visible=true")).to_have_count(0)
+    assert page.locator("#answer").evaluate("(answer) => answer.clientWidth > innerWidth * 0.8")
     assert code.evaluate("(pre) => pre.scrollWidth <= pre.clientWidth && pre.scrollHeight <= pre.clientHeight + 2")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 

@@ -40,6 +40,20 @@ def test_what_one_presses_is_in_sight(open_page: OpenPage, size: dict[str, objec
         assert in_sight(page, "#generate-button")
 
 
+def test_the_action_bar_is_one_row_where_there_is_room(open_page: OpenPage) -> None:
+    page = open_page("/?template=email_reply_v1", viewport={"width": 640, "height": 360})  # 1280 x 720 at 200 %
+    assert page.locator("#action-bar").bounding_box()["height"] < 64  # type: ignore[index]
+
+
+def test_stop_is_as_wide_as_generate(open_page: OpenPage) -> None:
+    page = open_page()
+    page.select_option("#field-model", SLOW)
+    left = page.locator("#field-model").bounding_box()
+    generate(page, "Nothing moves")
+    expect(page.locator("#stop-button")).to_be_visible()
+    assert page.locator("#field-model").bounding_box() == left
+
+
 def test_stop_and_copy_are_in_sight_of_a_long_answer(open_page: OpenPage) -> None:
     page = open_page(**SMALL)
     generate(page, LONG[:4900])

@@ -24,8 +24,8 @@ def test_only_what_the_template_allows_is_drawn(client: FlaskClient) -> None:
 
 
 def test_the_templates_page_names_them(client: FlaskClient) -> None:
-    assert "options of the model: Temperature, Max output tokens." in client.get("/templates/basic_chat").text
-    assert "options of the model" not in client.get("/templates/classify").text
+    assert "May be set for one request." in client.get("/templates/basic_chat").text
+    assert "May be set for one request." not in client.get("/templates/classify").text
 
 
 def test_they_are_sent_and_come_back(client: FlaskClient) -> None:

@@ -137,7 +137,10 @@ def test_texts_lead_to_what_they_name(client: FlaskClient) -> None:
     assert 'Your generations are at <a href="/history">/history</a>' in missing
     assert '<a class="button" href="/">Go to the start page</a>' in missing
     assert "Try again</a>" not in missing
-    assert 'at <a href="/templates">/templates</a>' in client.get("/templates/nope").text
+    missing = client.get("/templates/nope").text
+    assert 'at <a href="/templates">/templates</a>' in missing
+    assert "There is no template <q>nope</q>." in missing
+    assert "GET /api" not in missing, "that is for programs"
 
 
 @pytest.mark.parametrize(
