@@ -29,7 +29,7 @@ CSV_COLUMNS = (
     "cost_usd", "saved_usd", "price_version", "latency_ms", "cache_key", "warnings", "fallbacks",
     "starred", "tags", "over_excel_limit",
 )  # fmt: skip
-# Excel cuts longer cells, and says nothing.
+# Excel cuts longer cells, and says nothing. It counts a character beyond the first 65,536 of Unicode as two.
 EXCEL_CELL_CHARS = 32_767
 _BOM = "\ufeff"
 # What a spreadsheet takes for the start of a formula, including full-width characters.
@@ -134,9 +134,15 @@ def _cells(entry: dict[str, Any]) -> list[str]:
     values = entry | {f"billed_{name}": tokens for name, tokens in entry["billed"].items()}
     values |= {"warnings": entry["warnings"] or None, "tags": entry["tags"] or None, "over_excel_limit": None}
     cells = [_cell(values[name]) for name in CSV_COLUMNS]
-    too_long = [name for name, cell in zip(CSV_COLUMNS, cells, strict=True) if len(cell) > EXCEL_CELL_CHARS]
+    too_long = [name for name, cell in zip(CSV_COLUMNS, cells, strict=True) if _excel_cuts(cell)]
     cells[-1] = " ".join(too_long)
     return cells
+
+
+def _excel_cuts(cell: str) -> bool:
+    if 2 * len(cell) <= EXCEL_CELL_CHARS:
+        return False
+    return len(cell) > EXCEL_CELL_CHARS or len(cell.encode("utf-16-le")) // 2 > EXCEL_CELL_CHARS
 
 
 def _cell(value: Any) -> str:

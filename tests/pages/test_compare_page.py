@@ -243,3 +243,8 @@ def test_without_stored_texts_the_answers_come_at_once(make_app: Callable[..., F
     assert "1. basic_chat_v1" in answer.text
     assert 'id="output-2"' in answer.text
     assert "Difference" in answer.text
+
+
+def test_a_fault_of_several_columns_is_said_once(client: FlaskClient) -> None:
+    page = compare(client, **{"o.temperature": "9"}).text
+    assert re.findall(r'class="field-error"[^>]*>([^<]+)', page) == ["Must be at most 2"]

@@ -387,3 +387,22 @@ def test_a_key_that_may_not_generate_is_not_shown_the_form(closed: Flask) -> Non
     data = {"template_id": "basic_chat_v1", "input": "Kept", "key": text}
     answer = closed.test_client().post("/login", data=data, headers=OWN_PAGE)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/usage")
+
+
+def test_a_carried_form_whose_template_is_gone_keeps_its_text(closed: Flask) -> None:
+    client = closed.test_client()
+    data = {"template_id": "gone_v1", "input": "Kept", "key": make_key(closed)[0]}
+    page = client.post("/login", data=data, headers=OWN_PAGE)
+    assert (page.status_code, cookie_of(client) is not None) == (200, True)
+    assert "\nKept</textarea>" in page.text
+
+
+def test_run_again_shows_no_stored_text_to_a_key_without_the_history(closed: Flask) -> None:
+    """An invalid model leads back to the form, which has the text."""
+    with_history = signed_in(closed, make_key(closed)[0])
+    body = {"template_id": "basic_chat_v1", "input": "A stored secret", "csrf_token": token_of(with_history)}
+    place = with_history.post("/", data=body, headers=OWN_PAGE).headers["Location"]
+    client = signed_in(closed, make_key(closed, "alice", ("generate",))[0])
+    again = {"request_id": place.split("from=")[1], "model": "nope", "csrf_token": token_of(client)}
+    answer = client.post("/generate/again", data=again, headers=OWN_PAGE)
+    assert (answer.status_code, "A stored secret" in answer.text) == (403, False)

@@ -2,6 +2,7 @@
 
 import random
 import time
+import tracemalloc
 
 import pytest
 
@@ -95,3 +96,16 @@ def test_the_worst_texts_take_a_bounded_time(words: tuple[str, ...]) -> None:
         assert time.process_time() - began < 5
         assert diff is not None
         assert sides(diff) == (first, second)
+
+
+def test_the_worst_texts_take_bounded_memory() -> None:
+    """Several people may compare at once, each in a thread."""
+    chance = random.Random(3)
+    first, second = ("\n".join(chance.choices("abcd", k=MAX_LINES // 2)) for _ in range(2))
+    tracemalloc.start()
+    try:
+        assert diff_texts(first, second) is not None
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 15_000_000

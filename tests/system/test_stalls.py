@@ -238,7 +238,75 @@ def test_a_form(bench: Bench, name: str) -> None:
     def run() -> None:
         for path in PAGES:
             bench.ask(path, "POST", path, body, expected=expected, **FORM)
-        bench.ask("/login", "POST", "/login", body, expected=413, **FORM)
+        # It keeps a form of up to 128 KiB, and refuses a longer one.
+        kept = len(body) <= 128 * 1024 and expected is None
+        bench.ask("/login", "POST", "/login", body, expected=401 if kept else 413, **FORM)
+
+    bench.check(run)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_comparison(bench: Bench, name: str) -> None:
+    """The same form for four columns."""
+    body, expected = FORMS[name]
+    columns = b"".join(b"&template_%d=anything_v1" % number for number in range(1, 5))
+
+    def run() -> None:
+        for path in ("/compare/form", "/compare"):
+            bench.ask(path, "POST", path, body + columns, expected=expected, **FORM)
+
+    bench.check(run)
+
+
+def test_answers_side_by_side(bench: Bench) -> None:
+    """Those whose difference takes longest, and those that take longest to show."""
+    numbers = [" ".join(str(n * step % 2_999) for n in range(18_000)) for step in (1, 7)]
+    lines = ["\n".join(str(n * step % 2_999) for n in range(2_990)) for step in (1, 7)]
+    pairs = {"words": numbers, "lines": lines, "long": ["x " * 499_000, "**y** " * 160_000]}
+
+    def run() -> None:
+        for name, texts in pairs.items():
+            ids = [
+                json.loads(
+                    bench.client.post_json("/api/v1/generate", {"template_id": "anything_v1", "input": text}).body
+                )["request_id"]
+                for text in texts
+            ]
+            for path in ("/compare?ids=", "/compare/difference?first=1&second=2&ids="):
+                bench.ask(f"{name} {path}", "GET", path + ",".join(ids * 2))
+
+    bench.check(run)
+
+
+@pytest.mark.parametrize("language", ["python", "html", "ini", "bash", "sql", "unknown"])
+def test_code_in_an_answer(bench: Bench, language: str) -> None:
+    line = "<a b='\"{[(:=" * 38
+    code = f"```{language}\n" + f"{line}\n" * 37 + "```\n"
+
+    def run() -> None:
+        body = {"template_id": "anything_v1", "input": f"{code * 2}{bench.serial()}"}
+        made = json.loads(bench.client.post_json("/api/v1/generate", body).body)
+        for path in ("/history/ID", "/?from=ID", "/compare?ids=ID,ID,ID,ID"):
+            bench.ask(path, "GET", path.replace("ID", made["request_id"]))
+
+    bench.check(run)
+
+
+def test_marks_and_selections(bench: Bench) -> None:
+    made = json.loads(bench.client.post_json("/api/v1/generate", {**CACHED, "input": "Marked"}).body)
+    path = f"/history/{made['request_id']}/tags"
+
+    def run() -> None:
+        for tags in (b"a," * (MIB - 100), b"a%2C" * 520_000, b"," * (2 * MIB - 100), b"x" * (2 * MIB - 100)):
+            bench.ask(f"tags {tags[:4]!r}", "POST", path, b"tags=" + tags, expected=None, **FORM)
+        for text in ('"a",' * 9_000, '"' + "x" * 900_000 + '",'):
+            body = f'{{"tags":[{text[:-1]}]}}'.encode()
+            bench.ask(f"API {text[:4]}", "PATCH", f"/api/v1/history/{made['request_id']}", body, expected=422)
+        for action in ("delete", "compare", "export.csv"):
+            many = b"&".join(b"id=%d" % number for number in range(999))
+            bench.ask(action, "POST", f"/history/selected/{action}", many, expected=None, **FORM)
+            bench.ask(action, "POST", f"/history/selected/{action}", b"id=" + b"x" * MIB, expected=None, **FORM)
+        bench.ask("live", "GET", "/history/live?ids=" + "," * 3_000)
 
     bench.check(run)
 

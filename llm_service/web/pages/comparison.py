@@ -105,7 +105,8 @@ def checked(comparison: Comparison, requests: Mapping[int, GenerateRequest]) -> 
             services().preview.preview(request, caller())
         except InputError as error:
             faults[number] = _in_column(error, number)
-    fields = [fault for error in faults.values() for fault in error.fields]
+    # Once each: the columns share the form.
+    fields = list(dict.fromkeys(fault for error in faults.values() for fault in error.fields))
     form = comparison.form.with_error(InvalidInput.of(fields)) if fields else comparison.form
     return replace(comparison, form=form, faults=faults)
 

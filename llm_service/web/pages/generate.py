@@ -31,6 +31,7 @@ from ..http.sse import (
     subscription_events,
     watch_key,
 )
+from ..security.access_control import require_scope
 from .forms import Form, form_of, read_form
 from .submissions import submission_key
 
@@ -69,8 +70,12 @@ def submit() -> BaseResponse:
 
 
 def refilled(typed: MultiDict[str, str]) -> str:
-    """The page with what was typed."""
-    return _page(read_form(_template(typed.get("template_id")), typed))
+    """The page with what was typed; with the first template if that of the form is gone."""
+    try:
+        template = _template(typed.get("template_id"))
+    except UnknownTemplate:
+        template = services().templates.default_template
+    return _page(read_form(template, typed))
 
 
 @pages.route("/generate/answer", methods=["POST"])
@@ -103,6 +108,7 @@ def answer() -> Response:
 @pages.route("/generate/again", methods=["POST"])
 def again() -> BaseResponse:
     """A stored request once more, without the cache, and with another `model` if one is given."""
+    require_scope(Scope.HISTORY, caller())  # a refusal shows the stored texts in the form
     stored = services().history.get(owner(), request.form.get("request_id", ""))
     form = replace(_form_with(stored), fresh=True)
     form = replace(form, model=request.form.get("model") or form.model)

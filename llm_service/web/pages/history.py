@@ -121,7 +121,7 @@ def compare_selected() -> BaseResponse:
     selected = _selected()
     if not MIN_COMPARED <= len(selected) <= MAX_COMPARED:
         return redirect(with_notice(way_back(), "select-2-to-4"), 303)
-    return redirect(f"/compare?ids={','.join(selected)}", 303)
+    return redirect(url_for("compare_page.show", ids=",".join(selected)), 303)
 
 
 @pages.route("/<request_id>/star", methods=["POST"])

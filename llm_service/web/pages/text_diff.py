@@ -4,6 +4,7 @@ Its cost is bounded: where two texts have too little in common, a changed part i
 """
 
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -174,9 +175,11 @@ def _search(a: Sequence[str], b: Sequence[str], budget: _Budget) -> list[_Match]
     """Myers' algorithm: `ends[k]` is how far the first sequence can be read on the diagonal k with so many changes."""
     if not a or not b:
         return []
-    ends, rounds = {1: 0}, list[dict[int, int]]()
+    ends = {1: 0}
+    rounds: list[array[int]] = []
     for changes in range(len(a) + len(b) + 1):
-        rounds.append({k: ends[k] for k in range(-changes - 1, changes + 2) if k in ends})
+        # Only the diagonals that this round reads, as plain numbers: dictionaries of all of them would take 75 MB.
+        rounds.append(array("l", [ends.get(k, 0) for k in range(-changes - 1, changes + 2, 2)]))
         for k in range(-changes, changes + 1, 2):
             down = k == -changes or (k != changes and ends[k - 1] < ends[k + 1])
             x = begin = ends[k + 1] if down else ends[k - 1] + 1
@@ -191,13 +194,15 @@ def _search(a: Sequence[str], b: Sequence[str], budget: _Budget) -> list[_Match]
     raise AssertionError("both sequences end within as many changes as they have items")
 
 
-def _trace(rounds: Sequence[dict[int, int]], x: int, y: int) -> list[_Match]:
+def _trace(rounds: Sequence["array[int]"], x: int, y: int) -> list[_Match]:
     """From the end back to the beginning."""
     found: list[_Match] = []
     for changes in range(len(rounds) - 1, -1, -1):
-        ends, k = rounds[changes], x - y
-        down = k == -changes or (k != changes and ends[k - 1] < ends[k + 1])
-        before_x = ends[k + 1] if down else ends[k - 1]
+        k = x - y
+        # Those of the diagonals k - 1 and k + 1 before this change.
+        below, above = rounds[changes][(k + changes) // 2 : (k + changes) // 2 + 2]
+        down = k == -changes or (k != changes and below < above)
+        before_x = above if down else below
         before_y = before_x - (k + 1 if down else k - 1)
         begin = before_x if down else before_x + 1
         if changes == 0:
