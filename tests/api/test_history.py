@@ -1,10 +1,8 @@
 import csv
 import io
 import json
-from collections.abc import Callable
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.support.hostile import NASTY
@@ -242,19 +240,6 @@ def test_a_csv_for_excel(client: FlaskClient) -> None:
     assert (row["input"], row["starred"], row["tags"], row["over_excel_limit"]) == ("日本語 🙂", "false", "", "")
     assert client.get(f"{URL}/export?format=json&bom=1").get_json()["items"]
     assert client.get(f"{URL}/export?format=csv&bom=yes").status_code == 422
-
-
-def test_what_excel_would_cut_is_counted_as_excel_counts(
-    make_app: Callable[..., Flask],
-) -> None:
-    """Most emoji are two characters there."""
-    client = make_app(APP_INPUT_MAX_CHARS="40000").test_client()
-    for text in ("x" * 32_767, "x" * 32_768, "🙂" * 16_383, "🙂" * 16_384):
-        client.post("/api/v1/generate", json={"template_id": "summarize_v1", "input": text})
-    csv.field_size_limit(1_000_000)
-    rows = csv.DictReader(io.StringIO(client.get(f"{URL}/export?format=csv").text))
-    cut = {(row["input"][0], len(row["input"])): "input" in row["over_excel_limit"].split() for row in rows}
-    assert cut == {("x", 32_767): False, ("x", 32_768): True, ("🙂", 16_383): False, ("🙂", 16_384): True}
 
 
 def test_export_as_lines(client: FlaskClient) -> None:

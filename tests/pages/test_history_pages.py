@@ -6,9 +6,11 @@ import html
 import io
 import re
 import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -64,6 +66,19 @@ def test_an_export_for_spreadsheets_says_what_excel_cuts(client: FlaskClient) ->
     (row,) = csv.DictReader(io.StringIO(export.data.decode("utf-8-sig")))
     assert (row["input"], row["over_excel_limit"]) == ("日本語", "")
     assert "32,767 characters" in page
+
+
+def test_what_excel_would_cut_is_counted_as_excel_counts(
+    make_app: Callable[..., Flask],
+) -> None:
+    """Most emoji are two characters there."""
+    client = make_app(APP_INPUT_MAX_CHARS="40000").test_client()
+    for text in ("x" * 32_767, "x" * 32_768, "🙂" * 16_383, "🙂" * 16_384):
+        client.post(GENERATE, json={"template_id": "summarize_v1", "input": text})
+    csv.field_size_limit(1_000_000)
+    rows = csv.DictReader(io.StringIO(client.get("/history/export.csv").text))
+    cut = {(row["input"][0], len(row["input"])): "input" in row["over_excel_limit"].split() for row in rows}
+    assert cut == {("x", 32_767): False, ("x", 32_768): True, ("🙂", 16_383): False, ("🙂", 16_384): True}
 
 
 def test_stars_lead_back_to_the_list(client: FlaskClient) -> None:
