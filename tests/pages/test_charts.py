@@ -93,5 +93,6 @@ def test_shares(share: float | None, shown: str) -> None:
 
 
 def test_long_labels_are_fewer() -> None:
-    chart = line_chart("Rate", [f"Nov 28, {hour:02}:00" for hour in range(24)], [Series("x", "main", [1] * 24)], percent)
+    times = [f"Nov 28, {hour:02}:00" for hour in range(24)]
+    chart = line_chart("Rate", times, [Series("x", "main", [1] * 24)], percent)
     assert [label.text for label in chart.x_labels] == ["Nov 28, 07:00", "Nov 28, 15:00", "Nov 28, 23:00"]
