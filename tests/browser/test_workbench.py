@@ -101,6 +101,15 @@ def test_the_focus_goes_to_the_first_wrong_field_and_its_message_leaves(open_pag
     expect(page.get_by_role("heading", name="Answer", exact=True)).to_have_count(1)
 
 
+def test_the_first_wrong_field_of_a_phone_is_seen_with_its_label(open_page: OpenPage) -> None:
+    page = open_page("/?template=meeting_actions_v1&example=1", **PHONE)
+    page.fill("#field-parameters-meeting_date", "soon")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.click("#generate-button")
+    expect(page.locator("#field-parameters-meeting_date")).to_be_focused()
+    expect(page.locator("label[for=field-parameters-meeting_date]")).to_be_in_viewport(ratio=1)
+
+
 def test_a_parameter_that_the_template_lacks_is_said_at_the_json(open_page: OpenPage) -> None:
     page = open_page()
     page.click("text=Advanced")
