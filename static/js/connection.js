@@ -1,7 +1,6 @@
 // A request without an answer says so, with Retry, where its answer would be.
 const asked = new WeakMap(); // the last request by the place of its answer
-const notices = document.getElementById("connection");
-const on = (name, act) => document.addEventListener(name, act);
+const notices = $("connection");
 
 // Or at the top of the page: what is swapped in nowhere, in a table, or at intervals.
 const isSilent = (ctx) => ctx.swap === "none" || ctx.sourceEvent?.type === "every";

@@ -1,29 +1,24 @@
-// Swagger UI from this server only; no remote validator.
-const place = document.getElementById("swagger-ui"), { url, csrf, about, operations, example, body } = place.dataset;
-const root = document.documentElement, { theme } = root.dataset, dark = matchMedia("(prefers-color-scheme: dark)");
-const paint = () => root.classList.toggle("dark-mode", theme === "dark" || (theme !== "light" && dark.matches));
+// Swagger UI. Its plain options are in the page.
+const place = document.getElementById("swagger-ui"), { options, csrf, about, operations, example, body } = place.dataset;
+const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)");
+const paint = () => root.classList.toggle("dark-mode", root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
 paint();
 dark.onchange = paint;
+// All is in landmarks, no heading is left out, and no link is in a button.
+const wrapComponents = ({ React: { createElement: make } }) => {
+  const within = (tag, props, before) => (Part) => (given) => make(tag, props, before, make(Part, given));
+  return {
+    InfoContainer: within("section", { "aria-label": about }),
+    AuthorizeBtnContainer: within("aside"),
+    operations: within("div", null, make("h2", null, operations)),
+    DeepLink: (Link) => (given) => given.path.includes("/") ? make("span", null, given.text) : make(Link, given),
+  };
+};
 window.SwaggerUIBundle({
-  url,
+  ...JSON.parse(options),
   domNode: place,
-  validatorUrl: null,
-  requestInterceptor: (request) => {
-    if (csrf) request.headers["X-CSRF-Token"] = csrf;
-    return request;
-  },
-  deepLinking: true,
-  tryItOutEnabled: true,
-  defaultModelsExpandDepth: 0,
-  syntaxHighlight: { theme: "monokai" },
-  // All is in landmarks, no heading is left out, no link is in a button, and one server is no choice.
-  plugins: [({ React: { createElement: make } }) => ({ wrapComponents: {
-    InfoContainer: (Info) => (props) => make("section", { "aria-label": about }, make(Info, props)),
-    AuthorizeBtnContainer: (Button) => (props) => make("aside", null, make(Button, props)),
-    operations: (All) => (props) => make("div", null, make("h2", null, operations), make(All, props)),
-    DeepLink: (Link) => (props) => props.path.includes("/") ? make("span", null, props.text) : make(Link, props),
-    ServersContainer: () => () => null,
-  } })],
+  requestInterceptor: (request) => ({ ...request, headers: { ...request.headers, ...csrf && { "X-CSRF-Token": csrf } } }),
+  plugins: [(system) => ({ wrapComponents: wrapComponents(system) })],
 });
 // Names for fields without one, and the keyboard for code that scrolls.
 new MutationObserver(() => {

@@ -1,28 +1,28 @@
 // What is typed is kept for each owner and template, and the URL names the template that is shown.
 const MAX_CHARS = 500_000; // of an owner's drafts; the oldest go first
-const form = document.getElementById("generate-form");
-const picker = form.elements.template_id;
+const form = $("generate-form"), picker = form.elements.template_id, key = `drafts ${form.dataset.owner}`;
 const shown = () => form.elements.template_shown.value;
 const query = () => new URLSearchParams(location.search);
 // What the URL fills the form with.
 const source = () => query().get("from") ?? query().get("example") ?? "";
-const key = `drafts ${form.dataset.owner}`;
-let current = shown();
-let edited = false;
+let current = shown(), edited = false;
 
 function drafts() {
   try {
-    return new Map(JSON.parse(localStorage.getItem(key)));
+    return new Map(JSON.parse(localStorage[key]));
   } catch {
     return new Map();
   }
 }
 
-function store(all) {
+function keep(draft) {
+  const all = drafts();
+  all.delete(shown());
+  if (draft) all.set(shown(), draft);
   let text;
   while ((text = JSON.stringify([...all])).length > MAX_CHARS && all.size > 1) all.delete(all.keys().next().value);
   try {
-    localStorage.setItem(key, text);
+    localStorage[key] = text;
   } catch {} // no room, or no permission
 }
 
@@ -30,9 +30,7 @@ const fields = () => [...form.elements].filter(({ name, type }) => name && name 
 
 function save() {
   edited = true;
-  const all = drafts();
-  all.delete(shown());
-  store(all.set(shown(), { source: source(), values: fields().map((field) => [field.name, field.type === "checkbox" ? field.checked : field.value]) }));
+  keep({ source: source(), values: fields().map((field) => [field.name, field.type === "checkbox" ? field.checked : field.value]) });
 }
 
 function restore() {
@@ -41,11 +39,12 @@ function restore() {
   if (!draft || source() && draft.source !== source()) return;
   const values = new Map(draft.values);
   for (const field of fields()) {
-    const value = values.get(field.name);
+    const value = values.get(field.name), before = field.value;
     // It may have been typed for another template.
     if (value === undefined || field.name === "input" && !value) continue;
-    if (value === true || value === false) field.checked = value;
-    else if (!field.options || [...field.options].some((option) => option.value === value)) field.value = value;
+    if (field.type === "checkbox") field.checked = value;
+    else field.value = value;
+    if (field.selectedIndex < 0) field.value = before; // no longer a choice
     if (value && field.rows) field.closest("details")?.setAttribute("open", "");
   }
   form.dispatchEvent(new Event("input"));
@@ -53,14 +52,14 @@ function restore() {
 }
 
 function name() {
-  sessionStorage.setItem("template", shown());
+  sessionStorage.template = shown();
   const given = query();
   given.set("template", shown());
   history.replaceState(null, "", `/?${given}`);
 }
 
 form.addEventListener("input", ({ target }) => { if (target.name && target !== picker) save(); });
-document.addEventListener("htmx:after:swap", () => {
+on("htmx:after:swap", () => {
   if (shown() !== current) {
     current = shown();
     history.pushState(null, "", `/?template=${current}`);
@@ -70,21 +69,15 @@ document.addEventListener("htmx:after:swap", () => {
   // The URL may have another source now.
   if (edited) save();
 });
-document.addEventListener("htmx:finally:request", ({ target }) => { if (target === picker) picker.value = shown(); });
-addEventListener("popstate", () => { if (query().has("template") && query().get("template") !== shown()) location.reload(); });
+on("htmx:finally:request", ({ target }) => { if (target === picker) picker.value = shown(); });
+addEventListener("popstate", () => { if ((query().get("template") ?? shown()) !== shown()) location.reload(); });
 // It was changed before the scripts were ready.
 addEventListener("pageshow", () => { if (picker.value !== shown()) picker.dispatchEvent(new Event("change")); });
-document.addEventListener("click", ({ target }) => {
-  if (!target.closest("[data-reset]")) return;
-  const all = drafts();
-  all.delete(shown());
-  store(all);
-});
+on("click", ({ target }) => { if (target.closest("[data-reset]")) keep(); });
 
-const last = sessionStorage.getItem("template");
-if (!location.search && !sessionStorage.getItem("running") && last !== current && picker.querySelector(`[value="${last}"]`)) {
-  location.replace(`/?template=${last}`);
-} else {
+const { template, running } = sessionStorage;
+if (!location.search && !running && template !== current && picker.querySelector(`[value="${template}"]`)) location.replace(`/?template=${template}`);
+else {
   name();
   restore();
 }

@@ -1,19 +1,15 @@
 // The Generate page: the workbench around the form.
-const $ = (id) => document.getElementById(id);
-const form = $("generate-form");
-const answer = $("answer");
-const pane = answer.parentElement;
+const form = $("generate-form"), answer = $("answer"), pane = answer.parentElement;
 const running = () => answer.querySelector("[data-running]");
 const wide = matchMedia("(min-width: 861px) and (min-height: 520px)"); // as in generate.css
 
 // An answer is outdated while the inputs are not those that it was asked with.
-const inputs = () => JSON.stringify([...new FormData(form)].filter(([name]) => /^(template_id|input|model|parameters_json|[po]\.)/.test(name)));
+const inputs = () => JSON.stringify([...new FormData(form)].filter(([name]) => !/^(submission|fresh)$/.test(name)));
 let asked = inputs();
 
-// Requests of its elements (preview, template) bubble through the form.
-const isOwn = (event) => event.target === form || event.detail?.ctx?.sourceElement === form;
-document.addEventListener("htmx:before:request", (event) => { if (isOwn(event)) asked = inputs(); });
-document.addEventListener("htmx:finally:request", (event) => { if (isOwn(event)) refreshFolds(); });
+const isOwn = ({ detail }) => detail.ctx?.sourceElement === form;
+on("htmx:before:request", (event) => { if (isOwn(event)) asked = inputs(); });
+on("htmx:finally:request", (event) => { if (isOwn(event)) refreshFolds(); });
 
 const open = (field) => field.closest("details")?.setAttribute("open", "");
 form.addEventListener("invalid", ({ target }) => open(target), true);
@@ -60,39 +56,31 @@ function stop() {
   stopped = true;
   answer.querySelector("[data-stop]")?.click();
 }
-$("stop-button").addEventListener("click", stop);
+$("stop-button").onclick = stop;
+on("keydown", (event) => {
+  if (event.key === "Escape" && running() && !isComposing(event) && !document.querySelector(`${PANELS}, dialog[open], [aria-expanded=true]`)) stop();
+}, true); // in the capture phase: a menu that Escape closes is still open here
 
-// Follow the text until the reader scrolls up.
-let following, last;
-function follow(on) {
-  following = on;
-  pane.classList.toggle("away", !on);
-}
+// Follow the text until the reader scrolls up, be it the first step of a smooth scroll.
+const scroller = () => (wide.matches ? pane : document.scrollingElement);
 const box = (place) => place.getBoundingClientRect();
 const below = () => box(answer).bottom - (wide.matches ? box(pane).bottom : box($("action-bar")).top);
-const toEnd = () => (wide.matches ? pane : window).scrollBy(0, below() + 16);
+let following, last;
+function follow(isOn) {
+  following = isOn;
+  last = scroller().scrollTop;
+  pane.classList.toggle("away", !isOn);
+}
+function toEnd() {
+  scroller().scrollBy(0, below() + 16);
+  follow(true);
+}
 new MutationObserver(() => requestAnimationFrame(() => {
   if (running() && following && below() > 0) toEnd();
 })).observe(answer, { childList: true, subtree: true });
-document.addEventListener("scroll", () => {
-  const now = wide.matches ? pane.scrollTop : scrollY;
-  follow(below() < 48 || (following && now >= last));
-  last = now;
-}, true);
-$("jump-button").addEventListener("click", toEnd);
+on("scroll", () => follow(scroller().scrollTop >= last && (following || below() < 48)), true);
+$("jump-button").onclick = toEnd;
 follow(true);
-
-// In the capture phase: a menu that Escape closes is still open here.
-document.addEventListener("keydown", (event) => {
-  const { key, target } = event;
-  if (event.isComposing || event.keyCode === 229 || document.querySelector("dialog[open]")) return;
-  if (key === "Enter" && (event.ctrlKey || event.metaKey)) {
-    event.preventDefault();
-    if (!running()) form.requestSubmit($("generate-button"));
-  } else if (key === "Enter" && form.contains(target) && target.matches("input")) {
-    event.preventDefault(); // never a call by a stray Enter
-  } else if (key === "Escape" && running() && !document.querySelector("details:is(.status, .confirm, .menu)[open], [aria-expanded=true]")) stop();
-}, true);
 
 // The preview and the payload update as people type.
 let timer;
@@ -102,22 +90,20 @@ function refreshFolds() {
     for (const name of ["preview", "payload"]) if ($(`${name}-fold`).open) htmx.trigger(`#${name}`, "refresh");
   }, 300);
 }
-form.addEventListener("toggle", ({ target }) => { if (target.id.endsWith("-fold")) refreshFolds(); }, true);
+form.addEventListener("toggle", refreshFolds, true);
 
 function markFields() {
-  for (const message of form.querySelectorAll(".field-error")) {
-    const field = $(message.id.replace("error-", ""));
-    if (field) field.ariaInvalid = message.textContent.trim() ? "true" : null;
+  for (const { id, textContent } of form.querySelectorAll(".field-error")) {
+    const field = $(id.replace("error-", ""));
+    if (field) field.ariaInvalid = textContent.trim() ? "true" : null;
   }
 }
 function refresh() {
   for (const place of form.querySelectorAll("[data-count]")) {
-    const { value, dataset } = $(place.dataset.count);
-    const length = [...value].length;
+    const { value, dataset } = $(place.dataset.count), { length } = [...value];
     place.textContent = place.dataset.counted.replace("#", length.toLocaleString("en"));
     place.classList.toggle("over", length > dataset.max);
   }
-  for (const place of form.querySelectorAll("[data-value-of]")) place.textContent = $(place.dataset.valueOf).value;
   const mark = answer.querySelector(".outdated");
   if (mark) mark.hidden = inputs() === asked;
 }
@@ -131,7 +117,7 @@ form.addEventListener("input", ({ target }) => {
   markFields();
   answer.querySelector(`.faults a[href="#${target.id}"]`)?.closest("li").remove();
 });
-document.addEventListener("htmx:after:swap", ({ target }) => {
+on("htmx:after:swap", ({ target }) => {
   answered();
   refresh();
   if (target.id === "fields") refreshFolds();

@@ -1,11 +1,9 @@
 // The list of the history: the address keeps the filters, and the bar counts what is selected.
-const filters = document.getElementById("filters");
-const rows = document.getElementById("rows");
+const rows = $("rows");
 const boxes = () => [...rows.querySelectorAll("[name=id]")];
 
 function count() {
-  const all = boxes(), picked = all.filter((box) => box.checked).length;
-  const whole = document.getElementById("select-all");
+  const whole = $("select-all"), all = boxes(), picked = all.filter((box) => box.checked).length;
   if (!whole) return;
   whole.checked = picked === all.length;
   whole.indeterminate = picked > 0 && picked < all.length;
@@ -14,33 +12,19 @@ function count() {
   if (compare) compare.disabled = picked < 2 || picked > 4;
 }
 
-rows.addEventListener("change", (event) => {
-  if (event.target.id === "select-all") for (const box of boxes()) box.checked = event.target.checked;
+rows.onchange = ({ target }) => {
+  if (target.id === "select-all") for (const box of boxes()) box.checked = target.checked;
   count();
-});
+};
 
-document.addEventListener("htmx:after:swap", (event) => {
-  const target = event.detail?.ctx?.target ?? event.target;
-  if (!rows.contains(target)) return;
+// The address: with the filters, and without a notice that a reload must not repeat.
+function update() {
   count();
-  if (!filters || target !== rows) return;
-  const given = new URLSearchParams(new FormData(filters));
-  for (const [name, value] of [...given]) if (!value.trim()) given.delete(name);
-  history.replaceState(null, "", given.size ? `/history?${given}` : "/history");
-});
-
-// A step of an input method is no search; its end is.
-for (const type of ["input", "compositionend"]) {
-  filters?.addEventListener(type, (event) => {
-    if (event.isComposing) event.stopPropagation();
-    else if (type === "compositionend") event.target.dispatchEvent(new Event("input", { bubbles: true }));
-  }, true);
+  const here = [...document.querySelectorAll("[data-here]")].at(-1);
+  if (here) history.replaceState(null, "", here.dataset.here);
 }
+update();
+on("htmx:after:swap", update);
 
-// A reload must not tell again what was done.
-if (document.querySelector("[data-notice]")) {
-  const address = new URL(location);
-  for (const name of ["notice", "count"]) address.searchParams.delete(name);
-  history.replaceState(null, "", address);
-}
-count();
+// A step of an input method is no search.
+$("filters")?.addEventListener("input", (event) => { if (event.isComposing) event.stopPropagation(); }, true);

@@ -48,7 +48,7 @@ const keys = {
 };
 search.onkeydown = (event) => {
   const run = keys[event.key];
-  if (!run || event.isComposing || event.keyCode === 229 || event.ctrlKey || event.metaKey) return;
+  if (!run || isComposing(event) || event.ctrlKey || event.metaKey) return;
   if (!list.hidden) run(shown());
   else if (run === keys.Escape) return;
   else open();
@@ -66,5 +66,4 @@ for (const type of ["change", "htmx:finally:request", "pageshow"]) addEventListe
 select.tabIndex = -1;
 select.ariaHidden = true;
 select.labels[0].htmlFor = search.id;
-select.parentElement.classList.add("searchable");
 show();

@@ -2,14 +2,13 @@
 const SILENT_MS = 25_000; // the server pings every 10 s
 const runs = new Map(); // by panel
 const part = (run, name) => run.panel.querySelector(`[data-${name}]`);
-const on = (name, act) => document.addEventListener(name, act);
+const each = (act) => runs.forEach(act);
 
 function say(run, state) {
   if (run.state === state) return;
   run.state = state;
-  const focused = document.activeElement;
   for (const words of run.panel.querySelectorAll("[data-say]")) words.hidden = !words.dataset.say.includes(state);
-  if (focused.closest("[data-say][hidden]")) run.panel.focus();
+  if (document.activeElement.closest("[data-say][hidden]")) run.panel.focus();
 }
 
 function leave(run) {
@@ -26,7 +25,7 @@ function leave(run) {
 }
 
 function update() {
-  for (const run of runs.values()) if (!run.panel.isConnected) leave(run);
+  each((run) => { if (!run.panel.isConnected) leave(run); });
   for (const panel of document.querySelectorAll("[data-running]")) {
     if (runs.has(panel)) continue;
     const run = { panel, place: panel.closest(".answer"), position: 0, tries: 0, seen: Date.now() };
@@ -91,21 +90,20 @@ function end(run, status) {
 }
 
 // What cannot be joined comes with the form's own request, as events at the form.
-const own = (act) => (event) => [...runs.values()].filter((run) => !run.request).map((run) => act(run, event.detail));
+const own = (act) => ({ detail }) => each((run) => { if (!run.request) act(run, detail); });
 on("delta", own(grow));
 on("htmx:sse:before:message", own((run, { message }) => Object.assign(run, { seen: Date.now(), ending: !message.event })));
 on("htmx:sse:close", own(retry));
 
 setInterval(() => {
-  for (const run of runs.values()) {
+  each((run) => {
     part(run, "elapsed").textContent = ((Date.now() - run.began) / 1000).toFixed(1);
-    if (Date.now() - run.seen > SILENT_MS) {
-      say(run, "broken");
-      join(run);
-    }
-  }
+    if (Date.now() - run.seen < SILENT_MS) return;
+    say(run, "broken");
+    join(run);
+  });
 }, 100);
-const hurry = () => { for (const run of runs.values()) if (run.state === "broken") join(run); };
+const hurry = () => each((run) => { if (run.state === "broken") join(run); });
 addEventListener("online", hurry);
 on("visibilitychange", hurry);
 on("click", ({ target }) => { if (target.closest("[data-try]")) hurry(); });

@@ -134,6 +134,15 @@ def test_a_row_that_ends_while_the_server_is_away_is_shown_when_it_is_back(
     expect(page.locator("#connection .no-connection")).to_have_count(0)
 
 
+def test_without_scripts_there_is_nothing_that_scripts_do(open_page: OpenPage) -> None:
+    page = open_page("/history", java_script_enabled=False)
+    ask(page, "By hand")
+    page.goto("/history")
+    page.locator(".rows [name=id]").first.check()
+    expect(page.locator("#select-all")).to_be_hidden()
+    expect(page.locator(".picked .found")).to_have_text("Generations selected")
+
+
 @pytest.mark.parametrize("script", [True, False])
 def test_a_star_is_set_in_the_row_and_found_again(open_page: OpenPage, script: bool) -> None:
     word = f"gnu{script}"

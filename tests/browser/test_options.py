@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.browser import generate
@@ -41,3 +42,14 @@ def test_options_are_sent_and_are_there_after_a_reload(open_page: OpenPage, upst
     page.reload()
     page.get_by_text("Options", exact=True).click()
     expect(page.locator("#field-options-temperature")).to_have_value("0.7")
+
+
+@pytest.mark.parametrize("width", [320, 375, 640])
+def test_the_options_are_on_the_screen_of_a_phone(open_page: OpenPage, width: int) -> None:
+    page = open_page("/?template=basic_chat_v1", viewport={"width": width, "height": 360 if width == 640 else 700})
+    page.locator("#action-bar summary").click()
+    panel = page.locator("#action-bar .more > .panel")
+    expect(panel).to_be_in_viewport(ratio=1)
+    expect(page.get_by_label("Temperature")).to_be_in_viewport(ratio=1)
+    page.get_by_label("Max output tokens").fill("100")
+    expect(page.get_by_label("Max output tokens")).to_be_in_viewport(ratio=1)

@@ -90,3 +90,9 @@ def test_a_change_since_the_period_before(now: float | None, before: float | Non
 @pytest.mark.parametrize(("share", "shown"), [(None, "–"), (0, "0%"), (0.004, "0.4%"), (0.05, "5%"), (0.256, "26%")])
 def test_shares(share: float | None, shown: str) -> None:
     assert percent(share) == shown
+
+
+def test_long_labels_are_fewer() -> None:
+    times = [f"Nov 28, {hour:02}:00" for hour in range(24)]
+    chart = line_chart("Rate", times, [Series("x", "main", [1] * 24)], percent)
+    assert [label.text for label in chart.x_labels] == ["Nov 28, 07:00", "Nov 28, 15:00", "Nov 28, 23:00"]

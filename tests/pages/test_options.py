@@ -24,8 +24,9 @@ def test_only_what_the_template_allows_is_drawn(client: FlaskClient) -> None:
 
 
 def test_the_templates_page_names_them(client: FlaskClient) -> None:
-    assert "May be set for one request." in client.get("/templates/basic_chat").text
-    assert "May be set for one request." not in client.get("/templates/classify").text
+    page = client.get("/templates/basic_chat").text
+    assert re.search(r"<h2>Options</h2>.*temperature.*0 to 2<.*max_output_tokens.*1 to 1,000,000<", page, re.DOTALL)
+    assert "<h2>Options</h2>" not in client.get("/templates/classify").text
 
 
 def test_they_are_sent_and_come_back(client: FlaskClient) -> None:

@@ -113,6 +113,7 @@ def register(app: Flask) -> None:
         widget=widget,
     )
     app.jinja_env.filters.update(
+        bound=numbers.bound,
         change=numbers.change,
         compact=numbers.compact,
         error_rate=usage.error_rate_of,

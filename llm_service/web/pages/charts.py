@@ -12,6 +12,8 @@ SLOT = 10
 HEIGHT = 100
 GAP = 2
 MAX_X_LABELS = 7
+# Longer labels, such as `Nov 3, 14:00`, would touch each other.
+MAX_CHARS_OF_MANY = 9
 # An axis ends at one of these times a power of ten, so its half is a round number too.
 _ROUND = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10)
 
@@ -135,7 +137,8 @@ def _chart(
 
 def _x_labels(times: Sequence[str]) -> list[Label]:
     """The last step and others at equal distances before it."""
-    every = -(-len(times) // MAX_X_LABELS)
+    most = MAX_X_LABELS // 2 if max(map(len, times), default=0) > MAX_CHARS_OF_MANY else MAX_X_LABELS
+    every = -(-len(times) // most)
     places = range(len(times) - 1, -1, -every)
     return [Label(round(100 * (place + 0.5) / len(times), 2), times[place]) for place in reversed(places)]
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -178,12 +179,15 @@ def beside(choice: Choice) -> Choice:
 def template_options() -> list[tuple[str, str]]:
     """What a column can choose: each template, and behind it its old revisions."""
     used = services().revisions.used()
+    names = Counter(template.name for template in services().templates)
     options: list[tuple[str, str]] = []
     for template in services().templates:
-        options.append((template.template_id, f"{template.name} ({template.template_id})"))
+        is_unique = names[template.name] == 1
+        name = template.name if is_unique else f"{template.name} ({template.template_id})"
+        options.append((template.template_id, name))
         own = [each for each in used if each.template_id == template.template_id]
         options += [
-            (f"{template.template_id}@{each.revision}", f"{template.name}, revision {each.revision}")
+            (f"{template.template_id}@{each.revision}", f"{name}, revision {each.revision}")
             for each in own[:MAX_REVISIONS]
             if each.revision != template.revision
         ]

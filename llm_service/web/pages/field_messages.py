@@ -8,10 +8,11 @@ from typing import Any
 
 from llm_service.core.errors import FieldError
 from llm_service.core.templates.inputs import MAIN_INPUT, path_of
-from llm_service.core.templates.properties import Property, PropertyKind, plain_number
+from llm_service.core.templates.properties import Property, PropertyKind
 
 from ..http.errors import RequestError
 from ..http.strict_json import parse_json
+from .numbers import bound
 
 JSON_FIELD = "parameters_json"
 _PARAMETERS = "parameters."
@@ -103,5 +104,5 @@ def _between(prop: Property, message: str) -> str | None:
         return f"must have between {prop.min_length:,} and {prop.max_length:,} characters{counted}"
     is_number = prop.kind in (PropertyKind.INTEGER, PropertyKind.FLOAT)
     if is_number and prop.minimum is not None and prop.maximum is not None:
-        return f"must be between {plain_number(prop.minimum)} and {plain_number(prop.maximum)}"
+        return f"must be between {bound(prop.minimum)} and {bound(prop.maximum)}"
     return None

@@ -3,6 +3,11 @@
 from decimal import Decimal
 
 
+def bound(value: float) -> str:
+    """All digits, and no exponent: `1,000,000`, `0.00001`."""
+    return f"{Decimal(repr(value)):,f}"
+
+
 def exact_usd(amount: Decimal | None) -> str:
     """`$0.00015`; a dash if unknown, never 0."""
     return "–" if amount is None else f"${amount:,f}"
