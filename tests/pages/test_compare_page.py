@@ -257,3 +257,14 @@ def test_without_stored_texts_the_answers_come_at_once(make_app: Callable[..., F
 def test_a_fault_of_several_columns_is_said_once(client: FlaskClient) -> None:
     page = compare(client, **{"o.temperature": "9"}).text
     assert re.findall(r'class="field-error"[^>]*>([^<]+)', page) == ["Must be at most 2"]
+
+
+def test_a_key_that_may_not_generate_is_not_led_there(app: Flask) -> None:
+    ids: list[str] = []
+    for scopes in (("generate", "history"), ("history",)):
+        client = signed_in(app, make_key(app, "alice", scopes)[0])
+        if not ids:
+            client.post("/", data={"input": "Hello", "csrf_token": token_of(client)}, headers=OWN_PAGE)
+            ids = [row["request_id"] for row in rows(client)]
+        found = ["compare" in client.get(path).text for path in ("/history", f"/history/{ids[0]}")]
+        assert found == ["generate" in scopes] * 2

@@ -77,7 +77,7 @@ def register(app: Flask) -> None:
         app.register_blueprint(pages)
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(asset=asset, may=may, has_page=has_page)
+    app.jinja_env.globals.update(asset=asset, may=may)
     app.jinja_env.globals.update(csrf_token=csrf_token, csrf_field=csrf_field, submission_field=submission_field)
     app.jinja_env.filters.update(
         age_ms=age_ms,
@@ -190,11 +190,6 @@ def may(scope: str) -> bool:
     """Whether the caller has this scope."""
     caller: Caller | None = g.get("caller")
     return caller is not None and caller.may(Scope(scope))
-
-
-def has_page(endpoint: str) -> bool:
-    """Whether this build has the page."""
-    return endpoint in current_app.view_functions
 
 
 def csrf_token() -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from flask import current_app, request
+from flask import request
 
 from llm_service.core.clock import DAY_MS
 from llm_service.core.dates import optional_moment
@@ -81,7 +81,6 @@ def list_context() -> dict[str, Any]:
         "filter_labels": FILTER_LABELS,
         "filter_values": {name: _label(name, value) for name, value in given.items()},
         "formats": list(EXPORT_FORMATS),
-        "can_compare": "compare_page.show" in current_app.view_functions,
     }
 
 
