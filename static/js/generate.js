@@ -26,7 +26,6 @@ function look(isNew) {
   if (at === document.body || at.disabled || !at.checkVisibility()) {
     (running() ? $("stop-button") : stopped ? $("field-input") : answer.querySelector("h2"))?.focus({ preventScroll: true });
   }
-  // On a phone the answer is below the form.
   if (isNew) answer.scrollIntoView({ block: wide.matches ? "nearest" : "start" });
   answer.querySelector(".note, .problem")?.scrollIntoView({ block: "nearest" });
 }
@@ -61,7 +60,7 @@ on("keydown", (event) => {
   if (event.key === "Escape" && running() && !isComposing(event) && !document.querySelector(`${PANELS}, dialog[open], [aria-expanded=true]`)) stop();
 }, true); // in the capture phase: a menu that Escape closes is still open here
 
-// Follow the text until the reader scrolls up, be it the first step of a smooth scroll.
+// Follow the text until the reader scrolls up, if only a step.
 const scroller = () => (wide.matches ? pane : document.scrollingElement);
 const box = (place) => place.getBoundingClientRect();
 const below = () => box(answer).bottom - (wide.matches ? box(pane).bottom : box($("action-bar")).top);
@@ -78,11 +77,13 @@ function toEnd() {
 new MutationObserver(() => requestAnimationFrame(() => {
   if (running() && following && below() > 0) toEnd();
 })).observe(answer, { childList: true, subtree: true });
-on("scroll", () => follow(scroller().scrollTop >= last && (following || below() < 48)), true);
+on("scroll", () => {
+  const now = scroller().scrollTop;
+  if (now !== last) follow(now > last && (following || below() < 48));
+}, true);
 $("jump-button").onclick = toEnd;
 follow(true);
 
-// The preview and the payload update as people type.
 let timer;
 function refreshFolds() {
   clearTimeout(timer);
