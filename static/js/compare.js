@@ -1,9 +1,9 @@
-// The compare page: the difference when answers are complete.
+// The compare page: focus on faults, and the difference when answers are complete.
 const difference = $("difference");
-if (difference) {
-  on("htmx:after:swap", () => {
-    const running = document.querySelectorAll("[data-running]").length;
-    if (running < difference.dataset.left) htmx.trigger(difference, "refresh");
-    difference.dataset.left = running;
-  });
-}
+on("htmx:after:swap", ({ target }) => {
+  target.querySelector("[role=alert]")?.focus();
+  if (!difference) return;
+  const running = document.querySelectorAll("[data-running]").length;
+  if (running < difference.dataset.left) htmx.trigger(difference, "refresh");
+  difference.dataset.left = running;
+});

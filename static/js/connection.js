@@ -1,5 +1,5 @@
 // A request without an answer says so, with Retry, where its answer would be.
-const asked = new WeakMap(); // the last request by the place of its answer
+const asked = new WeakMap(); // the last by the place of its answer
 const notices = $("connection");
 
 // Or at the top of the page: what is swapped in nowhere, in a table, or at intervals.
@@ -14,10 +14,10 @@ function clear(place) {
 function fail({ detail: { ctx } }) {
   if (!ctx) return;
   const place = placeOf(ctx);
-  asked.set(place, ctx);
   clear(place);
   place.classList.add("unreachable");
   place.prepend(notices.querySelector("template").content.cloneNode(true));
+  if (document.activeElement.matches("body, :disabled")) place.querySelector("[data-retry]").focus();
 }
 
 on("htmx:before:request", ({ detail: { ctx } }) => asked.set(placeOf(ctx), ctx));
@@ -25,7 +25,7 @@ on("htmx:error", fail);
 on("htmx:before:response", (event) => {
   const { ctx } = event.detail;
   const { status, headers } = ctx.response;
-  // A proxy's, or an error that would be shown nowhere or instead of what was typed. 401 leads to the sign-in.
+  // A proxy's, or an error that would be shown nowhere or over typed text. 401 leads to the sign-in.
   if (!headers.has("X-Request-ID") || status >= 400 && status !== 401 && (isSilent(ctx) || ctx.target.matches("[data-keep]"))) {
     event.preventDefault();
     fail(event);
@@ -44,8 +44,8 @@ on("click", ({ target }) => {
   if (!source.isConnected) return location.reload();
   button.disabled = true;
   (request.submitter ?? source).focus();
-  // A picker shows something else by now.
-  const values = source.matches("select") && { [source.name]: request.body?.get(source.name) ?? source.value };
+  // A picker shows another by now.
+  const values = source.matches("select") && { [source.name]: request.body.get(source.name) };
   htmx.ajax(request.method, request.action, { source, event, target: into, swap, values });
 });
 
@@ -54,7 +54,7 @@ addEventListener("online", update);
 addEventListener("offline", update);
 update();
 
-// Nothing that was typed stays after Sign out.
+// Nothing typed stays after Sign out.
 on("submit", ({ target }) => {
   if (!target.matches("[action='/logout']")) return;
   localStorage.clear();

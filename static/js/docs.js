@@ -1,4 +1,4 @@
-// Swagger UI. Its plain options are in the page.
+// Swagger UI; its plain options are in the page.
 const place = document.getElementById("swagger-ui"), { options, csrf, about, operations, example, body } = place.dataset;
 const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)");
 const paint = () => root.classList.toggle("dark-mode", root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);

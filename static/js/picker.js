@@ -1,4 +1,4 @@
-// A searchable list (combobox) over the plain select, which keeps the value.
+// A searchable list (combobox) over the select, which keeps the value.
 const [select, search, list] = document.querySelectorAll("#template_id, #template-search, #choices");
 const [recent, , nothing] = list.querySelectorAll("ul, p");
 const all = [...list.querySelectorAll("[role=option]")];
@@ -29,15 +29,16 @@ function open(query = "") {
   toggle(true);
   recent.hidden = words.length;
   for (const option of all) option.hidden = !words.every((word) => plain(option.textContent).includes(word));
-  nothing.hidden = shown().length;
-  activate(shown().find((option) => words.length || option.dataset.value === select.value));
+  const found = shown();
+  nothing.hidden = found.length;
+  activate(found.find((option) => words[0] ? plain(option.textContent).startsWith(words[0]) : option.dataset.value === select.value) ?? found[0]);
 }
 
 function pick(option) {
   toggle(false);
   if (!option || option.dataset.value === select.value) return;
   select.value = option.dataset.value;
-  for (const type of ["input", "change"]) select.dispatchEvent(new Event(type, { bubbles: true }));
+  select.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
 const keys = {
@@ -56,13 +57,14 @@ search.onkeydown = (event) => {
   event.stopPropagation();
 };
 search.oninput = () => open(search.value);
-search.onfocus = () => search.select();
+search.onfocus = search.select;
 search.onclick = () => list.hidden && open();
 search.onblur = () => toggle(false);
 list.onmousedown = (event) => event.preventDefault();
-list.onclick = (event) => pick(event.target.closest("[role=option]"));
+list.onclick = ({ target }) => pick(target.closest("[role=option]"));
 for (const type of ["change", "htmx:finally:request", "pageshow"]) addEventListener(type, show);
 
+select.onfocus = () => search.focus();
 select.tabIndex = -1;
 select.ariaHidden = true;
 select.labels[0].htmlFor = search.id;

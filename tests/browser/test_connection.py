@@ -26,8 +26,9 @@ def test_generate_without_a_server(proxy: TcpProxy, open_through: OpenThrough, u
     expect(failed(page, "#answer")).to_contain_text("No answer from the service")
     expect(page.locator("#field-input")).to_have_value("Nobody there")
     expect(page.locator("#generate-button")).to_be_enabled()
+    expect(page.get_by_role("button", name="Try again")).to_be_focused()
     proxy.heal()
-    page.get_by_role("button", name="Try again").click()
+    page.keyboard.press("Enter")
     expect(page.locator("#output")).to_have_text("Answer to: Nobody there")
     expect(failed(page, "#answer")).to_have_count(0)
     assert len(upstream.calls_of("normal")) == calls + 1
@@ -67,6 +68,7 @@ def test_another_template_without_a_server(proxy: TcpProxy, open_through: OpenTh
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#field-parameters-target_language")).to_be_visible()
     expect(page.locator("#template_id")).to_have_value("translate_v1")
+    expect(page.locator("#template-search")).to_be_focused()
     expect(page.locator("#field-input")).to_have_value("Typed before")
     expect(failed(page, "#fields")).to_have_count(0)
 

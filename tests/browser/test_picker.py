@@ -34,6 +34,14 @@ def test_search_by_name_id_and_description(open_page: OpenPage, words: str, temp
     expect(page.locator("#choices")).to_be_hidden()
 
 
+def test_a_name_that_begins_so_is_chosen_before_a_description_that_has_it(open_page: OpenPage) -> None:
+    page = open_page("/?template=basic_chat_v1")
+    page.fill(SEARCH, "trans")  # the description of Meeting actions says "transcript"
+    expect(page.locator(OPTIONS)).to_have_count(2)
+    page.keyboard.press("Enter")
+    shows(page, "translate_v1")
+
+
 def test_the_keyboard(open_page: OpenPage) -> None:
     page = open_page("/?template=basic_chat_v1")
     field = page.locator(SEARCH)

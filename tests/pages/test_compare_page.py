@@ -224,6 +224,15 @@ def test_addresses_that_mean_nothing_show_the_form(client: FlaskClient, query: s
     assert 'id="compare-form"' in answer.text
 
 
+def test_a_deleted_generation_is_said_in_words_of_a_page(client: FlaskClient) -> None:
+    first, second = ids_of(compare(client))
+    client.delete(f"/api/v1/history/{second}")
+    page = client.get(f"/compare?ids={first},{second}").text
+    assert "Generation not found" in page
+    assert "It may have been deleted." in page
+    assert "/docs all API endpoints" not in page
+
+
 def test_generations_of_others_are_not_there(app: Flask) -> None:
     alice, bob = (signed_in(app, make_key(app, name, ("generate", "history"))[0]) for name in ("alice", "bob"))
     location = compare(alice, csrf_token=token_of(alice)).headers["Location"]

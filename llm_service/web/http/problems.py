@@ -268,7 +268,7 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "interrupted": Problem(
         503, "Generation interrupted",
-        "The process that ran this generation stopped before the answer was complete. The stored part is in the history.",
+        "The process that ran this generation stopped before the answer was complete. If a part was stored, it is in the history.",
         "Send the request again.",
     ),
     "shutting-down": Problem(

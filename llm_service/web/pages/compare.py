@@ -162,7 +162,7 @@ def _not_started(comparison: Comparison) -> Response:
     status = status_of(next(iter(comparison.faults.values())))
     if "HX-Request" not in request.headers:
         return Response(_page(comparison), status)
-    html = render_template("compare/_setup.html", **_choices(comparison))
+    html = render_template("compare/_setup.html", **_choices(comparison), by_script=True)
     return Response(html, status, headers={"HX-Retarget": "#setup-body", "HX-Reswap": "innerHTML"})
 
 
