@@ -37,7 +37,7 @@ function closePanels(except, refocus) {
 on("click", ({ target }) => closePanels(target));
 on("keydown", ({ key }) => { if (key === "Escape") closePanels(null, true); });
 
-// The colours change at once; the form sends the choice to the server, which keeps it in a cookie.
+// The colours change at once; the server keeps the choice in a cookie.
 on("submit", ({ target, submitter }) => {
   if (!target.matches("[data-themes]")) return;
   document.documentElement.dataset.theme = submitter.value;
@@ -68,7 +68,7 @@ on("keydown", (event) => {
   if (isMeant && paid.checkVisibility()) paid.form.requestSubmit(paid);
 }, true);
 
-// Shortcuts of a single key: not while somebody types, and they can be turned off (WCAG 2.1.4).
+// Shortcuts of one key: not during typing, and they can be turned off (WCAG 2.1.4).
 const singleKeys = $("single-keys");
 if (shortcuts) {
   singleKeys.checked = localStorage.singleKeys !== "false";

@@ -14,6 +14,7 @@ function clear(place) {
 function fail({ detail: { ctx } }) {
   if (!ctx) return;
   const place = placeOf(ctx);
+  if (isSilent(ctx) && place.querySelector("[data-retry]:enabled")) return;
   clear(place);
   place.classList.add("unreachable");
   place.prepend(notices.querySelector("template").content.cloneNode(true));

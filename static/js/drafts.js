@@ -1,4 +1,4 @@
-// What is typed is kept for each owner and template, and the URL names the template that is shown.
+// Keeps what is typed by owner and template; the URL names the template.
 const MAX_CHARS = 500_000; // of an owner's drafts; the oldest go first
 const form = $("generate-form"), picker = form.elements.template_id, key = `drafts ${form.dataset.owner}`;
 const shown = () => form.elements.template_shown.value;

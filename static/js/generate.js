@@ -1,4 +1,4 @@
-// The Generate page: the workbench around the form.
+// The workbench.
 const form = $("generate-form"), answer = $("answer"), pane = answer.parentElement;
 const running = () => answer.querySelector("[data-running]");
 const wide = matchMedia("(min-width: 861px) and (min-height: 520px)"); // as in generate.css

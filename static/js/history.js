@@ -1,4 +1,4 @@
-// The list of the history: the address keeps the filters, and the bar counts what is selected.
+// The address keeps the filters, and the bar counts what is selected.
 const rows = $("rows");
 const boxes = () => [...rows.querySelectorAll("[name=id]")];
 

@@ -1,4 +1,4 @@
-// Running generations: append their text, and join them again where they were if the connection breaks.
+// Append the text of running generations, and join them again if the connection breaks.
 const SILENT_MS = 25_000; // the server pings every 10 s
 const runs = new Map(); // by panel
 const part = (run, name) => run.panel.querySelector(`[data-${name}]`);

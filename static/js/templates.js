@@ -1,4 +1,4 @@
-// Filters the cards during typing. Without scripts, the form asks the server.
+// Filters the cards during typing. Without scripts, the server does.
 const cards = [...$("cards").children];
 $("find").oninput = ({ target }) => {
   const words = target.value.toLowerCase().split(/\s+/);

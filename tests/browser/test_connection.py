@@ -90,6 +90,24 @@ def test_a_search_without_a_server(proxy: TcpProxy, open_through: OpenThrough) -
     expect(page.locator("#rows tbody tr")).to_contain_text("A wanted teapot")
 
 
+def test_rows_that_cannot_be_renewed_say_so_once(proxy: TcpProxy, open_through: OpenThrough) -> None:
+    page = open_through(proxy.port)
+    page.select_option("#field-model", "tokens-3000-400")
+    generate(page, "Runs for a while")
+    expect(page.locator("#output")).to_contain_text("word")
+    page.goto("/history")
+    proxy.use(Down())
+    notice = failed(page, "#connection")
+    expect(notice).to_be_visible()
+    notice.evaluate("(notice) => { notice.dataset.first = ''; }")
+    with page.expect_event("requestfailed"):
+        pass
+    page.wait_for_timeout(200)
+    expect(notice).to_have_attribute("data-first", "")  # an alert that is put in again is read again
+    proxy.heal()
+    expect(notice).to_have_count(0)
+
+
 class BadGateway(BaseHTTPRequestHandler):
     """As a proxy whose service is away."""
 

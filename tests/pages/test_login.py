@@ -405,4 +405,4 @@ def test_run_again_shows_no_stored_text_to_a_key_without_the_history(closed: Fla
     client = signed_in(closed, make_key(closed, "alice", ("generate",))[0])
     again = {"request_id": place.split("from=")[1], "model": "nope", "csrf_token": token_of(client)}
     answer = client.post("/generate/again", data=again, headers=OWN_PAGE)
-    assert (answer.status_code, "A stored secret" in answer.text) == (403, False)
+    assert (answer.status_code, "A stored secret" in answer.text) == (404, False)

@@ -31,7 +31,6 @@ from ..http.sse import (
     subscription_events,
     watch_key,
 )
-from ..security.access_control import require_scope
 from .forms import Form, form_of, read_form
 from .submissions import submission_key
 
@@ -108,7 +107,9 @@ def answer() -> Response:
 @pages.route("/generate/again", methods=["POST"])
 def again() -> BaseResponse:
     """A stored request once more, without the cache, and with another `model` if one is given."""
-    require_scope(Scope.HISTORY, caller())  # a refusal shows the stored texts in the form
+    # A refusal shows the stored texts in the form.
+    if not caller().may(Scope.HISTORY):
+        raise NotFound('Stored requests are not there for a key without the "history" scope.')
     stored = services().history.get(owner(), request.form.get("request_id", ""))
     form = replace(_form_with(stored), fresh=True)
     form = replace(form, model=request.form.get("model") or form.model)

@@ -146,14 +146,9 @@ def _check_scope(required: Scope | Access | None, endpoint: str | None, caller: 
         return
     if not isinstance(required, Scope):
         raise ServiceError("No permission is configured for this route.")
-    require_scope(required, caller)
-
-
-def require_scope(scope: Scope, caller: Caller) -> None:
-    """For what needs a second scope, besides the one that `ROUTE_PERMISSIONS` asks for. Raises `NotAllowed`."""
-    if not caller.may(scope):
-        log_security_event("denied", reason="scope", needs=scope.value)
-        raise NotAllowed(f'Your key lacks the "{scope.value}" scope.')
+    if not caller.may(required):
+        log_security_event("denied", reason="scope", needs=required.value)
+        raise NotAllowed(f'Your key lacks the "{required.value}" scope.')
 
 
 def _check_origin(request: Request, g: _AppCtxGlobals) -> None:
