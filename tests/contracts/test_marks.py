@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from llm_service.adapters.sql.database import Database
+from llm_service.adapters.sql.marks import MAX_COUNTED
 from llm_service.adapters.sql.tables import generation_tags
 from llm_service.core.errors import NotFound
 from llm_service.core.generation.model import Status
@@ -89,6 +90,17 @@ def test_filters_by_star_and_tag(store: Stores) -> None:
     assert ids(store, "bob", request_ids=("id-2",)) == []
     assert store.marks.used_tags("alice", 9) == [("work", 2), ("private", 1)]
     assert store.marks.used_tags("alice", 1) == [("work", 2)]
+
+
+def test_the_used_tags_are_those_of_the_newest(store: Stores) -> None:
+    """Each page of the history asks for them: the time must not grow with it."""
+    rows = [{"owner": "alice", "tag": "new", "position": position} for position in range(2, MAX_COUNTED + 2)]
+    store.database.write(
+        lambda connection: connection.execute(
+            insert(generation_tags), [{"owner": "alice", "tag": "old", "position": 1}, *rows]
+        )
+    )
+    assert store.marks.used_tags("alice", 9) == [("new", MAX_COUNTED)]
 
 
 def test_pages_of_marked_rows_reach_through_a_long_history(store: Stores) -> None:

@@ -9,6 +9,9 @@ from llm_service.core.history.model import MarkChanges
 from .database import Database
 from .tables import generation_tags, generations
 
+# The used tags are found among so many of the newest. Each page of the history asks for them.
+MAX_COUNTED = 10_000
+
 Tags = Mapping[int, tuple[str, ...]]
 """By the position of their generation."""
 
@@ -59,8 +62,9 @@ class SqlMarks:
 
     def used_tags(self, owner: str, at_most: int) -> Sequence[tuple[str, int]]:
         number = func.count()
-        query = select(_tag, number).where(generation_tags.c.owner == owner).group_by(_tag)
-        most_used = query.order_by(number.desc(), _tag).limit(at_most)
+        newest = select(_tag).where(generation_tags.c.owner == owner).order_by(_position.desc()).limit(MAX_COUNTED)
+        tag = newest.subquery().c.tag
+        most_used = select(tag, number).group_by(tag).order_by(number.desc(), tag).limit(at_most)
         rows = self._database.read(lambda connection: connection.execute(most_used).all())
         return [(tag, count) for tag, count in rows]
 

@@ -113,6 +113,8 @@ generation_tags = Table(
     Column("tag", Text, primary_key=True),
     Column("position", BigInteger, primary_key=True, autoincrement=False, comment="of the generation that has it"),
     Index(None, "position"),
+    # The newest tags of an owner.
+    Index("ix_generation_tags_newest", "owner", "position", "tag"),
 )
 # Files change, and what the history refers to must stay readable.
 template_revisions = Table(

@@ -57,7 +57,7 @@ class MarkStore(Protocol):
         ...
 
     def used_tags(self, owner: str, at_most: int) -> Sequence[tuple[str, int]]:
-        """The owner's tags with the number of their generations, the most used first."""
+        """The owner's tags with the number of their generations, the most used first. Old ones may be left out."""
         ...
 
 

@@ -7,6 +7,8 @@ from ..text import refuse_forbidden
 
 MAX_TAGS = 20
 MAX_TAG_CHARS = 40
+# Of all tags of a generation as people type them: twice what they can have.
+MAX_TEXT_CHARS = 2 * MAX_TAGS * (MAX_TAG_CHARS + 2)
 
 
 def read_tags(field: str, texts: Iterable[str]) -> tuple[str, ...]:
@@ -21,7 +23,9 @@ def read_tags(field: str, texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def split_tags(text: str) -> list[str]:
-    """The texts between the commas that are not empty."""
+    """The texts between the commas that are not empty. Raises `InvalidInput`, naming `tags`, for a text that is too long."""
+    if len(text) > MAX_TEXT_CHARS:
+        raise InvalidInput.of([FieldError("tags", f"must be at most {MAX_TEXT_CHARS:,} characters")])
     return [part for part in text.split(",") if part.strip()]
 
 

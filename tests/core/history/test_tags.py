@@ -43,3 +43,9 @@ def test_what_cannot_be_stored() -> None:
 def test_typed_tags_are_split_at_commas() -> None:
     assert split_tags(" a, b c,,  ,d,") == [" a", " b c", "d"]
     assert split_tags("") == []
+
+
+def test_a_text_that_is_far_too_long_is_not_split() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        split_tags("a," * 1_000_000)
+    assert [error.field for error in caught.value.fields] == ["tags"]

@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("owner", "tag", "position", name="pk_generation_tags"),
     )
     op.create_index("ix_generation_tags_position", "generation_tags", ["position"])
+    op.create_index("ix_generation_tags_newest", "generation_tags", ["owner", "position", "tag"])
     op.create_table(
         "template_revisions",
         sa.Column("template_id", sa.Text, nullable=False),
