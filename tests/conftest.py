@@ -49,8 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _turn(item.path))
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
-            group = "browser" if item.path.parent.name == "browser" else str(item.path.relative_to(ROOT))
-            item.add_marker(pytest.mark.xdist_group(group))
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
         if "upstream" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
 

@@ -75,7 +75,7 @@ if (shortcuts) {
   singleKeys.onchange = () => { localStorage.singleKeys = singleKeys.checked; };
 }
 on("keydown", (event) => {
-  if (!singleKeys?.checked || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
+  if (!singleKeys?.checked || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog[open]")) return;
   const target = document.querySelector("main [type=search], #field-input");
   if (event.key === "?") shortcuts.showModal();
   else if (event.key === "/" && target) {

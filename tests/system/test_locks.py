@@ -24,7 +24,8 @@ from tests.support.upstream import Upstream
 HELD_S = 8
 
 
-HANGING = 500
+# More than end together.
+HANGING = 110
 PAID = 5
 OUTCOMES = """
     SELECT status, output, count(*) FROM generations JOIN answers USING (answer_id) GROUP BY status, output ORDER BY output
