@@ -24,8 +24,7 @@ from tests.support.upstream import Upstream
 HELD_S = 8
 
 
-# More than end together.
-HANGING = 110
+HANGING = 100
 PAID = 5
 OUTCOMES = """
     SELECT status, output, count(*) FROM generations JOIN answers USING (answer_id) GROUP BY status, output ORDER BY output
@@ -100,7 +99,7 @@ def test_a_worker_waits_while_nothing_can_be_read_and_then_serves(tmp_path: Path
 def test_what_runs_when_the_service_stops_is_kept_though_the_database_is_locked(
     tmp_path: Path, upstream: Upstream
 ) -> None:
-    """Complete answers that end after SIGTERM, and the texts of those that do not: more than end together."""
+    """Complete answers that end after SIGTERM, and the texts of those that do not: as many as end together."""
     settings = provider(
         upstream, "fault-hang-after-3", "slow-1", APP_GRACE_S="4", WEB_CONCURRENCY="1", APP_UPSTREAM_SLOTS="600"
     )
