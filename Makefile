@@ -41,7 +41,7 @@ fuzz: $(VENV)/.dev ## For ten minutes: data of all kinds against the document, a
 	MIXED_REQUESTS=$${MIXED_REQUESTS:-10000} $(BIN)/python -m pytest tests/system/test_document.py tests/system/test_mixed.py
 
 soak: $(VENV)/.dev ## Half an hour, with longer loads by SOAK_SECONDS: all kinds of callers, two nodes that lose processes; nothing grows or is lost
-	$(BIN)/python -m pytest -m soak -s tests/soak
+	$(BIN)/python -m pytest -m soak -s tests/soak tests/system/test_locks.py
 
 screenshots: $(VENV)/.dev ## Take the pictures of the README again (docs/img)
 	$(BIN)/python -m docs.img.make
