@@ -105,7 +105,7 @@ def test_moving_less(open_page: OpenPage) -> None:
 
 SENT = """() => performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
   .reduce((sum, entry) => sum + entry.transferSize, 0)"""
-# All shifts since the page began to load, whoever caused them.
+# All shifts since the page began to load.
 SHIFTS = """() => new Promise((resolve) => new PerformanceObserver((list) =>
   resolve(list.getEntries().reduce((sum, entry) => sum + entry.value, 0))).observe({ type: "layout-shift", buffered: true })
   || setTimeout(() => resolve(0), 300))"""

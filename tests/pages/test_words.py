@@ -25,7 +25,7 @@ def code_of(script: str) -> str:
 
 
 def literals(script: str) -> list[str]:
-    """The texts in quotes of a script; of a template literal what stands around its expressions."""
+    """The texts in quotes of a script; of a template literal, the parts around its expressions."""
     code = code_of(script)
     texts = re.findall(r"\"((?:[^\"\\\n]|\\.)*)\"|'((?:[^'\\\n]|\\.)*)'|`((?:[^`\\]|\\.)*)`", code)
     return [" ".join(re.sub(r"\$\{[^}]*\}", " ", "".join(found)).split()) for found in texts]

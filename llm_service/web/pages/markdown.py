@@ -164,7 +164,7 @@ def _render_code(
 
 
 def _build_around(found: re.Match[str]) -> str:
-    """What stands for an element of the cleaned text, all of it ours but for the name of a language."""
+    """The replacement for an element of the cleaned text. Only the name of a language is not our own text."""
     element, language, task = found[0], found[1], found[2]
     if task:
         checked = _TASK_CLASSES[task]

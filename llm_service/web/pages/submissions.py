@@ -20,7 +20,7 @@ _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 def submission_field(*, out_of_band: bool = False, many: bool = False) -> Markup:
     """The hidden field that names the next submit. Each response replaces it, so it stays the same only without one.
 
-    `many`: the page has several such forms, and loads anew after each.
+    `many`: the page has several such forms, and reloads after each.
     """
     swap = Markup(' hx-swap-oob="true"') if out_of_band else ""
     id = "" if many else Markup(' id="{}"').format(FIELD)

@@ -1,4 +1,4 @@
-"""Times as people say them. The exact time stands beside, in a title."""
+"""Times as people say them. The exact time is in a title."""
 
 from datetime import UTC, datetime
 
