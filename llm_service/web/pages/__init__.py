@@ -49,7 +49,7 @@ from .code_samples import form_samples
 from .forms import field_id, field_label, widget
 from .highlight import is_code
 from .invisible_characters import invisible_characters, titled
-from .labels import LIMIT_LABELS, STATUS_LABELS, incomplete_label, limit_amount, page_remedy, state_label
+from .labels import LIMIT_LABELS, STATUS_LABELS, THEME_LABELS, incomplete_label, limit_amount, page_remedy, state_label
 from .links import linked
 from .markdown import to_html, too_long
 from .submissions import submission_field
@@ -227,7 +227,7 @@ def _layout_context() -> dict[str, Any]:
     frame: dict[str, Any] = {
         "service_name": current_app.config["SERVICE_NAME"],
         "frame": None,
-        "themes": preferences.THEMES,
+        "themes": THEME_LABELS,
         **{name: preferences.preference(name) for name in preferences.CHOICES},
     }
     caller: Caller | None = g.get("caller")

@@ -1,14 +1,13 @@
 """The page that compares answers to the same input: it begins them together, and shows any stored ones side by side."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Blueprint, Response, current_app, redirect, render_template, request, stream_with_context, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from llm_service.core.access.caller import Scope
 from llm_service.core.errors import InputError, NotFound, ServiceError, UnknownTemplate, error_of_code
 from llm_service.core.generation.in_flight import GenerationResult
 from llm_service.core.generation.model import GenerateRequest, Generation, Status
@@ -36,7 +35,7 @@ from .comparison import (
     template_options,
     write_ids,
 )  # fmt: skip
-from .generate import html_events, shows_history
+from .generate import html_events, shows_history, stored_generation
 from .revisions import differ
 
 pages = Blueprint("compare_page", __name__, url_prefix="/compare")
@@ -73,7 +72,9 @@ class Column:
 def show() -> str:
     """`?ids=a,b` shows stored generations; `?from=` fills the form with one's request. `&first=1&second=3` are compared."""
     columns = _columns(_ids()) if shows_history() else []
-    stored = next((column.generation for column in columns if column.generation), None) or _generation("from")
+    stored = next((column.generation for column in columns if column.generation), None) or stored_generation(
+        request.args.get("from")
+    )
     if stored is None:
         start = Choice(services().templates.default_template.template_id)
         return _page(new_comparison([start, beside(start)]), columns)
@@ -204,14 +205,6 @@ def _stored(number: int, column: str | Refused) -> Column:
 
 def _choice(column: Column) -> Choice | None:
     return column.choice or (choice_of(column.generation) if column.generation else None)
-
-
-def _generation(name: str) -> Generation | None:
-    request_id = request.args.get(name, "")
-    if request_id and caller().may(Scope.HISTORY):
-        with suppress(NotFound):
-            return services().history.get(owner(), request_id)
-    return None
 
 
 def _page(comparison: Comparison, columns: Sequence[Column] = ()) -> str:

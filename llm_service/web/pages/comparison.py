@@ -17,7 +17,7 @@ from llm_service.core.templates.inputs import path_of
 from llm_service.core.templates.model import Template
 
 from ..context import caller, services
-from .forms import Form, form_of, read_form
+from .forms import Form, chosen_model, form_of, read_form
 from .submissions import submission_key
 
 MIN_COLUMNS, MAX_COLUMNS = 2, 4
@@ -156,9 +156,7 @@ def choice_of(generation: Generation) -> Choice:
         return Choice(services().templates.default_template.template_id)
     used = {each.revision for each in services().revisions.used(template.template_id)}
     is_old = generation.template_revision != template.revision and generation.template_revision in used
-    asked = generation.fallbacks[0].model if generation.fallbacks else generation.model
-    models = _models()
-    chosen = asked if asked in models.allowed_for(template) and asked != models.default_for(template) else ""
+    chosen = chosen_model(generation, template, _models())
     return Choice(f"{template.template_id}@{generation.template_revision}" if is_old else template.template_id, chosen)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from werkzeug.datastructures import MultiDict
 
 from llm_service.core.errors import FieldError, InvalidInput, ServiceError
-from llm_service.core.generation.model import CacheMode, GenerateRequest
+from llm_service.core.generation.model import CacheMode, GenerateRequest, Generation
+from llm_service.core.generation.models import AllowedModels
 from llm_service.core.templates.inputs import MAIN_INPUT, path_of
 from llm_service.core.templates.model import Template
 from llm_service.core.templates.options import OVERRIDABLE_OPTIONS
@@ -171,6 +172,12 @@ def form_of(
     values = {name: as_text(inputs[name], value) for name, value in (parameters or {}).items() if name in inputs}
     set_options = {name: json.dumps(value) for name, value in (options or {}).items() if name in template.overridable}
     return Form(template, input=input, values=values, model=model, options=set_options)
+
+
+def chosen_model(generation: Generation, template: Template, models: AllowedModels) -> str:
+    """The model that a stored request asked for; empty if it is the default, or may no longer be asked for."""
+    asked = generation.fallbacks[0].model if generation.fallbacks else generation.model
+    return asked if asked in models.allowed_for(template) and asked != models.default_for(template) else ""
 
 
 def widget(prop: Property) -> str:

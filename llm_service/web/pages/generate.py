@@ -31,7 +31,7 @@ from ..http.sse import (
     subscription_events,
     watch_key,
 )
-from .forms import Form, form_of, read_form
+from .forms import Form, chosen_model, form_of, read_form
 from .submissions import submission_key
 
 pages = Blueprint("generate_page", __name__)
@@ -42,7 +42,7 @@ RECENT = 8
 @query_args("template", "example", "from")
 def show() -> str:
     """`?template=` chooses a template, `&example=` fills in its example; `?from=` shows a generation and its inputs."""
-    generation = _generation(request.args.get("from"))
+    generation = stored_generation(request.args.get("from"))
     template = _template(request.args.get("template") or (generation.template_id if generation else None))
     if generation:
         return _page(_form_with(generation, template), generation)
@@ -62,7 +62,7 @@ def submit() -> BaseResponse:
     except ServiceError as error:
         log_error(error)
         # The history has the generation, and its text so far, if it began.
-        return Response(_page(form.with_error(error), _generation(g.request_id), error), status_of(error))
+        return Response(_page(form.with_error(error), stored_generation(g.request_id), error), status_of(error))
     if not shows_history():
         return Response(_page(form, generation))  # no other page can show it
     return redirect(f"{url_for('.show')}?from={generation.request_id}", 303)
@@ -168,9 +168,7 @@ def recent() -> str:
 def _form_with(generation: Generation, template: Template | None = None) -> Form:
     """The form of a stored request; with its model, if that is not the default."""
     template = template or _template(generation.template_id)
-    models = _models()
-    asked = generation.fallbacks[0].model if generation.fallbacks else generation.model
-    chosen = asked if asked in models.allowed_for(template) and asked != models.default_for(template) else ""
+    chosen = chosen_model(generation, template, _models())
     return form_of(template, generation.input, generation.parameters, chosen, generation.options)
 
 
@@ -202,7 +200,9 @@ def html_events(
             yield html_event(ended(subscription.generation, event))
         elif isinstance(event, ServiceError):
             # With the partial answer that the history has.
-            yield html_event(ended(_generation(subscription.generation.request_id) or subscription.generation, event))
+            yield html_event(
+                ended(stored_generation(subscription.generation.request_id) or subscription.generation, event)
+            )
         else:
             yield PING_EVENT
 
@@ -274,7 +274,8 @@ def _template(template_id: str | None) -> Template:
         raise UnknownTemplate(template_id, in_path=True) from None
 
 
-def _generation(request_id: str | None) -> Generation | None:
+def stored_generation(request_id: str | None) -> Generation | None:
+    """None if there is none, or the caller may not see it."""
     if not request_id or not caller().may(Scope.HISTORY):
         return None
     try:

@@ -17,9 +17,8 @@ from ..exports import export_file, output_file
 from ..filters import FILTER_NAMES
 from ..http.query import query_args
 from ..schemas.history import EXPORT_FORMATS
+from .comparison import MAX_COLUMNS, MIN_COLUMNS
 from .history_list import (
-    MAX_COMPARED,
-    MIN_COMPARED,
     PAGE,
     address,
     choices,
@@ -119,7 +118,7 @@ def delete_selected() -> BaseResponse:
 def compare_selected() -> BaseResponse:
     """Leads to the page that shows the selected rows side by side."""
     selected = _selected()
-    if not MIN_COMPARED <= len(selected) <= MAX_COMPARED:
+    if not MIN_COLUMNS <= len(selected) <= MAX_COLUMNS:
         return redirect(with_notice(way_back(), "select-2-to-4"), 303)
     return redirect(url_for("compare_page.show", ids=",".join(selected)), 303)
 

@@ -20,8 +20,6 @@ from .labels import FILTER_LABELS, FLAG_LABELS, STATUS_LABELS
 
 PAGE = 50
 PATH = "/history"
-# How many generations Compare puts side by side.
-MIN_COMPARED, MAX_COMPARED = 2, 4
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 

@@ -13,9 +13,8 @@ from .labels import THEME_LABELS
 
 pages = Blueprint("preferences_page", __name__)
 
-THEMES = THEME_LABELS
 # The values of each cookie; its first one is what holds without it.
-CHOICES = {"theme": tuple(THEMES), "notice": ("shown", "hidden")}
+CHOICES = {"theme": tuple(THEME_LABELS), "notice": ("shown", "hidden")}
 MAX_AGE_S = 365 * 24 * HOUR_MS // 1000
 MAX_FORM_BYTES = 8 * 1024
 
